@@ -1,0 +1,1 @@
+"""Trials: seeds drawn after the commitment, paired and interleaved runs, one unit of evidence a process."""

@@ -1,0 +1,143 @@
+"""A batch of units: candidate, incumbent and anchor side by side, on the same items and seed.  # E-3
+
+One unit is one process a side; its mean over the items is one observation. The sides of a unit run one after
+the other in an order that the seed decides, on the same worker, so that whatever disturbs the machine disturbs
+them alike. Units run in parallel. A failed candidate side scores worst, and so does a failed comparison side:
+a candidate that could break the incumbent's run would have to break out of its box first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from festina.errors import Fault
+from festina.experiment.trial import Side, Trials
+from festina.sandbox.job import Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One side's score in the suite's own unit, its guards' scores, and how many items failed.
+
+    ``mean`` is None only where no range is declared and the run gave no score: there is no worst number then.
+    """
+
+    mean: float | None
+    guards: tuple[float, ...]
+    failed: int
+
+
+class Judge(Protocol):
+    """Issues items and scores answers; holds everything that no candidate may see."""
+
+    def issue(self, seed: int) -> tuple[str, bytes | None]:
+        """(ticket, inputs). ``inputs`` is None where nothing is asked (self-reported metrics)."""
+        ...
+
+    def score(self, ticket: str, answer: bytes | None) -> Scored: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How score differences become evidence: sign and width of the declared range (1 where there is none)."""
+
+    sign: float
+    width: float
+    guards: tuple[tuple[float, float], ...]  # (sign, width) of each guard
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One observation: oriented differences, raw means, and the trial records behind them."""
+
+    gain: float
+    guards: tuple[float, ...]
+    candidate: Scored
+    incumbent: Scored
+    sides: tuple[tuple[str, Side], ...]
+    seed: int
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "gain": self.gain,
+            "guards": list(self.guards),
+            "candidate": self.candidate.mean,
+            "incumbent": self.incumbent.mean,
+            "sides": [{"role": role, **side.record()} for role, side in self.sides],
+        }
+
+    @property
+    def candidate_side(self) -> Side:
+        return dict(self.sides)["candidate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Who is compared: all are git tree ids. ``anchor`` matters only where there are guards."""
+
+    candidate: str
+    incumbent: str
+    anchor: str | None
+
+    @property
+    def roles(self) -> tuple[tuple[str, str], ...]:
+        """The runs that a unit needs; an anchor that is the incumbent is not run twice."""
+        roles = (("candidate", self.candidate), ("incumbent", self.incumbent))
+        if self.anchor is not None and self.anchor != self.incumbent:
+            roles += (("anchor", self.anchor),)
+        return roles
+
+
+def run_unit(trials: Trials, judge: Judge, trees: Trees, scale: Scale, seed: int) -> Unit:
+    """One unit under ``seed``. Raises ``Fault`` when the sandbox itself failed.  # T-6"""
+    ticket, inputs = judge.issue(seed)
+    turn = seed % len(trees.roles)
+    order = trees.roles[turn:] + trees.roles[:turn]
+    sides: dict[str, Side] = {}
+    scores: dict[str, Scored] = {}
+    for role, tree in order:
+        side = trials.side(tree, seed, inputs)
+        if side.ended is Ended.SANDBOX_ERROR:
+            raise Fault("sandbox-error", f"a trial could not be run: {side.detail}", fix="festina doctor")
+        sides[role] = side
+        scores[role] = judge.score(ticket, side.answer)
+    candidate, incumbent = scores["candidate"], scores["incumbent"]
+    anchor = scores.get("anchor", incumbent)
+    return Unit(
+        gain=_gain(candidate.mean, incumbent.mean, scale),
+        guards=tuple(
+            sign * (candidate.guards[k] - anchor.guards[k]) / width for k, (sign, width) in enumerate(scale.guards)
+        ),
+        candidate=candidate,
+        incumbent=incumbent,
+        sides=tuple(sides.items()),
+        seed=seed,
+    )
+
+
+def _gain(candidate: float | None, incumbent: float | None, scale: Scale) -> float:
+    """The oriented difference. Without a score the candidate counts as all of the incumbent's size worse, and an
+    incumbent without a score is never a reason to prefer the candidate.  # V-1, T-6
+    """
+    if incumbent is None:
+        return 0.0 if candidate is not None else -1.0
+    if candidate is None:
+        return -max(abs(incumbent), 1.0) / scale.width
+    return scale.sign * (candidate - incumbent) / scale.width
+
+
+def run_units(one: Callable[[int], Unit], seeds: Sequence[int], workers: int) -> list[Unit]:
+    """All units, in the order of ``seeds``. The first fault stops those that have not begun."""
+    if workers <= 1:
+        return [one(seed) for seed in seeds]
+    with ThreadPoolExecutor(workers, thread_name_prefix="unit") as pool:
+        futures = [pool.submit(one, seed) for seed in seeds]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()

@@ -1,0 +1,22 @@
+"""Seeds that nobody can choose: derived from the entry that registered the candidate.  # E-3
+
+The leaf hash of a ``test-opened`` entry covers the candidate's tree, the time and a signature, so it exists
+only after the candidate does; and since every seed follows from it, an auditor can recompute all of them,
+and a crash cannot be used to draw again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def unit_seed(leaf: str, batch: int, unit: int) -> int:
+    """The seed of one unit, in [0, 2**63). ``leaf`` is the hex leaf hash of the test's opening entry."""
+    digest = hashlib.sha256(f"festina-unit-seed:{leaf}:{batch}:{unit}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def proposal_seed(leaf: str, proposal: int) -> int:
+    """The seed handed to the improver for one proposal, in [0, 2**31)."""
+    digest = hashlib.sha256(f"festina-proposal-seed:{leaf}:{proposal}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

@@ -1,0 +1,404 @@
+"""Entry types: everything that can be recorded, one frozen type each.
+
+A type's docstring says what it asserts and who signs it; ``effect`` entries come as an intent and an
+end (L-3). All are JSON objects with exact fields: unknown fields, wrong types and non-finite numbers are
+refused on reading and on writing. Text that came from a proposer or candidate never stands in an entry:
+only its digest does, the bytes are in the content store (T-5, L-2).
+
+Digests are lower-case sha256 hex of bytes in the content store; ``oid``/``tree``/``commit`` are git object
+names. Fields named ``*_s`` are seconds. Sensitive fields are salted commitments (L-5): ``Draft.sealed``.
+
+Adding a field or a type needs a new schema number: ``SCHEMA`` and a note here.
+  1: first version.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+
+Role = Literal["engine", "verifier", "reviewer"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Oid = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+Short = Annotated[str, Field(max_length=300)]  # engine-made words only
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,99}$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Body(BaseModel):
+    """Base of all entries. ``kind`` names the type, ``role`` says whose key signs it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    kind: ClassVar[str]
+    role: ClassVar[Role] = "engine"
+
+
+class Genesis(Body):
+    """First entry: which system, which keys. ``demo`` ledgers can never release outside the demo.
+
+    ``engine_key`` and ``verifier_key`` are raw Ed25519 public keys in base64.
+    """
+
+    kind: ClassVar[str] = "genesis"
+    origin: str  # C2SP checkpoint origin, e.g. "festina.local/NAME-1a2b3c4d"
+    system: Name
+    engine_key: str
+    verifier_key: str
+    alpha: Number
+    demo: bool
+    version: str  # Festina's version
+    schema_number: int
+
+
+class SuiteTerms(BaseModel):
+    """How one suite counts: range, direction, unit, mode, margins and sizes, fixed for an epoch.  # S-7"""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    name: Name
+    scorer: str  # "module:function", or "stdout:METRIC" when the candidate prints the score itself
+    low: Number | None  # worst and best possible score; None: no declared range (symmetric test)
+    high: Number | None
+    direction: Literal["higher", "lower"]
+    unit: Literal["item", "cluster", "seed"]
+    mode: Literal["fresh", "sealed", "ledger"]
+    margin: Number
+    detect: Number
+    batch_items: Count  # items answered by one process; its mean is one unit of evidence  # E-3
+    max_units: Count
+    source: Digest | None  # digest of the vault's item file or generator
+    assurance: Literal["self-reported", "scored", "hidden"]  # V-10
+
+
+class GuardTerms(BaseModel):
+    """A property that must not get worse than on the anchor by more than ``max_loss``.  # V-4"""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    name: Name
+    scorer: str
+    low: Number
+    high: Number
+    direction: Literal["higher", "lower"]
+    max_loss: Number
+
+
+class EpochOpened(Body):
+    """The rules from here on: pinned commit of manifest and scorers, alpha, suite, guards, anchor.  # S-1, T-4
+
+    ``start_commit`` is the commit the working line starts from; it is also the anchor in force.
+    """
+
+    kind: ClassVar[str] = "epoch-opened"
+    epoch: Count
+    reason: Short
+    start_commit: Oid
+    start_tree: Oid
+    anchor_tree: Oid
+    manifest: Digest
+    evaluator: Digest  # over manifest, scorer files and vault source
+    alpha: Number
+    beta: Number
+    spread: Number  # the c of the e-gate: about how many tests share the budget evenly
+    suite: SuiteTerms
+    guards: tuple[GuardTerms, ...]
+    autonomy: Literal["observe", "propose-only", "release-by-approval"]
+    debt_generations: Count
+    debt_lines: Count
+    min_level: int
+
+
+class RunStarted(Body):
+    """An engine took the ledger: its budgets, improver and sandbox."""
+
+    kind: ClassVar[str] = "run-started"
+    run: Name
+    improver: Name
+    frozen_improver: bool  # control arm: the improver in force stays generation 0's
+    wall_s: Number
+    trials: Count
+    proposals: Count
+    sandbox_level: int
+    sandbox_missing: tuple[Short, ...]
+    sandbox_policy: Digest
+    separated_uids: bool  # T-1: nominal separation is said so
+
+
+class RunEnded(Body):
+    """The engine let go of the ledger, and why."""
+
+    kind: ClassVar[str] = "run-ended"
+    run: Name
+    reason: Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault", "crashed"]
+    detail: Short
+    wall_s: Number
+
+
+class ControlsChecked(Body):
+    """Constant and random outputs must fail the scorer and the oracle must pass.  # V-2
+
+    Values are unit scores in [0, 1], 1 best. ``oracle`` is None where no oracle exists.
+    """
+
+    kind: ClassVar[str] = "controls-checked"
+    role: ClassVar[Role] = "verifier"
+    run: Name
+    constant: Number | None
+    random: Number | None
+    oracle: Number | None
+    incumbent: Number | None
+    ok: bool
+    note: Short
+
+
+class ProposalRequested(Body):
+    """Intent: an improver is about to be run. Its cost is charged here.  # E-1, L-3"""
+
+    kind: ClassVar[str] = "proposal-requested"
+    proposal: Count
+    attempt: Count
+    improver: Name
+    from_generation: Count  # whose code proposes: the improver in force  # P-5
+    from_commit: Oid
+    base_commit: Oid  # head of the working line: what is to be changed
+    seed: Count
+
+
+class ProposalReceived(Body):
+    """An improver handed in a change (``patch``), or nothing (``patch`` is None)."""
+
+    kind: ClassVar[str] = "proposal-received"
+    proposal: Count
+    author: Name
+    patch: Digest | None
+    plan: Digest | None  # canonical JSON: rationale, weakness, predicted  # P-6
+    predicted: Number | None
+    exhausted: bool
+    reason: Short  # why nothing came, in the engine's words; else empty
+    wall_s: Number
+    cpu_s: Number
+
+
+class Screened(Body):
+    """What the change does, judged by its effect.  # P-1, P-2, P-3"""
+
+    kind: ClassVar[str] = "screened"
+    proposal: Count
+    result: Literal["passed", "refused", "no-op", "duplicate", "stale"]
+    reason: Short  # reason class for refusals, e.g. "scope", "symlink"
+    detail: Digest | None  # for people: full text of the refusal in the content store
+    guard_change: bool  # touched verifier, policy, ledger, sandbox or vault  # T-4
+    base_commit: Oid
+    tree: Oid | None
+    changed_files: Count
+    changed_lines: Count
+    improver_changed: bool
+
+
+class TestOpened(Body):
+    """Plan before data: the candidate's hash, its level and its stopping rule.  # L-4, S-7"""
+
+    kind: ClassVar[str] = "test-opened"
+    test: Count
+    proposal: Count
+    tree: Oid
+    base_commit: Oid
+    anchor_tree: Oid
+    level: Number  # the error level a of this test
+    block: Count  # sealed mode: block number; fresh: 0
+    units_max: Count
+    units_min_accept: Count  # fewest units that could ever accept
+
+
+class BatchStarted(Body):
+    """Intent: seeds were drawn after the candidate's hash was recorded; trials are charged.  # E-1, E-3"""
+
+    kind: ClassVar[str] = "batch-started"
+    test: Count
+    batch: Count
+    attempt: Count
+    units: Count
+    trials: Count  # charged now, spent or not
+    items: Count  # looks at hidden items, counted now  # V-3
+    seeds: Digest  # of the canonical JSON list of unit seeds
+
+
+class BatchEnded(Body):
+    """Paired differences of one batch, one number per unit, in units of the declared range.
+
+    ``gain[i]`` is candidate minus incumbent, ``guards[k][i]`` candidate minus anchor, all in [-1, 1] where
+    a range is declared and oriented so that positive is better. ``details`` holds the trial records.
+    """
+
+    kind: ClassVar[str] = "batch-ended"
+    role: ClassVar[Role] = "verifier"
+    test: Count
+    batch: Count
+    gain: tuple[Number, ...]
+    guards: tuple[tuple[Number, ...], ...]
+    candidate_mean: Number | None  # in the suite's own unit, for people
+    incumbent_mean: Number | None
+    failed: Count  # candidate trials that ended in anything but ok
+    denied: Count  # candidate trials in which a denied system call was seen
+    details: Digest
+
+
+class Verdict(Body):
+    """accept, reject or inconclusive, with the numbers that decided.  # S-2, S-4, V-10"""
+
+    kind: ClassVar[str] = "verdict"
+    role: ClassVar[Role] = "verifier"
+    test: Count
+    proposal: Count
+    tree: Oid
+    base_commit: Oid
+    verdict: Literal["accept", "reject", "inconclusive"]
+    reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault"]
+    sentence: str = Field(max_length=600)
+    units: Count
+    items: Count
+    estimate: Number | None  # mean difference in the suite's own unit
+    interval: tuple[Number, Number] | None  # about it, 95 %
+    log_evidence: Number  # log e-value for "better"; accepted at log_threshold
+    log_threshold: Number
+    guard_evidence: tuple[Number, ...]
+    alpha_spent: Number  # by this test, after refund
+    alpha_left: Number
+    public_gain: Number | None  # V-6, in the suite's own unit
+    assurance: Literal["self-reported", "scored", "hidden"]
+    provisional: bool  # below L2: never released  # T-2
+
+
+class LineIntent(Body):
+    """Intent: the working line's head is about to move by compare-and-swap.  # D-1"""
+
+    kind: ClassVar[str] = "line-intent"
+    move: Count
+    cause: Literal["start", "accept", "denial", "rollback"]
+    generation: Count  # number of the new head
+    old_commit: Oid | None
+    new_commit: Oid
+    proposal: Count | None
+
+
+class LineMoved(Body):
+    """End of the move: the reference now names the new head."""
+
+    kind: ClassVar[str] = "line-moved"
+    move: Count
+    generation: Count
+    commit: Oid
+
+
+class ReviewerEnrolled(Body):
+    """A person's public key may sign decisions. ``demo`` keys count only in demo ledgers.  # R-1"""
+
+    kind: ClassVar[str] = "reviewer-enrolled"
+    reviewer: Name
+    key: str
+    demo: bool
+
+
+class ReviewRequested(Body):
+    """A generation waits for a person. ``binding`` is the hash of patch, evidence and evaluator.  # R-1"""
+
+    kind: ClassVar[str] = "review-requested"
+    review: Count
+    generation: Count
+    commit: Oid
+    improver_changed: bool
+    patch: Digest  # against the last approved generation
+    evidence: Digest  # leaf hash of the verdict entry that accepted it
+    evaluator: Digest
+    binding: Digest
+    expires: str  # RFC 3339
+
+
+class ReviewDecided(Body):
+    """A person's reasoned decision, signed by that person's own key.  # R-1"""
+
+    kind: ClassVar[str] = "review-decided"
+    role: ClassVar[Role] = "reviewer"
+    review: Count
+    binding: Digest
+    reviewer: Name
+    decision: Literal["approve", "deny"]
+    reason: Digest  # text in the content store
+    without_person: bool  # demo key: approved without a person
+
+
+class InForce(Body):
+    """From here on this generation's improver proposes.  # P-5, R-1"""
+
+    kind: ClassVar[str] = "improver-in-force"
+    generation: Count
+    commit: Oid
+    review: Count
+
+
+class ReleaseIntent(Body):
+    """Intent: the released reference is about to move.  # D-1, D-2"""
+
+    kind: ClassVar[str] = "release-intent"
+    release: Count
+    cause: Literal["release", "rollback"]
+    generation: Count
+    old_commit: Oid | None
+    new_commit: Oid
+    review: Count | None  # the approval it rests on; None for a rollback
+
+
+class Released(Body):
+    """The released reference now names this generation."""
+
+    kind: ClassVar[str] = "released"
+    release: Count
+    generation: Count
+    commit: Oid
+
+
+class Waiver(Body):
+    """Somebody accepted a sandbox below the demanded level until a date.  # T-2"""
+
+    kind: ClassVar[str] = "waiver"
+    what: Literal["sandbox-level"]
+    level: int
+    reason: Digest
+    expires: str
+
+
+class FinalScored(Body):
+    """Held-out scores on items that the gate never used; each look is counted.  # V-3"""
+
+    kind: ClassVar[str] = "final-scored"
+    role: ClassVar[Role] = "verifier"
+    label: Short  # what is compared, e.g. "generation 4 against generation 0"
+    tree_a: Oid
+    tree_b: Oid
+    units: Count
+    items: Count
+    mean_a: Number
+    mean_b: Number
+    estimate: Number  # mean of a minus b, suite's own unit
+    interval: tuple[Number, Number]
+    details: Digest
+
+
+class FaultRecorded(Body):
+    """A failure of Festina's own: its class and where. Never a verdict.  # T-6"""
+
+    kind: ClassVar[str] = "fault"
+    what: Name
+    detail: Digest | None
+
+
+KINDS: dict[str, type[Body]] = {
+    body.kind: body
+    for body in (
+        Genesis, EpochOpened, RunStarted, RunEnded, ControlsChecked, ProposalRequested, ProposalReceived,
+        Screened, TestOpened, BatchStarted, BatchEnded, Verdict, LineIntent, LineMoved, ReviewerEnrolled,
+        ReviewRequested, ReviewDecided, InForce, ReleaseIntent, Released, Waiver, FinalScored, FaultRecorded,
+    )
+}  # fmt: skip

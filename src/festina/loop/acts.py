@@ -1,0 +1,211 @@
+"""What people do to a ledger while an engine may be running: enrol, decide, release, roll back.
+
+Each act opens the ledger, folds it, and appends on exactly that state; when another process appended in between,
+it looks again and tries again. Effects come after their intent, and the next engine finishes what was cut off.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from festina.errors import IntegrityError, UsageError
+from festina.ledger import entries as e
+from festina.ledger.log import Draft, Ledger, Record, SizeConflict
+from festina.ledger.signing import LocalKey
+from festina.loop.state import Generation, Review, State
+from festina.release import refs
+from festina.release.releaser import Claim, check
+from festina.review import desk
+from festina.system.home import Home
+from festina.system.repo import Repo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TRIES = 50  # a busy engine appends a few times a second
+
+
+def write(ledger: Ledger, state: State, make: Callable[[State], Sequence[Draft]]) -> list[Record]:
+    """Append what ``make`` says for the state as it is; look again when somebody else was faster."""
+    for _ in range(TRIES):
+        drafts = make(state)
+        if not drafts:
+            return []  # somebody else has done it
+        try:
+            records = ledger.append(drafts, expected_size=state.size)
+        except SizeConflict:
+            for record in ledger.refresh():
+                state.apply(record)
+            continue
+        for record in records:
+            state.apply(record)
+        return records
+    raise UsageError("ledger-busy", "the ledger kept moving", fix="try again")
+
+
+def enrol(ledger: Ledger, state: State, home: Home, name: str, *, demo: bool = False) -> e.ReviewerEnrolled:
+    """Let a person's key (made if there is none) decide on this ledger."""
+    key = desk.reviewer_key(name, create=True, home=home.path)
+    public = base64.b64encode(key.public).decode()
+    known = state.reviewers.get(name)
+    if known is not None:
+        if known.key != public:
+            raise UsageError(
+                "reviewer-known-by-another-key", f"'{name}' is enrolled with another key",
+                fix="choose another name; an enrolment is never replaced",
+            )  # fmt: skip
+        return known
+    body = e.ReviewerEnrolled(reviewer=name, key=public, demo=demo)
+    write(ledger, state, lambda _: [Draft(body)])
+    return body
+
+
+def base_of(state: State, review: Review) -> Generation:
+    """What a review's patch is shown against: the last approved generation below it.  # R-2"""
+    number = review.terms.generation
+    parents = []
+    parent = state.generations[number].parent
+    while parent is not None:
+        parents.append(state.generations[parent])
+        parent = state.generations[parent].parent
+    requested_before = [g for g in parents if g.approved is None or state.reviews[g.approved].decision_seq < review.seq]
+    approved = [g for g in requested_before if g.approved is not None]
+    return approved[0] if approved else parents[-1]
+
+
+def decide(
+    ledger: Ledger, state: State, repo: Repo, home: Home, number: int, reviewer: str, *, approve: bool, reason: str
+) -> None:
+    """Sign and record one person's decision about one review.  # R-1"""
+    review = state.reviews.get(number)
+    if review is None:
+        raise UsageError("no-such-review", f"there is no review {number}", fix="festina review")
+    if review.decision is not None:
+        raise UsageError("already-decided", f"review {number} was decided at {review.decision_at}", fix="festina review")
+    enrolled = state.reviewers.get(reviewer)
+    if enrolled is None:
+        raise UsageError("not-enrolled", f"'{reviewer}' may not decide here", fix=f"festina reviewer add {reviewer}")
+    key: LocalKey = desk.reviewer_key(reviewer, home=home.path)
+    desk.shown(repo, review.terms, base_of(state, review).commit)
+    author = state.generations[review.terms.generation].author
+    draft = desk.decision(
+        review.terms, author=author, reviewer=enrolled, key=key, approve=approve, reason=reason
+    )
+
+    def make(now: State) -> list[Draft]:
+        if now.reviews[number].decision is not None:
+            raise UsageError("already-decided", f"review {number} has just been decided", fix="festina review")
+        return [draft]
+
+    write(ledger, state, make)
+
+
+def release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Generation:
+    """Release an approved generation: by default the newest.  # D-2"""
+    genesis = state.genesis
+    assert genesis is not None
+    approved = [n for n in state.line if state.generations[n].approved is not None]
+    if number is None:
+        if not approved:
+            raise UsageError("nothing-approved", "no generation has been approved", fix="festina review")
+        number = approved[-1]
+    generation = state.generations.get(number)
+    if generation is None or number not in state.line:
+        raise UsageError("no-such-generation", f"generation {number} is not on the working line", fix="festina status")
+    check(repo, ledger, _claim(state, generation))
+    ref = refs.released_ref(genesis.demo)
+
+    def make(now: State) -> list[Draft]:
+        if now.release is not None or now.generations[generation.number].denied:
+            raise UsageError("release-in-the-way", "another release is under way", fix="festina status")
+        body = e.ReleaseIntent(
+            release=now.releases, cause="release", generation=generation.number, old_commit=repo.ref(ref),
+            new_commit=generation.commit, review=generation.approved,
+        )  # fmt: skip
+        return [Draft(body)]
+
+    write(ledger, state, make)
+    settle_release(ledger, state, repo)
+    return generation
+
+
+def settle_release(ledger: Ledger, state: State, repo: Repo) -> None:
+    """Carry out the release whose intent is recorded."""
+    intent, genesis = state.release, state.genesis
+    if intent is None or genesis is None:
+        return
+    refs.settle(repo, refs.released_ref(genesis.demo), intent.old_commit, intent.new_commit)
+    body = e.Released(release=intent.release, generation=intent.generation, commit=intent.new_commit)
+    write(ledger, state, lambda now: [Draft(body)] if now.release is not None else [])
+
+
+def rollback(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Generation:
+    """Back to an earlier generation: the released reference and the working line, now.  # D-5"""
+    genesis, epoch = state.genesis, state.epoch
+    assert genesis is not None
+    assert epoch is not None
+    if number is None:
+        earlier = state.line[:-1]
+        if not earlier:
+            raise UsageError("nothing-to-go-back-to", "the working line has only its start", fix="festina status")
+        number = earlier[-1]
+    if number not in state.line:
+        raise UsageError("no-such-generation", f"generation {number} is not on the working line", fix="festina status")
+    target = state.generations[number]
+    if state.released is not None and state.released > number:
+        ref = refs.released_ref(genesis.demo)
+
+        def back(now: State) -> list[Draft]:
+            body = e.ReleaseIntent(
+                release=now.releases, cause="rollback", generation=number, old_commit=repo.ref(ref),
+                new_commit=target.commit, review=None,
+            )  # fmt: skip
+            return [Draft(body)]
+
+        write(ledger, state, back)
+        settle_release(ledger, state, repo)
+    if state.head.number != number:
+        write(ledger, state, lambda now: [_line_back(now, repo, target)])
+        settle_line(ledger, state, repo)
+    return target
+
+
+def _line_back(now: State, repo: Repo, target: Generation) -> Draft:
+    assert now.epoch is not None
+    if now.move is not None:
+        raise UsageError("line-moving", "the working line is just being moved", fix="try again in a second")
+    body = e.LineIntent(
+        move=now.moves, cause="rollback", generation=target.number,
+        old_commit=repo.ref(refs.line_ref(now.epoch.min_level)), new_commit=target.commit, proposal=None,
+    )  # fmt: skip
+    return Draft(body)
+
+
+def settle_line(ledger: Ledger, state: State, repo: Repo) -> None:
+    """Carry out the line move whose intent is recorded, unless a running engine already has."""
+    move, epoch = state.move, state.epoch
+    if move is None or epoch is None:
+        return
+    refs.settle(repo, refs.line_ref(epoch.min_level), move.old_commit, move.new_commit)
+    body = e.LineMoved(move=move.move, generation=move.generation, commit=move.new_commit)
+    write(ledger, state, lambda now: [Draft(body)] if now.move is not None else [])
+
+
+def _claim(state: State, generation: Generation) -> Claim:
+    verdict = generation.verdict
+    if verdict is None or generation.approved is None or generation.proposal is None:
+        raise UsageError(
+            "not-approved", f"generation {generation.number} has no approval", fix="festina review",
+        )  # R-1  # fmt: skip
+    review = state.reviews[generation.approved]
+    seq = state.proposals[generation.proposal].verdict_seq
+    if review.decision is None or seq is None:
+        raise IntegrityError("no-proof", f"generation {generation.number} has an approval without its decision")
+    return Claim(
+        generation=generation.number, commit=generation.commit, tree=verdict.tree, provisional=verdict.provisional,
+        verdict_seq=seq, verdict_leaf=generation.verdict_leaf, approval_seq=review.decision_seq,
+        approved_binding=review.decision.binding, evaluator=review.terms.evaluator, patch=review.terms.patch,
+        expires=review.terms.expires,
+    )  # fmt: skip

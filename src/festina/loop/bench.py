@@ -1,0 +1,100 @@
+"""Everything with an effect that one engine holds while it runs: home, repository, ledger, box, judge, improvers.
+
+``Bench.append`` is the only way for the loop to write. It never writes on top of entries that it has not
+folded in: when another process (a reviewer, a rollback) appended in between, it folds those in and either
+appends after all (paid work that still fits) or raises ``Replan``, and the loop decides anew.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from festina.experiment.batch import Judge, Scale
+from festina.experiment.trial import Trials
+from festina.ledger.signing import Signer
+from festina.ledger.log import Draft, Ledger, Record, SizeConflict
+from festina.loop.state import State
+from festina.propose.types import Budget, Improver
+from festina.sandbox.job import Sandbox
+from festina.system.home import Home
+from festina.system.manifest import Manifest
+from festina.system.repo import Repo
+from festina.verify.client import Verifier
+
+Listener = Callable[[Record, State], None]
+
+
+class Replan(Exception):
+    """The ledger moved on: decide again from the state as it is now. Never leaves the loop."""
+
+
+@dataclass(slots=True)
+class Bench:
+    """The engine's tools. ``state`` is always the fold of everything in ``ledger`` that was seen."""
+
+    home: Home
+    repo: Repo
+    ledger: Ledger
+    state: State
+    manifest: Manifest
+    sandbox: Sandbox
+    trials: Trials
+    judge: Judge
+    verifier: Verifier | None  # None where the candidate reports its own score
+    verifier_signer: Signer
+    scale: Scale
+    improver: Improver
+    queue: Sequence[Improver] = ()  # people's and planted proposals, one each, tried in turn with the improver
+    propose_budget: Budget = field(default_factory=Budget)
+    workers: int = 1
+    batch_units: int = 16
+    listener: Listener | None = None
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    started: float = field(default_factory=time.monotonic)  # monotonic: a wall clock that jumps moves no budget
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.started
+
+    def tree_dir(self, tree: str) -> Path:
+        """The exported files of a git tree, made once an engine.  # never checked out"""
+        return export(self.repo, self.home, tree)
+
+    def sync(self) -> None:
+        """Fold in what other processes appended."""
+        for record in self.ledger.refresh():
+            self._take(record)
+
+    def append(
+        self, *drafts: Draft, durable: bool = True, still: Callable[[State], bool] | None = None
+    ) -> list[Record]:
+        """Append in one transaction and fold. ``still`` says whether the drafts fit a state that moved on."""
+        while True:
+            try:
+                records = self.ledger.append(drafts, expected_size=self.state.size, durable=durable)
+            except SizeConflict:
+                self.sync()
+                if still is None or not still(self.state):
+                    raise Replan from None
+                continue
+            for record in records:
+                self._take(record)
+            return records
+
+    def _take(self, record: Record) -> None:
+        self.state.apply(record)
+        if self.listener is not None:
+            self.listener(record, self.state)
+
+
+def export(repo: Repo, home: Home, tree: str) -> Path:
+    """Export ``tree`` into the home's scratch space, once."""
+    target = home.work / "trees" / tree
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        repo.export_tree(tree, target)
+    return target

@@ -1,0 +1,262 @@
+"""The engine: take the ledger, do what ``next_action`` says until it says stop, let go.
+
+Ctrl-C and SIGTERM stop it cleanly: running trials are killed, the end is recorded, nothing is lost. A kill at
+any instant is the same as a crash: the next engine folds the ledger and goes on. One engine a ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import festina
+from festina.errors import Fault, UsageError
+from festina.experiment.trial import Trials
+from festina.ledger import entries as e
+from festina.ledger.log import Draft, Ledger
+from festina.ledger.signing import LocalKey
+from festina.loop import next as plan
+from festina.loop import terms
+from festina.loop.bench import Bench, Listener, Replan, export
+from festina.loop.judges import HiddenJudge, MetricJudge
+from festina.loop.state import State, fold
+from festina.loop.steps import STEPS, crash_point
+from festina.propose.types import Budget, Improver
+from festina.sandbox import choose, sweep
+from festina.sandbox.job import Level, Sandbox
+from festina.system import home as homes
+from festina.system.home import Home
+from festina.system.manifest import Manifest
+from festina.system.repo import Repo
+from festina.verify.client import Verifier
+
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator decides for one run. ``manifest`` None: read festina.toml from the pinned commit."""
+
+    manifest: Manifest | None = None
+    wall_s: float = 3600.0
+    trials: int = 100_000
+    proposals: int = 1_000
+    frozen_improver: bool = False  # control arm
+    demo: bool = False
+    new_epoch: str = ""  # the reason for new rules
+    review_wait_s: float = 0.0
+    workers: int = 0  # 0: one for each core
+    batch_units: int = 16
+    queue: Sequence[Improver] = ()
+    improver: Callable[[Manifest, Sandbox], Improver] | None = None  # default: what the manifest names
+
+
+def run(root: Path, options: Options, listener: Listener | None = None) -> State:
+    """Run the loop on the system at ``root`` until a budget ends, a person is needed, or it is stopped.
+
+    Returns the final state; ``state.last_end.reason`` says why it ended. Raises ``UsageError`` before anything
+    has started, ``IntegrityError`` when ledger, approval or references do not fit.
+    """
+    with session(root, options, listener) as bench, _signals(bench):
+        _begin(bench, options)
+        _loop(bench, options)
+        return bench.state
+
+
+@contextmanager
+def session(root: Path, options: Options, listener: Listener | None = None) -> Iterator[Bench]:
+    """Take the system's ledger with everything that a run needs, and let go of all of it at the end."""
+    repo = Repo.discover(root)
+    repo.require_clean()
+    start_commit = repo.head()
+    manifest = options.manifest or terms.manifest_at(repo, start_commit)
+    home = homes.ensure(repo, manifest.system.name)
+    with home.engine_lock(), ExitStack() as stack:
+        home.wipe_scratch()
+        sweep(home.work)
+        repo.sweep_stale_locks()
+        sandbox = choose(Level[manifest.policy.min_level], home.work)
+        ledger = stack.enter_context(_opened(home, manifest, options))
+        state = fold(ledger.records())
+        _epoch(ledger, state, repo, home, manifest, start_commit, options)
+        yield _bench(stack, home, repo, ledger, state, sandbox, options, listener)
+
+
+@contextmanager
+def _opened(home: Home, manifest: Manifest, options: Options) -> Iterator[Ledger]:
+    """The ledger, made with its first entry and its keys where there is none."""
+    engine = _key(home, "engine")
+    verifier = _key(home, "verifier")
+    if home.ledger.exists():
+        ledger = Ledger.open(home.ledger, signers={"engine": engine})
+        if ledger.genesis.demo != options.demo:
+            ledger.close()
+            raise UsageError(
+                "demo-mismatch", "this ledger belongs to a demo and the run does not, or the other way round",
+                fix="run the demo with `festina demo`, and your own system in its own repository",
+            )  # fmt: skip
+    else:
+        first = e.Genesis(
+            origin=f"festina.local/{home.id}", system=manifest.system.name, engine_key=_b64(engine.public),
+            verifier_key=_b64(verifier.public), alpha=manifest.policy.alpha, demo=options.demo,
+            version=festina.__version__, schema_number=e.SCHEMA,
+        )  # fmt: skip
+        ledger = Ledger.create(home.ledger, first, signers={"engine": engine})
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _key(home: Home, role: e.Role) -> LocalKey:
+    path = home.key(role)
+    return LocalKey.load(path, role) if path.exists() else LocalKey.create(path, role)
+
+
+def _b64(data: bytes) -> str:
+    import base64
+
+    return base64.b64encode(data).decode()
+
+
+def _epoch(
+    ledger: Ledger, state: State, repo: Repo, home: Home, manifest: Manifest, start: str, options: Options
+) -> None:
+    """Open the first epoch, or a new one on request; otherwise hold on to the rules that are in force.  # T-4"""
+    body, blobs = terms.epoch(repo, home, manifest, start, number=0 if state.epoch is None else state.epoch.epoch + 1)
+    if state.epoch is None:
+        reason = "first epoch"
+    elif options.new_epoch:
+        reason = options.new_epoch[:300]
+    elif body.evaluator != state.epoch.evaluator:
+        raise UsageError(
+            "rules-changed", "manifest, scorers or hidden items are not those that this ledger's epoch began with",
+            fix='undo the change, or open a new epoch: `festina run --new-epoch "why"` '
+            "(its error budget is added to what the report states)",
+            where="festina.toml",
+        )  # fmt: skip
+    else:
+        return
+    for record in ledger.append([Draft(body.model_copy(update={"reason": reason}), blobs=blobs)]):
+        state.apply(record)
+
+
+def _bench(
+    stack: ExitStack, home: Home, repo: Repo, ledger: Ledger, state: State, sandbox: Sandbox, options: Options,
+    listener: Listener | None,
+) -> Bench:  # fmt: skip
+    epoch = state.epoch
+    assert epoch is not None
+    manifest = options.manifest or terms.manifest_from(ledger.get_blob(epoch.manifest))
+    trials = Trials(sandbox, terms.recipe(manifest), lambda tree: export(repo, home, tree))
+    signer: object
+    verifier = None
+    if epoch.suite.assurance == "self-reported":
+        judge: HiddenJudge | MetricJudge = MetricJudge(epoch.suite.scorer.removeprefix("stdout:"))
+        signer = _key(home, "verifier")
+    else:
+        verifier = stack.enter_context(
+            Verifier.start(
+                vault=home.vault, evaluator=export(repo, home, epoch.start_tree), key=home.key("verifier"),
+                suite=epoch.suite, guards=epoch.guards,
+            )
+        )  # fmt: skip
+        judge = HiddenJudge(verifier, epoch.suite.batch_items)
+        signer = verifier.signer
+    make = options.improver or terms.improver
+    return Bench(
+        home=home, repo=repo, ledger=ledger, state=state, manifest=manifest, sandbox=sandbox, trials=trials,
+        judge=judge, verifier=verifier, verifier_signer=signer, scale=terms.scale(epoch),
+        improver=make(manifest, sandbox), queue=options.queue, propose_budget=terms.propose_budget(manifest),
+        workers=options.workers or os.cpu_count() or 1, batch_units=options.batch_units, listener=listener,
+    )  # fmt: skip
+
+
+def _begin(b: Bench, options: Options) -> None:
+    """Close what a dead engine left open, and say with which budgets and walls this run goes."""
+    drafts = []
+    if b.state.run is not None:
+        drafts.append(
+            Draft(e.RunEnded(run=b.state.run.run, reason="crashed", detail="the engine died", wall_s=0.0))
+        )
+    drafts.append(
+        Draft(
+            e.RunStarted(
+                run=f"run-{b.state.runs}-{secrets.token_hex(4)}", improver=b.improver.author,
+                frozen_improver=options.frozen_improver, wall_s=options.wall_s, trials=options.trials,
+                proposals=options.proposals, sandbox_level=int(b.sandbox.level),
+                sandbox_missing=tuple(m[:300] for m in b.sandbox.missing), sandbox_policy=b.sandbox.policy_hash,
+                separated_uids=os.geteuid() == 0,
+            )
+        )
+    )  # fmt: skip
+    b.append(*drafts)
+    crash_point("run-started")
+
+
+def _loop(b: Bench, options: Options) -> None:
+    """Fold, decide, act, until the decision is to stop."""
+    waited_since: float | None = None
+    while True:
+        b.sync()
+        if not b.state.waiting:
+            waited_since = None
+        elif waited_since is None:
+            waited_since = b.elapsed_s
+        wait_left = options.review_wait_s - (b.elapsed_s - waited_since) if waited_since is not None else 0.0
+        facts = plan.Facts(b.elapsed_s, b.interrupted.is_set(), max(0.0, wait_left))
+        action = plan.next_action(b.state, facts)
+        if isinstance(action, plan.Finish):
+            _finish(b, action)
+            return
+        try:
+            STEPS[type(action)](b, action)
+        except Replan:
+            continue
+        except Fault as fault:
+            if not b.interrupted.is_set():  # a killed trial is no fault
+                _fault(b, fault)
+
+
+def _fault(b: Bench, fault: Fault) -> None:
+    text = str(fault).encode()
+    import hashlib
+
+    body = e.FaultRecorded(what=fault.name, detail=hashlib.sha256(text).hexdigest())
+    b.append(Draft(body, blobs=(text,)), still=lambda _: True)
+
+
+def _finish(b: Bench, action: plan.Finish) -> None:
+    if b.state.run is None:
+        return
+    body = e.RunEnded(
+        run=b.state.run.run, reason=action.reason, detail=action.detail[:300], wall_s=round(b.elapsed_s, 3)
+    )
+    b.append(Draft(body), still=lambda _: True)
+
+
+@contextmanager
+def _signals(b: Bench) -> Iterator[None]:
+    """Ctrl-C and SIGTERM: kill what runs in boxes and let the loop end by itself. Main thread only."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        b.interrupted.set()
+        threading.Thread(target=b.sandbox.kill_all, daemon=True).start()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+

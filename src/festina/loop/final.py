@@ -1,0 +1,56 @@
+"""Scores on items that the gate never used: the honest number at the end of a run.  # V-3
+
+The comparison of two trees is paired like a test, but decides nothing: no verdict hangs on it, and it spends no
+error budget. Each look is counted. The seeds follow from the ledger's newest entry, so they exist only after
+every candidate was decided.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from festina.experiment import batch as units
+from festina.experiment.seeds import unit_seed
+from festina.experiment.trial import Trials
+from festina.ledger import entries as e
+from festina.ledger.canonical import canonical
+from festina.ledger.log import Draft
+from festina.loop.bench import Bench
+from festina.select.report import interval
+
+
+def compare(
+    b: Bench, label: str, tree_a: str, tree_b: str, count: int, *, where: Callable[[str], Path] | None = None
+) -> e.FinalScored:
+    """Run both trees on ``count`` units of fresh items and record the paired difference a minus b.
+
+    ``where`` maps a tree id to its files, for trees that are not in this repository (a control arm's).
+    The interval covers the mean difference with 95 %, in the suite's own unit.
+    """
+    epoch = b.state.epoch
+    assert epoch is not None
+    trials = b.trials if where is None else Trials(b.sandbox, b.trials.recipe, where)
+    trees = units.Trees(tree_a, tree_b, None)
+    scale = units.Scale(b.scale.sign, b.scale.width, ())
+    leaf = list(b.ledger.records(b.state.size - 1))[-1].leaf
+    seeds = [unit_seed(leaf, b.state.size, i) for i in range(count)]
+    results = units.run_units(lambda seed: units.run_unit(trials, b.judge, trees, scale, seed), seeds, b.workers)
+    gains = [unit.gain for unit in results]
+    low, high = interval(gains)
+    details = canonical({"units": [unit.record() for unit in results]})
+    body = e.FinalScored(
+        label=label, tree_a=tree_a, tree_b=tree_b, units=count, items=count * epoch.suite.batch_items,
+        mean_a=_mean([u.candidate.mean for u in results]), mean_b=_mean([u.incumbent.mean for u in results]),
+        estimate=sum(gains) / len(gains) * b.scale.width,
+        interval=(low * b.scale.width, high * b.scale.width),
+        details=hashlib.sha256(details).hexdigest(),
+    )  # fmt: skip
+    b.append(Draft(body, blobs=(details,), signer=b.verifier_signer), still=lambda _: True)
+    return body
+
+
+def _mean(values: list[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else 0.0

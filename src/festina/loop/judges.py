@@ -1,0 +1,41 @@
+"""Two judges: the verifier's process for items that nobody could see, and the candidate's own word.
+
+``MetricJudge`` believes what the candidate printed. Its verdicts carry the assurance *self-reported*, and
+nothing in Festina calls them proven.  # V-10
+"""
+
+from __future__ import annotations
+
+from festina.experiment.batch import Scored
+from festina.propose.guess import parse_metric
+from festina.verify.client import Verifier
+
+
+class HiddenJudge:
+    """Draws fresh items through the verifier's process and has it score the answers."""
+
+    def __init__(self, verifier: Verifier, items: int) -> None:
+        self._verifier = verifier
+        self._items = items
+
+    def issue(self, seed: int) -> tuple[str, bytes | None]:
+        issued = self._verifier.draw(seed, self._items)
+        return issued.batch_id, issued.inputs
+
+    def score(self, ticket: str, answer: bytes | None) -> Scored:
+        scored = self._verifier.score(ticket, answer)
+        return Scored(scored.mean, tuple(scored.guards), scored.failed)
+
+
+class MetricJudge:
+    """Reads ``name: number`` from what the run printed."""
+
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
+
+    def issue(self, seed: int) -> tuple[str, bytes | None]:
+        return f"seed-{seed}", None
+
+    def score(self, ticket: str, answer: bytes | None) -> Scored:
+        value = parse_metric(answer, self._metric) if answer is not None else None
+        return Scored(value, (), int(value is None))

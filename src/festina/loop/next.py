@@ -1,0 +1,224 @@
+"""What to do next: a pure function of the state and a few facts about the world.
+
+The order of the checks is the rule of the loop: first finish what a crash left half done, then obey people
+and budgets, then go on with the work that is under way, and only then start something new.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from festina.loop.state import State
+from festina.select import gate
+
+EndReason = Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault"]
+
+FAULTS_PER_RUN = 6  # an engine that keeps failing stops and says so, instead of burning the budget
+FAULTS_PER_TEST = 3  # a candidate whose trials cannot be run keeps nobody else waiting, and is never accepted
+BARREN_PER_RUN = 5  # an improver that hands in nothing so often in a row will not do better by being asked again
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the shell knows and the ledger cannot: elapsed time and requests to stop."""
+
+    elapsed_s: float
+    interrupted: bool = False
+    review_wait_left_s: float = 0.0  # how long the operator wants to wait for a person before proposing on
+
+
+@dataclass(frozen=True, slots=True)
+class FinishMove:
+    """Complete the line move whose intent is recorded.  # D-1"""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRelease:
+    """Complete the release whose intent is recorded.  # D-1"""
+
+
+@dataclass(frozen=True, slots=True)
+class StartLine:
+    """Open the working line at the epoch's start commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutInForce:
+    """A person approved: this review's generation proposes from now on.  # R-1"""
+
+    review: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """A person denied: the line goes back to before this review's generation.  # R-1"""
+
+    review: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckControls:
+    """Score constant, random and oracle answers before any candidate is scored.  # V-2"""
+
+
+@dataclass(frozen=True, slots=True)
+class AskReview:
+    """Put the head of the line before a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitReview:
+    """Give a person a moment before going on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """Run the improver in force, or run it again after a crash."""
+
+    number: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Judge the proposal by its effect.  # P-1"""
+
+    proposal: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTest:
+    """Register the plan before any data.  # L-4"""
+
+    proposal: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunBatch:
+    """Take the next batch of paired trials, or the one that a crash interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Write the verdict."""
+
+    verdict: Literal["accept", "reject", "inconclusive"]
+    reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Let go of the ledger."""
+
+    reason: EndReason
+    detail: str = ""
+
+
+Action = (
+    FinishMove | FinishRelease | StartLine | PutInForce | TakeBack | CheckControls | AskReview | AwaitReview
+    | Propose | Screen | OpenTest | RunBatch | Decide | Finish
+)  # fmt: skip
+
+
+def next_action(state: State, facts: Facts) -> Action:
+    """The one next step. Pure: same state and facts, same action."""
+    return _halves(state) or _people(state) or _stops(state, facts) or _test(state) or _work(state, facts)
+
+
+def _halves(s: State) -> Action | None:
+    """Effects with an intent and no end come first.  # L-3"""
+    if s.move is not None:
+        return FinishMove()
+    if s.release is not None:
+        return FinishRelease()
+    if s.epoch is not None and not s.line:
+        return StartLine()
+    return None
+
+
+def _people(s: State) -> Action | None:
+    for number, review in s.reviews.items():
+        if review.decision is None or review.applied:
+            continue
+        generation = review.terms.generation
+        if review.decision.decision == "approve" and generation in s.line and generation > s.in_force:
+            return PutInForce(number)
+        if review.decision.decision == "deny" and generation in s.line and s.test is None:
+            return TakeBack(number)
+    return None
+
+
+def _stops(s: State, facts: Facts) -> Action | None:
+    if facts.interrupted:
+        return Finish("interrupted", "stopped by the operator")
+    run = s.run
+    if run is None:
+        return Finish("fault", "no run is open")
+    if s.run_faults >= FAULTS_PER_RUN:
+        return Finish("fault", f"{s.run_faults} failures of the engine or its host in this run")
+    if facts.elapsed_s >= run.wall_s:
+        return Finish("budget", "the run's time is spent")
+    if s.run_controls is None:
+        return CheckControls()
+    if not s.run_controls:
+        return Finish("fault", "the scorer's controls failed, so that no score means anything")
+    return None
+
+
+def _test(s: State) -> Action | None:
+    """Go on with the open test.  # S-2, S-8"""
+    test, run = s.test, s.run
+    if test is None or run is None:
+        return None
+    denied = any(
+        r.decision is not None and r.decision.decision == "deny" and not r.applied and r.terms.generation in s.line
+        for r in s.reviews.values()
+    )
+    if test.terms.base_commit != s.head.commit or denied:
+        return Decide("inconclusive", "line-moved")
+    if test.faults >= FAULTS_PER_TEST:
+        return Decide("inconclusive", "fault")
+    outcome = gate.decision(test.progress)
+    if outcome == "accept":
+        return Decide("accept", "shown")
+    if outcome == "futile":
+        return Decide("reject", "futile")
+    if outcome == "guard":
+        return Decide("reject", "guard")
+    if outcome == "cap":
+        return Decide("inconclusive", "cap")
+    if s.run_trials >= run.trials:
+        return Finish("budget", "the run's trials are spent; the open test goes on with the next run")
+    return RunBatch()
+
+
+def _work(s: State, facts: Facts) -> Action:
+    run, epoch = s.run, s.epoch
+    assert run is not None  # _stops has seen to it
+    assert epoch is not None
+    if s.head.parent is not None and s.head.approved is None and s.open_review_of(s.head.number) is None:
+        return AskReview()
+    if s.current is not None:
+        proposed = s.proposals[s.current]
+        if proposed.stage == "requested":
+            return Propose(proposed.number, proposed.attempt + 1)
+        if proposed.stage == "received":
+            return Screen(proposed.number)
+        return OpenTest(proposed.number)
+    generations, lines = s.debt
+    if generations >= epoch.debt_generations or lines >= epoch.debt_lines:
+        if facts.review_wait_left_s > 0:
+            return AwaitReview()
+        return Finish("waiting", "nobody has reviewed the last generations: `festina review`")  # G-3
+    if s.waiting and facts.review_wait_left_s > 0:
+        return AwaitReview()
+    if s.run_exhausted:
+        return Finish("exhausted", "the improver has nothing new to offer")
+    if s.run_barren >= BARREN_PER_RUN:
+        return Finish("exhausted", f"the improver handed in nothing {s.run_barren} times in a row")
+    if s.run_proposals >= run.proposals:
+        return Finish("finished", "every proposal of this run was judged")
+    if s.run_trials >= run.trials:
+        return Finish("budget", "the run's trials are spent")
+    return Propose(max(s.proposals, default=-1) + 1, 1)

@@ -1,0 +1,465 @@
+"""The state of a run: a fold over the ledger's entries, and nothing else.  # L-1
+
+``State.apply`` takes one record after the other; the same records give the same state on every machine.
+Nothing here reads a clock, a disk or git. Entries that do not fit the state before them (a verdict for a
+test that is not open, a second end of one move) raise ``IntegrityError``: order is state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from festina.errors import IntegrityError
+from festina.ledger import entries as e
+from festina.ledger.log import Record
+from festina.propose.types import Word
+from festina.select import budget as error_budget
+from festina.select import gate
+
+
+@dataclass(slots=True)
+class Proposed:
+    """One proposal's way through the loop. ``stage`` says what happens next to it."""
+
+    number: int
+    improver: str
+    from_generation: int
+    base_commit: str
+    attempt: int
+    seed: int
+    stage: str = "requested"  # requested | received | screened | testing | closed
+    author: str = ""
+    patch: str | None = None
+    plan: str | None = None
+    predicted: float | None = None
+    word: Word | None = None
+    reason: str = ""
+    tree: str | None = None
+    changed_lines: int = 0
+    improver_changed: bool = False
+    guard_change: bool = False
+    verdict_seq: int | None = None
+
+
+@dataclass(slots=True)
+class OpenTest:
+    """A test that has a plan and no verdict yet."""
+
+    number: int
+    proposal: int
+    seq: int
+    leaf: str  # of the test-opened entry: unit seeds are derived from it  # E-3
+    terms: e.TestOpened
+    progress: gate.TestState
+    batches: int = 0
+    attempt: int = 0  # of the batch in flight; 0: none in flight
+    items: int = 0
+    gains: list[float] = field(default_factory=list)
+    candidate_sum: float = 0.0
+    incumbent_sum: float = 0.0
+    failed: int = 0
+    denied: int = 0
+    faults: int = 0
+
+
+@dataclass(slots=True)
+class Generation:
+    """An accepted commit of the system."""
+
+    number: int
+    commit: str
+    parent: int | None
+    proposal: int | None = None
+    author: str = "start"
+    verdict: e.Verdict | None = None
+    verdict_leaf: str = ""
+    improver_changed: bool = False
+    changed_lines: int = 0
+    approved: int | None = None  # review number
+    without_person: bool = False
+    denied: bool = False
+
+
+@dataclass(slots=True)
+class Review:
+    """Something that waits, or waited, for a person."""
+
+    terms: e.ReviewRequested
+    seq: int
+    decision: e.ReviewDecided | None = None
+    decision_at: str = ""
+    decision_seq: int = -1
+    applied: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that the loop decides from. Filled by ``apply`` alone."""
+
+    genesis: e.Genesis | None = None
+    epoch: e.EpochOpened | None = None
+    alpha_epochs: float = 0.0  # summed alpha of all epochs  # S-1
+    budget: error_budget.Budget | None = None
+    generations: dict[int, Generation] = field(default_factory=dict)
+    line: list[int] = field(default_factory=list)
+    in_force: int = 0
+    released: int | None = None
+    released_history: list[int] = field(default_factory=list)
+    move: e.LineIntent | None = None
+    moves: int = 0
+    release: e.ReleaseIntent | None = None
+    releases: int = 0
+    proposals: dict[int, Proposed] = field(default_factory=dict)
+    current: int | None = None  # the proposal that is under way
+    test: OpenTest | None = None
+    tests: int = 0
+    tried: dict[tuple[str, str], int] = field(default_factory=dict)  # (base commit, tree) -> proposal
+    reviews: dict[int, Review] = field(default_factory=dict)
+    reviewers: dict[str, e.ReviewerEnrolled] = field(default_factory=dict)
+    run: e.RunStarted | None = None
+    runs: int = 0
+    run_trials: int = 0
+    run_proposals: int = 0
+    run_controls: bool | None = None
+    run_exhausted: bool = False
+    run_barren: int = 0  # proposing runs in a row that gave nothing
+    controls: e.ControlsChecked | None = None
+    trials: int = 0
+    looks: int = 0  # hidden items issued, ever  # V-3
+    faults: int = 0
+    run_faults: int = 0
+    finals: list[e.FinalScored] = field(default_factory=list)
+    waivers: list[e.Waiver] = field(default_factory=list)
+    last_end: e.RunEnded | None = None
+    last_at: str = ""
+    size: int = 0
+
+    # -- readings -------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> Generation:
+        """The incumbent: head of the working line."""
+        return self.generations[self.line[-1]]
+
+    @property
+    def waiting(self) -> list[Review]:
+        """Reviews that nobody has decided and no newer approval has overtaken."""
+        approved = max((g.number for g in self.generations.values() if g.approved is not None), default=-1)
+        return [
+            r
+            for r in self.reviews.values()
+            if r.decision is None and r.terms.generation > approved and r.terms.generation in self.line
+        ]
+
+    @property
+    def debt(self) -> tuple[int, int]:
+        """(generations, changed lines) on the working line since a person last approved.  # G-3"""
+        generations = lines = 0
+        for number in reversed(self.line):
+            generation = self.generations[number]
+            if generation.approved is not None or generation.parent is None:
+                break
+            generations += 1
+            lines += generation.changed_lines
+        return generations, lines
+
+    def open_review_of(self, generation: int) -> Review | None:
+        return next((r for r in self.reviews.values() if r.terms.generation == generation), None)
+
+    # -- fold -----------------------------------------------------------------------------------------
+
+    def apply(self, record: Record) -> None:
+        """Fold one entry in. Raises ``IntegrityError`` where it does not fit what came before."""
+        if record.seq != self.size:
+            raise IntegrityError("entry-out-of-order", f"entry {record.seq} came where {self.size} was due")
+        handler = _HANDLERS.get(record.kind)
+        if handler is not None:
+            handler(self, record, record.body)
+        self.size = record.seq + 1
+        self.last_at = max(self.last_at, record.at)  # a clock that jumps back moves nothing back
+
+
+def fold(records: Iterable[Record]) -> State:
+    """The state after all ``records``, from the first on."""
+    state = State()
+    for record in records:
+        state.apply(record)
+    return state
+
+
+def _misfit(record: Record, why: str) -> IntegrityError:
+    return IntegrityError("entry-does-not-fit", f"entry {record.seq} ({record.kind}): {why}", where=f"entry {record.seq}")
+
+
+def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
+    """The test's stopping rule, with margins and sizes scaled to the declared range.  # S-7"""
+    suite = epoch.suite
+    if suite.low is None or suite.high is None:
+        return gate.Plan(
+            kind="symmetric", level=test.level, margin=suite.margin, detect=suite.detect, beta=epoch.beta,
+            guards=(), units_max=test.units_max,
+        )  # fmt: skip
+    width = suite.high - suite.low
+    return gate.Plan(
+        kind="bounded", level=test.level, margin=suite.margin / width, detect=suite.detect / width,
+        beta=epoch.beta, guards=tuple(g.max_loss / (g.high - g.low) for g in epoch.guards),
+        units_max=test.units_max,
+    )  # fmt: skip
+
+
+# -- one function a kind ------------------------------------------------------------------------------
+
+
+def _genesis(s: State, r: Record, b: e.Genesis) -> None:
+    if s.genesis is not None:
+        raise _misfit(r, "a second genesis")
+    s.genesis = b
+
+
+def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
+    if s.test is not None or s.move is not None:
+        raise _misfit(r, "an epoch opened while a test or a move was open")
+    s.epoch = b
+    s.alpha_epochs += b.alpha
+    s.budget = error_budget.Budget.fresh(alpha=b.alpha, spread=b.spread)
+    s.current = None
+
+
+def _run_started(s: State, r: Record, b: e.RunStarted) -> None:
+    s.run = b
+    s.runs += 1
+    s.run_trials = s.run_proposals = s.run_faults = 0
+    s.run_controls = None
+    s.run_exhausted = False
+    s.run_barren = 0
+
+
+def _run_ended(s: State, r: Record, b: e.RunEnded) -> None:
+    s.run = None
+    s.last_end = b
+
+
+def _controls(s: State, r: Record, b: e.ControlsChecked) -> None:
+    s.controls = b
+    s.run_controls = b.ok
+
+
+def _requested(s: State, r: Record, b: e.ProposalRequested) -> None:
+    s.proposals[b.proposal] = Proposed(
+        b.proposal, b.improver, b.from_generation, b.base_commit, b.attempt, b.seed
+    )
+    s.current = b.proposal
+    if b.attempt == 1:
+        s.run_proposals += 1
+
+
+def _received(s: State, r: Record, b: e.ProposalReceived) -> None:
+    p = _current(s, r, b.proposal, "requested")
+    p.author, p.patch, p.plan, p.predicted = b.author, b.patch, b.plan, b.predicted
+    p.stage = "received"
+    s.run_barren = 0 if b.patch is not None else s.run_barren + 1
+    if b.patch is None:
+        _close(s, p, "failed", b.reason)
+        s.run_exhausted = b.exhausted
+
+
+def _screened(s: State, r: Record, b: e.Screened) -> None:
+    p = _current(s, r, b.proposal, "received")
+    p.tree, p.changed_lines, p.improver_changed = b.tree, b.changed_lines, b.improver_changed
+    p.guard_change = b.guard_change
+    p.stage = "screened"
+    words: dict[str, Word] = {"refused": "refused", "no-op": "no-op", "duplicate": "duplicate", "stale": "failed"}
+    if b.result != "passed":
+        _close(s, p, words[b.result], b.reason)
+
+
+def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
+    p = _current(s, r, b.proposal, "screened")
+    if s.epoch is None or s.budget is None or s.test is not None:
+        raise _misfit(r, "a test opened without an epoch, or beside another test")
+    level, s.budget = s.budget.open()
+    if abs(level - b.level) > 1e-12 * max(level, b.level):
+        raise _misfit(r, f"its level {b.level} is not the one that the budget gives ({level})")
+    s.tests = max(s.tests, b.test + 1)
+    s.test = OpenTest(b.test, b.proposal, r.seq, r.leaf, b, gate.start(plan_of(s.epoch, b)))
+    s.tried[(b.base_commit, b.tree)] = b.proposal
+    p.stage = "testing"
+
+
+def _batch_started(s: State, r: Record, b: e.BatchStarted) -> None:
+    t = _test(s, r, b.test)
+    if b.batch != t.batches or b.attempt != t.attempt + 1:
+        raise _misfit(r, "a batch out of order")
+    t.attempt = b.attempt
+    t.items += b.items
+    s.looks += b.items
+    s.trials += b.trials
+    s.run_trials += b.trials
+
+
+def _batch_ended(s: State, r: Record, b: e.BatchEnded) -> None:
+    t = _test(s, r, b.test)
+    if b.batch != t.batches or t.attempt == 0:
+        raise _misfit(r, "a result without its intent")  # L-3
+    for i, gain in enumerate(b.gain):
+        t.progress = gate.observe(t.progress, gate.Evidence(gain, tuple(g[i] for g in b.guards)))
+        t.gains.append(gain)
+    t.candidate_sum += (b.candidate_mean or 0.0) * len(b.gain)
+    t.incumbent_sum += (b.incumbent_mean or 0.0) * len(b.gain)
+    t.failed += b.failed
+    t.denied += b.denied
+    t.batches += 1
+    t.attempt = 0
+
+
+def _verdict(s: State, r: Record, b: e.Verdict) -> None:
+    t = _test(s, r, b.test)
+    if s.budget is None or b.proposal != t.proposal or b.tree != t.terms.tree:
+        raise _misfit(r, "the verdict names another proposal or tree than the test")
+    accepted = b.verdict == "accept"
+    if accepted and gate.decision(t.progress) != "accept":
+        raise _misfit(r, "accepted without the evidence that the rule asks for")  # S-1
+    refund = 0.0 if accepted else gate.refund_share(t.progress)
+    s.budget = s.budget.close(t.terms.level, accepted, refund)
+    p = s.proposals[b.proposal]
+    p.verdict_seq = r.seq
+    words: dict[str, Word] = {"accept": "accepted", "reject": "rejected", "inconclusive": "inconclusive"}
+    _close(s, p, words[b.verdict], b.reason)
+    s.test = None
+    if accepted:
+        number = max(s.generations) + 1
+        s.generations[number] = Generation(
+            number, "", s.head.number, b.proposal, p.author, b, r.leaf, p.improver_changed, p.changed_lines
+        )
+
+
+def _line_intent(s: State, r: Record, b: e.LineIntent) -> None:
+    if s.move is not None:
+        raise _misfit(r, "a move opened while another is open")
+    if b.cause == "accept" and (b.generation not in s.generations or s.generations[b.generation].commit):
+        raise _misfit(r, "the line moves to a generation that no verdict accepted")  # D-2
+    s.move = b
+    s.moves = max(s.moves, b.move + 1)
+
+
+def _line_moved(s: State, r: Record, b: e.LineMoved) -> None:
+    if s.move is None or s.move.move != b.move or s.move.new_commit != b.commit:
+        raise _misfit(r, "an end without its intent")  # L-3
+    cause = s.move.cause
+    s.move = None
+    if cause == "start":
+        s.generations[b.generation] = Generation(b.generation, b.commit, None)
+        s.line.append(b.generation)
+        s.in_force = b.generation
+    elif cause == "accept":
+        s.generations[b.generation].commit = b.commit
+        s.line.append(b.generation)
+    else:
+        while s.line and s.line[-1] != b.generation:
+            dropped = s.line.pop()
+            if cause == "denial":
+                s.generations[dropped].denied = True
+        if not s.line:
+            raise _misfit(r, "a move back to a generation that is not on the line")
+        while s.in_force not in s.line:
+            parent = s.generations[s.in_force].parent
+            s.in_force = s.line[0] if parent is None else parent
+
+
+def _enrolled(s: State, r: Record, b: e.ReviewerEnrolled) -> None:
+    s.reviewers[b.reviewer] = b
+
+
+def _review_requested(s: State, r: Record, b: e.ReviewRequested) -> None:
+    s.reviews[b.review] = Review(b, r.seq)
+
+
+def _review_decided(s: State, r: Record, b: e.ReviewDecided) -> None:
+    review = s.reviews.get(b.review)
+    if review is None or review.terms.binding != b.binding or review.decision is not None:
+        raise _misfit(r, "a decision for something else than what waits")  # R-1
+    who = s.reviewers.get(b.reviewer)
+    if who is None or (who.demo and not (s.genesis and s.genesis.demo)):
+        raise _misfit(r, "the reviewer is not enrolled for this ledger")
+    if who.demo and not b.without_person:
+        raise _misfit(r, "a demo key speaks for no person")
+    if r.at > review.terms.expires:
+        return  # expired: recorded, without effect  # R-1
+    review.decision, review.decision_at, review.decision_seq = b, r.at, r.seq
+    if b.decision == "approve":
+        generation = s.generations[review.terms.generation]
+        generation.approved = b.review
+        generation.without_person = b.without_person
+
+
+def _in_force(s: State, r: Record, b: e.InForce) -> None:
+    generation = s.generations.get(b.generation)
+    if generation is None or generation.approved is None or generation.commit != b.commit:
+        raise _misfit(r, "an improver put in force without approval")  # P-5, R-1
+    s.in_force = b.generation
+    s.reviews[b.review].applied = True
+
+
+def _release_intent(s: State, r: Record, b: e.ReleaseIntent) -> None:
+    generation = s.generations.get(b.generation)
+    if s.release is not None or generation is None:
+        raise _misfit(r, "a release opened beside another, or of an unknown generation")
+    if b.cause == "release" and generation.approved is None:
+        raise _misfit(r, "a release without approval")  # D-2
+    s.release = b
+    s.releases = max(s.releases, b.release + 1)
+
+
+def _released(s: State, r: Record, b: e.Released) -> None:
+    if s.release is None or s.release.new_commit != b.commit:
+        raise _misfit(r, "an end without its intent")
+    s.release = None
+    s.released = b.generation
+    s.released_history.append(b.generation)
+
+
+def _final(s: State, r: Record, b: e.FinalScored) -> None:
+    s.finals.append(b)
+    s.looks += b.items
+
+
+def _waiver(s: State, r: Record, b: e.Waiver) -> None:
+    s.waivers.append(b)
+
+
+def _fault(s: State, r: Record, b: e.FaultRecorded) -> None:
+    s.faults += 1
+    s.run_faults += 1
+    if s.test is not None:
+        s.test.faults += 1
+
+
+def _current(s: State, r: Record, number: int, stage: str) -> Proposed:
+    p = s.proposals.get(number)
+    if p is None or p.stage != stage or s.current != number:
+        raise _misfit(r, f"proposal {number} is not at the stage '{stage}'")
+    return p
+
+
+def _test(s: State, r: Record, number: int) -> OpenTest:
+    if s.test is None or s.test.number != number:
+        raise _misfit(r, f"test {number} is not open")
+    return s.test
+
+
+def _close(s: State, p: Proposed, word: Word, reason: str) -> None:
+    p.stage, p.word, p.reason = "closed", word, reason
+    s.current = None
+
+
+_HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
+    "genesis": _genesis, "epoch-opened": _epoch, "run-started": _run_started, "run-ended": _run_ended,
+    "controls-checked": _controls, "proposal-requested": _requested, "proposal-received": _received,
+    "screened": _screened, "test-opened": _test_opened, "batch-started": _batch_started,
+    "batch-ended": _batch_ended, "verdict": _verdict, "line-intent": _line_intent, "line-moved": _line_moved,
+    "reviewer-enrolled": _enrolled, "review-requested": _review_requested, "review-decided": _review_decided,
+    "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
+    "final-scored": _final, "waiver": _waiver, "fault": _fault,
+}  # fmt: skip

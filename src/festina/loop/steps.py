@@ -1,0 +1,363 @@
+"""One function an action: an intent entry, the effect, a result entry.  # L-3
+
+No step decides anything: ``next.next_action`` has. Each step may be cut off at any instant; the next engine
+folds the ledger and is told by ``next_action`` to finish or to repeat it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from festina.errors import Fault, IntegrityError
+from festina.experiment import batch as units
+from festina.experiment.seeds import proposal_seed, unit_seed
+from festina.ledger import entries as e
+from festina.ledger.canonical import canonical
+from festina.ledger.log import Draft
+from festina.loop import next as plan
+from festina.loop.bench import Bench, Replan
+from festina.loop.decide import decide
+from festina.loop.state import Proposed, State, plan_of
+from festina.propose.types import HistoryRow, NoProposal, Proposal, View, Word
+from festina.release import refs
+from festina.review.binding import binding, expiry
+from festina.select import gate
+from festina.system.scope import Refused, screen
+
+CRASH_AT = "FESTINA_CRASH_AT"  # tests only: die by SIGKILL at this labelled step, as a power cut would
+
+
+def crash_point(label: str) -> None:
+    """Die here when a test asked for it. Every effect is surrounded by two of these."""
+    if os.environ.get(CRASH_AT) == label:
+        os.kill(os.getpid(), 9)
+
+
+# -- the line -----------------------------------------------------------------------------------------
+
+
+def start_line(b: Bench, _: plan.StartLine) -> None:
+    epoch = _epoch(b.state)
+    number = max(b.state.generations, default=-1) + 1
+    old = b.repo.ref(refs.line_ref(epoch.min_level))
+    b.append(
+        Draft(
+            e.LineIntent(
+                move=b.state.moves, cause="start", generation=number, old_commit=old,
+                new_commit=epoch.start_commit, proposal=None,
+            )
+        )
+    )  # fmt: skip
+    crash_point("start-intent")
+
+
+def finish_move(b: Bench, _: plan.FinishMove) -> None:
+    """Complete a recorded move; the reference moves by compare-and-swap.  # D-1"""
+    move = b.state.move
+    assert move is not None  # next_action has seen to it
+    refs.settle(b.repo, refs.line_ref(_epoch(b.state).min_level), move.old_commit, move.new_commit)
+    kept = refs.generation_ref(move.generation)
+    refs.settle(b.repo, kept, b.repo.ref(kept), move.new_commit)
+    crash_point("line-moved-unrecorded")
+    b.append(Draft(e.LineMoved(move=move.move, generation=move.generation, commit=move.new_commit)))
+
+
+def finish_release(b: Bench, _: plan.FinishRelease) -> None:
+    intent, genesis = b.state.release, b.state.genesis
+    assert intent is not None
+    assert genesis is not None
+    refs.settle(b.repo, refs.released_ref(genesis.demo), intent.old_commit, intent.new_commit)
+    b.append(Draft(e.Released(release=intent.release, generation=intent.generation, commit=intent.new_commit)))
+
+
+def take_back(b: Bench, action: plan.TakeBack) -> None:
+    """A person said no: back to before the denied generation.  # R-1, S-8"""
+    denied = b.state.generations[b.state.reviews[action.review].terms.generation]
+    assert denied.parent is not None
+    target = b.state.generations[denied.parent]
+    b.append(
+        Draft(
+            e.LineIntent(
+                move=b.state.moves, cause="denial", generation=target.number, old_commit=b.state.head.commit,
+                new_commit=target.commit, proposal=denied.proposal,
+            )
+        )
+    )  # fmt: skip
+
+
+# -- people -------------------------------------------------------------------------------------------
+
+
+def ask_review(b: Bench, _: plan.AskReview) -> None:
+    """Put the head before a person, bound to patch, evidence and evaluator.  # R-1"""
+    s, epoch = b.state, _epoch(b.state)
+    head = s.head
+    approved = s.generations[max((n for n in s.line if s.generations[n].approved is not None), default=s.line[0])]
+    patch = b.repo.diff(b.repo.tree_of(approved.commit), b.repo.tree_of(head.commit))
+    digest = hashlib.sha256(patch).hexdigest()
+    terms = e.ReviewRequested(
+        review=len(s.reviews), generation=head.number, commit=head.commit, improver_changed=head.improver_changed,
+        patch=digest, evidence=head.verdict_leaf, evaluator=epoch.evaluator,
+        binding=binding(patch=digest, evidence=head.verdict_leaf, evaluator=epoch.evaluator, commit=head.commit),
+        expires=expiry(datetime.now(UTC)),
+    )  # fmt: skip
+    b.append(Draft(terms, blobs=(patch,)))
+
+
+def await_review(b: Bench, _: plan.AwaitReview) -> None:
+    b.interrupted.wait(0.05)
+
+
+def put_in_force(b: Bench, action: plan.PutInForce) -> None:
+    """The approved generation proposes from now on, if the approval is for exactly this.  # P-5, R-1"""
+    review = b.state.reviews[action.review]
+    terms, generation = review.terms, b.state.generations[review.terms.generation]
+    parts = {"patch": terms.patch, "evidence": generation.verdict_leaf, "evaluator": terms.evaluator}
+    if review.decision is None or binding(**parts, commit=generation.commit) != review.decision.binding:
+        raise IntegrityError(
+            "approval-for-something-else", f"the approval of generation {terms.generation} is bound to other content",
+            fix="ask for a new review", where=f"entry {review.decision_seq}",
+        )  # fmt: skip
+    b.append(Draft(e.InForce(generation=generation.number, commit=generation.commit, review=action.review)))
+
+
+# -- proposals ----------------------------------------------------------------------------------------
+
+
+def propose(b: Bench, action: plan.Propose) -> None:
+    """Run the improver in force (or take the next change that a person queued).  # P-4, P-5"""
+    s = b.state
+    source = next_improver(b, action.number)
+    generation = s.generations[s.line[0] if s.run is not None and s.run.frozen_improver else s.in_force]
+    genesis_leaf = next(iter(b.ledger.records())).leaf
+    seed = proposal_seed(genesis_leaf, action.number)
+    b.append(
+        Draft(
+            e.ProposalRequested(
+                proposal=action.number, attempt=action.attempt, improver=source.author,
+                from_generation=generation.number, from_commit=generation.commit, base_commit=s.head.commit, seed=seed,
+            )
+        )
+    )  # fmt: skip
+    crash_point("proposal-requested")
+    base_tree = b.repo.tree_of(s.head.commit)
+    view = View(
+        tree=b.tree_dir(base_tree),
+        improver_tree=b.tree_dir(b.repo.tree_of(generation.commit)),
+        history=history(b, source.author),
+        seed=seed,
+        allow=tuple(b.manifest.scope.allow),
+        max_changed_lines=b.manifest.scope.max_changed_lines,
+    )
+    made = source.propose(view, b.propose_budget)
+    if b.interrupted.is_set():
+        raise Replan  # the run was cut off by the operator: the request stays open and is repeated
+    b.append(_received(b, action.number, made, base_tree), still=lambda now: now.current == action.number)
+
+
+def next_improver(b: Bench, number: int) -> Any:
+    """Queued changes take every second turn until each was tried once in this ledger."""
+    tried = {p.improver for p in b.state.proposals.values() if p.number != number}
+    again = b.state.proposals.get(number)
+    waiting = [source for source in b.queue if source.author not in tried]
+    if again is not None:
+        waiting = [source for source in b.queue if source.author == again.improver]
+        return waiting[0] if waiting else b.improver
+    return waiting[0] if waiting and number % 2 == 1 else b.improver
+
+
+def history(b: Bench, author: str) -> tuple[HistoryRow, ...]:
+    """An improver's own past proposals with one word each, and nothing of the hidden evidence.  # P-4"""
+    epoch = _epoch(b.state)
+    blurred = {"rejected", "inconclusive"} if epoch.suite.mode in ("sealed", "ledger") else set()
+    rows = []
+    for p in b.state.proposals.values():
+        if p.improver != author or p.word is None or p.patch is None:
+            continue
+        word: Word = "not accepted" if p.word in blurred else p.word
+        reason = p.reason if p.word == "refused" else ""
+        patch = b.ledger.get_blob(p.patch).decode(errors="replace")
+        rows.append(HistoryRow(p.number, p.author, patch, word, reason))
+    return tuple(rows)
+
+
+def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str) -> Draft:
+    if isinstance(made, NoProposal):
+        return Draft(
+            e.ProposalReceived(
+                proposal=number, author=made.author, patch=None, plan=None, predicted=None, exhausted=made.exhausted,
+                reason=made.reason[:300], wall_s=made.wall_s, cpu_s=made.cpu_s,
+            )
+        )  # fmt: skip
+    patch = made.patch
+    if patch is None:
+        patch = b.repo.diff(base_tree, b.repo.write_files(base_tree, made.files or {}))
+    words = canonical({"rationale": made.rationale, "weakness": made.weakness, "predicted": made.predicted})
+    return Draft(
+        e.ProposalReceived(
+            proposal=number, author=made.author, patch=hashlib.sha256(patch).hexdigest(),
+            plan=hashlib.sha256(words).hexdigest(), predicted=made.predicted, exhausted=False, reason="",
+            wall_s=made.wall_s, cpu_s=made.cpu_s,
+        ),
+        blobs=(patch, words),
+    )  # fmt: skip
+
+
+def screen_proposal(b: Bench, action: plan.Screen) -> None:
+    """Judge the change by what it does to the tree.  # P-1, P-2, P-3"""
+    p = b.state.proposals[action.proposal]
+    assert p.patch is not None
+    row: dict[str, Any] = {
+        "proposal": p.number, "reason": "", "detail": None, "guard_change": False, "base_commit": p.base_commit,
+        "tree": None, "changed_files": 0, "changed_lines": 0, "improver_changed": False,
+    }  # fmt: skip
+    if p.base_commit != b.state.head.commit:
+        b.append(Draft(e.Screened(result="stale", **(row | {"reason": "the working line moved"}))))
+        return
+    base_tree = b.repo.tree_of(p.base_commit)
+    try:
+        seen = screen(
+            b.repo, base_tree, b.ledger.get_blob(p.patch), b.manifest.scope, protected=b.manifest.protected_paths()
+        )
+    except Refused as refused:
+        text = "\n".join(f"{r.reason_class}: {r.path}: {r.text}" for r in refused.refusals).encode()
+        row |= {
+            "reason": refused.refusals[0].reason_class, "detail": hashlib.sha256(text).hexdigest(),
+            "guard_change": refused.guard_change,
+        }  # fmt: skip
+        b.append(Draft(e.Screened(result="refused", **row), blobs=(text,)))
+        return
+    row |= {
+        "tree": seen.tree, "changed_files": seen.changed_files, "changed_lines": seen.changed_lines,
+        "improver_changed": b.manifest.changes_improver([c.path for c in seen.changes]),
+    }  # fmt: skip
+    if seen.tree == base_tree:
+        b.append(Draft(e.Screened(result="no-op", **row)))
+    elif (p.base_commit, seen.tree) in b.state.tried:  # S-3: the evidence already seen stands
+        earlier = b.state.tried[(p.base_commit, seen.tree)]
+        b.append(Draft(e.Screened(result="duplicate", **(row | {"reason": f"same as proposal {earlier}"}))))
+    else:
+        b.append(Draft(e.Screened(result="passed", **row)))
+
+
+# -- tests --------------------------------------------------------------------------------------------
+
+
+def open_test(b: Bench, action: plan.OpenTest) -> None:
+    """Register candidate, level and stopping rule before any data.  # L-4, S-7"""
+    s, epoch, p = b.state, _epoch(b.state), b.state.proposals[action.proposal]
+    assert p.tree is not None
+    assert s.budget is not None
+    level, _ = s.budget.open()
+    draft = e.TestOpened(
+        test=s.tests, proposal=p.number, tree=p.tree, base_commit=p.base_commit, anchor_tree=epoch.anchor_tree,
+        level=level, block=0, units_max=epoch.suite.max_units, units_min_accept=0,
+    )  # fmt: skip
+    rule = plan_of(epoch, draft)
+    gate.check_reachable(rule)
+    draft = draft.model_copy(update={"units_min_accept": gate.units_min_accept(rule)})
+    b.append(Draft(draft, subjects=(("candidate", p.tree),)))
+    crash_point("test-opened")
+
+
+def run_batch(b: Bench, _: plan.RunBatch) -> None:
+    """Charge, draw seeds, run paired trials, record.  # E-1, E-3, L-3"""
+    test, run, epoch = b.state.test, b.state.run, _epoch(b.state)
+    assert test is not None
+    assert run is not None
+    count = min(b.batch_units, test.terms.units_max - len(test.gains))
+    seeds = [unit_seed(test.leaf, test.batches, i) for i in range(count)]
+    trees = units.Trees(
+        test.terms.tree, b.repo.tree_of(test.terms.base_commit), test.terms.anchor_tree if epoch.guards else None
+    )
+    b.append(
+        Draft(
+            e.BatchStarted(
+                test=test.number, batch=test.batches, attempt=test.attempt + 1, units=count,
+                trials=count * len(trees.roles), items=count * epoch.suite.batch_items,
+                seeds=hashlib.sha256(canonical(seeds)).hexdigest(),
+            )
+        )
+    )  # fmt: skip
+    crash_point("batch-started")
+    began = time.monotonic()
+    results = units.run_units(
+        lambda seed: units.run_unit(b.trials, b.judge, trees, b.scale, seed), seeds, b.workers
+    )
+    if b.interrupted.is_set():
+        raise Replan  # cut-off trials count for nobody
+    crash_point("batch-unrecorded")
+    _record_batch(b, test.number, test.batches, results, time.monotonic() - began)
+
+
+def _record_batch(b: Bench, test: int, number: int, results: list[units.Unit], wall_s: float) -> None:
+    details = canonical({"units": [unit.record() for unit in results], "wall_s": round(wall_s, 3)})
+    sides = [unit.candidate_side for unit in results]
+    b.append(
+        Draft(
+            e.BatchEnded(
+                test=test, batch=number, gain=tuple(u.gain for u in results),
+                guards=tuple(tuple(u.guards[k] for u in results) for k in range(len(b.scale.guards))),
+                candidate_mean=_mean([u.candidate.mean for u in results]),
+                incumbent_mean=_mean([u.incumbent.mean for u in results]),
+                failed=sum(side.ended.value != "ok" for side in sides),
+                denied=sum(bool(side.denied) for side in sides),
+                details=hashlib.sha256(details).hexdigest(),
+            ),
+            blobs=(details,),
+            signer=b.verifier_signer,
+        ),
+        still=lambda now: now.test is not None and now.test.number == test,
+    )  # fmt: skip
+
+
+def check_controls(b: Bench, _: plan.CheckControls) -> None:
+    """Constant and random must fail, the oracle must pass, before any candidate is scored.  # V-2"""
+    run, epoch = b.state.run, _epoch(b.state)
+    assert run is not None
+    seed = unit_seed(run.run, b.state.size, 0)
+    if b.verifier is not None and epoch.suite.assurance != "self-reported":
+        seen = b.verifier.controls(seed, max(epoch.suite.batch_items, 50))
+        body = e.ControlsChecked(
+            run=run.run, constant=seen.constant, random=seen.random, oracle=seen.oracle, incumbent=None,
+            ok=seen.ok, note=seen.note[:300],
+        )  # fmt: skip
+    else:
+        body = _metric_controls(b, run.run, seed)
+    b.append(Draft(body, signer=b.verifier_signer))
+
+
+def _metric_controls(b: Bench, run: str, seed: int) -> e.ControlsChecked:
+    """The only control that a self-reported metric allows: the incumbent must print one at all."""
+    ticket, inputs = b.judge.issue(seed)
+    side = b.trials.side(b.repo.tree_of(b.state.head.commit), seed, inputs)
+    if side.ended.value == "sandbox_error":
+        raise Fault("sandbox-error", f"a trial could not be run: {side.detail}", fix="festina doctor")
+    value = b.judge.score(ticket, side.answer).mean
+    why = "" if value is not None else f"the incumbent's own run ended '{side.ended.value}' and printed no metric"
+    return e.ControlsChecked(
+        run=run, constant=None, random=None, oracle=None, incumbent=value, ok=value is not None, note=why[:300]
+    )
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _epoch(s: State) -> e.EpochOpened:
+    assert s.epoch is not None  # an engine opens one before the first step
+    return s.epoch
+
+
+STEPS: dict[type, Callable[[Bench, Any], None]] = {
+    plan.StartLine: start_line, plan.FinishMove: finish_move, plan.FinishRelease: finish_release,
+    plan.TakeBack: take_back, plan.AskReview: ask_review, plan.AwaitReview: await_review,
+    plan.PutInForce: put_in_force, plan.Propose: propose, plan.Screen: screen_proposal,
+    plan.OpenTest: open_test, plan.RunBatch: run_batch, plan.CheckControls: check_controls, plan.Decide: decide,
+}  # fmt: skip

@@ -1,0 +1,88 @@
+"""The values that cross the improver seam: what an improver may see, and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+Word = Literal["accepted", "rejected", "inconclusive", "not accepted", "refused", "no-op", "duplicate", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """All that an improver ever learns about an earlier proposal: one word.  # P-4
+
+    ``reason`` is a coarse reason class, and only for refusals (scope, size, type, apply …).
+    ``patch`` is the improver's own earlier patch text.
+    """
+
+    proposal: int
+    author: str
+    patch: str
+    word: Word
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one proposing run may look at.  # P-4
+
+    ``tree`` is the incumbent's exported tree (to be changed); ``improver_tree`` the exported tree of the
+    improver in force, whose code runs. ``seed`` differs for every proposal.
+    """
+
+    tree: Path
+    improver_tree: Path
+    history: tuple[HistoryRow, ...]
+    seed: int
+    allow: tuple[str, ...]  # the scope's allow globs, so that nothing is proposed in vain
+    max_changed_lines: int
+    public_scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits for one proposing run.  # E-5"""
+
+    wall_s: float = 30.0
+    cpu_s: float = 30.0
+    memory_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change, before anyone has judged it. Everything in it is hostile input.  # T-5
+
+    Exactly one of ``patch`` (a unified git diff against the incumbent) and ``files`` (path -> new
+    content, or ``None`` to delete) is set.
+    """
+
+    author: str  # "own", "search", "command:NAME", "person:NAME", "planted:NAME"
+    patch: bytes | None = None
+    files: Mapping[str, bytes | None] | None = None
+    rationale: str = ""
+    weakness: str = ""  # P-6: what weakness it addresses
+    predicted: float | None = None  # P-6: predicted gain in the suite's unit
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NoProposal:
+    """The improver had nothing to offer, or failed. ``exhausted``: asking again would give nothing new."""
+
+    author: str
+    reason: str
+    exhausted: bool = False
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+
+class Improver(Protocol):
+    """Produces proposals. Must not raise for what untrusted code does: return ``NoProposal`` instead."""
+
+    author: str
+
+    def propose(self, view: View, budget: Budget) -> Proposal | NoProposal: ...

@@ -1,0 +1,68 @@
+"""Who may be released, and the way back.  # D-1, D-2, D-5
+
+``check`` is pure apart from reading the ledger and the repository: it raises unless the ledger proves, for exactly
+this content, a verdict that accepted it and an approval that has not expired. ``rollback`` takes effect first and
+is explained afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from festina.errors import IntegrityError, UsageError
+from festina.ledger.log import Ledger
+from festina.ledger.merkle import verify_inclusion
+from festina.review.binding import binding, stamp
+from festina.system.repo import Repo
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the ledger must prove before a generation leaves the loop."""
+
+    generation: int
+    commit: str
+    tree: str  # that the verdict accepted
+    provisional: bool
+    verdict_seq: int
+    verdict_leaf: str
+    approval_seq: int
+    approved_binding: str
+    evaluator: str
+    patch: str
+    expires: str
+
+
+def check(repo: Repo, ledger: Ledger, claim: Claim, *, now: Callable[[], datetime] | None = None) -> None:
+    """Raise unless verdict and approval are proven for exactly this commit's content.  # D-2"""
+    if claim.provisional:
+        raise UsageError(
+            "provisional", f"generation {claim.generation} was tested below the sandbox level that release needs",
+            fix="festina doctor; then test it again at that level",
+        )  # T-2  # fmt: skip
+    if repo.tree_of(claim.commit) != claim.tree:
+        raise IntegrityError(
+            "released-content-differs", f"commit {claim.commit[:12]} does not hold the tree that was accepted",
+            where=f"entry {claim.verdict_seq}",
+        )  # fmt: skip
+    if stamp((now or (lambda: datetime.now(UTC)))()) > claim.expires:
+        raise UsageError("approval-expired", f"the approval expired at {claim.expires}", fix="festina review")
+    expected = binding(
+        patch=claim.patch, evidence=claim.verdict_leaf, evaluator=claim.evaluator, commit=claim.commit
+    )
+    if expected != claim.approved_binding:
+        raise IntegrityError(
+            "approval-for-something-else", "the approval is bound to another patch, verdict or scorer",
+            where=f"entry {claim.approval_seq}",
+        )  # fmt: skip
+    for seq in (claim.verdict_seq, claim.approval_seq):
+        prove(ledger, seq)
+
+
+def prove(ledger: Ledger, seq: int) -> None:
+    """The entry is under the ledger's root. Raises ``IntegrityError`` when the proof fails."""
+    proof = ledger.inclusion(seq)
+    if not verify_inclusion(proof.leaf, proof.index, proof.size, proof.path, ledger.root()):
+        raise IntegrityError("no-proof", f"entry {seq} is not provably in the ledger", where=f"entry {seq}")

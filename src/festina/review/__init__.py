@@ -1,0 +1,1 @@
+"""People: what waits for them, what exactly they approve, and how a decision is signed."""

@@ -1,0 +1,96 @@
+"""The reviewer's desk: what waits, what is shown, and how a decision becomes an entry.  # R-1
+
+The decision is signed with the reviewer's own key, which never lies in the engine's home (T-1), and bound to
+what the reviewer was shown: patch and binding are recomputed from the repository at that moment, and a
+difference from what the engine asked for is refused. There is no default and no bulk approval.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from festina.errors import IntegrityError, UsageError
+from festina.ledger import entries as e
+from festina.ledger.log import Draft
+from festina.ledger.signing import LocalKey
+from festina.review.binding import binding, stamp
+from festina.system.repo import Repo
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
+MIN_REASON = 10  # characters: a decision without a reason is none
+
+
+def keys_directory() -> Path:
+    """Where reviewers' private keys lie: with the person, not with the engine."""
+    explicit = os.environ.get("FESTINA_REVIEWER_KEYS")
+    if explicit:
+        return Path(explicit).expanduser().absolute()
+    config = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(config) if config else Path.home() / ".config") / "festina" / "reviewers"
+
+
+def reviewer_key(name: str, *, create: bool = False, home: Path | None = None) -> LocalKey:
+    """The person's key. Raises ``UsageError`` when it is missing, exists already, or would lie in ``home``."""
+    if not _NAME.match(name):
+        raise UsageError("bad-reviewer-name", f"'{name[:80]}' cannot be a reviewer's name", fix="letters, digits, . _ @ -")
+    directory = keys_directory()
+    if home is not None and directory.resolve().is_relative_to(home.resolve()):
+        raise UsageError(
+            "reviewer-key-in-home", f"the reviewers' keys would lie in the engine's home {home}",  # T-1
+            fix="set FESTINA_REVIEWER_KEYS to a place that only the reviewer can read",
+        )  # fmt: skip
+    path = directory / f"{name}.pem"
+    if create:
+        if path.exists():
+            return LocalKey.load(path, "reviewer")
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return LocalKey.create(path, "reviewer")
+    if not path.exists():
+        raise UsageError(
+            "no-reviewer-key", f"there is no key of reviewer '{name}' in {directory}",
+            fix=f"festina reviewer add {name}",
+        )  # fmt: skip
+    return LocalKey.load(path, "reviewer")
+
+
+def shown(repo: Repo, terms: e.ReviewRequested, base_commit: str) -> bytes:
+    """The patch as a reviewer sees it, checked against what the engine asked to be reviewed."""
+    patch = repo.diff(repo.tree_of(base_commit), repo.tree_of(terms.commit))
+    if hashlib.sha256(patch).hexdigest() != terms.patch:
+        raise IntegrityError(
+            "review-patch-differs", "the repository no longer holds what this review was requested for",
+            fix="do not approve; look at the line's references and at `festina ledger verify`",
+        )  # fmt: skip
+    return patch
+
+
+def decision(
+    terms: e.ReviewRequested, *, author: str, reviewer: e.ReviewerEnrolled, key: LocalKey, approve: bool, reason: str,
+    now: datetime | None = None,
+) -> Draft:  # fmt: skip
+    """The signed entry for one decision. Raises ``UsageError`` for a missing reason, expiry or the author's own."""
+    if len(reason.strip()) < MIN_REASON:
+        raise UsageError("no-reason", "a decision needs a reason that somebody else can follow", fix="--reason TEXT")
+    if author == f"person:{reviewer.reviewer}":
+        raise UsageError(
+            "own-change", f"{reviewer.reviewer} proposed this change and cannot decide about it",
+            fix="ask somebody else",
+        )  # fmt: skip
+    if stamp(now or datetime.now(UTC)) > terms.expires:
+        raise UsageError("review-expired", f"this review expired at {terms.expires}", fix="run the loop to ask again")
+    expected = binding(
+        patch=terms.patch, evidence=terms.evidence, evaluator=terms.evaluator, commit=terms.commit
+    )
+    if expected != terms.binding:
+        raise IntegrityError("binding-differs", "the review is bound to something else than its own parts")
+    text = reason.strip().encode()
+    body = e.ReviewDecided(
+        review=terms.review, binding=expected, reviewer=reviewer.reviewer,
+        decision="approve" if approve else "deny", reason=hashlib.sha256(text).hexdigest(),
+        without_person=reviewer.demo,
+    )  # fmt: skip
+    return Draft(body, blobs=(text,), signer=key)
