@@ -86,7 +86,7 @@ class Trees:
     @property
     def roles(self) -> tuple[tuple[str, str], ...]:
         """The runs that a unit needs; an anchor that is the incumbent is not run twice."""
-        roles = (("candidate", self.candidate), ("incumbent", self.incumbent))
+        roles: tuple[tuple[str, str], ...] = (("candidate", self.candidate), ("incumbent", self.incumbent))
         if self.anchor is not None and self.anchor != self.incumbent:
             roles += (("anchor", self.anchor),)
         return roles

@@ -10,9 +10,9 @@ import base64
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from festina.errors import IntegrityError, UsageError
+from festina.errors import Busy, IntegrityError, UsageError
 from festina.ledger import entries as e
-from festina.ledger.log import Draft, Ledger, Record, SizeConflict
+from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey
 from festina.loop.state import Generation, Review, State
 from festina.release import refs
@@ -35,7 +35,7 @@ def write(ledger: Ledger, state: State, make: Callable[[State], Sequence[Draft]]
             return []  # somebody else has done it
         try:
             records = ledger.append(drafts, expected_size=state.size)
-        except SizeConflict:
+        except Busy:
             for record in ledger.refresh():
                 state.apply(record)
             continue
@@ -83,7 +83,8 @@ def decide(
     if review is None:
         raise UsageError("no-such-review", f"there is no review {number}", fix="festina review")
     if review.decision is not None:
-        raise UsageError("already-decided", f"review {number} was decided at {review.decision_at}", fix="festina review")
+        at = review.decision_at
+        raise UsageError("already-decided", f"review {number} was decided at {at}", fix="festina review")
     enrolled = state.reviewers.get(reviewer)
     if enrolled is None:
         raise UsageError("not-enrolled", f"'{reviewer}' may not decide here", fix=f"festina reviewer add {reviewer}")

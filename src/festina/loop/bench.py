@@ -13,16 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from festina.errors import Busy
 from festina.experiment.batch import Judge, Scale
 from festina.experiment.trial import Trials
+from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import Signer
-from festina.ledger.log import Draft, Ledger, Record, SizeConflict
 from festina.loop.state import State
 from festina.propose.types import Budget, Improver
 from festina.sandbox.job import Sandbox
 from festina.system.home import Home
-from festina.system.manifest import Manifest
 from festina.system.repo import Repo
+from festina.system.scope import Scope
 from festina.verify.client import Verifier
 
 Listener = Callable[[Record, State], None]
@@ -40,7 +41,7 @@ class Bench:
     repo: Repo
     ledger: Ledger
     state: State
-    manifest: Manifest
+    scope: Scope
     sandbox: Sandbox
     trials: Trials
     judge: Judge
@@ -49,6 +50,7 @@ class Bench:
     scale: Scale
     improver: Improver
     queue: Sequence[Improver] = ()  # people's and planted proposals, one each, tried in turn with the improver
+    public_items: tuple[bytes, bytes] | None = None  # (inputs alone, items with labels), as JSON lines
     propose_budget: Budget = field(default_factory=Budget)
     workers: int = 1
     batch_units: int = 16
@@ -76,7 +78,7 @@ class Bench:
         while True:
             try:
                 records = self.ledger.append(drafts, expected_size=self.state.size, durable=durable)
-            except SizeConflict:
+            except Busy:
                 self.sync()
                 if still is None or not still(self.state):
                     raise Replan from None

@@ -6,6 +6,8 @@ any instant is the same as a crash: the next engine folds the ledger and goes on
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import secrets
 import signal
@@ -13,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
@@ -25,25 +28,26 @@ from festina.ledger.signing import LocalKey
 from festina.loop import next as plan
 from festina.loop import terms
 from festina.loop.bench import Bench, Listener, Replan, export
+from festina.loop.crash import crash_point
 from festina.loop.judges import HiddenJudge, MetricJudge
 from festina.loop.state import State, fold
-from festina.loop.steps import STEPS, crash_point
-from festina.propose.types import Budget, Improver
+from festina.loop.steps import STEPS
+from festina.propose.types import Improver
+from festina.review.binding import stamp
 from festina.sandbox import choose, sweep
 from festina.sandbox.job import Level, Sandbox
 from festina.system import home as homes
 from festina.system.home import Home
-from festina.system.manifest import Manifest
+from festina.system.manifest import Manifest, parse_manifest
 from festina.system.repo import Repo
 from festina.verify.client import Verifier
-
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the operator decides for one run. ``manifest`` None: read festina.toml from the pinned commit."""
 
-    manifest: Manifest | None = None
+    manifest: tuple[Manifest, bytes] | None = None
     wall_s: float = 3600.0
     trials: int = 100_000
     proposals: int = 1_000
@@ -51,9 +55,11 @@ class Options:
     demo: bool = False
     new_epoch: str = ""  # the reason for new rules
     review_wait_s: float = 0.0
+    weak_sandbox: str = ""  # the reason to go on below the demanded level: provisional verdicts  # T-2
     workers: int = 0  # 0: one for each core
     batch_units: int = 16
     queue: Sequence[Improver] = ()
+    stop: threading.Event | None = None  # set it to stop cleanly, as Ctrl-C does
     improver: Callable[[Manifest, Sandbox], Improver] | None = None  # default: what the manifest names
 
 
@@ -75,16 +81,21 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
     repo = Repo.discover(root)
     repo.require_clean()
     start_commit = repo.head()
-    manifest = options.manifest or terms.manifest_at(repo, start_commit)
+    manifest, data = options.manifest or terms.manifest_at(repo, start_commit)
     home = homes.ensure(repo, manifest.system.name)
     with home.engine_lock(), ExitStack() as stack:
-        home.wipe_scratch()
         sweep(home.work)
+        home.wipe_scratch()
         repo.sweep_stale_locks()
-        sandbox = choose(Level[manifest.policy.min_level], home.work)
+        sandbox = choose(Level.L0 if options.weak_sandbox else Level[manifest.policy.min_level], home.work)
         ledger = stack.enter_context(_opened(home, manifest, options))
         state = fold(ledger.records())
-        _epoch(ledger, state, repo, home, manifest, start_commit, options)
+        min_level = min(int(Level[manifest.policy.min_level]), int(sandbox.level))
+        fresh = terms.epoch(
+            repo, home, manifest, data, start_commit, min_level=min_level,
+            number=0 if state.epoch is None else state.epoch.epoch + 1,
+        )  # fmt: skip
+        _epoch(ledger, state, fresh, options)
         yield _bench(stack, home, repo, ledger, state, sandbox, options, listener)
 
 
@@ -120,30 +131,35 @@ def _key(home: Home, role: e.Role) -> LocalKey:
 
 
 def _b64(data: bytes) -> str:
-    import base64
-
     return base64.b64encode(data).decode()
 
 
-def _epoch(
-    ledger: Ledger, state: State, repo: Repo, home: Home, manifest: Manifest, start: str, options: Options
-) -> None:
+def _epoch(ledger: Ledger, state: State, fresh: tuple[e.EpochOpened, tuple[bytes, ...]], options: Options) -> None:
     """Open the first epoch, or a new one on request; otherwise hold on to the rules that are in force.  # T-4"""
-    body, blobs = terms.epoch(repo, home, manifest, start, number=0 if state.epoch is None else state.epoch.epoch + 1)
-    if state.epoch is None:
+    body, blobs = fresh
+    now = state.epoch
+    if now is None:
         reason = "first epoch"
     elif options.new_epoch:
         reason = options.new_epoch[:300]
-    elif body.evaluator != state.epoch.evaluator:
+    elif (body.evaluator, body.min_level) != (now.evaluator, now.min_level):
         raise UsageError(
-            "rules-changed", "manifest, scorers or hidden items are not those that this ledger's epoch began with",
+            "rules-changed", "manifest, scorers, hidden items or confinement are not those that this epoch began with",
             fix='undo the change, or open a new epoch: `festina run --new-epoch "why"` '
             "(its error budget is added to what the report states)",
             where="festina.toml",
         )  # fmt: skip
     else:
         return
-    for record in ledger.append([Draft(body.model_copy(update={"reason": reason}), blobs=blobs)]):
+    drafts = [Draft(body.model_copy(update={"reason": reason}), blobs=blobs)]
+    if options.weak_sandbox and body.min_level < 2:
+        text = options.weak_sandbox.encode()
+        until = stamp(datetime.now(UTC) + timedelta(days=7))
+        waiver = e.Waiver(
+            what="sandbox-level", level=body.min_level, reason=hashlib.sha256(text).hexdigest(), expires=until
+        )
+        drafts.append(Draft(waiver, blobs=(text,)))  # T-2
+    for record in ledger.append(drafts):
         state.apply(record)
 
 
@@ -153,7 +169,7 @@ def _bench(
 ) -> Bench:  # fmt: skip
     epoch = state.epoch
     assert epoch is not None
-    manifest = options.manifest or terms.manifest_from(ledger.get_blob(epoch.manifest))
+    manifest = parse_manifest(ledger.get_blob(epoch.manifest))
     trials = Trials(sandbox, terms.recipe(manifest), lambda tree: export(repo, home, tree))
     signer: object
     verifier = None
@@ -171,10 +187,12 @@ def _bench(
         signer = verifier.signer
     make = options.improver or terms.improver
     return Bench(
-        home=home, repo=repo, ledger=ledger, state=state, manifest=manifest, sandbox=sandbox, trials=trials,
+        home=home, repo=repo, ledger=ledger, state=state, scope=manifest.scope_rules(), sandbox=sandbox, trials=trials,
         judge=judge, verifier=verifier, verifier_signer=signer, scale=terms.scale(epoch),
+        public_items=terms.public_items(repo, manifest, epoch.start_tree),
         improver=make(manifest, sandbox), queue=options.queue, propose_budget=terms.propose_budget(manifest),
         workers=options.workers or os.cpu_count() or 1, batch_units=options.batch_units, listener=listener,
+        interrupted=options.stop or threading.Event(),
     )  # fmt: skip
 
 
@@ -226,8 +244,6 @@ def _loop(b: Bench, options: Options) -> None:
 
 def _fault(b: Bench, fault: Fault) -> None:
     text = str(fault).encode()
-    import hashlib
-
     body = e.FaultRecorded(what=fault.name, detail=hashlib.sha256(text).hexdigest())
     b.append(Draft(body, blobs=(text,)), still=lambda _: True)
 

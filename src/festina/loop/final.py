@@ -38,7 +38,9 @@ def compare(
     seeds = [unit_seed(leaf, b.state.size, i) for i in range(count)]
     results = units.run_units(lambda seed: units.run_unit(trials, b.judge, trees, scale, seed), seeds, b.workers)
     gains = [unit.gain for unit in results]
-    low, high = interval(gains)
+    around = interval(gains)
+    assert around is not None  # count is positive
+    low, high = around
     details = canonical({"units": [unit.record() for unit in results]})
     body = e.FinalScored(
         label=label, tree_a=tree_a, tree_b=tree_b, units=count, items=count * epoch.suite.batch_items,

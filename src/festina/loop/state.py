@@ -101,7 +101,7 @@ class State:
     genesis: e.Genesis | None = None
     epoch: e.EpochOpened | None = None
     alpha_epochs: float = 0.0  # summed alpha of all epochs  # S-1
-    budget: error_budget.Budget | None = None
+    budget: error_budget.Budget | error_budget.SealedBlocks | None = None
     generations: dict[int, Generation] = field(default_factory=dict)
     line: list[int] = field(default_factory=list)
     in_force: int = 0
@@ -165,6 +165,12 @@ class State:
             lines += generation.changed_lines
         return generations, lines
 
+    @property
+    def alpha_left(self) -> float:
+        """What of this epoch's error budget is neither spent nor reserved."""
+        budget = self.budget
+        return 0.0 if budget is None else budget.alpha - budget.spent - sum(budget.reserved)
+
     def open_review_of(self, generation: int) -> Review | None:
         return next((r for r in self.reviews.values() if r.terms.generation == generation), None)
 
@@ -190,7 +196,8 @@ def fold(records: Iterable[Record]) -> State:
 
 
 def _misfit(record: Record, why: str) -> IntegrityError:
-    return IntegrityError("entry-does-not-fit", f"entry {record.seq} ({record.kind}): {why}", where=f"entry {record.seq}")
+    where = f"entry {record.seq}"
+    return IntegrityError("entry-does-not-fit", f"{where} ({record.kind}): {why}", where=where)
 
 
 def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
@@ -223,7 +230,9 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
         raise _misfit(r, "an epoch opened while a test or a move was open")
     s.epoch = b
     s.alpha_epochs += b.alpha
-    s.budget = error_budget.Budget.fresh(alpha=b.alpha, spread=b.spread)
+    s.budget = (
+        error_budget.SealedBlocks(b.alpha) if b.suite.mode == "sealed" else error_budget.Budget(b.alpha, b.spread)
+    )
     s.current = None
 
 
@@ -303,9 +312,9 @@ def _batch_ended(s: State, r: Record, b: e.BatchEnded) -> None:
     t = _test(s, r, b.test)
     if b.batch != t.batches or t.attempt == 0:
         raise _misfit(r, "a result without its intent")  # L-3
-    for i, gain in enumerate(b.gain):
-        t.progress = gate.observe(t.progress, gate.Evidence(gain, tuple(g[i] for g in b.guards)))
-        t.gains.append(gain)
+    evidence = [gate.Evidence(gain, tuple(g[i] for g in b.guards)) for i, gain in enumerate(b.gain)]
+    t.progress = gate.observe_all(t.progress, evidence)
+    t.gains.extend(b.gain)
     t.candidate_sum += (b.candidate_mean or 0.0) * len(b.gain)
     t.incumbent_sum += (b.incumbent_mean or 0.0) * len(b.gain)
     t.failed += b.failed

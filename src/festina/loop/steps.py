@@ -7,9 +7,8 @@ folds the ledger and is told by ``next_action`` to finish or to repeat it.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,22 +20,15 @@ from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Replan
+from festina.loop.crash import crash_point
 from festina.loop.decide import decide
-from festina.loop.state import Proposed, State, plan_of
-from festina.propose.types import HistoryRow, NoProposal, Proposal, View, Word
+from festina.loop.state import State, plan_of
+from festina.propose.types import HistoryRow, Improver, NoProposal, Proposal, View, Word
 from festina.release import refs
 from festina.review.binding import binding, expiry
-from festina.select import gate
+from festina.select import planning
+from festina.system.repo import ApplyFailed
 from festina.system.scope import Refused, screen
-
-CRASH_AT = "FESTINA_CRASH_AT"  # tests only: die by SIGKILL at this labelled step, as a power cut would
-
-
-def crash_point(label: str) -> None:
-    """Die here when a test asked for it. Every effect is surrounded by two of these."""
-    if os.environ.get(CRASH_AT) == label:
-        os.kill(os.getpid(), 9)
-
 
 # -- the line -----------------------------------------------------------------------------------------
 
@@ -151,16 +143,17 @@ def propose(b: Bench, action: plan.Propose) -> None:
         improver_tree=b.tree_dir(b.repo.tree_of(generation.commit)),
         history=history(b, source.author),
         seed=seed,
-        allow=tuple(b.manifest.scope.allow),
-        max_changed_lines=b.manifest.scope.max_changed_lines,
+        allow=b.scope.allow,
+        max_changed_lines=b.scope.max_changed_lines,
     )
     made = source.propose(view, b.propose_budget)
     if b.interrupted.is_set():
         raise Replan  # the run was cut off by the operator: the request stays open and is repeated
     b.append(_received(b, action.number, made, base_tree), still=lambda now: now.current == action.number)
+    crash_point("proposal-received")
 
 
-def next_improver(b: Bench, number: int) -> Any:
+def next_improver(b: Bench, number: int) -> Improver:
     """Queued changes take every second turn until each was tried once in this ledger."""
     tried = {p.improver for p in b.state.proposals.values() if p.number != number}
     again = b.state.proposals.get(number)
@@ -194,9 +187,7 @@ def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str
                 reason=made.reason[:300], wall_s=made.wall_s, cpu_s=made.cpu_s,
             )
         )  # fmt: skip
-    patch = made.patch
-    if patch is None:
-        patch = b.repo.diff(base_tree, b.repo.write_files(base_tree, made.files or {}))
+    patch = made.patch if made.patch is not None else _as_patch(b, base_tree, made.files or {})
     words = canonical({"rationale": made.rationale, "weakness": made.weakness, "predicted": made.predicted})
     return Draft(
         e.ProposalReceived(
@@ -206,6 +197,20 @@ def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str
         ),
         blobs=(patch, words),
     )  # fmt: skip
+
+
+def _as_patch(b: Bench, base_tree: str, files: Mapping[str, bytes | None]) -> bytes:
+    """The patch that changed files amount to. Paths that no tree can hold are left to the screen to refuse."""
+    try:
+        tree = b.repo.write_files(base_tree, files)
+    except ApplyFailed:
+        return b"".join(
+            b"diff --git a/%b b/%b\nnew file mode 100644\n--- /dev/null\n+++ b/%b\n@@ -0,0 +1 @@\n+?\n" % ((name,) * 3)
+            for name in (path.encode(errors="replace") for path in files)
+        )
+    patch = b.repo.diff(base_tree, tree)
+    b.repo.discard(tree)
+    return patch
 
 
 def screen_proposal(b: Bench, action: plan.Screen) -> None:
@@ -221,22 +226,19 @@ def screen_proposal(b: Bench, action: plan.Screen) -> None:
         return
     base_tree = b.repo.tree_of(p.base_commit)
     try:
-        seen = screen(
-            b.repo, base_tree, b.ledger.get_blob(p.patch), b.manifest.scope, protected=b.manifest.protected_paths()
-        )
+        seen = screen(b.repo, base_tree, b.ledger.get_blob(p.patch), b.scope)
     except Refused as refused:
-        text = "\n".join(f"{r.reason_class}: {r.path}: {r.text}" for r in refused.refusals).encode()
+        text = refused.report().encode()
         row |= {
-            "reason": refused.refusals[0].reason_class, "detail": hashlib.sha256(text).hexdigest(),
-            "guard_change": refused.guard_change,
+            "reason": refused.reason, "detail": hashlib.sha256(text).hexdigest(), "guard_change": refused.guard_change,
         }  # fmt: skip
         b.append(Draft(e.Screened(result="refused", **row), blobs=(text,)))
         return
     row |= {
         "tree": seen.tree, "changed_files": seen.changed_files, "changed_lines": seen.changed_lines,
-        "improver_changed": b.manifest.changes_improver([c.path for c in seen.changes]),
+        "improver_changed": seen.improver_changed,
     }  # fmt: skip
-    if seen.tree == base_tree:
+    if seen.no_op:
         b.append(Draft(e.Screened(result="no-op", **row)))
     elif (p.base_commit, seen.tree) in b.state.tried:  # S-3: the evidence already seen stands
         earlier = b.state.tried[(p.base_commit, seen.tree)]
@@ -259,8 +261,7 @@ def open_test(b: Bench, action: plan.OpenTest) -> None:
         level=level, block=0, units_max=epoch.suite.max_units, units_min_accept=0,
     )  # fmt: skip
     rule = plan_of(epoch, draft)
-    gate.check_reachable(rule)
-    draft = draft.model_copy(update={"units_min_accept": gate.units_min_accept(rule)})
+    draft = draft.model_copy(update={"units_min_accept": planning.units_min_accept(rule)})
     b.append(Draft(draft, subjects=(("candidate", p.tree),)))
     crash_point("test-opened")
 

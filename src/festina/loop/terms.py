@@ -1,15 +1,191 @@
 """From a manifest to the terms of an epoch: what counts, how it is run, what is protected.
 
-Pure apart from the manifest's own types. The one place that knows both the manifest's words and the ledger's.
+The one place that knows both the manifest's words and the ledger's. Manifest, scorers and public items are read
+from the pinned commit, never from a candidate's tree.  # T-4
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
+from festina.errors import UsageError
 from festina.experiment.batch import Scale
 from festina.experiment.trial import Recipe
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
-from festina.sandbox.job import Limits
+from festina.propose.types import Budget as ProposeBudget
+from festina.propose.types import Improver
+from festina.sandbox.job import Limits, Sandbox
+from festina.select import planning
+from festina.select.budget import Budget, SealedBlocks
+from festina.select.gate import Plan
+from festina.system.globs import matches_any
+from festina.system.home import Home
+from festina.system.manifest import FILE_NAME, HiddenSuite, Manifest, parse_manifest
+from festina.system.repo import Repo
+from festina.verify.vault import Vault
+
+METRIC_UNITS = 60  # pairs at most for a self-reported metric: a run of the user's script each side
+
+
+def manifest_at(repo: Repo, commit: str) -> tuple[Manifest, bytes]:
+    """The manifest in a commit, checked against that commit's files, and its bytes."""
+    tree = repo.tree_of(commit)
+    paths = {entry.path for entry in repo.ls_tree(tree)}
+    if FILE_NAME not in paths:
+        raise UsageError(
+            "no-manifest", f"the last commit of {repo.root} holds no {FILE_NAME}",
+            fix="`festina init` writes one (then commit it); or `festina run -- COMMAND` goes without",
+            where=FILE_NAME,
+        )  # fmt: skip
+    data = repo.read_file(tree, FILE_NAME)
+    def read(name: str) -> bytes | None:
+        return repo.read_file(tree, name) if name in paths else None
+
+    return parse_manifest(data, FILE_NAME, read=read), data
+
+
+def epoch(
+    repo: Repo, home: Home, manifest: Manifest, data: bytes, start: str, *, number: int, min_level: int
+) -> tuple[e.EpochOpened, tuple[bytes, ...]]:
+    """The opening entry of an epoch that starts at commit ``start``, and the content it refers to."""
+    tree = repo.tree_of(start)
+    suite = _suite(home, manifest)
+    if manifest.policy.autonomy != "release-by-approval":
+        raise UsageError(
+            "autonomy-not-built", f"autonomy '{manifest.policy.autonomy}' is not built yet",
+            fix='policy.autonomy = "release-by-approval"', where=f"{FILE_NAME}: policy.autonomy",
+        )  # fmt: skip
+    guards = tuple(
+        e.GuardTerms(
+            name=name, scorer=guard.scorer, low=float(guard.range[0]), high=float(guard.range[1]),
+            direction=guard.direction, max_loss=float(guard.max_loss),
+        )
+        for name, guard in manifest.guard.items()
+    )  # fmt: skip
+    digest = hashlib.sha256(data).hexdigest()
+    judged_by = [[x.path, x.oid] for x in repo.ls_tree(tree) if matches_any(manifest.protected(), x.path)]
+    evaluator = hashlib.sha256(canonical({"manifest": digest, "files": judged_by, "vault": suite.source})).hexdigest()
+    body = e.EpochOpened(
+        epoch=number, reason="first epoch", start_commit=start, start_tree=tree, anchor_tree=tree, manifest=digest,
+        evaluator=evaluator, alpha=float(manifest.policy.alpha), beta=float(manifest.policy.beta),
+        spread=float(manifest.policy.spread), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
+        debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
+    )  # fmt: skip
+    planning.check_reachable(first_plan(body))  # S-7
+    return body, (data,)
+
+
+def first_plan(body: e.EpochOpened) -> Plan:
+    """The plan of the epoch's first test."""
+    suite = body.suite
+    width = _width(suite)
+    budget = SealedBlocks(body.alpha) if suite.mode == "sealed" else Budget(body.alpha, body.spread)
+    return Plan(
+        kind="bounded" if suite.low is not None else "symmetric", level=budget.next_level(),
+        margin=suite.margin / width, detect=suite.detect / width, beta=body.beta,
+        guards=tuple(g.max_loss / (g.high - g.low) for g in body.guards), units_max=suite.max_units,
+    )  # fmt: skip
+
+
+def _suite(home: Home, manifest: Manifest) -> e.SuiteTerms:
+    hidden = manifest.suite.hidden
+    if hidden is None:
+        return _metric_suite(manifest)
+    if hidden.mode == "ledger":
+        raise UsageError(
+            "mode-not-built", "mode 'ledger' (a block that cannot be replaced) is not built yet",
+            fix='mode = "fresh" with a generator, or "sealed"', where=f"{FILE_NAME}: suite.hidden.mode",
+        )  # fmt: skip
+    source = Vault(home.vault).describe("hidden")
+    low, high = hidden.range if hidden.range is not None else (0.0, 1.0)
+    return e.SuiteTerms(
+        name="hidden", scorer=hidden.scorer, low=float(low), high=float(high), direction=manifest.direction,
+        unit=hidden.unit, mode=hidden.mode, margin=float(hidden.margin), detect=float(hidden.detect),
+        batch_items=hidden.batch, max_units=hidden.max_units or _cap(hidden, manifest, float(high - low)),
+        source=source.digest, assurance="hidden",
+    )  # fmt: skip
+
+
+def _cap(hidden: HiddenSuite, manifest: Manifest, width: float) -> int:
+    """Units at most, from the size of effect asked for and the noise of a mean over the batch."""
+    plan = Plan(
+        kind="bounded", level=manifest.policy.alpha / (2 * manifest.policy.spread + 1), margin=hidden.margin / width,
+        detect=hidden.detect / width, beta=manifest.policy.beta,
+        guards=tuple(g.max_loss / (g.range[1] - g.range[0]) for g in manifest.guard.values()), units_max=1,
+    )  # fmt: skip
+    return planning.units_max_default(plan, 0.5 / hidden.batch + 0.002)
+
+
+def _metric_suite(manifest: Manifest) -> e.SuiteTerms:
+    """Terms for a metric that the run prints about itself: no range, so the test for few seeds.  # S-7, V-10"""
+    return e.SuiteTerms(
+        name="metric", scorer=f"stdout:{manifest.metric_name}", low=None, high=None, direction=manifest.direction,
+        unit="seed", mode="fresh", margin=0.0, detect=0.0, batch_items=1, max_units=METRIC_UNITS, source=None,
+        assurance="self-reported",
+    )  # fmt: skip
+
+
+def _width(suite: e.SuiteTerms) -> float:
+    return 1.0 if suite.low is None or suite.high is None else suite.high - suite.low
+
+
+def scale(body: e.EpochOpened) -> Scale:
+    """Sign and width of the goal and of each guard."""
+    suite = body.suite
+    return Scale(
+        1.0 if suite.direction == "higher" else -1.0,
+        _width(suite),
+        tuple((1.0 if g.direction == "higher" else -1.0, g.high - g.low) for g in body.guards),
+    )
+
+
+def recipe(manifest: Manifest) -> Recipe:
+    """How a tree is run."""
+    limits = manifest.experiment.limits
+    return Recipe(
+        run=manifest.command,
+        answer=manifest.experiment.answer,
+        outputs=manifest.experiment.outputs,
+        limits=Limits(
+            wall_s=limits.wall, cpu_s=limits.cpu_s, memory_bytes=limits.memory, pids=limits.pids,
+            stdout_bytes=limits.stdout, output_bytes=limits.output, output_files=limits.output_files,
+            tmp_bytes=limits.tmp,
+        ),
+        prints_metric=manifest.self_reported,
+    )  # fmt: skip
+
+
+def propose_budget(manifest: Manifest) -> ProposeBudget:
+    limits = manifest.improver.limits
+    return ProposeBudget(wall_s=limits.wall, cpu_s=limits.cpu_s, memory_bytes=limits.memory)
+
+
+def improver(manifest: Manifest, sandbox: Sandbox) -> Improver:
+    """The improver that the manifest names."""
+    table = manifest.improver
+    if table.use == "search":
+        from festina.propose.search import Search
+
+        return Search()
+    assert table.run is not None  # the manifest's own check
+    if table.use == "own":
+        from festina.propose.own import OwnImprover
+
+        return OwnImprover(sandbox, table.run)
+    from festina.propose.command import CommandImprover
+
+    return CommandImprover(sandbox, table.run)
+
+
+def public_items(repo: Repo, manifest: Manifest, tree: str) -> tuple[bytes, bytes] | None:
+    """(inputs alone, items with labels) of the public suite, as JSON lines; None where there is none."""
+    import json
+
+    public = manifest.suite.public
+    if public is None or manifest.suite.hidden is None or public.scorer != manifest.suite.hidden.scorer:
+        return None
+    data = repo.read_file(tree, public.items)
+    rows = [json.loads(line) for line in data.splitlines() if line.strip()]
+    inputs = b"".join(canonical({"id": row["id"], "input": row["input"]}) + b"\n" for row in rows)
+    return inputs, data

@@ -64,5 +64,6 @@ def check(repo: Repo, ledger: Ledger, claim: Claim, *, now: Callable[[], datetim
 def prove(ledger: Ledger, seq: int) -> None:
     """The entry is under the ledger's root. Raises ``IntegrityError`` when the proof fails."""
     proof = ledger.inclusion(seq)
-    if not verify_inclusion(proof.leaf, proof.index, proof.size, proof.path, ledger.root()):
+    leaf = bytes.fromhex(ledger.record(seq).leaf)
+    if not verify_inclusion(leaf, seq, proof.size, proof.hashes, proof.root):
         raise IntegrityError("no-proof", f"entry {seq} is not provably in the ledger", where=f"entry {seq}")

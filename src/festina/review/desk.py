@@ -36,7 +36,8 @@ def keys_directory() -> Path:
 def reviewer_key(name: str, *, create: bool = False, home: Path | None = None) -> LocalKey:
     """The person's key. Raises ``UsageError`` when it is missing, exists already, or would lie in ``home``."""
     if not _NAME.match(name):
-        raise UsageError("bad-reviewer-name", f"'{name[:80]}' cannot be a reviewer's name", fix="letters, digits, . _ @ -")
+        shown = ascii(name[:80])
+        raise UsageError("bad-reviewer-name", f"{shown} cannot be a reviewer's name", fix="letters, digits, . _ @ -")
     directory = keys_directory()
     if home is not None and directory.resolve().is_relative_to(home.resolve()):
         raise UsageError(

@@ -104,6 +104,19 @@ class Outcome:
 class Sandbox(Protocol):
     """Runs one job to its end. Never raises for what the job does; raises ``Fault`` for its own failure."""
 
-    level: Level
+    @property
+    def level(self) -> Level: ...
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What the level lacks here, in words."""
+        ...
+
+    @property
+    def policy_hash(self) -> str: ...
 
     def run(self, job: Job, limits: Limits) -> Outcome: ...
+
+    def kill_all(self) -> None:
+        """End every run that is under way, from any thread; each ends as ``sandbox_error``."""
+        ...

@@ -1,0 +1,5 @@
+"""``python -m festina``."""
+
+from festina.cli import main
+
+main()

@@ -1,0 +1,81 @@
+"""The command line: one file a command, loaded when it is asked for.
+
+Data goes to standard output, messages to standard error; ``--json`` gives records and nothing else. Exit codes:
+0 ok, 1 failed, 2 usage, 3 rejected by the gate, 4 waiting for review, 5 budget spent, 6 integrity, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from festina.errors import FestinaError
+
+# name -> (module:attribute, one line of help). Static, so that `festina --help` loads no room.
+FIRST = {
+    "run": ("festina.cli.run:command", "Improve a system, and go no faster than the evidence."),
+    "status": ("festina.cli.status:command", "Where the run stands, and what to do next."),
+    "report": ("festina.cli.report:command", "Write the run as one HTML page with plots."),
+    "review": ("festina.cli.review:group", "What waits for a person; approve or deny it."),
+    "demo": ("festina.cli.demo:command", "A real loop on this machine in about three minutes."),
+}
+MORE = {
+    "init": ("festina.cli.init:command", "Write a festina.toml of three lines."),
+    "doctor": ("festina.cli.doctor:command", "How well code can be confined on this machine."),
+    "vault": ("festina.cli.vault:group", "Hidden items: add, replace, list."),
+    "release": ("festina.cli.release:command", "Release an approved generation."),
+    "rollback": ("festina.cli.release:rollback", "Go back to an earlier generation, now."),
+    "reviewer": ("festina.cli.review:reviewer", "People who may decide: add, list."),
+    "ledger": ("festina.cli.ledger:group", "The record: verify, show, prove, export."),
+}
+
+
+class Lazy(click.Group):
+    """Loads a command's module only when that command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*FIRST, *MORE]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = (FIRST | MORE).get(cmd_name)
+        if entry is None:
+            return None
+        module, attribute = entry[0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, table in (("Commands", FIRST), ("More", MORE)):
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in table.items()])
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "FESTINA"})
+@click.version_option(package_name="festina", prog_name="festina")
+def cli() -> None:
+    """Run a self-improvement loop on an AI system, no faster than the evidence for its improvements."""
+
+
+def main() -> None:
+    """Entry point: the one place where an error becomes a message and an exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except FestinaError as error:
+        click.echo(f"festina: {error}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        click.echo(f"festina: the system refused: {error.strerror or error}{place} [system-error]", err=True)
+        sys.exit(1)

@@ -1,0 +1,82 @@
+"""What several commands share: finding the system, opening its ledger, plain words for entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from festina.ledger.log import Ledger
+    from festina.loop.state import State
+    from festina.system.home import Home
+    from festina.system.repo import Repo
+
+WAITING, BUDGET, INTERRUPTED = 4, 5, 130
+EXIT_OF_END = {
+    "finished": 0, "exhausted": 0, "budget": BUDGET, "waiting": WAITING, "interrupted": INTERRUPTED, "fault": 1,
+    "crashed": 1,
+}  # fmt: skip
+
+
+def system_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``-C DIR``: the system's repository, by default the current directory."""
+    return click.option(
+        "-C", "--system", "root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path("."),
+        show_default="current directory", help="The system's git repository.", envvar="FESTINA_SYSTEM",
+    )(function)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A system's repository, home, ledger and folded state, for commands that are not the engine."""
+
+    repo: Repo
+    home: Home
+    ledger: Ledger
+    state: State
+
+
+@contextmanager
+def opened(root: Path, *, write: bool = False) -> Iterator[Opened]:
+    """Open the system's ledger; for writing with the engine's key. Folds it."""
+    from festina.ledger.log import Ledger
+    from festina.ledger.signing import LocalKey
+    from festina.loop.state import fold
+    from festina.system import home as homes
+    from festina.system.repo import Repo
+
+    repo = Repo.discover(root)
+    home = homes.require(repo)
+    signers = {"engine": LocalKey.load(home.key("engine"), "engine")} if write else None
+    ledger = Ledger.open(home.ledger, signers=signers, readonly=not write)  # type: ignore[arg-type]
+    try:
+        yield Opened(repo, home, ledger, fold(ledger.records()))
+    finally:
+        ledger.close()
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 45 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def parse_duration(text: str) -> float:
+    """'90s', '5m', '8h', '2d' or plain seconds. Raises ``click.BadParameter``."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    body, unit = (text[:-1], units[text[-1]]) if text and text[-1] in units else (text, 1)
+    try:
+        value = float(body) * unit
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 366 * 86400:
+        raise click.BadParameter(f"'{text}' is not a duration: write 90s, 5m or 8h")
+    return value

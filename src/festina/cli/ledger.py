@@ -1,0 +1,209 @@
+"""``festina ledger``: check, read, prove and copy the record.
+
+Data on stdout, messages on stderr. Exit codes: 0 ok, 2 usage, 6 the ledger is not what it should be.
+Text from a ledger that is being looked at is hostile: it is shown as JSON with everything but ASCII escaped (T-5).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from festina.errors import FestinaError, UsageError
+
+if TYPE_CHECKING:
+    from festina.ledger.audit import Report
+    from festina.ledger.log import Record
+
+INTEGRITY = 6
+
+
+class _Group(click.Group):
+    """Shows our errors without a traceback and exits with their code."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        try:
+            return super().invoke(ctx)
+        except FestinaError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+def _where(path: str | None, home: str | None = None) -> Path:
+    if path is not None:
+        return Path(path)
+    if home is not None:
+        return Path(home) / "ledger.db"
+    raise UsageError(
+        "no-ledger-named", "which ledger?", fix="name its file, or set FESTINA_LEDGER",
+    )  # fmt: skip
+
+
+_LEDGER = click.option("--ledger", "path", envvar="FESTINA_LEDGER", metavar="FILE", help="The ledger's file.")
+_JSON = click.option("--json", "as_json", is_flag=True, envvar="FESTINA_JSON", help="Records on stdout, nothing else.")
+
+
+def _plain(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+@click.group(cls=_Group, name="ledger")
+def group() -> None:
+    """Check, read, prove and copy the record."""
+
+
+@group.command()
+@click.argument("path", required=False, envvar="FESTINA_LEDGER")
+@click.option("--home", envvar="FESTINA_SYSTEM_HOME", metavar="DIR", help="The system's home that holds ledger.db.")
+@click.option("--key", envvar="FESTINA_ENGINE_KEY", help="The engine's public key that you trust (hex or base64).")
+@click.option(
+    "--checkpoint", envvar="FESTINA_CHECKPOINT", type=click.Path(dir_okay=False),
+    help="A checkpoint that you kept elsewhere: shows whether anything before it was cut off or rewritten.",
+)  # fmt: skip
+@_JSON
+@click.pass_context
+def verify(
+    ctx: click.Context, path: str | None, home: str | None, key: str | None, checkpoint: str | None, as_json: bool
+) -> None:
+    """Check every signature, hash, proof and pairing of a ledger, offline.  (L-1)
+
+    PATH is the ledger's file, or a directory that `export` wrote. Exits with 6 and the number and kind of the first
+    bad entry when anything was changed, dropped, moved, inserted or forged.
+    """
+    from festina.ledger.audit import verify as check
+    from festina.ledger.signing import parse_public
+
+    kept = _kept(checkpoint) if checkpoint is not None else None
+    report = check(_where(path, home), key=parse_public(key) if key is not None else None, checkpoint=kept)
+    if as_json:
+        click.echo(_plain(_as_dict(report)))
+    else:
+        _show_report(report, trusted=key is not None, kept=kept is not None)
+    ctx.exit(0 if report.ok else INTEGRITY)
+
+
+def _kept(name: str) -> str:
+    try:
+        return Path(name).read_bytes()[:1_000_000].decode("utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError("no-checkpoint", f"the kept checkpoint cannot be read: {error}", where=name) from None
+
+
+def _as_dict(report: Report) -> dict[str, object]:
+    bad = report.first_bad
+    return {
+        "ok": report.ok,
+        "entries": report.entries,
+        "first_bad": None if bad is None else {"seq": bad[0], "kind": bad[1].split(":", 1)[0], "what": bad[1]},
+        "findings": [{"seq": seq, "what": what} for seq, what in report.findings],
+        "origin": report.origin,
+        "engine_key": report.engine_key,
+        "root": report.root,
+        "covered": report.covered,
+        "signatures": report.signatures,
+        "content": report.content,
+        "withheld": report.withheld,
+        "limits": report.limits_text,
+    }
+
+
+def _show_report(report: Report, *, trusted: bool, kept: bool) -> None:
+    if report.first_bad is not None:
+        seq, what = report.first_bad
+        click.echo(f"BAD   {'entry ' + str(seq) + ', ' if seq >= 0 else ''}{_safe(what)}")
+        click.echo(f"      {report.entries} entries could be read and chained before that was clear")
+    else:
+        click.echo(f"ok    {report.entries} entries of {_safe(report.origin)}: {report.signatures} signatures, "
+                   f"{report.content} pieces of content, all in order")  # fmt: skip
+        click.echo(f"      root {report.root}, {report.covered} entries under the signed checkpoint")
+        click.echo(f"      engine key {report.engine_key}{' (the one you gave)' if trusted else ''}")
+        if kept:
+            click.echo("      it continues the checkpoint that you kept")
+    for seq, what in report.findings:
+        click.echo(f"note  {'entry ' + str(seq) + ': ' if seq >= 0 else ''}{_safe(what)}")
+    click.echo(report.limits_text, err=True)
+
+
+def _safe(text: str) -> str:
+    """Printable ASCII only."""
+    return text.encode("ascii", "backslashreplace").decode() if text.isprintable() else ascii(text)[1:-1]
+
+
+@group.command()
+@_LEDGER
+@_JSON
+@click.option("--kind", envvar="FESTINA_KIND", help="Only entries of this kind.")
+@click.option("--from", "start", type=click.IntRange(min=0), default=0, help="Start at this entry.")
+@click.option("--tail", type=click.IntRange(min=1), help="Only the last so many of what is left.")
+def show(path: str | None, as_json: bool, kind: str | None, start: int, tail: int | None) -> None:
+    """List entries: number, time, kind, signer, body."""
+    from collections import deque
+
+    from festina.ledger.entries import KINDS
+    from festina.ledger.log import Ledger
+
+    if kind is not None and kind not in KINDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(kind, KINDS, 1)
+        raise UsageError(
+            "no-such-kind", f"no entry is of kind {kind!r}", fix=f"one of: {', '.join(near or sorted(KINDS))}"
+        )
+    with Ledger.open(_where(path), readonly=True) as ledger:
+        if tail is not None and kind is None:
+            start = max(start, ledger.size - tail)
+        found = (record for record in ledger.records(start) if kind is None or record.kind == kind)
+        for record in found if tail is None else deque(found, maxlen=tail):
+            click.echo(_plain(_record(record)) if as_json else _line(record))
+
+
+def _record(record: Record) -> dict[str, object]:
+    return {
+        "seq": record.seq,
+        "kind": record.kind,
+        "at": record.at,
+        "keyid": record.keyid,
+        "leaf": record.leaf,
+        "body": record.entry.body,
+        "commitments": dict(record.commitments),
+        "content": list(record.entry.content),
+        "subjects": [list(subject) for subject in record.subjects],
+    }
+
+
+def _line(record: Record) -> str:
+    return f"{record.seq:>6}  {record.at}  {record.kind:<20}  {record.keyid[:8]}  {_plain(record.entry.body)}"
+
+
+@group.command()
+@click.argument("seq", type=click.IntRange(min=0))
+@_LEDGER
+def prove(seq: int, path: str | None) -> None:
+    """Print a proof that entry SEQ is in the ledger (C2SP tlog-proof), checkable with the engine's key alone."""
+    from festina.ledger.log import Ledger
+    from festina.ledger.proof import prove as proof_of
+
+    with Ledger.open(_where(path), readonly=True) as ledger:
+        click.echo(proof_of(ledger, seq), nl=False)
+
+
+@group.command()
+@click.argument("target", metavar="DIR|FILE.db", type=click.Path())
+@_LEDGER
+@click.option("--public", is_flag=True, help="Leave out what opens sealed fields; everything still verifies.")
+@click.pass_context
+def export(ctx: click.Context, target: str, path: str | None, public: bool) -> None:
+    """Copy the ledger, checked, to one file (FILE.db) or to plain files in a new directory."""
+    from festina.ledger.audit import verify as check
+    from festina.ledger.copies import export as copy
+
+    source = _where(path)
+    report = check(source)
+    if not report.ok:
+        _show_report(report, trusted=False, kept=False)
+        ctx.exit(INTEGRITY)
+    copy(source, Path(target), public=public)
+    click.echo(f"{report.entries} entries copied to {target}", err=True)

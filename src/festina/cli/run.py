@@ -1,0 +1,146 @@
+"""``festina run``: the main job. Resumes by itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from festina.cli.common import EXIT_OF_END, duration, parse_duration, system_option
+
+if TYPE_CHECKING:
+    from festina.ledger.log import Record
+    from festina.loop.state import State
+    from festina.system.manifest import Manifest
+
+PATCH = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@system_option
+@click.option("--budget", default="1h", show_default=True, help="Time for this run: 90s, 5m, 8h.")
+@click.option("--trials", default=100_000, show_default=True, help="Sandboxed runs at most.")
+@click.option("--proposals", default=1_000, show_default=True, help="Proposals at most.")
+@click.option("--with", "patches", multiple=True, type=PATCH, help="Try this patch too; may be repeated.")
+@click.option("--metric", help="With a command: NAME:higher or NAME:lower, as the command prints it.")
+@click.option("--allow", multiple=True, help="With a command: files that a proposal may change (globs).")
+@click.option("--review-wait", default="0", help="Wait so long for a person after an acceptance before going on.")
+@click.option("--freeze-improver", is_flag=True, help="Control arm: generation 0's improver proposes throughout.")
+@click.option("--new-epoch", default="", help="The rules changed, and why: open a new epoch.")
+@click.option("--weak-sandbox", default="", help="Go on below the demanded confinement, and why: provisional verdicts.")
+@click.option("--plant", "planted", multiple=True, type=PATCH, hidden=True)
+@click.option("--demo", is_flag=True, hidden=True)
+@click.option("--workers", default=0, help="Trials side by side; 0: one for each core.")
+@click.option("--yes", is_flag=True, help="Do not ask before starting.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON record a line on standard output, nothing else.")
+@click.argument("command_line", nargs=-1, type=click.UNPROCESSED)
+def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool, **options: Any) -> int:  # noqa: ANN401 - click's
+    """Improve a system, and go no faster than the evidence.
+
+    Runs the loop that festina.toml describes; or, given a command that prints a metric
+    (festina run -- python train.py), a loop around that command.
+    """
+    from festina.loop.engine import Options, run
+
+    manifest = None
+    if command_line:
+        manifest = _plain(root, command_line, options, ask=not (yes or as_json) and sys.stdin.isatty())
+    settings = Options(
+        manifest=manifest,
+        wall_s=parse_duration(options["budget"]),
+        trials=options["trials"],
+        proposals=options["proposals"],
+        frozen_improver=options["freeze_improver"],
+        new_epoch=options["new_epoch"],
+        review_wait_s=0.0 if options["review_wait"] == "0" else parse_duration(options["review_wait"]),
+        workers=options["workers"],
+        queue=_queue("person", options["patches"]) + _queue("planted", options["planted"]),
+        demo=options["demo"],
+        weak_sandbox=options["weak_sandbox"],
+    )
+    state = run(root, settings, JsonTeller() if as_json else Teller())
+    end = state.last_end
+    if not as_json:
+        click.echo(_farewell(state), err=True)
+    return EXIT_OF_END[end.reason] if end is not None else 1
+
+
+class Teller:
+    """Plain progress for a person: a sentence an event on standard error, and a line that counts trials."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._open = False
+
+    def __call__(self, record: Record, state: State) -> None:
+        from festina.cli.words import told
+
+        if record.kind == "batch-ended" and state.test is not None and self._live:
+            click.echo(f"\r\x1b[K  {progress(state)}", err=True, nl=False)
+            self._open = True
+            return
+        line = told(record, state)
+        if line is not None:
+            click.echo(("\r\x1b[K" if self._open else "") + line, err=True)
+            self._open = False
+
+
+class JsonTeller:
+    """One JSON object a line: entry number, kind, time and body."""
+
+    def __call__(self, record: Record, state: State) -> None:
+        row = {"seq": record.seq, "kind": record.kind, "at": record.at, "body": record.body.model_dump(mode="json")}
+        click.echo(json.dumps(row))
+
+
+def progress(state: State) -> str:
+    """Where the open test stands, in one line."""
+    from festina.select import gate
+
+    test = state.test
+    if test is None:
+        return ""
+    gains = test.gains
+    mean = sum(gains) / len(gains) if gains else 0.0
+    have = min(1.0, max(0.0, gate.log_evidence(test.progress) / gate.log_threshold(test.progress.plan)))
+    return (
+        f"testing proposal {test.proposal}: {len(gains)} pairs, difference {mean:+.3f}, "
+        f"evidence {have:4.0%} of what acceptance needs"
+    )
+
+
+def _queue(who: str, patches: tuple[Path, ...]) -> list[Any]:
+    from festina.propose.scripted import Scripted
+
+    return [Scripted([(f"{who}:{path.stem}", path.read_bytes())]) for path in patches]
+
+
+def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], *, ask: bool) -> tuple[Manifest, bytes]:
+    """Guess a manifest for a command, tell every guess, and ask once."""
+    from festina.loop.plain import plain, told
+
+    found = plain(root, argv, metric=options["metric"], allow=options["allow"])
+    click.echo(told(found), err=True)
+    if ask and not click.confirm("Start?", default=True, err=True):
+        raise click.Abort
+    return found.manifest, found.data
+
+
+def _farewell(state: State) -> str:
+    end = state.last_end
+    accepted = sum(1 for p in state.proposals.values() if p.word == "accepted")
+    words = {
+        "finished": "Every proposal was judged",
+        "exhausted": "The improver has nothing new to offer",
+        "budget": "The budget is spent",
+        "waiting": "Waiting for a person",
+        "interrupted": "Stopped; `festina run` goes on from here",
+        "fault": "Stopped by a failure",
+    }
+    why = words.get(end.reason, end.reason) if end is not None else "Ended"
+    spent = duration(end.wall_s) if end is not None else ""
+    tail = f" ({end.detail})" if end is not None and end.reason in ("fault", "waiting", "budget") else ""
+    return f"{why}{tail}. {accepted} accepted of {len(state.proposals)} proposals in {spent}. Next: festina status"

@@ -1,0 +1,194 @@
+"""``festina status``: where the run stands, and what to do next."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from festina.cli.common import Opened, opened, system_option
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from festina.loop.state import State
+
+_RAISES = {
+    "self-reported": "scores are what the run printed about itself; a [suite.hidden] with a scorer and items in the "
+    "vault would put them out of its reach (docs/manifest.md)",
+    "scored": "scored outside the candidate, on items it could see; items in the vault would hide them "
+    "(festina vault add)",
+    "hidden": "scored outside the candidate, on items that nobody could see",
+}
+
+
+@click.command()
+@system_option
+@click.option("--live", is_flag=True, help="Keep watching until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else.")
+def command(root: Path, live: bool, as_json: bool) -> None:
+    """Where the run stands, and what to do next."""
+    with opened(root) as here:
+        if as_json:
+            click.echo(json.dumps(summary(here.state, running=here.home.engine_running()), indent=2))
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console()
+        if not live:
+            console.print(page(here.state, running=here.home.engine_running()))
+            return
+        with Live(page(here.state, running=here.home.engine_running()), console=console, auto_refresh=False) as view:
+            try:
+                while True:
+                    time.sleep(0.5)
+                    _catch_up(here)
+                    view.update(page(here.state, running=here.home.engine_running()), refresh=True)
+            except KeyboardInterrupt:
+                return
+
+
+def _catch_up(here: Opened) -> None:
+    for record in here.ledger.refresh():
+        here.state.apply(record)
+
+
+def summary(s: State, *, running: bool) -> dict[str, Any]:
+    """The state as plain data: what a script would ask for."""
+    generations, lines = s.debt
+    epoch = s.epoch
+    return {
+        "system": s.genesis.system if s.genesis else None,
+        "demo": bool(s.genesis and s.genesis.demo),
+        "entries": s.size,
+        "running": running,
+        "last_end": s.last_end.reason if s.last_end else None,
+        "assurance": epoch.suite.assurance if epoch else None,
+        "sandbox_level": s.run.sandbox_level if s.run else None,
+        "head": s.head.number if s.line else None,
+        "in_force": s.in_force if s.line else None,
+        "released": s.released,
+        "line": [_generation(s, n) for n in s.line],
+        "proposals": outcomes(s),
+        "testing": _testing(s),
+        "error_budget": {
+            "alpha": s.alpha_epochs,
+            "left": s.alpha_left,
+        },
+        "trials": s.trials,
+        "hidden_items_issued": s.looks,
+        "unreviewed": {"generations": generations, "lines": lines},
+        "waiting_reviews": [r.terms.review for r in s.waiting],
+        "faults": s.faults,
+        "next": advice(s, running=running),
+    }
+
+
+def _generation(s: State, number: int) -> dict[str, Any]:
+    g = s.generations[number]
+    return {
+        "generation": number,
+        "commit": g.commit,
+        "author": g.author,
+        "sentence": g.verdict.sentence if g.verdict else "the starting point",
+        "approved": g.approved is not None,
+        "without_person": g.without_person,
+    }
+
+
+def _testing(s: State) -> dict[str, Any] | None:
+    if s.test is None:
+        return None
+    from festina.select import gate
+
+    t = s.test
+    return {
+        "proposal": t.proposal,
+        "pairs": len(t.gains),
+        "pairs_at_most": t.terms.units_max,
+        "difference": sum(t.gains) / len(t.gains) if t.gains else None,
+        "evidence": gate.log_evidence(t.progress),
+        "failed_trials": t.failed,
+    }
+
+
+def outcomes(s: State) -> dict[str, int]:
+    """How many proposals came to which end."""
+    counts: dict[str, int] = {}
+    for p in s.proposals.values():
+        word = p.word or "under way"
+        counts[word] = counts.get(word, 0) + 1
+    return counts
+
+
+def advice(s: State, *, running: bool) -> str:
+    """The next command to type, and why."""
+    if s.waiting:
+        return f"festina review   # {len(s.waiting)} waiting for a person"
+    approved = [n for n in s.line if s.generations[n].approved is not None]
+    if approved and s.released != approved[-1]:
+        return f"festina release  # generation {approved[-1]} is approved and not released"
+    return "festina status --live" if running else "festina run      # goes on from here"
+
+
+def page(s: State, *, running: bool) -> RenderableType:
+    """The state for a terminal."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from festina.cli.run import progress
+
+    if s.epoch is None or not s.line:
+        return Text("The ledger is open; nothing has been tried yet. Next: festina run")
+    parts: list[RenderableType] = [_headline(s, running), _line_table(s)]
+    counts = ", ".join(f"{count} {word}" for word, count in sorted(outcomes(s).items()))
+    parts.append(Text(f"Proposals: {counts or 'none yet'}"))
+    if s.test is not None:
+        parts.append(Text(progress(s)))
+    parts.append(
+        Text(
+            f"Chance that any acceptance is wrong: at most {s.alpha_epochs:.0%} over this ledger's life; "
+            f"{s.alpha_left / s.alpha_epochs:.0%} of that is left."
+        )
+    )
+    parts.append(Text(f"{s.trials} sandboxed trials charged, {s.looks} hidden items issued."))
+    parts.append(Text(f"Assurance: {s.epoch.suite.assurance} - {_RAISES[s.epoch.suite.assurance]}."))
+    if s.faults:
+        parts.append(Text(f"{s.faults} failures of the engine or its host: festina ledger show --kind fault"))
+    parts.append(Text(f"Next: {advice(s, running=running)}", style="bold"))
+    return Group(*parts)
+
+
+def _headline(s: State, running: bool) -> RenderableType:
+    from rich.text import Text
+
+    assert s.genesis is not None
+    if running:
+        now = "running"
+    elif s.run is not None:
+        now = "not running: the last run was killed, and `festina run` goes on from there"
+    else:
+        now = f"not running (last run: {s.last_end.reason})" if s.last_end else "not running"
+    demo = " [demo: approvals may be without a person]" if s.genesis.demo else ""
+    return Text(f"{s.genesis.system}: {now}{demo}", style="bold")
+
+
+def _line_table(s: State) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(show_edge=False, pad_edge=False, expand=False)
+    for column in ("generation", "commit", "by", "approved", "what was shown"):
+        table.add_column(column, overflow="fold")
+    for number in s.line:
+        g = s.generations[number]
+        marks = [word for word, yes in (("in force", number == s.in_force), ("released", number == s.released)) if yes]
+        approved = "" if g.parent is None else "no"
+        if g.approved is not None:
+            approved = "demo key" if g.without_person else "yes"
+        label = f"{number} ({', '.join(marks)})" if marks else str(number)
+        table.add_row(label, g.commit[:10], g.author, approved, g.verdict.sentence if g.verdict else "starting point")
+    return table

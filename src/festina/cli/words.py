@@ -1,0 +1,124 @@
+"""Entries in plain words: the sentences of the log, the terminal and the report are the same.  # S-4"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from festina.ledger import entries as e
+    from festina.ledger.log import Record
+    from festina.loop.state import State
+
+_REFUSED = {
+    "scope": "it touches files outside the scope",
+    "protected": "it touches what judges it",
+    "apply": "the patch does not apply",
+}
+
+
+def told(record: Record, state: State) -> str | None:
+    """One line about an entry that a person would want to see; None for the rest. ``state`` includes the entry."""
+    tell = _TELL.get(record.kind)
+    return tell(record.body, state) if tell is not None else None
+
+
+def _run_started(b: e.RunStarted, s: State) -> str:
+    missing = f", without {', '.join(b.sandbox_missing)}" if b.sandbox_missing else ""
+    weak = "  Verdicts are provisional at this level." if b.sandbox_level < 2 else ""
+    return f"Code runs confined at level L{b.sandbox_level}{missing}.{weak}"
+
+
+def _controls(b: e.ControlsChecked, s: State) -> str | None:
+    if not b.ok:
+        return f"The scorer's controls FAILED: {b.note}"
+    if b.oracle is None and b.constant is None:
+        return None
+    parts = [
+        f"{word} {value:.2f}"
+        for word, value in (("constant", b.constant), ("random", b.random), ("right", b.oracle))
+        if value is not None
+    ]
+    return f"The scorer tells answers apart: {', '.join(parts)} (0 worst, 1 best)."
+
+
+def _requested(b: e.ProposalRequested, s: State) -> str:
+    who = "the improver of generation" if b.improver == "own" else f"{b.improver}, beside generation"
+    again = " (again)" if b.attempt > 1 else ""
+    return f"Proposal {b.proposal}{again}: by {who} {b.from_generation}"
+
+
+def _received(b: e.ProposalReceived, s: State) -> str | None:
+    if b.patch is None:
+        return f"Proposal {b.proposal}: nothing came ({b.reason})"
+    return None
+
+
+def _screened(b: e.Screened, s: State) -> str | None:
+    number = b.proposal
+    if b.result == "passed":
+        part = ", the improver itself among them" if b.improver_changed else ""
+        return f"Proposal {number} changes {b.changed_lines} lines in {b.changed_files} files{part}"
+    if b.result == "refused":
+        why = _REFUSED.get(b.reason, b.reason)
+        mark = " It is recorded as an attempt on the guards." if b.guard_change else ""
+        return f"Proposal {number} REFUSED: {why}.{mark}"
+    words = {"no-op": "changes nothing", "duplicate": f"was tried before ({b.reason})", "stale": "came too late"}
+    return f"Proposal {number} {words[b.result]}"
+
+
+def _verdict(b: e.Verdict, s: State) -> str:
+    return f"Proposal {b.proposal}: {b.sentence}"
+
+
+def _moved(b: e.LineMoved, s: State) -> str | None:
+    if b.generation == s.line[0]:
+        return f"Generation {b.generation} is the starting point ({b.commit[:10]})"
+    return f"Generation {b.generation} is the head of the working line ({b.commit[:10]})"
+
+
+def _in_force(b: e.InForce, s: State) -> str:
+    by = "without a person (demo key)" if s.generations[b.generation].without_person else "by a person"
+    return f"Generation {b.generation} approved {by}: its improver makes the next proposals"
+
+
+def _fault(b: e.FaultRecorded, s: State) -> str:
+    return f"A failure of the engine or its host: {b.what}. No candidate is charged for it."
+
+
+def _released(b: e.Released, s: State) -> str:
+    return f"Generation {b.generation} is released ({b.commit[:10]})"
+
+
+def gain_sentence(final: e.FinalScored) -> str:
+    """What improved and by how much, on items that no gate has used."""
+    low, high = final.interval
+    clear = "" if low > 0 else " - not clearly better"
+    return (
+        f"On {final.items} fresh items: {final.mean_b:.3f} before, {final.mean_a:.3f} now; "
+        f"difference {final.estimate:+.3f} ({low:+.3f} to {high:+.3f}, 95 %){clear}."
+    )
+
+
+def recursion_sentence(final: e.FinalScored) -> str:
+    """Whether the improver's own improvement paid, against the arm whose improver was frozen.  # W-2"""
+    low, high = final.interval
+    if low > 0:
+        word = "Recursion paid"
+    elif high < 0:
+        word = "Recursion cost"
+    else:
+        word = "Whether recursion paid cannot be told yet"
+    return (
+        f"{word}: {final.mean_a:.3f} with the improving improver, {final.mean_b:.3f} with generation 0's improver "
+        f"in the same time; difference {final.estimate:+.3f} ({low:+.3f} to {high:+.3f}, 95 %)."
+    )
+
+
+_TELL: dict[str, Callable[[Any, State], str | None]] = {
+    "run-started": _run_started, "controls-checked": _controls, "proposal-requested": _requested,
+    "proposal-received": _received, "screened": _screened, "verdict": _verdict, "line-moved": _moved,
+    "improver-in-force": _in_force, "fault": _fault, "released": _released,
+}  # fmt: skip

@@ -1,0 +1,82 @@
+"""``festina.improve``: the loop from Python."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from festina.errors import UsageError
+from festina.ledger import entries as e
+from festina.ledger.log import Record
+from festina.loop.engine import Options
+from festina.loop.engine import run as run_loop
+from festina.loop.plain import plain
+from festina.loop.state import State
+from festina.propose.types import Improver
+
+
+def improve(
+    *,
+    run: Sequence[str] | str | None = None,
+    metric: str | None = None,
+    allow: Sequence[str] = (),
+    improver: Improver | None = None,
+    budget: float = 3600.0,
+    proposals: int = 1_000,
+    root: Path | str = ".",
+) -> Iterator[e.Verdict]:
+    """Improve the system at ``root`` and yield each verdict as it falls.
+
+    With ``run`` (a command that prints ``metric``) no manifest is needed, as in ``festina run -- COMMAND``; without
+    it the repository's festina.toml is used. ``metric`` is "NAME:higher" or "NAME:lower", ``allow`` the globs that
+    may change, ``budget`` seconds. ``improver`` is any object with ``author`` and ``propose``; by default what the
+    manifest names. Raises ``UsageError`` for what the caller can mend. Leaving the iteration stops the loop after
+    the step under way; calling again resumes.
+    """
+    where = Path(root)
+    manifest = None
+    if run is not None:
+        argv = tuple(run.split()) if isinstance(run, str) else tuple(run)
+        if not argv:
+            raise UsageError("no-command", "run is empty", fix='run=["python", "train.py"]')
+        found = plain(where, argv, metric=metric, allow=tuple(allow))
+        manifest = (found.manifest, found.data)
+    stop = threading.Event()
+    options = Options(
+        manifest=manifest,
+        wall_s=budget,
+        proposals=proposals,
+        improver=(lambda _manifest, _sandbox: improver) if improver is not None else None,
+        stop=stop,
+    )
+    yield from _verdicts(where, options, stop)
+
+
+def _verdicts(root: Path, options: Options, stop: threading.Event) -> Iterator[e.Verdict]:
+    """Run the loop beside the caller and hand its verdicts over."""
+    found: queue.Queue[e.Verdict | BaseException | None] = queue.Queue()
+
+    def listen(record: Record, _state: State) -> None:
+        if isinstance(record.body, e.Verdict):
+            found.put(record.body)
+
+    def work() -> None:
+        try:
+            run_loop(root, options, listen)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+            found.put(error)
+        else:
+            found.put(None)
+
+    thread = threading.Thread(target=work, name="festina-loop")
+    thread.start()
+    try:
+        while (item := found.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,118 @@
+"""Writing a verdict, and with an acceptance the intent to move the line, in one transaction.  # S-4, D-1
+
+The numbers come from the ledger's own evidence; the sentence is the one that log, terminal and report show.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from festina.experiment.seeds import unit_seed
+from festina.ledger import entries as e
+from festina.ledger.log import Draft
+from festina.loop import next as plan
+from festina.loop.bench import Bench, Replan
+from festina.loop.crash import crash_point
+from festina.loop.state import OpenTest, Proposed, State
+from festina.release import refs
+from festina.review.binding import stamp
+from festina.sandbox.job import Ended
+from festina.select import gate
+from festina.select.report import estimate, interval
+from festina.select.words import Finding, sentence
+
+
+def decide(b: Bench, action: plan.Decide) -> None:
+    """Record the verdict; for an acceptance make the commit and record the intent to move the line."""
+    test = b.state.test
+    assert test is not None  # next_action has seen to it
+    proposed = b.state.proposals[test.proposal]
+    public = _public_gain(b, test) if action.verdict == "accept" else None
+    if b.interrupted.is_set():
+        raise Replan  # public runs that were cut off say nothing
+    at = stamp(datetime.now(UTC))
+    verdict = _verdict(b, test, action, public)
+    drafts = [Draft(verdict, subjects=(("candidate", test.terms.tree),), signer=b.verifier_signer, at=at)]
+    if action.verdict == "accept":
+        drafts.append(_move(b, test, proposed, verdict.sentence, at))
+    crash_point("verdict-unrecorded")
+    b.append(*drafts)
+    if action.verdict == "accept":
+        crash_point("accepted")
+
+
+def _move(b: Bench, test: OpenTest, proposed: Proposed, sentence_: str, at: str) -> Draft:
+    """The commit of the new generation exists before its intent; without the intent it is garbage that git collects."""
+    number = max(b.state.generations) + 1
+    message = f"Generation {number}: proposal {proposed.number} by {proposed.author}\n\n{sentence_}\n"
+    parent = b.state.head.commit
+    commit = b.repo.commit(test.terms.tree, [parent], message, at=at)
+    assert b.state.epoch is not None
+    old = b.repo.ref(refs.line_ref(b.state.epoch.min_level))
+    body = e.LineIntent(
+        move=b.state.moves, cause="accept", generation=number, old_commit=old, new_commit=commit, proposal=proposed.number,
+    )  # fmt: skip
+    return Draft(body, at=at)
+
+
+def _verdict(b: Bench, test: OpenTest, action: plan.Decide, public: float | None) -> e.Verdict:
+    s = b.state
+    assert s.epoch is not None
+    assert s.budget is not None
+    suite = s.epoch.suite
+    accepted = action.verdict == "accept"
+    sealed = suite.mode == "sealed"  # no refunds on shared items
+    level = test.terms.level
+    refund = 0.0 if sealed else 1.0 if accepted else gate.refund_share(test.progress)
+    finding = _finding(b, test, action)
+    return e.Verdict(
+        test=test.number, proposal=test.proposal, tree=test.terms.tree, base_commit=test.terms.base_commit,
+        verdict=action.verdict, reason=action.reason, sentence=sentence(finding), units=len(test.gains),
+        items=test.items, estimate=finding.estimate, interval=finding.interval,
+        log_evidence=gate.log_evidence(test.progress), log_threshold=gate.log_threshold(test.progress.plan),
+        guard_evidence=gate.guard_evidence(test.progress), alpha_spent=level * (1.0 - refund),
+        alpha_left=_left(s, level, accepted, refund), public_gain=public,
+        assurance=suite.assurance, provisional=finding.provisional,
+    )  # fmt: skip
+
+
+def _finding(b: Bench, test: OpenTest, action: plan.Decide) -> Finding:
+    """The numbers behind the sentence, in the suite's own unit, positive is better."""
+    epoch = b.state.epoch
+    assert epoch is not None
+    suite, width, kind = epoch.suite, b.scale.width, test.progress.plan.kind
+    names = [guard.name for guard in epoch.guards]
+    around = interval(test.gains, kind) if test.gains else None
+    unproven = tuple(names[int(what.removeprefix("guard "))] for what in gate.unproven(test.progress) if what != "gain")
+    return Finding(
+        reason=action.reason,
+        estimate=estimate(test.gains, kind) * width if test.gains else None,
+        interval=(around[0] * width, around[1] * width) if around is not None else None,
+        count=len(test.gains) * (suite.batch_items if suite.unit == "item" else 1),
+        unit=suite.unit, asked=suite.detect, alpha=b.state.alpha_epochs, margin=suite.margin, direction=suite.direction,
+        metric=suite.scorer.removeprefix("stdout:") if suite.scorer.startswith("stdout:") else "",
+        assurance=suite.assurance, guards=tuple(names),
+        broken=tuple(names[k] for k in gate.violated(test.progress)), unproven=unproven,
+        provisional=int(b.sandbox.level) < 2,
+    )  # fmt: skip
+
+
+def _left(s: State, level: float, accepted: bool, refund: float) -> float:
+    assert s.budget is not None
+    after = s.budget.close(level, accepted, 0.0 if accepted else refund)
+    return after.alpha - after.spent
+
+
+def _public_gain(b: Bench, test: OpenTest) -> float | None:
+    """Candidate minus incumbent on the public items, one run each: shown beside the hidden gain.  # V-6"""
+    if b.public_items is None or b.verifier is None:
+        return None
+    seed = unit_seed(test.leaf, test.batches, 0)
+    inputs, items = b.public_items
+    scores = []
+    for tree in (test.terms.tree, b.repo.tree_of(test.terms.base_commit)):
+        side = b.trials.side(tree, seed, inputs)
+        if side.ended is Ended.SANDBOX_ERROR:
+            return None  # shown as unknown; never a reason against the candidate  # T-6
+        scores.append(b.verifier.public(items, side.answer).mean)
+    return b.scale.sign * (scores[0] - scores[1])

@@ -1,0 +1,134 @@
+"""``festina run -- COMMAND``: a loop around any command that prints a metric, without a manifest.
+
+The command is run once in a box; from what it printed and how long it took, the metric, its direction, the scope and
+the limits are guessed, and every guess is told before anything starts. The result is an ordinary manifest (kept in
+the ledger), so that a later run with the same command goes on where this one stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from festina.errors import UsageError
+from festina.experiment.trial import Recipe, Side, Trials
+from festina.ledger.log import Ledger
+from festina.loop.state import fold
+from festina.propose.guess import Guess, guess
+from festina.sandbox import choose
+from festina.sandbox.job import Ended, Level, Limits
+from festina.select.budget import Budget
+from festina.select.gate import Plan
+from festina.select.planning import units_min_accept
+from festina.system import home as homes
+from festina.system.manifest import Manifest, parse_manifest
+from festina.system.repo import Repo
+
+FIRST_RUN_S = 600.0  # how long the command may take when it is tried for the first time
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A guessed manifest, its bytes, and why each guess was made. ``guess`` is None when an earlier run is resumed."""
+
+    manifest: Manifest
+    data: bytes
+    guess: Guess | None
+    run_s: float | None
+
+
+def plain(root: Path, argv: tuple[str, ...], *, metric: str | None, allow: tuple[str, ...]) -> Plain:
+    """The manifest for ``argv``: the one that this repository's ledger began with, or a new guess."""
+    repo = Repo.discover(root)
+    repo.require_clean()
+    known = _resumed(repo, argv)
+    if known is not None:
+        return known
+    first = _try_once(repo, argv)
+    found = guess(repo.root, argv, first.answer or b"", metric=metric, allow=allow)
+    wall = max(10, math.ceil(first.wall_s * 5))
+    lines = [
+        f"run = {json.dumps(list(argv))}",
+        f"metric = {json.dumps(f'{found.metric}:{found.direction}')}",
+        f"allow = {json.dumps(list(found.allow))}",
+        "[system]",
+        f"name = {json.dumps(_name(repo.root))}",
+        "[experiment]",
+        f'limits = {{ wall = "{wall}s", memory = "4GiB" }}',
+    ]
+    data = ("\n".join(lines) + "\n").encode()
+    return Plain(parse_manifest(data, "the guessed manifest"), data, found, first.wall_s)
+
+
+def told(plain_: Plain) -> str:
+    """Every guess in words, with what a verdict will take."""
+    manifest = plain_.manifest
+    if plain_.guess is None or plain_.run_s is None:
+        return f"Going on with {' '.join(manifest.command)}: {manifest.metric}"
+    why = plain_.guess.why
+    level = Budget(manifest.policy.alpha, manifest.policy.spread).next_level()
+    least = units_min_accept(Plan("symmetric", level, 0.0, 0.0, manifest.policy.beta, (), 1000))
+    pairs = 2 * plain_.run_s
+    return "\n".join(
+        [
+            f"  command    {' '.join(manifest.command)}   ({plain_.run_s:.1f} s a run)",
+            f"  metric     {manifest.metric}   ({why.get('metric', '')}; {why.get('direction', '')})",
+            f"  may change {', '.join(manifest.allow or ())}   ({why.get('allow', '')})",
+            f"  improver   built-in search   ({why.get('improver', '')})",
+            f"  a verdict  takes at least {least} paired runs ({least * pairs:.0f} s on one core)",
+            "  assurance  self-reported: the command prints its own score, so nothing here is proven.",
+            "             Hidden items and a scorer of yours would raise it: festina init, then docs/manifest.md",
+        ]
+    )
+
+
+def _resumed(repo: Repo, argv: tuple[str, ...]) -> Plain | None:
+    home = homes.find(repo)
+    if home is None or not home.ledger.exists():
+        return None
+    with Ledger.open(home.ledger, readonly=True) as ledger:
+        epoch = fold(ledger.records()).epoch
+        if epoch is None:
+            return None
+        data = ledger.get_blob(epoch.manifest)
+    manifest = parse_manifest(data)
+    if manifest.command != argv or not manifest.self_reported:
+        raise UsageError(
+            "another-command", f"this repository's ledger is about: {' '.join(manifest.command)}",
+            fix='use that command, or `--new-epoch "why"` with a festina.toml',
+        )  # fmt: skip
+    return Plain(manifest, data, None, None)
+
+
+def _try_once(repo: Repo, argv: tuple[str, ...]) -> Side:
+    """One run of the incumbent in a box. Raises ``UsageError`` when it does not end well there."""
+    with tempfile.TemporaryDirectory(prefix="festina-try-") as folder:
+        state = Path(folder)
+        state.chmod(0o755)
+        tree = repo.tree_of(repo.head())
+        repo.export_tree(tree, state / "tree")
+        box = choose(Level.L2, state)
+        limits = Limits(wall_s=FIRST_RUN_S, cpu_s=FIRST_RUN_S, memory_bytes=4 << 30)
+        side = Trials(box, Recipe(argv, None, (), limits, True), lambda _: state / "tree").side(tree, 1, None)
+        _make_removable(state)
+    if side.ended is not Ended.OK:
+        raise UsageError(
+            "command-failed", f"the command ended '{side.ended.value}' in the box ({side.detail})",
+            fix="it sees only the committed files, has no network, and writes only to $FESTINA_OUT and /tmp",
+            where=" ".join(argv),
+        )  # fmt: skip
+    return side
+
+
+def _make_removable(folder: Path) -> None:
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o700)
+
+
+def _name(root: Path) -> str:
+    cleaned = "".join(c if c.isalnum() and c.isascii() else "-" for c in root.name).strip("-")
+    return cleaned[:64] or "system"

@@ -1,0 +1,49 @@
+"""The system's own improver: code of an approved generation proposes the next change.  # P-5
+
+The improver in force is bound at ``/improver`` (its working directory) and its view at ``/view``
+(``$FESTINA_VIEW``, with the incumbent under ``/view/tree``), both read-only; ``$FESTINA_SEED`` differs
+for every proposal. It runs in the box like any candidate, without network, and what it leaves in
+``$FESTINA_OUT`` is hostile input for ``harvest``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from festina.errors import UsageError
+from festina.propose.harvest import harvest
+from festina.propose.text import visible
+from festina.propose.types import Budget, NoProposal, Proposal, View
+from festina.propose.viewdir import limits_of, view_directory
+from festina.sandbox.job import Bind, Job, Sandbox
+
+__all__ = ["OwnImprover"]
+
+STDERR_SHOWN = 4000  # characters
+
+
+class OwnImprover:
+    """Runs ``run`` from the improver in force. ``last_error`` is the tail of its stderr, safe to show."""
+
+    author = "own"
+
+    def __init__(self, sandbox: Sandbox, run: Sequence[str]) -> None:
+        if not run:
+            raise UsageError("improver-without-command", "[improver] run is empty", fix='e.g. run = ["python", "improve.py"]')
+        self._sandbox = sandbox
+        self._argv = tuple(run)
+        self.last_error = ""
+
+    def propose(self, view: View, budget: Budget) -> Proposal | NoProposal:
+        """One run of the improver in force. Raises ``Fault`` only for the sandbox's own failure."""
+        with view_directory(view, budget) as folder:
+            job = Job(
+                argv=self._argv,
+                cwd="/improver",
+                env={"FESTINA_VIEW": "/view", "FESTINA_SEED": str(view.seed)},
+                binds=(Bind(view.improver_tree, "/improver"), Bind(folder, "/view"), Bind(view.tree, "/view/tree")),
+                outputs=None,
+            )
+            outcome = self._sandbox.run(job, limits_of(budget))
+        self.last_error = visible(outcome.stderr[-STDERR_SHOWN:].decode("utf-8", "replace"))
+        return harvest(outcome, self.author)

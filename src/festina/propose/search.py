@@ -1,0 +1,85 @@
+"""The built-in search: proposes without a model, from the files alone.  # P-3
+
+It reads the files that the scope allows (``*.py``, ``*.json``, ``*.toml``) and changes settings and small
+structures in them; ``strategy`` says which. It is deterministic: the same tree, history and seed give the
+same proposal. The parser is native code that a hostile incumbent could crash, so each proposal is made in
+a process of its own under limits, which reads files and executes none of them. That process has the
+engine's uid: it is a shield against crashes and endless loops, no sandbox.
+
+Not covered: new files, ideas that are not in the code already, and what a change means. Its proposals predict
+no number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from festina.errors import Fault
+from festina.propose.types import Budget, NoProposal, Proposal, View
+from festina.system.globs import matches_any
+
+__all__ = ["Search"]
+
+MAX_HISTORY = 2000  # rows, newest
+
+
+class Search:
+    """Stateless: everything it knows stands in the view."""
+
+    author = "search"
+
+    def propose(self, view: View, budget: Budget) -> Proposal | NoProposal:
+        """One new change within the scope, or ``NoProposal``; ``exhausted`` when nothing new is left."""
+        request = {
+            "tree": os.fspath(view.tree),
+            "allow": list(view.allow),
+            "seed": view.seed,
+            "max_changed_lines": view.max_changed_lines,
+            "history": [[row.word, row.reason, row.patch] for row in view.history[-MAX_HISTORY:]],
+        }
+        started = time.monotonic()
+        answer = _ask(request, budget)
+        wall = time.monotonic() - started
+        if isinstance(answer, str):
+            return NoProposal(self.author, answer, wall_s=wall)
+        cpu = float(answer["cpu_s"])
+        if "none" in answer:
+            return NoProposal(self.author, answer["none"], exhausted=True, wall_s=wall, cpu_s=cpu)
+        files: dict[str, bytes | None] = {path: text.encode() for path, text in answer["files"].items()}
+        if not all(matches_any(view.allow, path) for path in files):
+            raise Fault("search-out-of-scope", "the built-in search left its scope")
+        return Proposal(
+            self.author, files=files, rationale=answer["rationale"], weakness=answer["weakness"], wall_s=wall, cpu_s=cpu
+        )
+
+
+def _ask(request: Mapping[str, object], budget: Budget) -> dict[str, Any] | str:
+    """The worker's answer, or in words how it failed."""
+    argv = [sys.executable, "-P", "-m", "festina.propose.search_worker"]
+    argv += [str(max(1, int(budget.cpu_s))), str(max(budget.memory_bytes, 512 << 20))]
+    env = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
+    data = json.dumps(request).encode()
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed argv, no shell
+            argv, input=data, capture_output=True, timeout=budget.wall_s, env=env, cwd="/", check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "the search found nothing within its time"
+    except OSError as error:
+        raise Fault("search-not-started", f"the search's worker did not start: {error}") from error
+    if done.returncode < 0:
+        return f"the search could not read the files: its worker died by signal {-done.returncode}"
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError as error:
+        tail = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
+        raise Fault("search-failed", f"the search's worker failed: {tail}") from error
+    if not isinstance(answer, dict):
+        raise Fault("search-failed", "the search's worker gave no answer")
+    return answer

@@ -1,0 +1,146 @@
+"""The built-in search's own process: one request on stdin, one answer on stdout.
+
+Limits are set before the first hostile byte is read. Nothing from the tree is imported or executed:
+candidates are checked with ``compile``, which does not run them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from festina.propose.past import Past, read_past
+from festina.propose.python_source import read_python
+from festina.propose.source import Edit, Knob, config_knobs, measures, parse_config
+from festina.propose.strategy import Candidate, Space, suggest
+from festina.propose.text import visible
+from festina.system.globs import matches_any
+
+__all__ = ["main", "space_of"]
+
+MAX_FILE_BYTES = 256 << 10
+MAX_FILES = 60
+MAX_DEPTH = 60  # brackets within brackets; libcst's parser was measured to die between 150 and 2,000
+_LEFT_ALONE = ("conftest.py", "sitecustomize.py", "usercustomize.py", "setup.py", "festina.toml", "pyproject.toml",
+               "package.json", "package-lock.json")  # fmt: skip
+_SUFFIXES = (".py", ".json", ".toml")
+
+
+def space_of(tree: Path, allow: Sequence[str], avoid: frozenset[str] = frozenset()) -> Space:
+    """Everything below ``tree`` that the search may change, in a fixed order."""
+    files = {path: data for path, data in _readable(tree, allow) if path not in avoid}
+    knobs: list[Knob] = []
+    edits: list[Edit] = []
+    for path, data in files.items():
+        if path.endswith(".py"):
+            found = read_python(path, data)
+            knobs += found.knobs
+            edits += found.edits
+        else:
+            knobs += config_knobs(path, data)
+    return Space(files, knobs, edits)
+
+
+def _readable(tree: Path, allow: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    names: list[str] = []
+    for folder, folders, found in os.walk(tree):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not measures(name))
+        below = Path(folder).relative_to(tree)
+        names += [(below / name).as_posix() for name in found]
+    taken = 0
+    for path in sorted(names):
+        name = path.rpartition("/")[2]
+        if not path.endswith(_SUFFIXES) or name in _LEFT_ALONE or measures(name.rpartition(".")[0]):
+            continue
+        full = tree / path
+        if not matches_any(allow, path) or full.is_symlink() or not full.is_file():
+            continue
+        if full.stat().st_size > MAX_FILE_BYTES or taken >= MAX_FILES:
+            continue
+        data = full.read_bytes()
+        if b"\0" not in data and _depth(data) <= MAX_DEPTH:
+            taken += 1
+            yield path, data
+
+
+def _depth(data: bytes) -> int:
+    """How deeply brackets nest, strings and comments counted too (that only overstates it)."""
+    depth = most = 0
+    for byte in data:
+        if byte in b"([{":
+            depth += 1
+            most = max(most, depth)
+        elif byte in b")]}":
+            depth = max(0, depth - 1)
+    return most
+
+
+def _valid(path: str, data: bytes) -> bool:
+    try:
+        text = data.decode("utf-8")
+        if path.endswith(".py"):
+            compile(text, path, "exec", dont_inherit=True)
+        else:
+            parse_config(path, data)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _avoid(past: Past) -> frozenset[str]:
+    """Files whose change was refused: asking again is in vain."""
+    return frozenset(row.paths[0] for row in past.rows if row.word == "refused" and len(row.paths) == 1)
+
+
+def _words(found: Candidate) -> tuple[str, str]:
+    where = ", ".join(sorted(found.files))
+    names = {
+        "wide": "a wide jump over several settings",
+        "step": "a step of one setting",
+        "follow": "on in the direction of an accepted change",
+        "edit": "a structural edit",
+    }
+    rationale = f"In {where}: {'; '.join(found.what)} ({names[found.kind]})."
+    settings = found.kind != "edit"
+    weakness = "These settings may be far from their best values." if settings else "This code may not be the best form."
+    return visible(rationale, lines=False, limit=2000), weakness
+
+
+def answer(request: dict[str, object]) -> dict[str, object]:
+    """The answer to one request."""
+    tree, allow, history = Path(str(request["tree"])), request["allow"], request["history"]
+    seed, lines = request["seed"], request["max_changed_lines"]
+    if not (isinstance(allow, list) and isinstance(history, list) and isinstance(seed, int) and isinstance(lines, int)):
+        raise TypeError("malformed request")
+    rows = [(str(word), str(reason), str(patch)) for word, reason, patch in history]
+    whole = dict(_readable(tree, allow))
+    past = read_past(rows, whole)
+    space = space_of(tree, allow, _avoid(past))
+    past = read_past(rows, dict(space.files)) if len(space.files) != len(whole) else past
+    found = suggest(space, past, seed=seed, max_changed_lines=lines, valid=_valid)
+    if found is None:
+        return {"none": "the search knows nothing new to try within the scope"}
+    rationale, weakness = _words(found)
+    files = {path: data.decode("utf-8") for path, data in found.files.items()}
+    return {"files": files, "rationale": rationale, "weakness": weakness, "kind": found.kind}
+
+
+def main() -> None:
+    """Entry point: argv holds the limits, CPU seconds and bytes of memory."""
+    cpu_s, memory = int(sys.argv[1]), int(sys.argv[2])
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("ignore")  # a candidate's SyntaxWarning is not ours to show
+    result = answer(json.load(sys.stdin.buffer))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    sys.stdout.write(json.dumps({**result, "cpu_s": round(used.ru_utime + used.ru_stime, 4)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The folder that a proposing run sees at ``/view``, written on the host and removed afterwards.  # P-4
+
+It holds ``history.jsonl`` (the improver's own past proposals with one word each: exactly the keys
+``proposal, author, word, reason, patch``), ``budget.json`` (limits and scope of this run), ``public.json``
+(public scores), and an empty ``tree`` onto which the incumbent is bound. The folder is readable by every
+uid, since the box runs under one of its own, and nothing in it is secret: scores of hidden items, their
+number, durations and queue places never reach this module.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from festina.propose.types import Budget, HistoryRow, View
+from festina.sandbox.job import Limits
+
+__all__ = ["history_lines", "limits_of", "view_directory"]
+
+MAX_HISTORY_BYTES = 1 << 20
+MAX_REASON = 40  # characters; a reason class, never a sentence
+
+
+def _row(row: HistoryRow, patch: str) -> bytes:
+    fields = {
+        "proposal": row.proposal,
+        "author": row.author,
+        "word": row.word,
+        "reason": row.reason[:MAX_REASON],
+        "patch": patch,
+    }
+    return json.dumps(fields, ensure_ascii=True).encode("ascii") + b"\n"
+
+
+def history_lines(history: Sequence[HistoryRow], max_bytes: int = MAX_HISTORY_BYTES) -> bytes:
+    """JSON lines, oldest first. The oldest rows are dropped to keep to ``max_bytes``.
+
+    A patch that alone would fill half of it is left out of its row, so that the newest word always stands.
+    """
+    kept: list[bytes] = []
+    size = 0
+    for row in reversed(history):
+        line = _row(row, row.patch)
+        if len(line) > max_bytes // 2:
+            line = _row(row, "")
+        if size + len(line) > max_bytes:
+            break
+        size += len(line)
+        kept.append(line)
+    return b"".join(reversed(kept))
+
+
+def limits_of(budget: Budget, *, tree_bytes: int = 0, tree_files: int = 0) -> Limits:
+    """The box's limits for one proposing run; a copied tree needs room of its own.  # E-5"""
+    return Limits(
+        wall_s=budget.wall_s,
+        cpu_s=budget.cpu_s,
+        memory_bytes=budget.memory_bytes,
+        output_bytes=tree_bytes + (16 << 20),
+        output_files=tree_files + 500,
+    )
+
+
+@contextmanager
+def view_directory(view: View, budget: Budget, extra: Mapping[str, bytes] | None = None) -> Iterator[Path]:
+    """Yields the finished folder; removes it also when the body raises."""
+    top = Path(tempfile.mkdtemp(prefix="festina-view-"))
+    try:
+        limits = {**asdict(budget), "allow": list(view.allow), "max_changed_lines": view.max_changed_lines}
+        scores = {"scores": dict(sorted(view.public_scores.items()))}
+        texts = {
+            "history.jsonl": history_lines(view.history),
+            "budget.json": json.dumps(limits, sort_keys=True).encode() + b"\n",
+            "public.json": json.dumps(scores, sort_keys=True, allow_nan=False).encode() + b"\n",
+            **(extra or {}),
+        }
+        for name, data in texts.items():
+            path = top / name
+            path.write_bytes(data)
+            path.chmod(0o644)
+        (top / "tree").mkdir()
+        (top / "tree").chmod(0o755)
+        top.chmod(0o755)
+        yield top
+    finally:
+        shutil.rmtree(top, ignore_errors=True)

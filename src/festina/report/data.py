@@ -1,0 +1,261 @@
+"""What a report is made of: plain frozen values, each with the number of the entry it came from.
+
+``seq`` fields are entry numbers in the ledger; a page shows them beside the numbers they vouch for.
+Estimates and intervals are differences in the suite's own unit, oriented so that positive is better; means
+are plain scores. Texts
+that came from a proposer (``rationale``, ``weakness``) are hostile input and are only ever shown
+escaped.  # T-5
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from festina.ledger.entries import GuardTerms, SuiteTerms
+
+Outcome = Literal["accepted", "rejected", "inconclusive", "refused", "no-op", "duplicate", "stale", "failed", "open"]
+OUTCOMES: tuple[Outcome, ...] = (
+    "accepted", "rejected", "inconclusive", "refused", "no-op", "duplicate", "stale", "failed", "open",
+)  # fmt: skip
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry's place in the ledger, for the list at the end of a page."""
+
+    seq: int
+    kind: str
+    at: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """The rules of one epoch."""
+
+    seq: int
+    epoch: int
+    reason: str
+    alpha: float
+    suite: SuiteTerms
+    guards: tuple[GuardTerms, ...]
+    evaluator: str
+    start_commit: str
+    start_tree: str
+    autonomy: str
+    min_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One engine's hold of the ledger. ``ended`` is None while it runs, or after a crash nobody recorded."""
+
+    seq: int
+    run: str
+    improver: str
+    frozen_improver: bool
+    level: int
+    missing: tuple[str, ...]
+    policy: str
+    separated_uids: bool
+    started_at: str
+    ended_seq: int | None
+    ended: str | None
+    detail: str
+    wall_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRow:
+    """Constant and random answers, oracle and incumbent, as scored before any candidate.  # V-2"""
+
+    seq: int
+    constant: float | None
+    random: float | None
+    oracle: float | None
+    incumbent: float | None
+    ok: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalRow:
+    """One proposal's way, from request to outcome. Missing ``*_seq``: it did not come so far."""
+
+    proposal: int
+    requested_seq: int
+    received_seq: int | None
+    screened_seq: int | None
+    verdict_seq: int | None
+    improver: str
+    from_generation: int
+    author: str
+    outcome: Outcome
+    reason: str
+    predicted: float | None  # P-6
+    estimate: float | None
+    changed_files: int
+    changed_lines: int
+    improver_changed: bool
+    guard_change: bool
+    rationale: str  # the proposer's own words
+    weakness: str  # the proposer's own words
+    wall_s: float
+    cpu_s: float
+
+    @property
+    def last_seq(self) -> int:
+        return self.verdict_seq or self.screened_seq or self.received_seq or self.requested_seq
+
+
+@dataclass(frozen=True, slots=True)
+class TestRow:
+    """One test: its plan, the evidence unit by unit, and its verdict (None while open).
+
+    ``path`` is the log evidence for "better" after each unit, recomputed from the recorded differences by
+    the pure rule; empty when it was not recomputed. Means are in the suite's own unit.
+    """
+
+    test: int
+    proposal: int
+    epoch: int
+    base_generation: int | None
+    opened_seq: int
+    batch_seqs: tuple[int, ...]
+    verdict_seq: int | None
+    tree: str
+    level: float
+    units_max: int
+    units: int
+    items: int
+    failed: int
+    denied: int
+    candidate_mean: float | None
+    incumbent_mean: float | None
+    path: tuple[float, ...]
+    verdict: Literal["accept", "reject", "inconclusive"] | None
+    reason: str
+    sentence: str
+    estimate: float | None
+    interval: Interval | None
+    log_evidence: float | None
+    log_threshold: float
+    alpha_spent: float | None
+    alpha_left: float | None
+    public_gain: float | None  # V-6
+    assurance: str
+    provisional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRow:
+    """One accepted commit. ``left`` says why it is no longer on the working line, if it is not."""
+
+    generation: int
+    commit: str
+    intent_seq: int
+    moved_seq: int | None
+    author: str
+    proposal: int | None
+    verdict_seq: int | None
+    sentence: str
+    estimate: float | None
+    interval: Interval | None
+    assurance: str
+    provisional: bool
+    improver_changed: bool
+    changed_lines: int
+    approved_by: str  # reviewer's name; empty when nobody approved
+    approved_seq: int | None
+    approved_with: int | None  # the later generation whose approval covered this one
+    without_person: bool
+    left: str
+    left_seq: int | None
+    in_force_seq: int | None
+    released_seq: int | None
+    released_now: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FinalRow:
+    """First against second, on items that the gate never used.  # V-3"""
+
+    seq: int
+    label: str
+    tree_a: str
+    tree_b: str
+    generation_a: int | None  # None: a tree of another ledger, such as a control arm's
+    generation_b: int | None
+    units: int
+    items: int
+    mean_a: float
+    mean_b: float
+    estimate: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something a reader should know that is not a result: a fault, a waiver, a halt, a finding."""
+
+    seq: int
+    what: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """Everything that a report shows. The same entries give the same value.  # C-2"""
+
+    origin: str
+    system: str
+    version: str
+    demo: bool
+    size: int
+    root: str  # hex root of the tree over all entries; empty when the caller did not give it
+    first_at: str
+    last_at: str
+    epochs: tuple[EpochRow, ...]
+    runs: tuple[RunRow, ...]
+    controls: tuple[ControlRow, ...]
+    proposals: tuple[ProposalRow, ...]
+    tests: tuple[TestRow, ...]
+    generations: tuple[GenerationRow, ...]
+    finals: tuple[FinalRow, ...]
+    remarks: tuple[Remark, ...]
+    findings: tuple[Remark, ...]  # what does not fit: intents without an end, numbers that do not follow  # L-3
+    trials: int
+    looks: int  # hidden items issued  # V-3
+    in_force: int
+    released: int | None
+    entries: tuple[Entry, ...]
+
+    @property
+    def epoch(self) -> EpochRow | None:
+        return self.epochs[-1] if self.epochs else None
+
+    @property
+    def run(self) -> RunRow | None:
+        return self.runs[-1] if self.runs else None
+
+    @property
+    def line(self) -> tuple[GenerationRow, ...]:
+        """The working line as it stands, oldest first."""
+        return tuple(g for g in self.generations if g.moved_seq is not None and not g.left)
+
+    @property
+    def judged(self) -> tuple[TestRow, ...]:
+        return tuple(t for t in self.tests if t.verdict is not None)
+
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many proposals ended how, in a fixed order, without empty ones."""
+        counts = {outcome: sum(p.outcome == outcome for p in self.proposals) for outcome in OUTCOMES}
+        return {outcome: count for outcome, count in counts.items() if count}
+
+    def overall(self) -> FinalRow | None:
+        """The newest held-out comparison of the line's head with generation 0, if there is one."""
+        head = self.line[-1].generation if self.line else None
+        fitting = [f for f in self.finals if f.generation_b == 0 and f.generation_a == head and head]
+        return fitting[-1] if fitting else None

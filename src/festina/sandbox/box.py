@@ -1,0 +1,376 @@
+"""The box: bubblewrap, one system-call filter over everything in it, a control group where there is one.
+
+Order of a run, each step needing the one before: limits, group, identity and filter are put on the
+launcher (``spawner.py``); it becomes ``bwrap``, which builds the view; a shell in the finished box reports
+ready and waits; the engine pins the box's ``/out`` by a descriptor, arms the tripwire, opens the gate. At
+the end the spawner reaps the box's PID 1, which proves that its whole PID namespace is dead; only then
+``/out`` is read through the pinned descriptor. Nothing is mounted outside the box's own namespaces, so a
+killed engine leaves no mount.  # E-1, E-4
+
+As root every box runs under a uid that no account has (``CANDIDATE_UID``, ``PROPOSER_UID``; from the range
+60706-61183 that systemd's uid table leaves unused): ``bwrap`` itself is started after the switch, and what
+that uid could not reach on the host is bind-mounted for it in the launcher's private mount namespace.
+Started by another user, the separation is by namespace only.  # T-1
+
+Not covered: kernel bugs, timing side channels, locks on shared read-only files; names of host paths show
+in ``/proc/self/mountinfo``; ``/tmp``, ``/out`` and ``/dev/shm`` live in memory and count toward it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import select
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from festina.errors import Fault, UsageError
+from festina.sandbox import kernel
+from festina.sandbox.cgroup import Group, Home
+from festina.sandbox.harvest import Harvest, after_harvest, harvest
+from festina.sandbox.job import Ended, Job, Level, Limits, Outcome
+from festina.sandbox.launch import Launched, Request, shared
+from festina.sandbox.place import CANDIDATE_UID, PROPOSER_UID, check_job, check_uid, fill, prepare_state, scratch
+from festina.sandbox.runtime import FIXED_ENV, environment, runtime
+from festina.sandbox.seccomp import Action, compile_filter, here
+from festina.sandbox.spawner import EXTRA, STAGE
+from festina.sandbox.supervise import GroupMeter, Space, Stream, TreeMeter, Tripwire, Watch, classify, rlimits
+
+__all__ = ["CANDIDATE_UID", "PROPOSER_UID", "BubblewrapBox", "Mechanisms"]
+
+_INNER_ID = "1000"  # the same number in every box, so that nothing depends on who started the engine
+_READY_S = 30.0
+_SHM_BYTES = 64 << 20
+_ROOM = 64  # pages of slack in /out, so that passing the cap is seen as such and not only as a full disk
+_NAMESPACES = ("user", "ipc", "pid", "net", "uts", "cgroup")
+_TMP_FILES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanisms:
+    """What the probe found to work here."""
+
+    bwrap: str
+    notify: bool
+    disable_userns: bool
+    groups: Home | None
+    process_flag: str  # the shell's letter for RLIMIT_NPROC: u or p; empty where it has none
+
+
+class BubblewrapBox:
+    """L3 with a control group, L2 without. Safe to share between threads; ``kill_all`` ends what runs."""
+
+    def __init__(self, state: Path, mechanisms: Mechanisms, *, uid: int = CANDIDATE_UID) -> None:
+        self.state = prepare_state(state)
+        self.mechanisms = mechanisms
+        self.uid = check_uid(uid) if os.geteuid() == 0 else None
+        machine = here()
+        if machine is None:
+            raise UsageError("no-such-machine", "there is no system-call table for this machine", fix="use x86_64")
+        self.arch = machine
+        self.runtime = runtime(self.state)
+        self.outer = compile_filter(Action.NOTIFY) if mechanisms.notify else compile_filter(Action.EPERM, setup=True)
+        self.inner = b"" if mechanisms.notify else compile_filter(Action.EPERM)
+        self.level = Level.L3 if mechanisms.groups else Level.L2
+        self.missing = self._lacks()
+        self.policy_hash = self._hash()
+        self._live: set[Watch] = set()
+        self._lock = threading.Lock()
+
+    def run(self, job: Job, limits: Limits) -> Outcome:
+        check_job(job, self.state)
+        env = environment(self.runtime.path, job.env)
+        watch = Watch(limits)
+        with self._lock:
+            self._live.add(watch)
+        try:
+            with ExitStack() as stack:
+                return _Run(self, job, limits, env, watch, stack).go()
+        finally:
+            with self._lock:
+                self._live.discard(watch)
+
+    def kill_all(self) -> None:
+        """End every run of this box now, from any thread; each returns ``sandbox_error``, nobody's failure."""
+        with self._lock:
+            live = list(self._live)
+        for watch in live:
+            watch.stop()
+
+    def _lacks(self) -> tuple[str, ...]:
+        found = []
+        if self.mechanisms.groups is None:
+            found.append("no control group: memory and CPU of the whole tree are sampled, not capped")
+        if not self.mechanisms.notify:
+            found.append("no seccomp listener: denied system calls are refused but not recorded")
+        if not self.mechanisms.disable_userns:
+            found.append("nested user namespaces are refused by the system-call filter alone")
+        if self.uid is None:
+            found.append("not root: candidates, verifier and engine share one uid; the separation is by namespace")
+        return tuple(found)
+
+    def _hash(self) -> str:
+        policy = {
+            "outer": self.outer.hex(),
+            "inner": self.inner.hex(),
+            "arguments": self.frame(Limits()),
+            "env": FIXED_ENV,
+            "level": int(self.level),
+            "missing": self.missing,
+        }
+        return hashlib.sha256(json.dumps(policy, sort_keys=True).encode()).hexdigest()
+
+    def frame(self, limits: Limits) -> list[list[str]]:
+        """The constant arguments of bwrap: before, between and after the binds of a job."""
+        first = [f"--unshare-{name}" for name in _NAMESPACES]
+        first += ["--disable-userns"] if self.mechanisms.disable_userns else []
+        first += ["--uid", _INNER_ID, "--gid", _INNER_ID, "--hostname", "box", "--die-with-parent", "--new-session"]
+        first += ["--size", str(limits.tmp_bytes), "--tmpfs", "/tmp"]
+        then = ["--proc", "/proc", "--dev", "/dev"]
+        then += ["--size", str(min(limits.tmp_bytes, _SHM_BYTES)), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+        then += ["--size", str(limits.output_bytes + _ROOM * os.sysconf("SC_PAGE_SIZE")), "--tmpfs", "/out"]
+        return [first, then, ["--remount-ro", "/", "--chdir", "/"]]
+
+
+class _Run:
+    """One run of a ``BubblewrapBox``; lives as long as the call. ``stack`` undoes everything, newest first."""
+
+    def __init__(
+        self, box: BubblewrapBox, job: Job, limits: Limits, env: dict[str, str], watch: Watch, stack: ExitStack
+    ) -> None:
+        self.box, self.job, self.limits, self.env, self.watch, self.stack = box, job, limits, env, watch, stack
+        self.group: Group | None = None
+        self.sources: list[str] = []
+        self.scratch: Path | None = None
+        self.tripwire: Tripwire | None = None
+        self.passed: list[int] = []  # descriptors that the launcher gets; closed here once it has them
+        self.info = b""
+
+    def go(self) -> Outcome:
+        box, limits = self.box, self.limits
+        if box.mechanisms.groups is not None:
+            try:
+                # two more than asked for: bwrap outside and PID 1 inside
+                self.group = box.mechanisms.groups.create(memory_bytes=limits.memory_bytes, pids=limits.pids + 2)
+            except OSError as error:
+                raise Fault("control-group", f"no control group: {error}", fix="run `festina doctor`") from error
+            self.stack.callback(self.group.destroy)
+        if self.job.inputs:
+            self.scratch = self.stack.enter_context(scratch(box.state))
+            fill(self.scratch / "in", self.job.inputs)
+        gate, out, err, info = self._launch()
+        ready = self._await_ready(out, err, info)
+        init = json.loads(self.info)["child-pid"] if ready else 0
+        streams = [Stream(out, limits.stdout_bytes), Stream(err, limits.stdout_bytes)]
+        if not ready:
+            return self._outcome(streams, None, {}, Ended.SANDBOX_ERROR, ["stopped before it began"])
+        pinned = self._pin(init, "out", limits.output_files + 16)
+        self._pin(init, "tmp", _TMP_FILES)
+        meter = self._meter(init)
+        self._launched().tell(f"init {init}")
+        if self.tripwire is not None:
+            self.tripwire.arm()
+        if not self.watch.stopped:
+            os.write(gate, b"\n")
+        space = Space(pinned, limits)
+        self.watch.follow(streams, [meter, space])
+        return self._judge(streams, meter, space)
+
+    def _launched(self) -> Launched:
+        if self.watch.launched is None:
+            raise RuntimeError("nothing was launched")
+        return self.watch.launched
+
+    def _launch(self) -> tuple[int, int, int, int]:
+        """Start the launcher; returns the gate's writing end and the reading ends of stdout, stderr and info."""
+        box = self.box
+        arguments = self._arguments()
+        self.stack.callback(self._close_passed)
+        gate, out, err, info = self._pipe(0), self._pipe(1), self._pipe(1), self._pipe(1)
+        self.passed.insert(3, kernel.sealed_file(b"".join(os.fsencode(word) + b"\0" for word in arguments)))
+        if box.inner:
+            self.passed.append(kernel.sealed_file(box.inner))
+        groups = tuple(map(str, self.group.paths)) if self.group else ()
+        command = (box.mechanisms.bwrap, "--args", str(EXTRA), "--", "/bin/sh", "-c", self._script(), "sh")
+        request = Request(
+            argv=(*command, self.job.cwd, *self.job.argv),
+            env=self.env,
+            uid=box.uid,
+            rlimits=rlimits(self.limits, per_process_memory=self.group is None),
+            stage=tuple(self.sources) if box.uid is not None else (),
+            cgroup=self.group.entrances if self.group else (),
+            filter=box.outer,
+            notify=box.mechanisms.notify,
+            cleanup=(*groups, *([str(self.scratch)] if self.scratch else [])),
+        )
+        stdin, stdout, stderr, *extra = self.passed
+        self.watch.launched = shared().launch(request, (stdin, stdout, stderr), tuple(extra))
+        self.stack.callback(self._close_listener)
+        self.stack.callback(self.watch.bury)
+        self._close_passed()
+        return gate, out, err, info
+
+    def _pipe(self, passed_end: int) -> int:
+        ends = os.pipe2(os.O_CLOEXEC)
+        self.passed.append(ends[passed_end])
+        self.stack.callback(os.close, ends[1 - passed_end])
+        return ends[1 - passed_end]
+
+    def _close_passed(self) -> None:
+        while self.passed:
+            os.close(self.passed.pop())
+
+    def _close_listener(self) -> None:
+        if self.tripwire is None and self._launched().listener >= 0:
+            os.close(self._launched().listener)
+
+    def _bind(self, source: str | Path, target: str) -> list[str]:
+        """As root sources are staged under a number, so that the unprivileged bwrap can reach them."""
+        self.sources.append(str(source))
+        shown = str(source) if self.box.uid is None else f"{STAGE}/{len(self.sources) - 1}"
+        return ["--ro-bind", shown, target]
+
+    def _arguments(self) -> list[str]:
+        """All of bwrap's options; they reach it through a descriptor, so none is readable in the box."""
+        first, then, last = self.box.frame(self.limits)
+        words = ["--info-fd", str(EXTRA + 1), *first]
+        if self.box.inner:
+            words += ["--seccomp", str(EXTRA + 2)]
+        for source, target in self.box.runtime.binds:
+            words += self._bind(source, target)
+        for link, target in self.box.runtime.links:
+            words += ["--symlink", link, target]
+        words += then
+        words += self._bind(self.scratch / "in", "/in") if self.scratch else ["--dir", "/in"]
+        for bind in self.job.binds:
+            words += self._bind(bind.source.resolve(), bind.target)
+        if self.job.work is not None:
+            words += self._bind(self.job.work.resolve(), "/.work")
+        return words + last
+
+    def _script(self) -> str:
+        """The trusted shell at the gate: nothing of the job has run when it reads the go-ahead."""
+        steps = []
+        if self.job.work is not None:
+            steps.append("cp -R /.work /out/work && chmod -R u+rwX /out/work || exit 120")
+        if self.group is None and self.box.mechanisms.process_flag:
+            # PID 1 and one over, so that passing the limit is seen
+            steps.append(f"ulimit -{self.box.mechanisms.process_flag} {self.limits.pids + 2} || exit 120")
+        return "; ".join(
+            [*steps, 'cd "$1" || exit 120', "shift; echo; read go || exit 121", "exec </dev/null", 'exec "$@"']
+        )
+
+    def _await_ready(self, out: int, err: int, info: int) -> bool:
+        """Until the box is built. False when the run was stopped meanwhile; a box that cannot be built is a Fault."""
+        launched = self._launched()
+        said = bytearray()
+        ready = False
+        deadline = time.monotonic() + _READY_S
+        poll = select.poll()
+        for fd in (out, err, info, launched.connection.fileno()):
+            poll.register(fd, select.POLLIN)
+        while time.monotonic() < deadline and "error" not in launched.said and not self.watch.gone:
+            for fd, _event in poll.poll(1000):
+                if fd == out:
+                    ready = os.read(out, 1) == b"\n"  # one byte: what follows belongs to the job
+                    poll.unregister(out)
+                elif fd == launched.connection.fileno():
+                    self.watch.lost = not launched.hear()
+                    if launched.listener >= 0 and self.tripwire is None:
+                        self._trip(launched.listener)
+                else:
+                    chunk = os.read(fd, 4096)
+                    if not chunk:
+                        poll.unregister(fd)
+                    elif fd == info:
+                        self.info += chunk
+                    else:
+                        said += chunk
+            if ready and b"}" in self.info:
+                return not self.watch.stopped
+        if self.watch.stopped:
+            return False
+        why = str(launched.said.get("error") or said.decode(errors="replace").strip() or "it was not ready in time")
+        raise Fault("box-did-not-start", f"the box could not be built: {why}", fix="run `festina doctor`")
+
+    def _trip(self, listener: int) -> None:
+        self.tripwire = Tripwire(listener, self.box.arch)
+        self.tripwire.start()
+
+    def _pin(self, init: int, name: str, files: int) -> int:
+        """Hold the box's own file system by a descriptor, and cap its number of files.
+
+        Through the gate's shell and not PID 1, whose /proc entry is closed to an engine that is not root.
+        """
+        try:
+            gate = int(Path(f"/proc/{init}/task/{init}/children").read_text().split()[0])
+            pinned = os.open(f"/proc/{gate}/root/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (OSError, ValueError, IndexError) as error:
+            raise Fault("box-vanished", f"the box's /{name} cannot be opened: {error}", fix="run again") from error
+        self.stack.callback(os.close, pinned)
+        kernel.cap_inodes(pinned, files)  # refused without root: then the poll of /out sees an excess
+        return pinned
+
+    def _meter(self, init: int) -> GroupMeter | TreeMeter:
+        if self.group is None:
+            return TreeMeter(init, self.limits, spare=1)
+        meter = GroupMeter(self.group, self.limits)
+        meter.begin()
+        return meter
+
+    def _judge(self, streams: list[Stream], meter: GroupMeter | TreeMeter, space: Space) -> Outcome:
+        """Everything is dead: read what is left, then name the end."""
+        watch, notes = self.watch, []
+        if watch.stopped and watch.own is None:
+            watch.own = Ended.SANDBOX_ERROR
+        own = watch.own or next((over for part in (meter, space) if (over := part.over())), None)
+        if own is None and any(stream.over for stream in streams):
+            own = Ended.OUTPUT_LIMIT
+        if own is Ended.SANDBOX_ERROR:
+            notes.append("stopped by the engine")
+        if watch.lost:  # nobody can say that everything is dead, so nothing is read  # T-3
+            return self._outcome(streams, meter, {}, Ended.SANDBOX_ERROR, [*notes, "the sandbox helper died"])
+        found = harvest(space.pinned, self.job.outputs, self.limits)
+        return self._outcome(streams, meter, found.files, own, notes, found)
+
+    def _outcome(
+        self,
+        streams: list[Stream],
+        meter: GroupMeter | TreeMeter | None,
+        files: dict[str, bytes],
+        own: Ended | None,
+        notes: list[str],
+        found: Harvest | None = None,
+    ) -> Outcome:
+        said = self._launched().said
+        end = classify(said.get("gone"), own, folded=True)
+        ended = end.ended
+        if found is not None:
+            ended, more = after_harvest(ended, found, self.job.outputs)
+            notes += more
+        if self.tripwire is not None:
+            self.tripwire.join(0.5)  # ends by itself: every process under the filter is dead
+        cpu = 0.0 if meter is None else meter.cpu_s()
+        peak = None if meter is None else meter.peak_bytes()
+        if isinstance(meter, TreeMeter):
+            cpu, peak = max(cpu, said.get("cpu", 0.0)), max(peak or 0, said.get("rss", 0)) or None
+        return Outcome(
+            ended=ended,
+            exit_code=end.exit_code,
+            signal=end.signal,
+            wall_s=self.watch.wall_s,
+            cpu_s=cpu,
+            peak_memory_bytes=peak,
+            outputs=files,
+            stdout=bytes(streams[0].data),
+            stderr=bytes(streams[1].data),
+            denied=self.tripwire.names() if self.tripwire is not None else (),
+            level=self.box.level,
+            missing=self.box.missing,
+            policy_hash=self.box.policy_hash,
+            detail="; ".join(notes),
+        )

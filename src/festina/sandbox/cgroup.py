@@ -1,0 +1,245 @@
+"""Control groups behind one interface: version 1, version 2, or none.
+
+A *home* says where groups may be made; a ``Group`` is one run's. Groups are made below the engine's own
+group, so that limits set around the engine go on holding. Version 2 needs a delegated subtree: the
+engine moves itself into a leaf of it first, because a group with processes cannot have limited children.
+Names carry the engine's pid and start time, so that ``sweep`` can tell a dead engine's groups.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Group", "Home", "Usage", "alive", "find_home", "stamp", "sweep"]
+
+_PREFIX = "festina"
+_LEAF = "festina-engine"
+_ROOT = Path("/sys/fs/cgroup")
+_counter = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a whole tree has used so far."""
+
+    cpu_s: float
+    peak_bytes: int | None
+    oom_kills: int
+    pids_hits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where groups of one engine are made: one directory per controller in version 1, a single one in 2."""
+
+    version: int
+    memory: Path
+    pids: Path
+    cpu: Path
+
+    def create(self, *, memory_bytes: int, pids: int) -> Group:
+        name = f"{_PREFIX}-{stamp()}-{next(_counter)}"
+        paths = list(dict.fromkeys(base / name for base in (self.memory, self.pids, self.cpu)))
+        group = Group(self.version, self.memory / name, self.pids / name, self.cpu / name, tuple(paths))
+        try:
+            for path in paths:
+                path.mkdir()
+            group.limit(memory_bytes, pids)
+            group.watch()
+        except OSError:
+            group.destroy()
+            raise
+        return group
+
+
+@dataclass(slots=True)
+class Group:
+    """One run's group. ``entrances`` are the files into which a process writes 0 to enter."""
+
+    version: int
+    memory: Path
+    pids: Path
+    cpu: Path
+    paths: tuple[Path, ...]
+    _fds: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def entrances(self) -> tuple[str, ...]:
+        return tuple(str(path / "cgroup.procs") for path in self.paths)
+
+    def limit(self, memory_bytes: int, pids: int) -> None:
+        # Swap would let a tree outgrow its memory cap unseen; hosts without swap accounting lack the second file.
+        if self.version == 1:
+            _write(self.memory / "memory.limit_in_bytes", memory_bytes)
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                _write(self.memory / "memory.memsw.limit_in_bytes", memory_bytes)
+        else:
+            _write(self.memory / "memory.max", memory_bytes)
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                _write(self.memory / "memory.swap.max", 0)
+            _write(self.memory / "memory.oom.group", 1)
+        _write(self.pids / "pids.max", pids)
+
+    def watch(self) -> None:
+        """Open the counters once; a poll is then one ``pread`` each."""
+        names = {
+            "cpu": self.cpu / ("cpuacct.usage" if self.version == 1 else "cpu.stat"),
+            "oom": self.memory / ("memory.oom_control" if self.version == 1 else "memory.events"),
+            "pids": self.pids / "pids.events",
+        }
+        peak = self.memory / ("memory.max_usage_in_bytes" if self.version == 1 else "memory.peak")
+        if peak.exists():  # memory.peak came with Linux 5.19
+            names["peak"] = peak
+        for name, path in names.items():
+            self._fds[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def usage(self) -> Usage:
+        text = {name: os.pread(fd, 4096, 0).decode() for name, fd in self._fds.items()}
+        cpu = float(text["cpu"]) / 1e9 if self.version == 1 else _field(text["cpu"], "usage_usec") / 1e6
+        peak = int(text["peak"]) if "peak" in text else None
+        return Usage(cpu, peak, _field(text["oom"], "oom_kill"), _field(text["pids"], "max"))
+
+    def kill(self) -> None:
+        """Kill what is in the group (boxes die by their PID namespace; this is for what has none)."""
+        if self.version == 2 and (self.memory / "cgroup.kill").exists():
+            _write(self.memory / "cgroup.kill", 1)
+            return
+        for path in self.paths:
+            for pid in _members(path):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def destroy(self, patience_s: float = 2.0) -> bool:
+        """Remove the group; False when something in it would not die in time."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+        results = [_remove(path, patience_s) for path in self.paths]  # each is tried, whatever the others gave
+        return all(results)
+
+
+def find_home() -> tuple[Home | None, str]:
+    """Where this process may make groups, or why it may not. Tries for real."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError as error:
+        return None, f"/proc/self/cgroup: {error.strerror}"
+    own = {name: path for _, names, path in (line.split(":", 2) for line in lines) for name in names.split(",")}
+    reasons = []
+    for home in _candidates(own):
+        try:
+            if home.version == 2:
+                _prepare_v2(home)
+            home.create(memory_bytes=64 << 20, pids=8).destroy()
+        except OSError as error:
+            reasons.append(f"version {home.version}: {error.strerror or error}")
+        else:
+            return home, ""
+    return None, "; ".join(reasons) or "no memory and pids controllers found"
+
+
+def _candidates(own: dict[str, str]) -> Iterator[Home]:
+    mounts = {name: _ROOT / name for name in ("memory", "pids", "cpuacct")}
+    if all(name in own for name in mounts):
+        yield Home(1, *(_below(mounts[name], own[name]) for name in mounts))
+    if "" in own:
+        base = _below(_ROOT, own[""])
+        if base.name == _LEAF:  # an earlier engine in this process tree has moved us already
+            base = base.parent
+        controllers = base / "cgroup.controllers"
+        if controllers.exists() and {"memory", "pids"} <= set(controllers.read_text().split()):
+            yield Home(2, base, base, base)
+
+
+def _below(mount: Path, path: str) -> Path:
+    inner = mount / path.lstrip("/")
+    return inner if inner.is_dir() else mount  # a container sees its own group as the mount's root
+
+
+def _prepare_v2(home: Home) -> None:
+    enabled = home.memory / "cgroup.subtree_control"
+    if {"memory", "pids"} <= set(enabled.read_text().split()):
+        return
+    leaf = home.memory / _LEAF
+    leaf.mkdir(exist_ok=True)
+    _write(leaf / "cgroup.procs", os.getpid())
+    _write(enabled, "+memory +pids")
+
+
+def stamp() -> str:
+    """This engine's pid and start time: names that no later process can share."""
+    return f"{os.getpid()}-{_started(os.getpid())}"
+
+
+def _started(pid: int) -> int:
+    text = Path(f"/proc/{pid}/stat").read_text()
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def alive(name: str) -> bool:
+    """Whether the engine whose ``stamp`` is in ``name`` (``festina-PID-START-N``) still runs."""
+    try:
+        _, pid, started, *_ = name.split("-")
+        return _started(int(pid)) == int(started)
+    except (OSError, ValueError):
+        return False
+
+
+def sweep(home: Home) -> list[str]:
+    """Kill and remove groups of dead engines; returns what was removed."""
+    removed = []
+    for base in dict.fromkeys((home.memory, home.pids, home.cpu)):
+        for path in base.glob(f"{_PREFIX}-[0-9]*"):
+            if not alive(path.name):
+                for pid in _members(path):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                if _remove(path, 2.0):
+                    removed.append(str(path))
+    return removed
+
+
+def _members(path: Path) -> list[int]:
+    try:
+        return [int(word) for word in (path / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []
+
+
+def _remove(path: Path, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            path.rmdir()
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                return False
+            time.sleep(0.002)
+        else:
+            return True
+
+
+def _write(path: Path, value: object) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, str(value).encode())
+    finally:
+        os.close(fd)
+
+
+def _field(text: str, name: str) -> int:
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return 0

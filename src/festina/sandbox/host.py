@@ -1,0 +1,217 @@
+"""What this host can do, found by trying each mechanism for real, and the strongest box that follows.  # T-2
+
+A mechanism that is present on paper and does not work is absent. The last test is a complete box that
+reports from inside. Tried once per process. No fallback here: ``choose`` refuses what is below the level asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from festina.errors import FestinaError, UsageError
+from festina.sandbox.box import BubblewrapBox, Mechanisms
+from festina.sandbox.cgroup import find_home
+from festina.sandbox.cgroup import sweep as sweep_groups
+from festina.sandbox.job import Ended, Job, Level, Limits, Sandbox
+from festina.sandbox.launch import Request, shared
+from festina.sandbox.place import CANDIDATE_UID, prepare_state, sweep_scratch
+from festina.sandbox.plain import PlainBox, sweep_plain
+from festina.sandbox.seccomp import Action, compile_filter, here
+
+__all__ = ["Finding", "Probe", "choose", "probe", "sweep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One mechanism: does it work, what its absence costs, what to do about it."""
+
+    name: str
+    works: bool
+    cost: str
+    remedy: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """``level`` is the strongest that works here; ``facts`` go into the trial record."""
+
+    level: Level
+    missing: tuple[str, ...]
+    facts: dict[str, str]
+    findings: tuple[Finding, ...] = ()
+    mechanisms: Mechanisms | None = field(default=None, repr=False)
+
+    def sentence(self) -> str:
+        words = {
+            Level.L0: "L0: nothing confines a candidate here beyond resource limits; its verdicts are provisional",
+            Level.L2: "L2: candidates run in a box without network or view of the host; "
+            "the memory of their whole process tree is watched but not capped",
+            Level.L3: "L3: candidates run in a box without network or view of the host, "
+            "and every resource of their process tree is capped",
+        }
+        return words[self.level]
+
+
+def _bwrap_version(bwrap: str) -> tuple[int, ...]:
+    done = subprocess.run([bwrap, "--version"], capture_output=True, text=True, timeout=20, check=False)
+    digits = done.stdout.strip().rpartition(" ")[2].split(".")
+    return tuple(int(part) for part in digits if part.isdigit())
+
+
+def _works(action: Callable[[], object]) -> str:
+    """Empty when it works, else why not."""
+    try:
+        action()
+    except FestinaError as error:
+        return error.what
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    return ""
+
+
+def _run_under(filter_: bytes, *, notify: bool) -> None:
+    """Start /bin/true under a filter, through the real launcher."""
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        uid = CANDIDATE_UID if os.geteuid() == 0 else None
+        request = Request(("/bin/true",), {}, uid, {}, filter=filter_, notify=notify)
+        launched = shared().launch(request, (nothing, nothing, nothing))
+    finally:
+        os.close(nothing)
+    with launched.connection:
+        launched.connection.settimeout(20)
+        while "gone" not in launched.said and "error" not in launched.said and launched.hear():
+            pass
+    if launched.listener >= 0:
+        os.close(launched.listener)
+    if launched.said.get("gone") != 0:
+        raise OSError(f"{launched.said.get('error', 'the test program failed')}")
+
+
+def _process_flag() -> str:
+    """dash and ash call RLIMIT_NPROC -p, bash -u (its -p is something else)."""
+    for letter in "up":
+        done = subprocess.run(["/bin/sh", "-c", f"ulimit -{letter} 64 && true"], capture_output=True, check=False)
+        if done.returncode == 0:
+            return letter
+    return ""
+
+
+def _try_box(mechanisms: Mechanisms) -> str:
+    """Build a complete box and look around from inside."""
+    look = "test $(ls /sys/class/net 2>/dev/null | wc -l) -le 1 && test $(ls -d /proc/[0-9]* | wc -l) -le 6 && echo in"
+    with tempfile.TemporaryDirectory(prefix="festina-probe-") as state:
+
+        def attempt() -> None:
+            outcome = BubblewrapBox(Path(state), mechanisms).run(Job(("/bin/sh", "-c", look)), Limits(wall_s=20))
+            if outcome.ended is not Ended.OK or outcome.stdout != b"in\n":
+                raise OSError(f"{outcome.ended}: {outcome.stderr.decode(errors='replace')[:300]}")
+
+        return _works(attempt)
+
+
+@functools.cache
+def probe() -> Probe:
+    """Try everything; the result is kept for the life of the process."""
+    findings: list[Finding] = []
+    bwrap = shutil.which("bwrap") or ""
+    version = _bwrap_version(bwrap) if bwrap else ()
+    findings.append(
+        Finding("bubblewrap", bool(bwrap), "no box at all: level L0", "install the package `bubblewrap`", bwrap)
+    )
+    machine = here() is not None
+    refused = _works(lambda: _run_under(compile_filter(Action.EPERM), notify=False)) if machine else "no table"
+    findings.append(
+        Finding("seccomp", not refused, "vsock and dangerous calls open: level L0", "use x86_64 or aarch64", refused)
+    )
+    silent = refused or _works(lambda: _run_under(compile_filter(Action.NOTIFY), notify=True))
+    findings.append(
+        Finding(
+            "seccomp listener", not silent, "denied calls are refused but not recorded", "Linux 5.0 or newer", silent
+        )
+    )
+    home, why = find_home()
+    findings.append(
+        Finding(
+            "control group",
+            home is not None,
+            "memory and CPU of a process tree are sampled, not capped: at most L2",
+            "run as root, or `systemd-run --user --scope -p Delegate=yes festina ...`",
+            why or f"version {home.version}" if home else why,
+        )
+    )
+    flag = _process_flag()
+    mechanisms = Mechanisms(bwrap, not silent, version >= (0, 8), home, flag)
+    broken = _try_box(mechanisms) if bwrap and not refused else "not tried"
+    if broken and mechanisms.disable_userns and bwrap and not refused:
+        weaker = Mechanisms(bwrap, not silent, False, home, flag)
+        if not _try_box(weaker):
+            mechanisms, broken = weaker, ""
+    findings.append(
+        Finding(
+            "namespaces",
+            not broken,
+            "candidates would see the host: level L0",
+            "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, "
+            "kernel.apparmor_restrict_unprivileged_userns=0; in a container: seccomp and AppArmor unconfined)",
+            broken,
+        )
+    )
+    findings.append(
+        Finding(
+            "root",
+            os.geteuid() == 0,
+            "engine, verifier and candidates share one uid; their separation is nominal",
+            "run as root to give each its own uid",
+        )
+    )
+    return _result(tuple(findings), mechanisms, boxed=not broken, version=version)
+
+
+def _result(findings: tuple[Finding, ...], mechanisms: Mechanisms, *, boxed: bool, version: tuple[int, ...]) -> Probe:
+    level = Level.L0 if not boxed else Level.L3 if mechanisms.groups else Level.L2
+    facts = {
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "bubblewrap": ".".join(map(str, version)) or "none",
+        "control_group": f"v{mechanisms.groups.version}" if mechanisms.groups else "none",
+        "denied_calls": "recorded" if mechanisms.notify else "refused only",
+        "uid": "own" if os.geteuid() == 0 else "shared",
+    }
+    missing = tuple(f"{finding.name}: {finding.cost}" for finding in findings if not finding.works)
+    return Probe(level, missing, facts, findings, mechanisms if boxed else None)
+
+
+def choose(minimum: Level, state_dir: Path, *, uid: int = CANDIDATE_UID) -> Sandbox:
+    """The strongest box of this host, at least ``minimum``; below it a refusal, never a silent fallback.  # T-2
+
+    ``PlainBox`` comes back only to a caller who asks for L0 by name, which takes a recorded waiver.
+    """
+    found = probe()
+    if found.level < minimum:
+        lacks = [finding for finding in found.findings if not finding.works and finding.name != "root"]
+        raise UsageError(
+            "sandbox-too-weak",
+            f"this host offers {found.level.name}, {minimum.name} is demanded; "
+            + "; ".join(f"{item.name} does not work ({item.note or 'absent'})" for item in lacks),
+            fix="; ".join(item.remedy for item in lacks) or "ask for a level that is built (L3 is the highest)",
+        )
+    if found.mechanisms is None:
+        return PlainBox(state_dir, uid=uid)
+    return BubblewrapBox(state_dir, found.mechanisms, uid=uid)
+
+
+def sweep(state_dir: Path) -> list[str]:
+    """Remove what killed engines left: processes, control groups, scratch folders. Returns what was removed.  # E-1"""
+    removed = sweep_scratch(prepare_state(state_dir)) + sweep_plain()
+    home, _ = find_home()
+    return removed + (sweep_groups(home) if home is not None else [])

@@ -1,0 +1,97 @@
+"""The few kernel calls that Python does not offer, each as one typed function. Linux only, no policy here."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import struct
+from dataclasses import dataclass
+
+__all__ = ["Notification", "answer_notification", "cap_inodes", "open_beneath", "receive_notification", "sealed_file"]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_OPENAT2 = 437  # the same number on every machine since Linux 5.6
+_RESOLVE = 0x01 | 0x02 | 0x04 | 0x08  # NO_XDEV | NO_MAGICLINKS | NO_SYMLINKS | BENEATH, linux/openat2.h
+_FSCONFIG, _FSPICK = 431, 433
+_FSPICK_EMPTY_PATH, _FSCONFIG_SET_STRING, _FSCONFIG_RECONFIGURE = 8, 1, 7
+# linux/seccomp.h: _IOWR('!', 0, struct seccomp_notif[80]) and _IOWR('!', 1, struct seccomp_notif_resp[24])
+_NOTIF_RECV, _NOTIF_SEND = 0xC0502100, 0xC0182101
+_CONTINUE = 1
+
+
+def _call(*args: object) -> int:
+    result = int(_libc.syscall(*args))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def open_beneath(directory: int, name: bytes, flags: int) -> int:
+    """Open ``name`` below ``directory``: no link, no ``..``, no other file system on the way.  # T-3"""
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, 0, _RESOLVE)
+    buffer = ctypes.create_string_buffer(how, len(how))
+    long = ctypes.c_long
+    return _call(long(_OPENAT2), long(directory), ctypes.c_char_p(name), buffer, ctypes.c_size_t(len(how)))
+
+
+def cap_inodes(mount: int, count: int) -> bool:
+    """Cap the number of files of the tmpfs behind the open directory ``mount``. Needs root; False where refused."""
+    long = ctypes.c_long
+    try:
+        context = _call(long(_FSPICK), long(mount), ctypes.c_char_p(b""), long(_FSPICK_EMPTY_PATH | 1))
+    except OSError:
+        return False
+    try:
+        key, value = ctypes.c_char_p(b"nr_inodes"), ctypes.c_char_p(str(count).encode())
+        _call(long(_FSCONFIG), long(context), long(_FSCONFIG_SET_STRING), key, value, long(0))
+        _call(long(_FSCONFIG), long(context), long(_FSCONFIG_RECONFIGURE), None, None, long(0))
+    except OSError:
+        return False
+    finally:
+        os.close(context)
+    return True
+
+
+def sealed_file(data: bytes) -> int:
+    """An anonymous file holding ``data``, position 0, closed on exec."""
+    fd = os.memfd_create("festina", os.MFD_CLOEXEC)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One denied system call that waits for its answer."""
+
+    id: int
+    number: int
+    args: tuple[int, ...]
+
+
+def receive_notification(listener: int) -> Notification | None:
+    """Wait for a denied call. None when every process under the filter is gone (or the caller vanished)."""
+    buffer = bytearray(80)
+    try:
+        fcntl.ioctl(listener, _NOTIF_RECV, buffer)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EINTR):
+            return None
+        raise
+    ident, _pid, _flags, number, _arch, _ip, *args = struct.unpack("=QIIiIQ6Q", buffer)
+    return Notification(ident, number, tuple(args))
+
+
+def answer_notification(listener: int, note: Notification, *, proceed: bool) -> None:
+    """Let a call proceed (only while the box is being built, by trusted code) or fail with EPERM."""
+    reply = struct.pack("=QqiI", note.id, 0, 0 if proceed else -errno.EPERM, _CONTINUE if proceed else 0)
+    try:
+        fcntl.ioctl(listener, _NOTIF_SEND, reply)
+    except OSError as error:
+        if error.errno != errno.ENOENT:  # the caller died while it waited
+            raise

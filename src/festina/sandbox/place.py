@@ -1,0 +1,122 @@
+"""What both boxes need on the host: the state folder, a run's scratch folder, uids, and checks of a job.
+
+The state folder is 0700: nobody but the engine's user reaches what lies below it. A scratch folder carries
+its engine's pid and start time in its name, so that a sweep can tell the leftovers of a dead engine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from festina.errors import Fault, UsageError
+from festina.sandbox.cgroup import alive, stamp
+from festina.sandbox.job import Job
+
+__all__ = [
+    "CANDIDATE_UID",
+    "PROPOSER_UID",
+    "check_job",
+    "check_uid",
+    "fill",
+    "prepare_state",
+    "scratch",
+    "sweep_scratch",
+]
+
+CANDIDATE_UID = 60810
+PROPOSER_UID = 60811
+_counter = itertools.count()
+_RESERVED = ("/in", "/out", "/proc", "/dev", "/etc", "/usr", "/.work", "/tmp", "/bin", "/lib", "/lib64", "/sbin")
+
+
+def prepare_state(state: Path) -> Path:
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state.chmod(0o700)
+    return state.resolve()
+
+
+def check_uid(uid: int) -> int:
+    """A box's uid must belong to nobody: an account's files and processes would be open to it.  # T-1"""
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return uid
+    raise UsageError("uid-in-use", f"uid {uid} belongs to the account {name!r}", fix="choose a uid without an account")
+
+
+def check_job(job: Job, state: Path) -> None:
+    """A caller's mistakes, before anything starts."""
+    if not job.argv or not job.argv[0]:
+        raise UsageError("empty-command", "a job without a command", fix="give argv")
+    if any("\0" in word for word in (*job.argv, job.cwd)) or not job.cwd.startswith("/"):
+        raise UsageError("bad-command", f"cwd must be absolute, and no word may hold a NUL: {job.cwd!r}")
+    for name in job.inputs:
+        parts = name.split("/")
+        if name.startswith("/") or "\0" in name or any(part in ("", ".", "..") for part in parts):
+            raise UsageError("bad-input-name", f"not a name below /in: {name!r}", fix="use plain relative names")
+    for bind in job.binds:
+        target = PurePosixPath(bind.target)
+        if not bind.target.startswith("/") or ".." in target.parts or str(target) in ("/", *_RESERVED):
+            raise UsageError("bad-bind", f"cannot show anything at {bind.target!r}", fix="use a path of its own")
+        if any(target.is_relative_to(place) for place in ("/in", "/out", "/proc", "/dev", "/.work")):
+            raise UsageError("bad-bind", f"{bind.target!r} lies inside a place that every box has")
+        _must_not_show(bind.source, state)
+    if job.work is not None:
+        _must_not_show(job.work, state)
+
+
+def _must_not_show(source: Path, state: Path) -> None:
+    if not source.exists():
+        raise Fault("bind-missing", f"{source} is to be shown in a box and does not exist")
+    if state.is_relative_to(source.resolve()):
+        raise UsageError("state-in-view", f"{source} contains Festina's own state", fix="show a narrower folder")
+
+
+@contextmanager
+def scratch(state: Path) -> Iterator[Path]:
+    """A new folder for one run, removed afterwards."""
+    place = state / f"box-{stamp()}-{next(_counter)}"
+    place.mkdir(mode=0o755)
+    try:
+        yield place
+    finally:
+        remove(place)
+
+
+def remove(place: Path) -> None:
+    """Remove a folder that hostile code may have arranged: closed folders are opened first, links never followed."""
+    for root, folders, _files in os.walk(place):
+        for name in folders:
+            path = os.path.join(root, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def fill(folder: Path, inputs: Mapping[str, bytes]) -> None:
+    """Write a job's inputs, readable and not writable for the box's uid."""
+    folder.mkdir(mode=0o755, exist_ok=True)
+    folder.chmod(0o755)
+    for name, data in inputs.items():
+        path = folder / name
+        for parent in reversed(path.relative_to(folder).parents[:-1]):
+            (folder / parent).mkdir(mode=0o755, exist_ok=True)
+            (folder / parent).chmod(0o755)
+        path.write_bytes(data)
+        path.chmod(0o444)
+
+
+def sweep_scratch(state: Path) -> list[str]:
+    """Remove scratch folders of engines that are dead."""
+    removed = []
+    for place in state.glob("box-[0-9]*"):
+        if not alive(place.name):
+            remove(place)
+            removed.append(str(place))
+    return removed

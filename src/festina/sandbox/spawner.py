@@ -1,0 +1,413 @@
+"""The process that starts boxes: run as a script, by path, with no import of the package.
+
+Why a process of its own: parent-death signals follow the thread that forked, forking a small
+single-threaded process is cheap and safe, and it outlives a killed engine just long enough to kill
+every box and take away its control groups.  # E-1
+
+Invariants: it is the child subreaper, so no process of a box can leave the tree; it watches its
+engine through a pidfd; a run ends when its connection closes; a run is reported ``gone`` only after
+the box's PID 1 was reaped here, which the kernel allows only when its whole PID namespace is dead.
+Protocol: one SEQPACKET message per request, with descriptors [request, connection, stdin, stdout,
+stderr, extra...]; the request is JSON in an anonymous file. Replies go to the connection.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+EXTRA = 10  # extra descriptors are numbered from here in the child
+STAGE = "/mnt"  # covered by a private tmpfs in the launcher's own mount namespace; holds the sources of binds
+_MS_BIND, _MS_REC, _MS_PRIVATE, _NEWNS = 4096, 16384, 1 << 18, 0x20000
+_PDEATHSIG, _SUBREAPER, _NO_NEW_PRIVS, _DUMPABLE = 1, 36, 38, 4
+_NEW_LISTENER = 8
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+    return result
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    encoded = [None if text is None else text.encode() for text in (source, target, kind, data)]
+    _check(_libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3]), f"mount on {target}")
+
+
+def _stage(sources: list[str]) -> None:
+    """Show each source as STAGE/<n> to this process alone, so that an unprivileged bwrap can reach it."""
+    _check(_libc.unshare(_NEWNS), "unshare")
+    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    handles = [os.open(source, os.O_PATH | os.O_CLOEXEC) for source in sources]
+    _mount("tmpfs", STAGE, "tmpfs", 0, "size=256k,mode=755")
+    for index, (source, handle) in enumerate(zip(sources, handles, strict=True)):
+        target = f"{STAGE}/{index}"
+        if os.path.isdir(source):
+            os.mkdir(target)
+        else:
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+        _mount(f"/proc/self/fd/{handle}", target, None, _MS_BIND)
+
+
+def _confine(job: dict[str, Any]) -> None:
+    """Control group, limits, identity, no way back. In this order: each step needs what the next gives up."""
+    for path in job["cgroup"]:
+        with open(path, "wb", buffering=0) as file:
+            file.write(b"0")
+    with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
+        file.write(b"500")  # where memory runs out, a box goes before its engine
+    for name, value in job["rlimits"].items():
+        hard = resource.getrlimit(int(name))[1]
+        cap = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(int(name), (cap, cap))
+    if job["uid"] is not None:
+        os.setgroups([])
+        os.setresgid(job["uid"], job["uid"], job["uid"])
+        os.setresuid(job["uid"], job["uid"], job["uid"])
+    _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+
+
+def _arrange(fds: list[int], connection: socket.socket) -> socket.socket:
+    """stdin, stdout, stderr to 0, 1, 2; the rest from EXTRA on; the connection closes on exec; nothing else stays."""
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 300) for fd in fds]
+    held = socket.socket(fileno=fcntl.fcntl(connection.fileno(), fcntl.F_DUPFD_CLOEXEC, 300))
+    for index, fd in enumerate(high):
+        os.dup2(fd, index if index < 3 else EXTRA + index - 3)
+    os.closerange(3, EXTRA)
+    os.closerange(EXTRA + len(fds) - 3, held.fileno())
+    os.closerange(held.fileno() + 1, 1 << 20)
+    return held
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+def _install(job: dict[str, Any], connection: socket.socket) -> None:
+    """Put the filter on; hand the listener to the engine before any further call needs it."""
+    code = bytes.fromhex(job["filter"])
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = _Filter(len(code) // 8, ctypes.addressof(buffer))
+    flags = _NEW_LISTENER if job["notify"] else 0
+    listener = _libc.syscall(
+        ctypes.c_long(job["seccomp"]), ctypes.c_long(1), ctypes.c_ulong(flags), ctypes.byref(program)
+    )
+    _check(listener, "seccomp")
+    if job["notify"]:
+        _send(connection, {"listener": True}, [listener])
+        os.close(listener)
+
+
+def _send(connection: socket.socket, message: dict[str, Any], fds: list[int] | None = None) -> None:
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    connection.sendmsg([json.dumps(message).encode()], ancillary, socket.MSG_NOSIGNAL)
+
+
+def _tree() -> list[int]:
+    """Every living descendant of this process, children first."""
+    found: list[int] = []
+    queue = [os.getpid()]
+    while queue:
+        pid = queue.pop()
+        try:
+            with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+                below = [int(word) for word in file.read().split()]
+        except (OSError, ValueError):
+            continue
+        found += below
+        queue += below
+    return found
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _purge(deadline: float) -> None:
+    """Kill and reap everything below this process; new children of the dying become ours and die too."""
+    while time.monotonic() < deadline:
+        for pid in _tree():
+            _kill(pid)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.002)
+
+
+def _leave(_number: int, _frame: object) -> None:
+    _purge(time.monotonic() + 5)
+    os._exit(0)
+
+
+def _keep(job: dict[str, Any], connection: socket.socket, fds: list[int]) -> NoReturn:
+    """L0: stay as the parent of one unconfined run, so that what it leaves behind can be found and killed."""
+    _check(_libc.prctl(_SUBREAPER, 1, 0, 0, 0), "subreaper")
+    signal.signal(signal.SIGTERM, _leave)
+    _check(_libc.prctl(_PDEATHSIG, signal.SIGTERM, 0, 0, 0), "parent-death signal")
+    me = os.getpid()
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _launch(job, connection, fds, me)
+    for fd in fds:
+        os.close(fd)
+    status, usage = 0, resource.getrusage(resource.RUSAGE_CHILDREN)
+    while True:
+        pid, status, usage = os.wait4(-1, 0)
+        if pid == child:
+            break
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _purge(time.monotonic() + 5)
+    _send(connection, {"exit": status, "cpu": used.ru_utime + used.ru_stime, "rss": usage.ru_maxrss * 1024})
+    os._exit(0)
+
+
+def _launch(job: dict[str, Any], connection: socket.socket, fds: list[int], parent: int) -> NoReturn:
+    """The child's side: become the program or report why not."""
+    held = connection
+    try:
+        os.setsid()
+        if job["stage"]:
+            _stage(job["stage"])
+        held = _arrange(fds, connection)
+        if job["cwd"]:
+            os.chdir(job["cwd"])
+        _confine(job)
+        _check(_libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "parent-death signal")
+        if os.getppid() != parent:
+            os._exit(125)
+        if job["filter"]:
+            _install(job, held)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+    except OSError as error:
+        _send(held, {"error": str(error)})
+        os._exit(125)
+    try:
+        os.execvpe(job["argv"][0], job["argv"], job["env"])
+    except OSError as error:
+        os.write(2, f"{job['argv'][0]}: {error.strerror}\n".encode())
+        os._exit(127)
+
+
+class _Run:
+    """One box or one L0 keeper that is alive."""
+
+    def __init__(self, pid: int, connection: socket.socket, job: dict[str, Any]) -> None:
+        self.pid = pid
+        self.connection = connection
+        self.keeper: bool = job["keep"]
+        self.cleanup: list[str] = job["cleanup"]
+        self.init = 0  # the box's PID 1, once the engine has said so
+        self.status: int | None = None
+        self.cpu = 0.0
+        self.rss = 0
+        self.init_gone = False
+
+    def kill(self) -> None:
+        if self.keeper:
+            try:
+                os.kill(self.pid, signal.SIGTERM)
+            except ProcessLookupError:
+                pass
+            return
+        for pid in (self.init, 0 if self.status is not None else self.pid):
+            if pid:
+                _kill(pid)
+
+    def finished(self) -> bool:
+        return self.status is not None and (self.init == 0 or self.init_gone)
+
+
+class _Spawner:
+    def __init__(self, control: socket.socket, engine: int) -> None:
+        self.control = control
+        self.engine = engine
+        self.runs: dict[int, _Run] = {}  # by descriptor of the connection
+        self.poll = select.poll()
+        self.stopping = False
+        self.wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        for fd in (self.wake, engine, control.fileno()):
+            self.poll.register(fd, select.POLLIN)
+
+    def start(self) -> None:
+        message, ancillary, flags, _ = self.control.recvmsg(64, socket.CMSG_SPACE(64 * 4), socket.MSG_CMSG_CLOEXEC)
+        if not message:
+            self.stopping = True
+            return
+        fds = array.array("i")
+        for _level, _kind, data in ancillary:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+        if flags & socket.MSG_CTRUNC or len(fds) < 5:
+            for fd in fds:
+                os.close(fd)
+            return
+        with os.fdopen(fds[0], "rb") as file:
+            job = json.loads(file.read())
+        connection = socket.socket(fileno=fds[1])
+        rest = list(fds[2:])
+        try:
+            pid = self.fork(job, connection, rest)
+        except OSError as error:
+            _send(connection, {"error": f"fork: {error}"})
+            connection.close()
+        else:
+            _send(connection, {"pid": pid})
+            self.runs[connection.fileno()] = _Run(pid, connection, job)
+            self.poll.register(connection.fileno(), select.POLLIN)
+        finally:
+            for fd in rest:
+                os.close(fd)
+
+    def fork(self, job: dict[str, Any], connection: socket.socket, fds: list[int]) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        for run in self.runs.values():
+            run.connection.close()
+        if job["keep"]:
+            signal.set_wakeup_fd(-1)
+            for fd in (self.wake, self.engine, self.control.detach()):
+                os.close(fd)
+            _keep(job, connection, fds)
+        _launch(job, connection, fds, parent)
+
+    def hear(self, run: _Run) -> None:
+        """``init PID`` names the box's PID 1; ``kill`` and a closed connection end the run."""
+        try:
+            message = run.connection.recv(64, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        word, _, number = message.partition(b" ")
+        if word == b"init":
+            run.init = int(number)
+            return
+        if not message:
+            self.poll.unregister(run.connection.fileno())
+        run.kill()
+
+    def reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if not pid:
+                break
+            for run in self.runs.values():
+                if pid in (run.pid, run.init):
+                    run.cpu += usage.ru_utime + usage.ru_stime
+                    run.rss = max(run.rss, usage.ru_maxrss * 1024)
+                if pid == run.pid:
+                    run.status = status
+                    if run.init and not run.init_gone:
+                        _kill(run.init)
+                elif pid == run.init:
+                    run.init_gone = True
+        for run in [run for run in self.runs.values() if run.finished()]:
+            self.report(run)
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Whatever became our child without being known is left over from a dead launcher or keeper: kill it."""
+        known = {pid for run in self.runs.values() for pid in (run.pid, run.init)}
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+            for word in file.read().split():
+                if int(word) not in known:
+                    _kill(int(word))
+
+    def report(self, run: _Run) -> None:
+        try:
+            _send(run.connection, {"gone": run.status, "cpu": run.cpu, "rss": run.rss})
+        except OSError:
+            pass
+        try:
+            self.poll.unregister(run.connection.fileno())
+        except KeyError:
+            pass
+        del self.runs[run.connection.fileno()]
+        run.connection.close()
+
+    def serve(self) -> None:
+        while not self.stopping:
+            for fd, _event in self.poll.poll():
+                if fd == self.wake:
+                    os.read(self.wake, 4096)
+                    self.reap()
+                elif fd == self.engine:
+                    self.stopping = True
+                elif fd == self.control.fileno():
+                    self.start()
+                elif fd in self.runs:
+                    self.hear(self.runs[fd])
+        self.bury()
+
+    def bury(self) -> None:
+        """The engine is gone: nothing of any run may stay, its control groups and scratch folders included.  # E-1"""
+        paths = [path for run in self.runs.values() for path in run.cleanup]
+        for run in self.runs.values():
+            run.kill()
+        _purge(time.monotonic() + 10)
+        for path in paths:
+            if path.startswith("/sys/"):
+                _remove_group(path)
+            else:
+                _remove_tree(path)
+
+
+def _remove_group(path: str) -> None:
+    for _ in range(100):
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _remove_tree(path: str) -> None:
+    import shutil  # only here: the spawner starts faster without it
+
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def main() -> None:
+    os.umask(0o022)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    engine = os.pidfd_open(int(sys.argv[2]))
+    if os.getppid() != int(sys.argv[2]):
+        return
+    _check(_libc.prctl(_SUBREAPER, 1, 0, 0, 0), "subreaper")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the engine decides when a run ends; its death is noticed by pidfd
+    control.send(b"ready")
+    _Spawner(control, engine).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""The acceptance rule for one candidate: evidence in, verdict out.  # S-2, S-5
+
+A test holds up to ``2 + 2K`` bets (``bets``) on the same units of evidence, K the number of guards:
+
+=============  ==========================================  ================  =====================
+bet            question                                    decides at        then
+=============  ==========================================  ================  =====================
+gain           is it better than the margin?               1/level           latched
+guard k        does it lose less than max_loss k?          1/level           latched
+futility       is it less than the detectable effect?      1/beta            ``futile``
+violation k    does it lose more than max_loss k?          K/beta            ``guard``
+=============  ==========================================  ================  =====================
+
+* ``accept``: gain and every guard are latched. All at the same threshold: the null is "not better, or
+  guard 1 is violated, or ...", so the level is not split among guards (intersection-union).  # V-4
+* ``guard``: evidence that a guard is violated. It spends no alpha: it can only end in a rejection.
+* ``futile``: evidence that the gain is below what the plan set out to detect.
+* ``cap``: the units are used up, or the units left cannot lead to acceptance even if each were as good as a
+  unit can be. What is missing is told by ``unproven``; it may be a guard. Neither is a pass.
+
+Errors. A bad candidate (mean gain at most ``margin``, or some guard's mean at most ``-max_loss``, given
+the past, at every unit) is accepted with probability at most ``level``. A candidate with a mean gain of at
+least ``detect`` is called futile with probability at most ``beta``; one that keeps all guards is turned away
+by ``guard`` with probability at most ``beta``. Both hold at every stopping time, so anyone may stop or go on
+at any time, for any reason.
+
+One unit is one independent draw: an item, a cluster or a seed; what shares a process enters as its mean.
+# E-3 is the caller's. So is the range: ``kind="bounded"`` needs differences in [-1, 1].
+
+Guards default to the bounded kind also beside a symmetric gain. Symmetry says nothing about rare disasters
+(+0.02 with probability 0.98, -0.98 else), which is what guards are there for. ``guard_kind="symmetric"`` is
+possible and weaker; a bounded guard with a small ``max_loss`` and few seeds is refused by
+``planning.check_reachable``.
+
+S-3. A test that ends with ``cap`` may go on with the evidence it has (``extend``) as long as its level is
+still reserved. Once it is closed its refund is gone to others and it can never go on (S-8): the same tree is
+then refused as a duplicate by the screen (P-3), and another tree is a new test at a new level on fresh units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import isfinite, log
+from typing import Literal
+
+from festina.errors import Fault, UsageError
+from festina.select.bets import Bet, bounded, symmetric
+
+Kind = Literal["bounded", "symmetric"]
+Decision = Literal["continue", "accept", "futile", "guard", "cap"]
+
+# Aims of the parts of each bet, as multiples of what the plan wants to detect, and how the stake is spread.
+GAIN_AIMS, GAIN_WEIGHTS = (1.0, 2.0, 4.0), (0.5, 0.3, 0.2)
+FUTILITY_AIMS, FUTILITY_WEIGHTS = (1.0, 2.5), (0.7, 0.3)
+GUARD_AIMS, GUARD_WEIGHTS = (0.5, 1.0, 2.0), (0.2, 0.5, 0.3)
+VIOLATION_AIMS, VIOLATION_WEIGHTS = (1.0, 4.0), (0.5, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one test sets out to show, fixed before its first unit.  # L-4, S-7
+
+    Differences, ``margin``, ``detect`` and ``guards`` are in units of the declared range for the bounded kind
+    (0.05 is a twentieth of the range) and in the metric's own unit for the symmetric kind, where ``detect``
+    may equal ``margin``: nothing is known of the metric then, and only a worse candidate is futile.
+    """
+
+    kind: Kind
+    level: float  # error level of this test, from the budget; in (0, 1)
+    margin: float  # accept only what is better than this
+    detect: float  # and do not spend on less than this; the test gives up on smaller gains
+    beta: float  # chance of giving up on a gain of at least ``detect``
+    guards: tuple[float, ...]  # largest loss of each guard, > 0
+    units_max: int
+    guard_kind: Kind = "bounded"
+
+    def __post_init__(self) -> None:
+        numbers = (self.level, self.margin, self.detect, self.beta, *self.guards)
+        if not all(isfinite(value) for value in numbers):
+            raise UsageError("plan-not-finite", "a test's plan holds a number that is not finite")
+        if not 0.0 < self.level < 1.0 or not 0.0 < self.beta < 1.0:
+            raise UsageError("plan-levels", "level and beta lie between 0 and 1", where="policy")
+        if self.margin < 0.0 or self.detect < self.margin or (self.kind == "bounded" and self.detect == self.margin):
+            raise UsageError("plan-effects", "0 <= margin < detect is needed", fix="raise detect above margin")
+        if self.kind == "bounded" and self.detect >= 1.0:
+            raise UsageError("plan-effects", "detect must be below 1, the whole declared range", fix="lower detect")
+        if any(loss <= 0.0 for loss in self.guards):
+            raise UsageError("plan-guards", "a guard's max_loss must be above 0", fix="allow a small loss, e.g. 0.02")
+        if self.guard_kind == "bounded" and any(loss >= 1.0 for loss in self.guards):
+            raise UsageError("plan-guards", "a guard's max_loss must be below 1, the whole declared range")
+        if self.units_max < 1:
+            raise UsageError("plan-units", "a test needs at least one unit", fix="raise max_units")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One unit: paired differences, positive is better. ``guards`` are against the anchor.  # E-3, V-4"""
+
+    gain: float
+    guards: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TestState:
+    """Everything that the rule remembers of one test; two equal histories give equal states, bit for bit."""
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    plan: Plan
+    units: int
+    gain: Bet
+    futility: Bet
+    guards: tuple[Bet, ...]
+    violations: tuple[Bet, ...]
+    outcome: Decision
+
+
+def start(plan: Plan) -> TestState:
+    """The state before any unit."""
+    gain, futility = gain_bets(plan)
+    pairs = [guard_bets(loss, plan.guard_kind) for loss in plan.guards]
+    return TestState(plan, 0, gain, futility, tuple(a for a, _ in pairs), tuple(b for _, b in pairs), "continue")
+
+
+def gain_bets(plan: Plan) -> tuple[Bet, Bet]:
+    """Fresh bets on "better than margin" and on "less than detect"."""
+    if plan.kind == "symmetric":
+        return symmetric(), symmetric()
+    effect = plan.detect - plan.margin
+    better = bounded(tuple(effect * q for q in GAIN_AIMS), GAIN_WEIGHTS, 1.0 + plan.margin)
+    less = bounded(tuple(effect * q for q in FUTILITY_AIMS), FUTILITY_WEIGHTS, 1.0 - plan.detect)
+    return better, less
+
+
+def guard_bets(loss: float, kind: Kind) -> tuple[Bet, Bet]:
+    """Fresh bets on "loses less than ``loss``" and on "loses more"."""
+    if kind == "symmetric":
+        return symmetric(), symmetric()
+    holds = bounded(tuple(loss * q for q in GUARD_AIMS), GUARD_WEIGHTS, 1.0 - loss)
+    violated = bounded(tuple(loss * q for q in VIOLATION_AIMS), VIOLATION_WEIGHTS, 1.0 + loss)
+    return holds, violated
+
+
+def observe(state: TestState, evidence: Evidence) -> TestState:
+    """The state after one more unit.
+
+    Raises Fault when the test is decided or the evidence is not what the plan declares: both are bugs of
+    the caller, never the candidate's doing (an invalid score is the worst score long before).  # T-6
+    """
+    plan = state.plan
+    if state.outcome != "continue":
+        raise Fault("test-decided", f"a unit was offered to a test that has ended with {state.outcome!r}")
+    _check(plan, evidence)
+    proven = 1.0 / plan.level
+    gain, futility = state.gain, state.futility
+    if gain.wealth < proven:
+        gain = gain.after(evidence.gain - plan.margin)
+        futility = futility.after(plan.detect - evidence.gain)
+    guards, violations = list(state.guards), list(state.violations)
+    for k, (loss, value) in enumerate(zip(plan.guards, evidence.guards, strict=True)):
+        if guards[k].wealth < proven:
+            guards[k] = guards[k].after(value + loss)
+            violations[k] = violations[k].after(-loss - value)
+    units = state.units + 1
+    outcome = _decide(plan, units, gain, futility, guards, violations)
+    return TestState(plan, units, gain, futility, tuple(guards), tuple(violations), outcome)
+
+
+def observe_all(state: TestState, units: Iterable[Evidence]) -> TestState:
+    """Fold units in the given order up to the decision; what comes after it is not looked at.
+
+    A batch may hold more units than the decision needed: they stay in the record and in the interval
+    (``report.interval``), and the verdict is the one at the moment of decision.  # S-2
+    """
+    for unit in units:
+        if state.outcome != "continue":
+            break
+        state = observe(state, unit)
+    return state
+
+
+def decision(state: TestState) -> Decision:
+    """What the test has come to."""
+    return state.outcome
+
+
+def unproven(state: TestState) -> tuple[str, ...]:
+    """What acceptance still lacks: ``"gain"`` and ``"guard K"`` (K from 0, in the plan's order)."""
+    proven = 1.0 / state.plan.level
+    missing = ["gain"] if state.gain.wealth < proven else []
+    return (*missing, *(f"guard {k}" for k, bet in enumerate(state.guards) if bet.wealth < proven))
+
+
+def violated(state: TestState) -> tuple[int, ...]:
+    """Guards with evidence of violation, in the plan's order."""
+    count = len(state.violations)
+    return tuple(k for k, bet in enumerate(state.violations) if bet.wealth >= count / state.plan.beta)
+
+
+def extend(state: TestState, units_max: int) -> TestState:
+    """Go on with a test that ended with ``cap`` and is not closed, with all its evidence.  # S-2, S-3
+
+    The caller keeps the level reserved: after ``Budget.close`` this must not be called (S-8).
+    """
+    if state.outcome not in ("continue", "cap") or units_max <= state.plan.units_max:
+        raise Fault("test-not-extendable", "only an open or capped test can be given more units")
+    plan = replace(state.plan, units_max=units_max)
+    outcome = _decide(plan, state.units, state.gain, state.futility, state.guards, state.violations)
+    return replace(state, plan=plan, outcome=outcome)
+
+
+def log_evidence(state: TestState) -> float:
+    """Natural log of the evidence for "better than the margin"; accepted at ``log_threshold``.
+
+    Rounded to 9 decimals: for people and entries, the decision never uses a logarithm. Never below -700.
+    """
+    return _log(state.gain.wealth)
+
+
+def guard_evidence(state: TestState) -> tuple[float, ...]:
+    """The same for each guard: evidence that it loses less than its ``max_loss``."""
+    return tuple(_log(bet.wealth) for bet in state.guards)
+
+
+def log_threshold(plan: Plan) -> float:
+    """What ``log_evidence`` and every ``guard_evidence`` must reach for acceptance."""
+    return _log(1.0 / plan.level)
+
+
+def refund_share(state: TestState) -> float:
+    """Share of the level that goes back to the budget when the test closes without acceptance.  # S-8
+
+    The smallest of all evidences and 1: whichever part of "better, and every guard holds" is false, a bad
+    candidate had at most this chance left (times the level) to be accepted.
+    """
+    return min(1.0, state.gain.wealth, *(bet.wealth for bet in state.guards))
+
+
+def _decide(
+    plan: Plan, units: int, gain: Bet, futility: Bet, guards: Iterable[Bet], violations: Iterable[Bet]
+) -> Decision:
+    proven = 1.0 / plan.level
+    missing = [(bet, 1.0 + loss) for bet, loss in zip(guards, plan.guards, strict=True) if bet.wealth < proven]
+    if gain.wealth < proven:
+        missing.append((gain, 1.0 - plan.margin))
+    if not missing:
+        return "accept"
+    refuted = len(plan.guards) / plan.beta
+    if any(bet.wealth >= refuted for bet in violations):
+        return "guard"
+    if gain.wealth < proven and futility.wealth >= 1.0 / plan.beta:
+        return "futile"
+    left = plan.units_max - units
+    if all(_within(bet, best, proven, left) for bet, best in missing):
+        return "continue"
+    return "cap"
+
+
+def _within(bet: Bet, best: float, proven: float, left: int) -> bool:
+    """Whether ``left`` more units could still take the wealth to the threshold."""
+    wealth, factor = bet.wealth, bet.best_factor(best)
+    for _ in range(left):
+        wealth *= factor
+        if wealth >= proven:
+            return True
+    return False
+
+
+def _check(plan: Plan, evidence: Evidence) -> None:
+    if len(evidence.guards) != len(plan.guards):
+        raise Fault("evidence-guards", f"{len(evidence.guards)} guard values for {len(plan.guards)} guards")
+    bound = 1.0 if plan.kind == "bounded" else 1e300
+    if not -bound <= evidence.gain <= bound:
+        raise Fault("evidence-out-of-range", f"a gain of {evidence.gain} lies outside the declared range")
+    bound = 1.0 if plan.guard_kind == "bounded" else 1e300
+    for value in evidence.guards:
+        if not -bound <= value <= bound:
+            raise Fault("evidence-out-of-range", f"a guard difference of {value} lies outside the declared range")
+
+
+def _log(value: float) -> float:
+    return round(log(value), 9) if value > 1e-304 else -700.0

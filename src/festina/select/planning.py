@@ -1,0 +1,142 @@
+"""How many units a test needs: the fewest possible, what an ideal candidate needs, and what to allow.  # S-7
+
+Exact where it says exact. ``units_ideal`` and ``units_max_default`` are planning figures, not promises: how
+many units a real candidate needs depends on its gain and its noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import ceil, floor, inf, log, log1p, log10, sqrt
+
+from festina.errors import Unreachable
+from festina.select.bets import Bet
+from festina.select.gate import Plan, gain_bets, guard_bets
+
+SEARCH_LIMIT = 50_000  # units after which "how many would be enough" is answered with "none"
+
+
+def units_min_accept(plan: Plan) -> int:
+    """The fewest units that could ever accept: exact.
+
+    No sequence of fewer units accepts, and one of exactly this many does: the largest gain and guard
+    differences every time (bounded), or each far larger than the one before (symmetric). Bounded: an unbroken
+    row of the best payoff maximises each factor, because only losses make a stake smaller, and ``+ * /``
+    round monotonically. Symmetric: ``z`` is at most 1 at the first non-zero payoff and CLIP later.
+    """
+    proven = 1.0 / plan.level
+    gain, _ = gain_bets(plan)
+    counts = [_count(gain, _best(plan.kind, 1.0 - plan.margin), proven, SEARCH_LIMIT)]
+    for loss in plan.guards:
+        holds, _ = guard_bets(loss, plan.guard_kind)
+        counts.append(_count(holds, _best(plan.guard_kind, 1.0 + loss), proven, SEARCH_LIMIT))
+    return max(counts)
+
+
+def units_ideal(plan: Plan, limit: int = SEARCH_LIMIT) -> int:
+    """Units until acceptance of a candidate without noise: gain exactly ``detect``, guards exactly unchanged.
+
+    Noise adds to this. ``limit + 1`` when it is not reached within ``limit``.
+    """
+    return max([_ideal_gain(plan, limit), *(_ideal_guard(plan, loss, limit) for loss in plan.guards)])
+
+
+def check_reachable(plan: Plan) -> None:
+    """Refuse a plan that could not even accept a noise-free candidate of the size it looks for.  # S-7
+
+    Raises Unreachable, with the units, the detectable effect or the guard margins that would do.
+    """
+    cap = plan.units_max
+    wants: list[str] = []
+    gain = _ideal_gain(plan, SEARCH_LIMIT)
+    if gain > cap:
+        reach = _smallest(lambda d: _ideal_gain(replace(plan, detect=d), cap) <= cap, plan.detect, 0.999)
+        remedy = f"or detect = {_up(reach)} or more" if plan.kind == "bounded" and reach is not None else ""
+        wants.append(f"a gain of {plan.detect:g} needs {_units(gain)} {remedy}".strip())
+    for k, loss in enumerate(plan.guards):
+        units = _ideal_guard(plan, loss, SEARCH_LIMIT)
+        if units > cap:
+            reach = _smallest(lambda e: _ideal_guard(plan, e, cap) <= cap, loss, 0.999)
+            remedy = f"or max_loss = {_up(reach)} or more" if plan.guard_kind == "bounded" and reach is not None else ""
+            wants.append(f"guard {k + 1} with max_loss {loss:g} needs {_units(units)} {remedy}".strip())
+    if wants:
+        raise Unreachable(
+            "plan-unreachable",
+            f"at error level {plan.level:.2g} no verdict can be reached in {cap} units, even without noise",
+            fix="; ".join(wants) + "; or a larger alpha",
+            where="suite.hidden",
+        )
+
+
+def units_max_default(plan: Plan, v0: float = 0.25) -> int:
+    """A cap that lets nearly every gain of ``detect`` through: ``plan.units_max`` is not looked at.
+
+    ``v0`` is the mean square of a unit's difference in units of the range (a coin-like score changes
+    at about 0.2 of the items; a mean of 40 items has about 0.01). From a pilot where there is one.
+    Expected units at the best stake, plus two standard deviations, plus a quarter for not knowing the
+    stake; never less than 1.25 times what a noise-free candidate or a guard needs. Symmetric: 6 per nat of
+    evidence (41 at level 0.001).
+    """
+    nats = log(1.0 / plan.level)
+    least = ceil(1.25 * units_ideal(replace(plan, units_max=1)))
+    if plan.kind == "symmetric":
+        return max(ceil(6.0 * nats), least)
+    effect = plan.detect - plan.margin
+    square = max(v0, 0.0) + effect * effect
+    stake = min(0.95, effect / square)
+    growth = stake * effect - 0.5 * stake * stake * square  # at least half of stake * effect
+    noise = stake * sqrt(max(v0, 0.0))
+    mean = nats / growth
+    return max(ceil(1.25 * (mean + 2.0 * noise * sqrt(mean) / growth)), least)
+
+
+def units_bound(level: float, effect: float) -> float:
+    """Units below which no test of a bounded mean can expect to accept a constant gain of ``effect``."""
+    return log(1.0 / level) / log1p(effect) if effect > 0.0 else inf
+
+
+def _best(kind: str, largest: float) -> list[float] | None:
+    return [largest] if kind == "bounded" else None
+
+
+def _count(bet: Bet, best: list[float] | None, proven: float, limit: int) -> int:
+    """Units until ``bet`` reaches ``proven`` on its best sequence (None: growing without bound)."""
+    payoff = 1.0
+    for units in range(1, limit + 1):
+        bet = bet.after(best[0] if best else payoff)
+        payoff = min(payoff * 1e3, 1e290)
+        if bet.wealth >= proven:
+            return units
+    return limit + 1
+
+
+def _ideal_gain(plan: Plan, limit: int) -> int:
+    bet, _ = gain_bets(plan)
+    effect = plan.detect - plan.margin
+    return _count(bet, [effect if effect > 0.0 else 1.0], 1.0 / plan.level, limit)
+
+
+def _ideal_guard(plan: Plan, loss: float, limit: int) -> int:
+    bet, _ = guard_bets(loss, plan.guard_kind)
+    return _count(bet, [loss], 1.0 / plan.level, limit)
+
+
+def _smallest(enough: Callable[[float], bool], low: float, high: float) -> float | None:
+    """The smallest value in (low, high] for which ``enough`` holds, to a relative 1e-6 or so."""
+    if not enough(high):
+        return None
+    for _ in range(24):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _up(value: float) -> str:
+    """Two significant digits, rounded up, so that the advice holds."""
+    step = 10.0 ** (floor(log10(value)) - 1)
+    return f"{ceil(value / step - 1e-9) * step:.3g}"
+
+
+def _units(count: int) -> str:
+    return "more units than can be counted" if count > SEARCH_LIMIT else f"{count} units or more (max_units)"

@@ -1,0 +1,342 @@
+"""``festina.toml``: what is improved, what may change, how it is judged.
+
+``parse_manifest`` checks everything that the bytes alone tell, and, given ``read``, that the files they name exist.
+Every mistake is a ``UsageError`` with ``where`` (file and line), the dotted field, what is wrong and what to write
+instead. The manifest in force is the one in the commit pinned at the start of the epoch.  # T-4
+
+Not covered: whether a plan can reach a verdict (``select``, S-7), what the vault holds (``verify``), and
+whether a command exists (the sandbox finds out).
+
+``docs/manifest.md`` describes every field; a test compares it with the models.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from festina.errors import UsageError
+from festina.system.globs import problem as glob_problem
+from festina.system.manifest_checks import check_across, check_files, explain, goal_names, module_candidates
+from festina.system.scope import Scope
+from festina.system.toml import lines_of_keys, load, nearest_line
+
+__all__ = ["FILE_NAME", "Manifest", "load_manifest", "parse_manifest"]
+
+FILE_NAME = "festina.toml"
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(B|KiB|MiB|GiB|TiB)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+def _seconds(value: object) -> object:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None or float(match[1]) <= 0:
+        raise ValueError('a duration is a string such as "60s", "5m" or "8h"')
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _bytes(value: object) -> object:
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or float(match[1]) <= 0:
+        raise ValueError('a size is a string such as "512MiB" or "2GiB"')
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+def _tuple(value: object) -> object:
+    if not isinstance(value, list):
+        raise ValueError('a list such as ["a", "b"] is needed')
+    return tuple(value)
+
+
+def _glob(value: str) -> str:
+    words = glob_problem(value)
+    if words:
+        raise ValueError(words)
+    return value
+
+
+def _repository_path(value: str) -> str:
+    parts = value.split("/")
+    if not value.isprintable() or "\\" in value or any(part in ("", ".", "..") for part in parts):
+        raise ValueError("a path relative to the repository's root is needed, without . and ..")
+    return value
+
+
+def _argument(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a command's words cannot hold a zero byte")
+    return value
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if not value[0] < value[1]:
+        raise ValueError("the first number must be lower than the second")
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(_seconds)]
+Size = Annotated[int, BeforeValidator(_bytes)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+GuardName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Glob = Annotated[str, AfterValidator(_glob)]
+Globs = Annotated[tuple[Glob, ...], BeforeValidator(_tuple)]
+RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
+Paths = Annotated[tuple[RepositoryPath, ...], BeforeValidator(_tuple)]
+Command = Annotated[tuple[Annotated[str, AfterValidator(_argument)], ...], Field(min_length=1), BeforeValidator(_tuple)]
+ScorerName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$", max_length=200)]
+Metric = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}:(higher|lower)$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Range = Annotated[tuple[Number, Number], BeforeValidator(_tuple), AfterValidator(_ordered)]
+Direction = Literal["higher", "lower"]
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+
+
+class _Table(BaseModel):
+    """A table of the manifest: exact keys, exact types, never changed after reading."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class System(_Table):
+    """``[system]``: what people call it."""
+
+    name: Name = "system"
+    kind: Name = "system"
+
+
+class ScopeTable(_Table):
+    """``[scope]``: what a proposal may touch.  # P-2"""
+
+    allow: Globs = ()
+    deny: Globs = ()
+    protect: Globs = ()
+    kinds: Annotated[
+        tuple[Literal["add", "modify", "delete"], ...], Field(min_length=1), BeforeValidator(_tuple)
+    ] = ("add", "modify", "delete")  # fmt: skip
+    max_changed_lines: Positive = 200
+    max_changed_files: Positive = 20
+    max_file: Size = 1 << 20
+    max_patch: Size = 4 << 20
+    max_line: Positive = 5000
+    binary: bool = False
+
+
+class ExperimentLimits(_Table):
+    """``[experiment] limits``: caps for one trial's whole process tree.  # E-1"""
+
+    wall: Duration = 60.0
+    cpu: Duration | None = None
+    cpus: Annotated[float, Field(gt=0, le=1024)] = 1.0
+    memory: Size = 1 << 30
+    pids: Positive = 64
+    output: Size = 64 << 20
+    output_files: Positive = 1000
+    stdout: Size = 1 << 20
+    tmp: Size = 256 << 20
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds for the whole tree: ``cpu``, else wall time on ``cpus`` processors."""
+        return self.cpu if self.cpu is not None else self.wall * self.cpus
+
+
+class Experiment(_Table):
+    """``[experiment]``: how a candidate is run."""
+
+    run: Command | None = None
+    answer: Command | None = None
+    outputs: Paths = ()
+    limits: ExperimentLimits = ExperimentLimits()
+
+
+class ImproverLimits(_Table):
+    """``[improver] limits``: caps for one proposing run.  # E-5"""
+
+    wall: Duration = 30.0
+    cpu: Duration | None = None
+    memory: Size = 1 << 30
+
+    @property
+    def cpu_s(self) -> float:
+        return self.cpu if self.cpu is not None else self.wall
+
+
+class ImproverTable(_Table):
+    """``[improver]``: who proposes.  # P-5"""
+
+    use: Literal["own", "command", "search"] = "search"
+    run: Command | None = None
+    code: Globs = ()
+    limits: ImproverLimits = ImproverLimits()
+
+
+class PublicSuite(_Table):
+    """``[suite.public]``: items and scores that the improver may see."""
+
+    scorer: ScorerName
+    items: RepositoryPath
+    direction: Direction = "higher"
+
+
+class HiddenSuite(_Table):
+    """``[suite.hidden]``: the goal, on items that nobody sees.  # S-7"""
+
+    scorer: ScorerName
+    direction: Direction | None = None
+    range: Range | None = None
+    unit: Literal["item", "cluster", "seed"] = "item"
+    mode: Literal["fresh", "sealed", "ledger"] = "fresh"
+    margin: Annotated[Number, Field(ge=0)] = 0.0
+    detect: Annotated[Number, Field(gt=0)]
+    batch: Positive = 40
+    max_units: Positive | None = None
+
+
+class Suites(_Table):
+    """``[suite]``: at most one public and one hidden suite."""
+
+    public: PublicSuite | None = None
+    hidden: HiddenSuite | None = None
+
+
+class Guard(_Table):
+    """``[guard.NAME]``: a property that must not get worse than on the anchor.  # V-4
+
+    ``direction`` has no default: a guard that is read the wrong way round would reward what it forbids.
+    """
+
+    scorer: ScorerName
+    direction: Direction
+    range: Range = (0.0, 1.0)
+    max_loss: Annotated[Number, Field(gt=0)]
+
+
+class Debt(_Table):
+    """``[policy] debt``: how far the working line may run ahead of people.  # G-3"""
+
+    generations: Positive = 10
+    lines: Positive = 2000
+
+
+class Policy(_Table):
+    """``[policy]``: error budget, autonomy, isolation."""
+
+    alpha: Annotated[Number, Field(gt=0, le=0.5)] = 0.05
+    beta: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
+    spread: Annotated[Number, Field(ge=1, le=10**6)] = 50.0
+    min_level: Literal["L0", "L1", "L2", "L3"] = "L2"
+    autonomy: Literal["observe", "propose-only", "release-by-approval"] = "release-by-approval"
+    debt: Debt = Debt()
+
+
+class Manifest(_Table):
+    """The whole file. ``run``, ``metric`` and ``allow`` at the top are the three-line form of ``festina init``."""
+
+    run: Command | None = None
+    metric: Metric | None = None
+    allow: Globs | None = None
+    system: System = System()
+    scope: ScopeTable = ScopeTable()
+    experiment: Experiment = Experiment()
+    improver: ImproverTable = ImproverTable()
+    suite: Suites = Suites()
+    guard: Mapping[GuardName, Guard] = Field(default_factory=dict)
+    policy: Policy = Policy()
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What a trial runs."""
+        return self.run or self.experiment.run or ()
+
+    @property
+    def self_reported(self) -> bool:
+        """Whether the candidate prints its own score.  # V-10"""
+        return self.suite.hidden is None
+
+    @property
+    def metric_name(self) -> str | None:
+        return self.metric.rpartition(":")[0] if self.metric else None
+
+    @property
+    def direction(self) -> Direction:
+        """Which way the goal is better."""
+        if self.metric:
+            return "lower" if self.metric.endswith(":lower") else "higher"
+        hidden, public = self.suite.hidden, self.suite.public
+        if hidden and hidden.direction:
+            return hidden.direction
+        return public.direction if public else "higher"
+
+    def scorers(self) -> dict[str, str]:
+        """Every scorer by the dotted field that names it."""
+        found = {f"guard.{name}.scorer": guard.scorer for name, guard in self.guard.items()}
+        for name, suite in (("public", self.suite.public), ("hidden", self.suite.hidden)):
+            if suite is not None:
+                found[f"suite.{name}.scorer"] = suite.scorer
+        return found
+
+    def protected(self) -> tuple[str, ...]:
+        """Globs of what no proposal may touch: this file, the scorers, the public items, ``scope.protect``.  # T-4"""
+        found = [FILE_NAME, *self.scope.protect]
+        for scorer in self.scorers().values():
+            found += module_candidates(scorer.partition(":")[0])
+        if self.suite.public is not None:
+            found.append(self.suite.public.items)
+        return tuple(dict.fromkeys(found))
+
+    def scope_rules(self) -> Scope:
+        """The scope in force, short form and protected paths included."""
+        table = self.scope
+        words = (*self.command, *(self.experiment.answer or ()), *(self.improver.run or ()))
+        return Scope(
+            allow=self.allow or table.allow, deny=table.deny, kinds=table.kinds,
+            max_changed_lines=table.max_changed_lines, max_changed_files=table.max_changed_files,
+            max_file_bytes=table.max_file, max_patch_bytes=table.max_patch, max_line_bytes=table.max_line,
+            binary=table.binary, protected=self.protected(), needed=tuple(w.removeprefix("./") for w in words),
+            improver=self.improver.code,
+        )  # fmt: skip
+
+
+def parse_manifest(
+    data: bytes, where: str = FILE_NAME, *, read: Callable[[str], bytes | None] | None = None
+) -> Manifest:
+    """Read a manifest. ``read`` gives a repository file's bytes by path, or None; names are checked with it."""
+    document, text = load(data, where)
+    lines = lines_of_keys(text)
+    try:
+        goal_names(document)
+        manifest = Manifest.model_validate(document)
+        check_across(manifest)
+        if read is not None:
+            check_files(manifest, read)
+    except ValidationError as error:
+        found = min(error.errors(include_url=False), key=lambda e: nearest_line(lines, e["loc"]))
+        raise explain(found, error.error_count(), where, lines, Manifest) from None
+    except UsageError as error:
+        line = nearest_line(lines, error.where.split("."))
+        raise UsageError(error.name, f"{error.where}: {error.what}", fix=error.fix, where=f"{where}:{line}") from None
+    return manifest
+
+
+def load_manifest(root: Path) -> Manifest:
+    """Read ``festina.toml`` at ``root`` and check the files that it names."""
+    path = root / FILE_NAME
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            "no-manifest", f"cannot read {path}: {error.strerror}", fix="`festina init` writes one", where=str(path)
+        ) from None
+
+    def read(name: str) -> bytes | None:
+        file = root / name
+        return file.read_bytes() if file.is_file() else None
+
+    return parse_manifest(data, FILE_NAME, read=read)

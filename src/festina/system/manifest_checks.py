@@ -1,0 +1,307 @@
+"""What a manifest's single fields cannot tell: how they fit together, the files they name, and good error texts.
+
+Functions here raise ``UsageError`` with the dotted field in ``where``; ``parse_manifest`` turns it into a line.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from festina.errors import UsageError
+from festina.system.goals import dangerous_domain
+from festina.system.toml import nearest_line
+
+if TYPE_CHECKING:
+    from festina.system.manifest import Manifest
+
+__all__ = ["check_across", "check_files", "explain", "goal_names", "module_candidates"]
+
+_VAULT_KEYS = ("items", "vault", "generator", "labels", "path", "file")
+_EXPECTED = {
+    "string_type": "a string in quotes",
+    "int_type": "a whole number without quotes",
+    "int_from_float": "a whole number",
+    "float_type": "a number without quotes",
+    "bool_type": "true or false",
+    "model_type": "a table",
+    "mapping_type": "tables such as [guard.NAME]",
+    "dict_type": "tables such as [guard.NAME]",
+    "finite_number": "a finite number",
+}
+_PATTERN_HELP = {
+    "scorer": 'write "module:function", for example "scoring:accuracy"',
+    "metric": 'write "NAME:lower" or "NAME:higher", for example "val_loss:lower"',
+}
+
+
+# Wording of pydantic's findings
+
+
+def explain(
+    error: ErrorDetails, count: int, where: str, lines: dict[tuple[str, ...], int], model: type[BaseModel]
+) -> UsageError:
+    """One finding as an error that names file, line, field and remedy."""
+    path = error["loc"]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    name, words, fix = _words(error, path, model)
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    place = f"{where}:{nearest_line(lines, path)}"
+    return UsageError(name, f"{_ascii(field)}: {words}{more}", fix=fix, where=place)
+
+
+def _words(error: ErrorDetails, path: Sequence[str | int], model: type[BaseModel]) -> tuple[str, str, str]:
+    kind, last = error["type"], str(path[-1]) if path else ""
+    if kind == "extra_forbidden":
+        return "unknown-key", "there is no such key", _unknown_key_fix(path, model)
+    if kind == "missing" and path and isinstance(path[-1], int):
+        return "bad-value", "the list is too short", "write as many values as docs/manifest.md says"
+    if kind == "missing":
+        return "missing-key", "this key is missing", f"add `{last} = …`; docs/manifest.md describes it"
+    if kind == "literal_error":
+        return "bad-value", *_literal_words(error, last)
+    if kind == "string_pattern_mismatch":
+        fix = _PATTERN_HELP.get(last, "use letters, digits, - and _, starting with a letter or digit")
+        return "bad-value", f"{_show(error['input'])} does not have the right form", fix
+    if kind == "value_error":
+        return "bad-value", f"{_show(error['input'])} is refused", error["msg"].removeprefix("Value error, ")
+    expected = _EXPECTED.get(kind)
+    if expected:
+        return "bad-type", f"{_show(error['input'])} is of the wrong type", f"write {expected}"
+    return "bad-value", f"{_show(error['input'])} is refused", error["msg"][:1].lower() + error["msg"][1:200]
+
+
+def _ascii(text: str) -> str:
+    return text[:200].encode("ascii", "backslashreplace").decode()
+
+
+def _show(value: object) -> str:
+    """A scalar as it might stand in the file, short and in ASCII; else a word for it."""
+    if isinstance(value, str):
+        return f"{value[:60]!a}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**18):
+        return str(value)
+    return "the list" if isinstance(value, list | tuple) else "the table" if isinstance(value, dict) else "the value"
+
+
+def _literal_words(error: ErrorDetails, last: str) -> tuple[str, str]:
+    value = error["input"]
+    if last == "autonomy" and value == "unattended":
+        return (
+            '"unattended" needs safeguards that somebody attested, and this version cannot check any',  # G-7
+            'use "release-by-approval"',
+        )
+    if last == "use" and value == "model":
+        return (
+            '"model" is not built in',
+            'use = "command" with a program that asks the model, or "own"',
+        )
+    expected = str(error.get("ctx", {}).get("expected", ""))
+    close = difflib.get_close_matches(str(value)[:60], expected.replace("'", "").replace(" or ", ", ").split(", "), n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{_show(value)} is not one of the choices", f"{hint}choose {expected}"
+
+
+def _unknown_key_fix(path: Sequence[str | int], model: type[BaseModel]) -> str:
+    key = str(path[-1])
+    if tuple(path[:2]) == ("suite", "hidden") and key in _VAULT_KEYS:
+        return "hidden items never lie in the repository: `festina vault add hidden FILE`, and delete this line"  # T-1
+    known = list(_model_at(path[:-1], model).model_fields)
+    close = difflib.get_close_matches(key[:60], known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    homes = [
+        name
+        for name, field in model.model_fields.items()
+        if key in getattr(_table(field.annotation), "model_fields", {})
+    ]
+    if homes and len(path) == 1:
+        return f"{key!a} belongs into [{homes[0]}]"
+    return f"delete it; known here: {', '.join(known)}"
+
+
+def _model_at(path: Sequence[str | int], model: type[BaseModel]) -> type[BaseModel]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        inner = _table(field.annotation) if field else None
+        model = inner or model  # a NAME under [guard] keeps the guard's own model
+    return model
+
+
+def _table(annotation: object) -> type[BaseModel] | None:
+    """The model inside an annotation such as ``Table | None`` or ``Mapping[str, Table]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        if (found := _table(argument)) is not None:
+            return found
+    return None
+
+
+# Goals
+
+
+def goal_names(document: Mapping[str, Any]) -> None:
+    """Refuse goals named after dangerous capabilities. Looks at the raw document, before unknown keys are.  # V-11"""
+    named: list[tuple[str, object]] = [("metric", document.get("metric"))]
+    suites = document.get("suite")
+    for suite, table in suites.items() if isinstance(suites, dict) else ():
+        named.append((f"suite.{suite}", suite))
+        if isinstance(table, dict):
+            named += [(f"suite.{suite}.{key}", table.get(key)) for key in ("scorer", "items")]
+    for field, value in named:
+        domain = dangerous_domain(value) if isinstance(value, str) else None
+        if domain:
+            raise UsageError(
+                "dangerous-goal", f"{_show(value)} names {domain}, which is never a goal",
+                fix="declare it as [guard.NAME] with direction and max_loss", where=field,
+            )  # fmt: skip
+
+
+# Fields together
+
+
+def check_across(manifest: Manifest) -> None:
+    """Checks that need more than one field."""
+    _check_forms(manifest)
+    _check_improver(manifest)
+    _check_goal(manifest)
+    for name, guard in manifest.guard.items():
+        if guard.max_loss >= guard.range[1] - guard.range[0]:
+            _wrong(f"guard.{name}.max_loss", "allows any loss that the range has", "make it smaller than the range")
+
+
+def _wrong(field: str, what: str, fix: str, name: str = "manifest-conflict") -> None:
+    raise UsageError(name, what, fix=fix, where=field)
+
+
+def _check_forms(manifest: Manifest) -> None:
+    if manifest.run and manifest.experiment.run:
+        _wrong("run", "the command is given twice", "keep `run` at the top or in [experiment], not both")
+    if not manifest.command:
+        _wrong("experiment.run", "there is no command to run", 'add `run = ["python", "train.py"]`', "missing-key")
+    if manifest.allow is not None and manifest.scope.allow:
+        _wrong("allow", "the scope is given twice", "keep `allow` at the top or in [scope], not both")
+    if not (manifest.allow or manifest.scope.allow):
+        _wrong("scope.allow", "nothing may change", 'add `allow = ["train.py"]`', "missing-key")
+    if manifest.metric and manifest.suite.hidden:
+        _wrong("metric", "there is a hidden suite as well", "delete `metric`: the hidden suite is the goal")
+    if not manifest.metric and not manifest.suite.hidden:
+        _wrong(
+            "suite.hidden",
+            "nothing says what is better",
+            'add [suite.hidden], or `metric = "NAME:lower"`',
+            "missing-key",
+        )
+    if manifest.guard and manifest.self_reported:
+        _wrong(
+            "guard",
+            "guards need a hidden suite",
+            "add [suite.hidden]: a candidate that prints its own score is unguarded",
+        )
+    if manifest.experiment.answer and not manifest.experiment.outputs:
+        _wrong(
+            "experiment.answer", "there are no outputs to answer with", 'add `outputs = ["model.json"]` to [experiment]'
+        )
+
+
+def _check_improver(manifest: Manifest) -> None:
+    improver = manifest.improver
+    if improver.use == "search":
+        for key, value in (("run", improver.run), ("code", improver.code)):
+            if value:
+                _wrong(f"improver.{key}", "the built-in search runs no code of the repository", 'set `use = "own"`')
+    elif not improver.run:
+        _wrong(
+            "improver.run",
+            f'use = "{improver.use}" needs a command',
+            'add `run = ["python", "improve.py"]`',
+            "missing-key",
+        )
+    if improver.use == "own" and not improver.code:
+        _wrong(
+            "improver.code", "nothing says which files are the improver", 'add `code = ["improve.py"]`', "missing-key"
+        )
+
+
+def _check_goal(manifest: Manifest) -> None:
+    hidden, public = manifest.suite.hidden, manifest.suite.public
+    if hidden is None:
+        return
+    if hidden.direction and public and public.scorer == hidden.scorer and public.direction != hidden.direction:
+        _wrong("suite.hidden.direction", "the public suite has the same scorer the other way round", "make them equal")
+    if not hidden.margin < hidden.detect:
+        _wrong(
+            "suite.hidden.margin", f"margin {hidden.margin:g} is not below detect {hidden.detect:g}", "lower the margin"
+        )  # S-7
+    if hidden.range is None and hidden.unit != "seed":
+        _wrong(
+            "suite.hidden.range",
+            f'unit "{hidden.unit}" needs a range',
+            "add `range = [lowest, highest]` of the scorer",
+            "missing-key",
+        )  # S-7
+    if hidden.range is not None and hidden.detect > hidden.range[1] - hidden.range[0]:
+        _wrong("suite.hidden.detect", "no score can differ by that much", "make it smaller than the range")
+
+
+# Files
+
+
+def module_candidates(module: str) -> list[str]:
+    """Globs of every file that could define ``module`` or a package above it; all of them are protected.  # T-4"""
+    parts = module.split(".")
+    path = "/".join(parts)
+    parents = ["/".join([*parts[:n], "__init__.*"]) for n in range(1, len(parts))]
+    return [f"{path}.*", f"{path}/**", *parents]
+
+
+def check_files(manifest: Manifest, read: Callable[[str], bytes | None]) -> None:
+    """Check that scorers and public items exist in the repository."""
+    for field, scorer in manifest.scorers().items():
+        _check_scorer(field, scorer, read)
+    public = manifest.suite.public
+    if public is not None and read(public.items) is None:
+        _wrong("suite.public.items", f"there is no file {public.items!a}", "add it to the repository", "missing-file")
+
+
+def _check_scorer(field: str, scorer: str, read: Callable[[str], bytes | None]) -> None:
+    module, _, function = scorer.partition(":")
+    base = module.replace(".", "/")
+    for path in (f"{base}.py", f"{base}/__init__.py"):
+        source = read(path)
+        if source is None:
+            continue
+        names = _names_of(source)
+        if names is None:
+            _wrong(field, f"{path} is not valid Python", "mend the file", "broken-scorer")
+        elif function not in names:
+            close = difflib.get_close_matches(function, names, n=1)
+            fix = f"did you mean {module}:{close[0]}?" if close else f"define `{function}` at the top level of {path}"
+            _wrong(field, f"{path} defines no {function!a}", fix, "missing-scorer")
+        return
+    _wrong(field, f"there is no file {base}.py", "scorers are Python files of this repository", "missing-scorer")
+
+
+def _names_of(source: bytes) -> list[str] | None:
+    """Names that a module's top level defines or imports, without running it; None if it cannot be parsed."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    found: list[str] = []
+    for node in body:
+        if isinstance(node, ast.FunctionDef):
+            found.append(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found += [(alias.asname or alias.name) for alias in node.names]
+        elif isinstance(node, ast.Assign):
+            found += [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return found

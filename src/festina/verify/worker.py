@@ -1,0 +1,250 @@
+"""The verifier's own process: it alone holds vault, labels, scorers and the verifier's signing key.  # T-1, T-3
+
+Started by ``client.Verifier`` with an empty environment and one inherited socket; everything else, paths
+included, comes as the first frame. In order: read key and items with the starter's rights, separate (own uid,
+own view), load generator and scorers, say hello, answer one request at a time until the socket closes.
+
+What leaves: inputs without labels, means, counts, error types and places, signatures. What it signs: only DSSE
+statements of the kinds that are the verifier's to sign. Standard output and error go nowhere, so a scorer that
+prints leaks nothing and breaks nothing.
+
+A scorer that hangs or kills the process is the client's to handle: it kills, restarts and reports a fault.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+
+from festina.errors import Fault, FestinaError, UsageError
+from festina.ledger.signing import LocalKey
+from festina.verify import confine, controls, wire
+from festina.verify.draws import Dealer
+from festina.verify.parse import Item, Malformed, decode, read_items, read_predictions
+from festina.verify.scoring import Range, Scorer, install, judge, load, loaded_digest
+from festina.verify.types import Source, UnitScore
+from festina.verify.vault import Vault
+
+__all__ = ["SIGNED_KINDS", "main"]
+
+#: The entry kinds whose ``role`` is "verifier"; a test compares them with ``ledger.entries``.
+SIGNED_KINDS = frozenset({"batch-ended", "controls-checked", "final-scored", "verdict"})
+MAX_STATEMENT = 65_536  # an envelope is smaller than this (L-2)
+
+Reply = tuple[dict[str, object], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The first frame: who to be and what to judge."""
+
+    vault: Path
+    evaluator: Path
+    key: Path
+    suite: Mapping[str, object]
+    guards: tuple[Mapping[str, object], ...]
+    uid: int
+    parent: int
+    reach: tuple[Path, ...]
+
+    @classmethod
+    def read(cls, head: Mapping[str, object]) -> Setup:
+        match head:
+            case {
+                "do": "start", "vault": str(vault), "evaluator": str(evaluator), "key": str(key),
+                "suite": dict(suite), "guards": list(guards), "uid": int(uid), "parent": int(parent),
+                "reach": list(reach),
+            }:  # fmt: skip
+                return cls(
+                    Path(vault), Path(evaluator), Path(key), suite, tuple(dict(each) for each in guards), uid, parent,
+                    tuple(Path(str(each)) for each in reach),
+                )  # fmt: skip
+        raise wire.Closed("not a start frame")
+
+
+class Worker:
+    def __init__(self, setup: Setup) -> None:
+        self._roots = (setup.evaluator,)
+        self._key = LocalKey.load(setup.key, "verifier")
+        source, data = self._read_items(setup)
+        secret = hmac.digest(setup.key.read_bytes(), b"festina: which hidden items are drawn", "sha256")
+        separation = confine.separate(setup.uid, (*setup.reach, setup.evaluator))
+        confine.harden()
+        confine.die_with_parent(setup.parent)
+        scored = [terms for terms in (setup.suite, *setup.guards) if not _self_reported(terms)]
+        install(setup.evaluator, [str(terms["scorer"]) for terms in scored])
+        loaded = [load(str(terms["scorer"]), _range(terms), setup.evaluator) for terms in scored]
+        self._suite: Scorer | None = None if _self_reported(setup.suite) else loaded.pop(0)
+        self._guards: tuple[Scorer, ...] = tuple(loaded)
+        self._dealer: Dealer | None = None
+        if source is not None:
+            name, mode = str(setup.suite["name"]), str(setup.suite["mode"])
+            self._dealer = Dealer(source, data, secret, suite=name, mode=mode, roots=self._roots)
+        self.hello: dict[str, object] = {
+            "public": self._key.public.hex(),
+            "keyid": self._key.keyid,
+            "source": None if source is None else asdict(source),
+            "evaluator": loaded_digest(setup.evaluator),
+            "separated": separation.separated,
+            "notes": list(separation.notes),
+            "pid": os.getpid(),
+        }
+
+    @staticmethod
+    def _read_items(setup: Setup) -> tuple[Source | None, bytes]:
+        """The suite's hidden items where it has some; a suite without them can still score public ones."""
+        if _self_reported(setup.suite) or setup.suite["assurance"] != "hidden":
+            return None, b""
+        name, pinned = str(setup.suite["name"]), setup.suite["source"]
+        source, data = Vault(setup.vault).read(name)
+        if pinned is not None and pinned != source.digest:
+            raise UsageError(
+                "vault-changed",
+                f"the hidden items of suite {name} are not those that this epoch was opened with",
+                fix="open a new epoch for the new items",
+            )
+        if setup.suite["unit"] == "cluster" and source.kind == "items":
+            raise UsageError(
+                "cluster-needs-generator", "a suite whose unit is a cluster needs a generator",
+                fix="write generate(seed, n) such that one call gives one cluster",
+            )  # fmt: skip
+        return source, data
+
+    def answer(self, head: Mapping[str, object], payload: bytes) -> Reply:
+        match head:
+            case {"do": "draw", "seed": int(seed), "n": int(n), "first": int(first)}:
+                batch = self._need_dealer().deal(seed, n, first)
+                return {"batch": batch.id}, batch.inputs
+            case {"do": "score", "batch": str(batch_id), "given": bool(given)}:
+                items = self._need_dealer().find(batch_id).items
+                return self._score(items, payload if given else None), b""
+            case {"do": "public", "items": int(size), "given": bool(given)} if 0 <= size <= len(payload):
+                public = {item.id: item for item in read_items(payload[:size], where="public items")}
+                return self._score(public, payload[size:] if given else None), b""
+            case {"do": "controls", "seed": int(seed), "n": int(n)}:
+                sample = self._need_dealer().sample
+                found = controls.check(self._need_suite(), self._guards, sample, seed, n, self._roots)
+                return asdict(found), b""
+            case {"do": "sign"}:
+                _refuse_foreign(payload)
+                return {}, self._key.sign(payload)
+        raise wire.Closed("no such request")
+
+    def _score(self, items: dict[str, Item], output: bytes | None) -> dict[str, object]:
+        suite = self._need_suite()
+        predictions = read_predictions(output, items)
+        unit, marks = judge(suite, items, predictions, self._roots)
+        guards = [(guard, judge(guard, items, predictions, self._roots)[0]) for guard in self._guards]
+        failed = sum(not each.valid for each in marks)
+        own = tuple(guard.range.own(each) for guard, each in guards)
+        return asdict(UnitScore(suite.range.own(unit), own, len(items), failed))
+
+    def _need_suite(self) -> Scorer:
+        if self._suite is None:
+            raise UsageError(
+                "self-reported", "this suite's score is printed by the candidate itself: there is nothing to score",
+                fix='name a scorer, scorer = "module:function", in festina.toml',
+            )  # fmt: skip
+        return self._suite
+
+    def _need_dealer(self) -> Dealer:
+        self._need_suite()
+        if self._dealer is None:
+            raise UsageError(
+                "no-hidden-items", "this suite has no hidden items", fix="festina vault add SUITE ITEMS.jsonl"
+            )
+        return self._dealer
+
+
+def _self_reported(terms: Mapping[str, object]) -> bool:
+    return str(terms["scorer"]).startswith("stdout:")
+
+
+def _range(terms: Mapping[str, object]) -> Range:
+    low, high = terms["low"], terms["high"]
+    if not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
+        raise UsageError(
+            "range-missing", f"{terms['name']} has a scorer but no range, so a failed item has no worst score",
+            fix="declare range = [worst possible, best possible] in festina.toml",
+        )  # fmt: skip
+    return Range(float(low), float(high), str(terms["direction"]))
+
+
+def _refuse_foreign(data: bytes) -> None:
+    """Sign statements of the verifier's own kinds and nothing else: no engine entry, no bare bytes.  # T-1"""
+    try:
+        head, kind, payload = data[:MAX_STATEMENT].split(b" ", 2)[0], data.split(b" ", 4), b""
+        if head == b"DSSEv1" and kind[2] == b"application/vnd.in-toto+json" and len(kind) == 5:
+            payload = kind[4] if int(kind[3]) == len(kind[4]) and int(kind[1]) == len(kind[2]) else b""
+        statement = decode(payload, max_bytes=MAX_STATEMENT)
+    except (Malformed, ValueError, IndexError):
+        statement = None
+    named = statement.get("predicateType") if isinstance(statement, dict) else None
+    if named not in {f"urn:festina:entry:{kind}:1" for kind in SIGNED_KINDS}:
+        raise UsageError("not-the-verifiers", "the verifier signs its own kinds of entry only")
+
+
+def _watch(sock: socket.socket) -> None:
+    """End the process when the engine's end closes, whatever a scorer is busy with."""
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLRDHUP)
+    while not poll.poll():
+        pass
+    os._exit(0)
+
+
+def _report_crash(sock: socket.socket) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
+    """A bug of this process: its type and line, never its message, go to the engine; then it ends.  # T-6"""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        place = ""
+        while trace is not None:
+            place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+            trace = trace.tb_next
+        fault = Fault("verifier-crashed", f"the verifier failed ({kind.__name__})", where=place)
+        wire.send(sock, wire.reply_error(fault))
+
+    return hook
+
+
+def serve(sock: socket.socket) -> None:
+    head, _ = wire.receive(sock)
+    try:
+        worker = Worker(Setup.read(head))
+    except FestinaError as error:
+        wire.send(sock, wire.reply_error(error))
+        return
+    threading.Thread(target=_watch, args=(sock,), daemon=True).start()
+    wire.send(sock, worker.hello)
+    while True:
+        try:
+            head, payload = wire.receive(sock)
+        except wire.Closed:
+            return
+        try:
+            reply, body = worker.answer(head, payload)
+        except FestinaError as error:
+            reply, body = wire.reply_error(error), b""
+        wire.send(sock, reply, body)
+
+
+def main(descriptor: int) -> None:
+    """Serve the engine on the inherited socket ``descriptor`` until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle
+    sock = socket.socket(fileno=descriptor)
+    sock.set_inheritable(False)
+    sys.excepthook = _report_crash(sock)
+    serve(sock)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

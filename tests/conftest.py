@@ -1,0 +1,14 @@
+"""Fixtures that several rooms share. Each test has homes and reviewers' keys of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test ever touches the operator's own homes or keys."""
+    monkeypatch.setenv("FESTINA_HOME", str(tmp_path / "homes"))
+    monkeypatch.setenv("FESTINA_REVIEWER_KEYS", str(tmp_path / "reviewers"))

@@ -1,0 +1,113 @@
+"""What must hold after any kill and resume: nothing lost, nothing twice, nothing left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+from festina.ledger.log import Ledger, verify
+from festina.loop.state import State, fold
+from festina.release.refs import LINE
+from festina.select.budget import Budget
+from festina.system import home as homes
+from festina.system.repo import Repo
+
+
+def read(root: Path) -> tuple[State, list]:
+    home = homes.require(Repo.discover(root))
+    ledger = Ledger.open(home.ledger, readonly=True)
+    try:
+        records = list(ledger.records())
+    finally:
+        ledger.close()
+    return fold(records), records
+
+
+def check(root: Path, *, settled: bool) -> State:
+    """Assert every invariant. ``settled``: the last run ended by itself, so nothing may be half done."""
+    repo = Repo.discover(root)
+    home = homes.require(repo)
+    report = verify(home.ledger)
+    assert report.ok, report
+    state, records = read(root)
+    verdicts = Counter(r.body.test for r in records if r.kind == "verdict")
+    assert all(count == 1 for count in verdicts.values()), "a test was decided twice"  # D-1
+    ends = Counter((r.body.test, r.body.batch) for r in records if r.kind == "batch-ended")
+    assert all(count == 1 for count in ends.values()), "a batch counted twice"  # E-1
+    _budget_charged_once(state, records)
+    _line(repo, state, settled)
+    if settled:
+        assert state.move is None
+        assert state.release is None
+        assert state.run is None
+    return state
+
+
+def _budget_charged_once(state: State, records: list) -> None:
+    """Recompute the error budget from the entries alone."""
+    epoch = next(r.body for r in records if r.kind == "epoch-opened")
+    budget = Budget(epoch.alpha, epoch.spread)
+    levels: dict[int, float] = {}
+    spent = 0.0
+    for record in records:
+        if record.kind == "test-opened":
+            level, budget = budget.open()
+            assert level == record.body.level
+            levels[record.body.test] = level
+        if record.kind == "verdict":
+            level = levels.pop(record.body.test)
+            spent += record.body.alpha_spent
+            budget = budget.close(level, record.body.verdict == "accept", 1 - record.body.alpha_spent / level)
+    assert len(levels) <= 1
+    assert state.budget is not None
+    assert abs(budget.free - state.budget.free) < 1e-12
+    assert abs(budget.free + spent + sum(levels.values()) - epoch.alpha) < 1e-12
+
+
+def _line(repo: Repo, state: State, settled: bool) -> None:
+    """The reference, the ledger and git's own ancestry tell the same line."""
+    at = repo.ref(LINE)
+    if settled:
+        assert at == state.head.commit
+    elif state.move is not None:
+        assert at in (state.move.old_commit, state.move.new_commit)
+    elif state.line:
+        assert at == state.head.commit
+    commits = [state.generations[n].commit for n in state.line]
+    assert len(set(commits)) == len(commits), "a generation stands twice on the line"
+    for parent, child in pairwise(commits):
+        found = subprocess.run(
+            ["git", "-C", str(repo.root), "rev-parse", f"{child}^"], capture_output=True, text=True, check=True
+        )
+        assert found.stdout.strip() == parent
+    accepted = [p for p in state.proposals.values() if p.word == "accepted"]
+    moved = len(state.line) - 1 + (1 if state.move is not None and state.move.cause == "accept" else 0)
+    assert moved == len(accepted), "a decision was lost or doubled"
+
+
+def no_orphans(marker: str, *, within_s: float = 5.0) -> None:
+    """No process is left whose command line, environment or working directory names ``marker``."""
+    deadline = time.monotonic() + within_s
+    while True:
+        left = [pid for pid in _processes() if marker in _about(pid)]
+        if not left:
+            return
+        assert time.monotonic() < deadline, f"processes left: {[(pid, _about(pid)[:200]) for pid in left]}"
+        time.sleep(0.05)
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _about(pid: int) -> str:
+    text = ""
+    for name in ("cmdline", "environ"):
+        try:
+            text += Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+        except OSError:
+            pass
+    return text

@@ -1,0 +1,245 @@
+"""The loop on paper: every action answered by the entries that a real engine would append, with drawn outcomes.
+
+It proves the decisions, not the effects: no git, no box, no clock.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from festina.ledger import entries as e
+from festina.loop import next as plan
+from festina.loop.state import State
+from festina.select import gate
+
+
+def oid(number: int) -> str:
+    return f"{number:040x}"
+
+
+def digest(number: int) -> str:
+    return f"{number:064x}"
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Stands in for a ledger record: the attributes that the fold reads."""
+
+    seq: int
+    kind: str
+    at: str
+    body: Any
+    leaf: str
+
+
+@dataclass
+class PaperLoop:
+    """Drives ``next_action`` to its end. ``gain`` draws the true gain of a proposal."""
+
+    seed: int
+    proposals: int = 8
+    approve: float = 0.8
+    guards: int = 0
+    records: list[Paper] = field(default_factory=list)
+    state: State = field(default_factory=State)
+
+    def __post_init__(self) -> None:
+        self.coins = random.Random(self.seed)
+        self.gain = 0.0
+        self.objects = 1000
+
+    def put(self, *bodies: e.Body) -> None:
+        for body in bodies:
+            seq = len(self.records)
+            record = Paper(seq, body.kind, f"2026-01-01T00:00:00.{seq % 1000:03d}Z", body, digest(10**9 + seq))
+            self.state.apply(record)
+            self.records.append(record)
+
+    def new(self) -> int:
+        self.objects += 1
+        return self.objects
+
+    def begin(self) -> None:
+        suite = e.SuiteTerms(
+            name="hidden", scorer="scoring:right", low=0.0, high=1.0, direction="higher", unit="item", mode="fresh",
+            margin=0.0, detect=0.2, batch_items=10, max_units=400, source=digest(1), assurance="hidden",
+        )  # fmt: skip
+        guards = tuple(
+            e.GuardTerms(name=f"g{k}", scorer="s:g", low=0.0, high=1.0, direction="higher", max_loss=0.2)
+            for k in range(self.guards)
+        )
+        self.put(
+            e.Genesis(
+                origin="festina.local/toy-00000000", system="toy", engine_key="k", verifier_key="v", alpha=0.05,
+                demo=False, version="0", schema_number=1,
+            ),
+            e.EpochOpened(
+                epoch=0, reason="first", start_commit=oid(1), start_tree=oid(2), anchor_tree=oid(2),
+                manifest=digest(3), evaluator=digest(4), alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=guards,
+                autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2,
+            ),
+            e.ReviewerEnrolled(reviewer="ann", key="k", demo=False),
+        )  # fmt: skip
+        self.start_run()
+
+    def start_run(self) -> None:
+        self.put(
+            e.RunStarted(
+                run=f"run-{len(self.records)}", improver="own", frozen_improver=False, wall_s=1e6, trials=10**6,
+                proposals=self.proposals, sandbox_level=3, sandbox_missing=(), sandbox_policy=digest(5),
+                separated_uids=True,
+            )
+        )  # fmt: skip
+
+    def run(self, limit: int = 5000) -> plan.Finish:
+        """To the end of a run. Fails when it does not come within ``limit`` actions."""
+        for _ in range(limit):
+            self.people()
+            action = plan.next_action(self.state, plan.Facts(0.0))
+            if isinstance(action, plan.Finish):
+                self.put(e.RunEnded(run="run-x", reason=action.reason, detail=action.detail, wall_s=1.0))
+                return action
+            getattr(self, "_" + type(action).__name__)(action)
+        raise AssertionError("the loop does not end")
+
+    def people(self) -> None:
+        """Now and then a person decides about something that waits."""
+        for review in self.state.waiting:
+            if self.coins.random() < 0.2:
+                word = "approve" if self.coins.random() < self.approve else "deny"
+                self.put(
+                    e.ReviewDecided(
+                        review=review.terms.review, binding=review.terms.binding, reviewer="ann", decision=word,
+                        reason=digest(7), without_person=False,
+                    )
+                )  # fmt: skip
+
+    def _StartLine(self, _: Any) -> None:
+        self.put(
+            e.LineIntent(move=self.state.moves, cause="start", generation=0, old_commit=None, new_commit=oid(1), proposal=None)
+        )
+
+    def _FinishMove(self, _: Any) -> None:
+        move = self.state.move
+        assert move is not None
+        self.put(e.LineMoved(move=move.move, generation=move.generation, commit=move.new_commit))
+
+    def _CheckControls(self, _: Any) -> None:
+        self.put(
+            e.ControlsChecked(run="run-x", constant=0.0, random=0.1, oracle=1.0, incumbent=None, ok=True, note="")
+        )
+
+    def _PutInForce(self, action: plan.PutInForce) -> None:
+        terms = self.state.reviews[action.review].terms
+        self.put(e.InForce(generation=terms.generation, commit=terms.commit, review=action.review))
+
+    def _TakeBack(self, action: plan.TakeBack) -> None:
+        s = self.state
+        denied = s.generations[s.reviews[action.review].terms.generation]
+        assert denied.parent is not None
+        target = s.generations[denied.parent]
+        self.put(
+            e.LineIntent(
+                move=s.moves, cause="denial", generation=target.number, old_commit=s.head.commit,
+                new_commit=target.commit, proposal=denied.proposal,
+            )
+        )  # fmt: skip
+
+    def _AskReview(self, _: Any) -> None:
+        head = self.state.head
+        self.put(
+            e.ReviewRequested(
+                review=len(self.state.reviews), generation=head.number, commit=head.commit, improver_changed=True,
+                patch=digest(8), evidence=head.verdict_leaf, evaluator=digest(4), binding=digest(self.new()),
+                expires="2099-01-01T00:00:00.000Z",
+            )
+        )  # fmt: skip
+
+    def _Propose(self, action: plan.Propose) -> None:
+        s = self.state
+        self.put(
+            e.ProposalRequested(
+                proposal=action.number, attempt=action.attempt, improver="own", from_generation=s.in_force,
+                from_commit=s.generations[s.in_force].commit, base_commit=s.head.commit, seed=1,
+            )
+        )  # fmt: skip
+        if self.coins.random() < 0.1:
+            return  # a crash: the intent stays open
+        gives = self.coins.random() < 0.9
+        self.put(
+            e.ProposalReceived(
+                proposal=action.number, author="own", patch=digest(self.new()) if gives else None, plan=None,
+                predicted=None, exhausted=False, reason="" if gives else "nothing", wall_s=0.0, cpu_s=0.0,
+            )
+        )  # fmt: skip
+
+    def _Screen(self, action: plan.Screen) -> None:
+        p = self.state.proposals[action.proposal]
+        self.gain = self.coins.choice([-0.1, 0.0, 0.0, 0.3, 0.5])
+        stale = p.base_commit != self.state.head.commit
+        result = "stale" if stale else self.coins.choice(["passed"] * 6 + ["refused", "no-op", "duplicate"])
+        self.put(
+            e.Screened(
+                proposal=action.proposal, result=result, reason="scope" if result == "refused" else "", detail=None,
+                guard_change=False, base_commit=p.base_commit, tree=oid(self.new()) if result == "passed" else None,
+                changed_files=1, changed_lines=5, improver_changed=True,
+            )
+        )  # fmt: skip
+
+    def _OpenTest(self, action: plan.OpenTest) -> None:
+        s = self.state
+        assert s.budget is not None
+        level, _ = s.budget.open()
+        p = s.proposals[action.proposal]
+        assert p.tree is not None
+        self.put(
+            e.TestOpened(
+                test=s.tests, proposal=p.number, tree=p.tree, base_commit=p.base_commit, anchor_tree=oid(2), level=level,
+                block=0, units_max=400, units_min_accept=1,
+            )
+        )  # fmt: skip
+
+    def _RunBatch(self, _: Any) -> None:
+        test = self.state.test
+        assert test is not None
+        count = min(16, test.terms.units_max - len(test.gains))
+        self.put(
+            e.BatchStarted(
+                test=test.number, batch=test.batches, attempt=test.attempt + 1, units=count, trials=2 * count,
+                items=10 * count, seeds=digest(9),
+            )
+        )  # fmt: skip
+        if self.coins.random() < 0.1:
+            return  # a crash
+        gains = tuple(max(-1.0, min(1.0, self.coins.gauss(self.gain, 0.1))) for _ in range(count))
+        self.put(
+            e.BatchEnded(
+                test=test.number, batch=test.batches, gain=gains,
+                guards=tuple(tuple(0.0 for _ in gains) for _ in range(self.guards)), candidate_mean=0.5,
+                incumbent_mean=0.5, failed=0, denied=0, details=digest(10),
+            )
+        )  # fmt: skip
+
+    def _Decide(self, action: plan.Decide) -> None:
+        s = self.state
+        test = s.test
+        assert test is not None
+        assert s.budget is not None
+        verdict = e.Verdict(
+            test=test.number, proposal=test.proposal, tree=test.terms.tree, base_commit=test.terms.base_commit,
+            verdict=action.verdict, reason=action.reason, sentence="a sentence", units=len(test.gains), items=test.items,
+            estimate=None, interval=None, log_evidence=gate.log_evidence(test.progress), log_threshold=1.0,
+            guard_evidence=(), alpha_spent=0.0, alpha_left=0.0, public_gain=None, assurance="hidden", provisional=False,
+        )  # fmt: skip
+        bodies: list[e.Body] = [verdict]
+        if action.verdict == "accept":
+            bodies.append(
+                e.LineIntent(
+                    move=s.moves, cause="accept", generation=max(s.generations) + 1, old_commit=s.head.commit,
+                    new_commit=oid(self.new()), proposal=test.proposal,
+                )
+            )  # fmt: skip
+        self.put(*bodies)
+

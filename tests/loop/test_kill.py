@@ -1,0 +1,121 @@
+"""Kill the engine at every labelled step and at random moments: the next one goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from festina.loop import crash
+from tests.loop.invariants import check, no_orphans, read
+from tests.toy import Toy, make_toy
+
+STEPS = crash.CRASH_POINTS
+
+
+def engine(toy: Toy, *extra: str, crash_at: str = "", **options: object) -> subprocess.Popen[bytes]:
+    environment = os.environ | toy.environment
+    environment.pop("FESTINA_CRASH_AT", None)
+    if crash_at:
+        environment["FESTINA_CRASH_AT"] = crash_at
+    argv = [sys.executable, "-m", "festina", "run", "-C", str(toy.root), "--budget", "300s", "--proposals", "2", *extra]
+    return subprocess.Popen(
+        argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    )
+
+
+def finish(process: subprocess.Popen[bytes], timeout: float = 240) -> int:
+    _, errors = process.communicate(timeout=timeout)
+    assert process.returncode in (0, 4, 5), errors.decode(errors="replace")[-2000:]
+    return process.returncode
+
+
+def test_every_crash_point_is_tested() -> None:
+    source = Path(crash.__file__).parent
+    labels = {
+        label
+        for path in source.glob("*.py")
+        for label in re.findall(r'crash_point\("([a-z-]+)"\)', path.read_text())
+    }
+    assert labels == set(STEPS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", STEPS)
+def test_D1_a_kill_at_any_step_changes_nothing(tmp_path: Path, label: str) -> None:
+    toy = make_toy(tmp_path, step="0.6")
+    process = engine(toy, crash_at=label)
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, "the step was never reached"
+    no_orphans(str(tmp_path))
+    check(toy.root, settled=False)
+    finish(engine(toy))
+    state = check(toy.root, settled=True)
+    assert next(p.word for p in state.proposals.values()) == "accepted"
+    assert state.head.number == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_D1_E1_two_hundred_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, step="0.12 if len(tried) % 2 else -0.1", detect=0.1)
+    moments = random.Random(20260101)
+    kills = 0
+    while kills < 200:
+        process = engine(toy, "--proposals", "100000")
+        try:
+            process.wait(timeout=moments.uniform(0.05, 2.5))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, "it ended by itself"
+        kills += 1
+        if kills % 20 == 0:
+            no_orphans(str(tmp_path))
+            check(toy.root, settled=False)
+    finish(engine(toy, "--proposals", "1"))
+    state = check(toy.root, settled=True)
+    no_orphans(str(tmp_path))
+    assert state.runs > 20
+
+
+def test_interrupt_stops_cleanly_and_resumes(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, step="0.6")
+    process = engine(toy)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        try:
+            _, records = read(toy.root)
+        except Exception:  # noqa: BLE001 - no ledger yet
+            continue
+        if any(record.kind == "batch-started" for record in records):
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    no_orphans(str(tmp_path))
+    state, _ = read(toy.root)
+    assert state.last_end is not None
+    assert state.last_end.reason == "interrupted"
+    finish(engine(toy))
+    check(toy.root, settled=True)
+
+
+def test_two_engines_on_one_ledger_the_second_refuses(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path)
+    first = engine(toy)
+    time.sleep(1.5)
+    second = engine(toy)
+    _, errors = second.communicate(timeout=30)
+    assert second.returncode == 2
+    assert b"engine-already-running" in errors
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)

@@ -1,0 +1,127 @@
+"""A tiny real system for tests of the whole loop: its skill is a number in a file, its improver raises it.
+
+``answer.py`` answers each item rightly with probability ``skill`` (a coin by seed and item), ``improve.py`` writes a
+larger skill, the hidden items come from a generator in the vault. Everything runs in real processes and boxes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+MANIFEST = """\
+[system]
+name = "toy"
+kind = "agent-scaffold"
+
+[scope]
+allow = ["skill.json", "improve.py"]
+max_changed_lines = 50
+
+[experiment]
+run = ["python3", "answer.py"]
+limits = {{ wall = "10s", memory = "256MiB", cpus = 1 }}
+
+[improver]
+use = "own"
+run = ["python3", "improve.py"]
+code = ["improve.py"]
+
+[suite.hidden]
+scorer = "scoring:right"
+range = [0, 1]
+unit = "item"
+mode = "fresh"
+margin = 0.0
+detect = {detect}
+batch = 20
+{extra}
+[policy]
+alpha = 0.05
+"""
+
+ANSWER = """\
+import json, os, random
+skill = json.load(open("skill.json"))["skill"]
+out = open(os.environ["FESTINA_OUT"] + "/predictions.jsonl", "w")
+for line in open(os.environ["FESTINA_IN"] + "/items.jsonl"):
+    item = json.loads(line)
+    coin = random.Random(f"{os.environ['FESTINA_SEED']}:{item['input']}").random()
+    out.write(json.dumps({"id": item["id"], "output": item["input"] % 7 if coin < skill else -1}) + "\\n")
+"""
+
+IMPROVE = """\
+import json, os
+view, out = os.environ["FESTINA_VIEW"], os.environ["FESTINA_OUT"]
+skill = json.load(open(view + "/tree/skill.json"))["skill"]
+tried = [line for line in open(view + "/history.jsonl") if line.strip()]
+os.makedirs(out + "/files")
+step = STEP
+json.dump({"skill": round(min(1.0, skill + step), 6)}, open(out + "/files/skill.json", "w"))
+plan = {"rationale": "more skill", "weakness": "too little skill", "predicted": step}
+json.dump(plan, open(out + "/proposal.json", "w"))
+"""
+
+SCORING = """\
+def right(item, output):
+    return 1.0 if output == item["label"] else 0.0
+
+
+def small(item, output):
+    return 1.0 if isinstance(output, int) and -1 <= output < 7 else 0.0
+"""
+
+GENERATOR = """\
+import random
+
+
+def generate(seed, n):
+    coins = random.Random(seed)
+    for _ in range(n):
+        x = coins.randrange(1 << 40)
+        yield {"input": x, "label": x % 7}
+"""
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A toy system's repository and where its homes and reviewers' keys lie."""
+
+    root: Path
+    environment: dict[str, str]
+
+    def git(self, *argv: str) -> str:
+        line = ["git", "-C", str(self.root), "-c", "user.name=t", "-c", "user.email=t@localhost", *argv]
+        return subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(self, message: str = "change") -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+
+
+def make_toy(
+    base: Path, *, skill: float = 0.3, step: str = "0.3", detect: float = 0.2, extra: str = "", vault: bool = True
+) -> Toy:
+    """Write the system under ``base``, commit it, and fill its vault."""
+    root = base / "system"
+    root.mkdir(parents=True)
+    toy = Toy(root, {"FESTINA_HOME": str(base / "homes"), "FESTINA_REVIEWER_KEYS": str(base / "reviewers")})
+    (root / "festina.toml").write_text(MANIFEST.format(detect=detect, extra=extra))
+    (root / "answer.py").write_text(ANSWER)
+    (root / "improve.py").write_text(IMPROVE.replace("STEP", step))
+    (root / "scoring.py").write_text(SCORING)
+    (root / "skill.json").write_text(f'{{"skill": {skill}}}')
+    toy.git("init", "-q", "-b", "main")
+    toy.commit("start")
+    if vault:
+        os.environ.update(toy.environment)
+        from festina.system import home as homes
+        from festina.system.repo import Repo
+        from festina.verify.vault import Vault
+
+        generator = base / "generator.py"
+        generator.write_text(GENERATOR)
+        Vault(homes.ensure(Repo.discover(root), "toy").vault).add_generator("hidden", generator)
+    return toy
