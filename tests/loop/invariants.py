@@ -84,8 +84,9 @@ def _line(repo: Repo, state: State, settled: bool) -> None:
         )
         assert found.stdout.strip() == parent
     accepted = [p for p in state.proposals.values() if p.word == "accepted"]
-    moved = len(state.line) - 1 + (1 if state.move is not None and state.move.cause == "accept" else 0)
-    assert moved == len(accepted), "a decision was lost or doubled"
+    made = [g for g in state.generations.values() if g.parent is not None]  # also those that the line went back from
+    assert len(made) == len(accepted), "a decision was lost or doubled"
+    assert all(g.commit for g in made) or not settled
 
 
 def no_orphans(marker: str, *, within_s: float = 5.0) -> None:

@@ -139,8 +139,9 @@ def test_a_ledger_from_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, step="0.0")
     assert quick(toy).returncode == 0
     ledger = homes.require(Repo.discover(toy.root)).ledger
-    with sqlite3.connect(ledger) as bare:
-        bare.execute("pragma user_version = 99")
+    bare = sqlite3.connect(ledger)
+    bare.execute("pragma user_version = 99")
+    bare.close()
     before = ledger.read_bytes()
     done = quick(toy)
     assert done.returncode in (2, 6)
@@ -217,6 +218,8 @@ def test_a_full_disk_is_a_fault_and_loses_nothing(tmp_path: Path) -> None:
         generator.write_text(GENERATOR)
         done = festina("vault", "add", "hidden", "--generator", str(generator), toy=there)
         assert done.returncode == 0, done.stderr
+        free = os.statvfs(small).f_bavail * os.statvfs(small).f_frsize
+        (small / "filler").write_bytes(b"x" * max(0, free - (96 << 10)))
         done = festina("run", "--proposals", "3", "--budget", "100s", toy=there)
         assert done.returncode in (1, 2), done.stderr
         assert "Traceback" not in done.stderr

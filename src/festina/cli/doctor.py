@@ -48,4 +48,6 @@ def command(as_json: bool) -> None:
             click.echo(f"  {'':<{width}}       without it: {item.cost}")
             click.echo(f"  {'':<{width}}       what to do: {item.remedy}")
     click.echo()
-    click.echo("Not covered at any level: kernel bugs, timing side channels, locks on shared read-only files.")
+    click.echo(
+        "Not covered at any level: kernel bugs, timing side channels, locks and watches on shared read-only files."
+    )

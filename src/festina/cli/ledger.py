@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from festina.cli.common import system_option
 from festina.errors import FestinaError, UsageError
 
 if TYPE_CHECKING:
@@ -33,13 +34,17 @@ class _Group(click.Group):
 
 
 def _where(path: str | None, home: str | None = None) -> Path:
+    """The named ledger's file, or that of the system whose repository we are in."""
     if path is not None:
         return Path(path)
     if home is not None:
         return Path(home) / "ledger.db"
-    raise UsageError(
-        "no-ledger-named", "which ledger?", fix="name its file, or set FESTINA_LEDGER",
-    )  # fmt: skip
+    from festina.system import home as homes
+    from festina.system.repo import Repo
+
+    context = click.get_current_context(silent=True)
+    root = context.find_object(Path) if context is not None else None
+    return homes.require(Repo.discover(root or Path())).ledger
 
 
 _LEDGER = click.option("--ledger", "path", envvar="FESTINA_LEDGER", metavar="FILE", help="The ledger's file.")
@@ -51,8 +56,11 @@ def _plain(value: object) -> str:
 
 
 @click.group(cls=_Group, name="ledger")
-def group() -> None:
+@system_option
+@click.pass_context
+def group(ctx: click.Context, root: Path) -> None:
     """Check, read, prove and copy the record."""
+    ctx.obj = root
 
 
 @group.command()

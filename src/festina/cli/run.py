@@ -115,7 +115,7 @@ def progress(state: State) -> str:
 def _queue(who: str, patches: tuple[Path, ...]) -> list[Any]:
     from festina.propose.scripted import Scripted
 
-    return [Scripted([(f"{who}:{path.stem}", path.read_bytes())]) for path in patches]
+    return [Scripted.from_files([path], f"{who}:{path.stem}") for path in patches]
 
 
 def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], *, ask: bool) -> tuple[Manifest, bytes]:

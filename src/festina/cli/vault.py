@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from festina.cli.common import system_option
+
 if TYPE_CHECKING:
     from festina.verify.types import Source
 
@@ -15,19 +17,20 @@ __all__ = ["group"]
 
 
 @click.group(name="vault")
-@click.option(
-    "--vault",
-    "directory",
-    envvar="FESTINA_VAULT",
-    show_envvar=True,
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the vault, outside every repository.",
-)
+@system_option
 @click.pass_context
-def group(ctx: click.Context, directory: Path) -> None:
+def group(ctx: click.Context, root: Path) -> None:
     """Hidden items and their labels: where candidates and proposers cannot look."""
-    ctx.obj = directory
+    ctx.obj = root
+
+
+def _directory(root: Path) -> Path:
+    """The system's vault; its home is made if there is none yet."""
+    from festina.system import home as homes
+    from festina.system.repo import Repo
+
+    repo = Repo.discover(root)
+    return homes.ensure(repo, repo.root.name).vault
 
 
 @group.command(name="add")
@@ -36,12 +39,12 @@ def group(ctx: click.Context, directory: Path) -> None:
 @click.option("--generator", type=click.Path(path_type=Path), help="Python file with generate(seed, n), not items.")
 @click.option("--replace", is_flag=True, help="Replace the items that the suite has; this opens a new epoch.")
 @click.pass_obj
-def add(directory: Path, suite: str, items: Path | None, generator: Path | None, replace: bool) -> None:
+def add(root: Path, suite: str, items: Path | None, generator: Path | None, replace: bool) -> None:
     """Give SUITE its hidden ITEMS: JSON lines with id, input, label and optionally oracle."""
     from festina.errors import UsageError
     from festina.verify.vault import Vault
 
-    vault = Vault(directory)
+    vault = Vault(_directory(root))
     if items is not None and generator is None:
         source = vault.add_items(suite, items, replace=replace)
     elif generator is not None and items is None:
@@ -54,11 +57,11 @@ def add(directory: Path, suite: str, items: Path | None, generator: Path | None,
 @group.command(name="show")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a suite and nothing else.")
 @click.pass_obj
-def show(directory: Path, as_json: bool) -> None:
+def show(root: Path, as_json: bool) -> None:
     """List the suites: kind, number of items and digest; never an item."""
     from festina.verify.vault import Vault
 
-    vault = Vault(directory)
+    vault = Vault(_directory(root))
     for suite in vault.suites():
         source = vault.describe(suite)
         record = {"suite": suite, "kind": source.kind, "count": source.count, "digest": source.digest}

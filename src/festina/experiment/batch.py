@@ -18,6 +18,9 @@ from festina.experiment.trial import Side, Trials
 from festina.sandbox.job import Ended
 
 
+PROVOKED = ("scorer-timeout", "scorer-died")  # faults that an answer can bring about
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """One side's score in the suite's own unit, its guards' scores, and how many items failed.
@@ -104,7 +107,7 @@ def run_unit(trials: Trials, judge: Judge, trees: Trees, scale: Scale, seed: int
         if side.ended is Ended.SANDBOX_ERROR:
             raise Fault("sandbox-error", f"a trial could not be run: {side.detail}", fix="festina doctor")
         sides[role] = side
-        scores[role] = judge.score(ticket, side.answer)
+        scores[role] = _score(judge, ticket, side, role)
     candidate, incumbent = scores["candidate"], scores["incumbent"]
     anchor = scores.get("anchor", incumbent)
     return Unit(
@@ -117,6 +120,16 @@ def run_unit(trials: Trials, judge: Judge, trees: Trees, scale: Scale, seed: int
         sides=tuple(sides.items()),
         seed=seed,
     )
+
+
+def _score(judge: Judge, ticket: str, side: Side, role: str) -> Scored:
+    """Score one side. An answer that hangs or kills the scorer buys its candidate the worst score, not another roll."""
+    try:
+        return judge.score(ticket, side.answer)
+    except Fault as fault:
+        if role != "candidate" or fault.name not in PROVOKED:
+            raise
+        return judge.score(ticket, None)  # V-1, T-6
 
 
 def _gain(candidate: float | None, incumbent: float | None, scale: Scale) -> float:

@@ -10,6 +10,7 @@ Plain files: ``entries.jsonl`` (one envelope a line), ``checkpoint.txt``, ``cont
 from __future__ import annotations
 
 import base64
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from festina.errors import UsageError
 from festina.ledger.audit import LIMITS
 from festina.ledger.canonical import canonical, parse_canonical
 from festina.ledger.statement import MAX_ENVELOPE_BYTES
-from festina.ledger.store import Store, damaged
+from festina.ledger.store import Store, damaged, read_plain
 
 README = """\
 A copy of a Festina ledger as plain files. Check it: festina ledger verify THIS-DIRECTORY
@@ -117,7 +118,7 @@ class PlainFiles:
 
     def _lines(self, name: str, limit: int) -> Iterator[bytes]:
         try:
-            with (self.path / name).open("rb") as file:
+            with io.BytesIO(read_plain(self.path / name)) as file:
                 while line := file.readline(limit + 2):
                     if not line.endswith(b"\n"):
                         raise damaged(f"{name} has a line that is cut off or too long", self.path)
@@ -135,7 +136,7 @@ class PlainFiles:
 
     def checkpoints(self) -> list[tuple[int, str]]:
         try:
-            note = (self.path / "checkpoint.txt").read_bytes()[:100_000].decode("utf-8")
+            note = read_plain(self.path / "checkpoint.txt", 100_000).decode("utf-8")
             size = int(note.split("\n")[1])
         except (OSError, ValueError, IndexError):
             raise damaged("checkpoint.txt cannot be read", self.path) from None
@@ -144,7 +145,7 @@ class PlainFiles:
     def blobs(self) -> Iterator[tuple[str, bytes]]:
         try:
             for name in sorted(os.listdir(self.path / "content")):
-                yield name, (self.path / "content" / name).read_bytes()
+                yield name, read_plain(self.path / "content" / name)
         except OSError as error:
             raise damaged(f"content cannot be read: {error.strerror}", self.path) from None
 

@@ -28,6 +28,7 @@ from festina.ledger.merkle import Tree, leaf_hash
 from festina.ledger.record import Draft, Proof, Record
 from festina.ledger.rules import Rules
 from festina.ledger.signing import LocalKey, Signer, pae
+from festina.ledger.signing import verify as verify_signature
 from festina.ledger.statement import (
     MAX_ENVELOPE_BYTES,
     PAYLOAD_TYPE,
@@ -272,45 +273,39 @@ class Ledger:
 
     def _add(self, draft: Draft) -> Record:
         """One entry into the open transaction."""
-        seq, signer = len(self._tree), self._signer(draft)
+        seq, signer, body = len(self._tree), self._signer(draft), _as_it_will_be_read(draft.body)
         content = {self._store.add_blob(data) for data in draft.blobs}
         salts = {name: os.urandom(SALT_BYTES) for name in draft.sealed}
-        body_text = draft.body.model_dump_json().encode()
-        named = {found.decode() for found in _HEX64.findall(body_text)} - content
+        named = {found.decode() for found in _HEX64.findall(body.model_dump_json().encode())} - content
         content |= {digest for digest in named if self._store.has_blob(digest)}
         try:
+            public = self._rules.enter(body, signer.keyid)
             payload = statement(
-                seq=seq, prev=self._rules.prev, at=draft.at or now(), body=draft.body, content=sorted(content),
+                seq=seq, prev=self._rules.prev, at=draft.at or now(), body=body, content=sorted(content),
                 commitments={name: commitment(salts[name], value) for name, value in draft.sealed.items()},
-                subjects=draft.subjects or (("ledger", sha256(self._origin_of(draft.body).encode()).hexdigest()),),
+                subjects=draft.subjects or (("ledger", sha256(self.origin.encode()).hexdigest()),),
             )  # fmt: skip
-        except (ValueError, TypeError) as error:
-            raise UsageError("bad-draft", f"a {draft.body.kind} entry cannot be written: {error}") from None
-        envelope = seal(payload, signer.keyid, signer.sign(pae(PAYLOAD_TYPE, payload)))
-        if len(envelope) > MAX_ENVELOPE_BYTES:
-            raise UsageError(
-                "entry-too-large", f"a {draft.body.kind} entry of {len(envelope)} bytes, over {MAX_ENVELOPE_BYTES}",
-                fix="put what is long into the content store and record its digest",
-            )  # fmt: skip
-        try:
-            if type(signer) is LocalKey:
-                self._rules.admit(envelope)
-            else:  # another process signed: believe it only after looking
-                self._rules.admit_signed(envelope)
-        except IntegrityError as error:
-            raise UsageError("bad-draft", f"a {draft.body.kind} entry is refused: {error.what}") from None
+        except (ValueError, TypeError, IntegrityError) as error:
+            raise UsageError("bad-draft", f"a {body.kind} entry is refused: {error}") from None
+        signed = pae(PAYLOAD_TYPE, payload)
+        sig = signer.sign(signed)
+        if signer.public != public or not (type(signer) is LocalKey or verify_signature(public, sig, signed)):
+            raise UsageError("bad-signature", f"the {signer.role}'s signer gave a signature that does not hold")
         for name, value in draft.sealed.items():
             self._store.add_opening(seq, name, salts[name], value)
-        return self._took(seq, envelope)
+        return self._write(seq, body.kind, seal(payload, signer.keyid, sig))
 
-    def _took(self, seq: int, envelope: bytes) -> Record:
-        leaf = bytes.fromhex(self._rules.prev)
+    def _write(self, seq: int, kind: str, envelope: bytes) -> Record:
+        if len(envelope) > MAX_ENVELOPE_BYTES:
+            raise UsageError(
+                "entry-too-large", f"a {kind} entry of {len(envelope)} bytes, over {MAX_ENVELOPE_BYTES}",
+                fix="put what is long into the content store and record its digest",
+            )  # fmt: skip
+        leaf = leaf_hash(envelope)
         self._store.add_entry(seq, envelope)
         self._tree.append(leaf)
+        self._rules.follow(leaf)
         return Record(seq, envelope, leaf)
-
-    def _origin_of(self, body: Body) -> str:
-        return body.origin if isinstance(body, Genesis) else self.origin
 
     def _sign_checkpoint(self) -> None:
         size = len(self._tree)
@@ -402,9 +397,23 @@ class Ledger:
                 )  # fmt: skip
 
 
+def _as_it_will_be_read(body: Body) -> Body:
+    """The body as its JSON reads back. That checks it: ``model_copy`` does not, and a bad entry would stay for ever."""
+    if KINDS.get(body.kind) is not type(body):
+        raise UsageError("bad-draft", f"{type(body).__name__} is not a type of entry")
+    try:
+        found = type(body).model_validate_json(body.model_dump_json())
+    except ValueError as error:
+        raise UsageError("bad-draft", f"a {body.kind} entry does not fit its type: {error}") from None
+    if found != body:  # NaN, for one, is written as null
+        raise UsageError("bad-draft", f"a {body.kind} entry does not read back as it is")
+    return found
+
+
 def _enrolment(envelope: bytes) -> ReviewerEnrolled:
     body = decode(envelope).model()
-    assert isinstance(body, ReviewerEnrolled)  # its kind was just read from the same bytes
+    if not isinstance(body, ReviewerEnrolled):
+        raise IntegrityError("bad-entry", "an entry that says two kinds")
     return body
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from festina.errors import IntegrityError
-from festina.ledger.entries import KINDS, SCHEMA, Body, Genesis, ReviewDecided, ReviewerEnrolled, Role
+from festina.ledger.entries import SCHEMA, Body, Genesis, ReviewDecided, ReviewerEnrolled, Role
 from festina.ledger.merkle import leaf_hash
 from festina.ledger.signing import PUBLIC_BYTES, keyid, verify
 from festina.ledger.statement import NO_PREV, Entry, bad, decode
@@ -105,17 +105,26 @@ class Rules:
             bad(f"it is written in schema {entry.schema}, newer than {SCHEMA}", "newer-entry")
         body = entry.model()
         entry.check_exact(body)
+        public = self.enter(body, entry.keyid)
+        found = leaf_hash(envelope) if leaf is None else leaf
+        self.follow(found)
+        return Admitted(entry, body, found, Claim(public, entry.sig, entry.signed()))
+
+    def enter(self, body: Body, key_id: str) -> bytes:
+        """Take what the next entry changes about keys; the key that must have signed it."""
         if (self.size == 0) != isinstance(body, Genesis):
             bad("a ledger starts with its one genesis entry", "bad-genesis")
         if isinstance(body, Genesis):
             self.start(body)
-        public = self.key_for(KINDS[entry.kind].role, entry.keyid, body)
+        public = self.key_for(body.role, key_id, body)
         if isinstance(body, ReviewerEnrolled):
             self.enrol(body)
-        found = leaf_hash(envelope) if leaf is None else leaf
+        return public
+
+    def follow(self, leaf: bytes) -> None:
+        """The next entry follows this one."""
         self.size += 1
-        self.prev = found.hex()
-        return Admitted(entry, body, found, Claim(public, entry.sig, entry.signed()))
+        self.prev = leaf.hex()
 
     def admit_signed(self, envelope: bytes) -> Admitted:
         """``admit`` and the signature, at once."""

@@ -12,9 +12,8 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from pydantic import ValidationError
 
@@ -39,8 +38,7 @@ _TYPE = re.compile(r"urn:festina:entry:([a-z][a-z-]{0,40}):1", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An envelope taken apart. ``body`` is plain JSON; ``model()`` is its checked type."""
 
     seq: int

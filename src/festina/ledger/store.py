@@ -5,17 +5,20 @@ fields, L-5) and ``checkpoint`` (the newest only: an old signed checkpoint left 
 somebody without the engine's key cut the tail off, so it is overwritten, with ``secure_delete``).
 
 Invariants: a transaction is all or nothing, also over ``kill -9``; after a durable one the write-ahead log is
-folded in before it returns, so the one file is complete and everything beside it may be lost. The file's header
-and schema must be exactly what this module writes. SQLite's own errors never escape: damage is
+folded in before it returns (a long reader can delay that), so the one file is complete and everything beside it may
+be lost; only after a kill in the instant of folding the two belong together until the ledger is opened again. The
+file's header and schema must be exactly what this module writes. SQLite's own errors never escape: damage is
 ``IntegrityError``, a full or failing disk is ``Fault``, another writer is ``Busy``, a wrong path is ``UsageError``.
 Not covered: content over 256 MiB; network file systems, whose locks SQLite cannot trust.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
+import stat
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -43,6 +46,8 @@ TABLES = {
     ),
 }
 _AUTOINDEX = {"blob": "sqlite_autoindex_blob_1", "opening": "sqlite_autoindex_opening_1"}
+# what sqlite3 raises over a damaged file: its own errors, a length that no memory holds, a message that is not UTF-8
+_RAISED = (sqlite3.Error, MemoryError, UnicodeDecodeError)
 _DAMAGED_READ = {sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
 
 
@@ -74,8 +79,7 @@ def check_file(path: Path) -> None:
     try:
         if os.path.isdir(path):
             raise UsageError("ledger-is-a-directory", "this is a directory, not a ledger", where=str(path))
-        with path.open("rb") as file:
-            head = file.read(100)
+        head = read_plain(path, 100)
     except FileNotFoundError:
         raise UsageError(
             "no-ledger", "there is no ledger here", fix="`festina run` starts one", where=str(path)
@@ -83,6 +87,15 @@ def check_file(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise UsageError("ledger-unreadable", f"the file cannot be read: {error}", where=str(path)) from None
     _check_header(head, path)
+
+
+def read_plain(path: Path, limit: int = -1) -> bytes:
+    """Bytes of a plain file; OSError for anything else, and without waiting for what a pipe may never say."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a plain file")
+        return file.read(limit)
 
 
 def _check_header(head: bytes, path: Path) -> None:
@@ -177,7 +190,7 @@ class Store:
             for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "secure_delete=ON", "mmap_size=0"):
                 db.execute(f"PRAGMA {pragma}").fetchall()
             db.execute("SELECT count(*) FROM sqlite_schema").fetchall()
-        except (sqlite3.Error, MemoryError):
+        except _RAISED:
             db.close()
             raise
         return db
@@ -381,5 +394,5 @@ class Store:
 def _errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, MemoryError) as error:
+    except _RAISED as error:
         raise explain(error, path) from None

@@ -180,7 +180,7 @@ def _bench(
         verifier = stack.enter_context(
             Verifier.start(
                 vault=home.vault, evaluator=export(repo, home, epoch.start_tree), key=home.key("verifier"),
-                suite=epoch.suite, guards=epoch.guards,
+                suite=epoch.suite, guards=epoch.guards, used=state.epoch_looks,
             )
         )  # fmt: skip
         judge = HiddenJudge(verifier, epoch.suite.batch_items)
@@ -210,7 +210,7 @@ def _begin(b: Bench, options: Options) -> None:
                 frozen_improver=options.frozen_improver, wall_s=options.wall_s, trials=options.trials,
                 proposals=options.proposals, sandbox_level=int(b.sandbox.level),
                 sandbox_missing=tuple(m[:300] for m in b.sandbox.missing), sandbox_policy=b.sandbox.policy_hash,
-                separated_uids=os.geteuid() == 0,
+                separated_uids=os.geteuid() == 0 and (b.verifier is None or b.verifier.separated),
             )
         )
     )  # fmt: skip

@@ -128,6 +128,7 @@ class State:
     controls: e.ControlsChecked | None = None
     trials: int = 0
     looks: int = 0  # hidden items issued, ever  # V-3
+    epoch_looks: int = 0  # and in this epoch: finite suites go on from here
     faults: int = 0
     run_faults: int = 0
     finals: list[e.FinalScored] = field(default_factory=list)
@@ -234,6 +235,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
         error_budget.SealedBlocks(b.alpha) if b.suite.mode == "sealed" else error_budget.Budget(b.alpha, b.spread)
     )
     s.current = None
+    s.epoch_looks = 0
 
 
 def _run_started(s: State, r: Record, b: e.RunStarted) -> None:
@@ -304,6 +306,7 @@ def _batch_started(s: State, r: Record, b: e.BatchStarted) -> None:
     t.attempt = b.attempt
     t.items += b.items
     s.looks += b.items
+    s.epoch_looks += b.items
     s.trials += b.trials
     s.run_trials += b.trials
 
@@ -432,6 +435,7 @@ def _released(s: State, r: Record, b: e.Released) -> None:
 def _final(s: State, r: Record, b: e.FinalScored) -> None:
     s.finals.append(b)
     s.looks += b.items
+    s.epoch_looks += b.items
 
 
 def _waiver(s: State, r: Record, b: e.Waiver) -> None:

@@ -154,13 +154,15 @@ def propose(b: Bench, action: plan.Propose) -> None:
 
 
 def next_improver(b: Bench, number: int) -> Improver:
-    """Queued changes take every second turn until each was tried once in this ledger."""
-    tried = {p.improver for p in b.state.proposals.values() if p.number != number}
+    """A person's queued changes come first; planted ones take every second turn. Each is tried once in a ledger."""
     again = b.state.proposals.get(number)
+    if again is not None:  # a crash cut it off: the same source once more
+        return next((source for source in b.queue if source.author == again.improver), b.improver)
+    tried = {p.improver for p in b.state.proposals.values()}
     waiting = [source for source in b.queue if source.author not in tried]
-    if again is not None:
-        waiting = [source for source in b.queue if source.author == again.improver]
-        return waiting[0] if waiting else b.improver
+    people = [source for source in waiting if source.author.startswith("person:")]
+    if people:
+        return people[0]
     return waiting[0] if waiting and number % 2 == 1 else b.improver
 
 

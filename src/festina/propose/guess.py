@@ -30,15 +30,20 @@ _LINE = re.compile(rb"[ \t]*([A-Za-z][A-Za-z0-9_./@-]{0,63})[ \t]*[:=][ \t]*(" +
 _VALUE = re.compile(rb"[ \t]*[:=][ \t]*(" + NUMBER + rb")[ \t]*\r?")
 
 _RATE = re.compile(r"per_?s(ec(ond)?)?(_|$)|throughput|(^|_)(fps|qps|tps|rps|it_s|tok_s)(_|$)")
-_LOWER = frozenset(
-    "loss bpb bpc err error errors wer cer perplexity ppl mse rmse mae mape nll xent crossentropy regret kl fid brier ece "
-    "excess gap violations failures misses distance divergence energy".split()
-)
-_HIGHER = frozenset(
-    "acc accuracy f1 auc auroc auprc reward return returns score precision recall bleu rouge map ndcg mrr speedup r2 iou "
-    "dice psnr ssim win wins winrate pass passed solved elo correct success em exact hits likelihood elbo coverage".split()
-)
-_COST = frozenset("time latency seconds secs sec s ms runtime duration cost memory mem bytes mb vram size wall cpu".split())
+_LOWER = frozenset({
+    "loss", "bpb", "bpc", "err", "error", "errors", "wer", "cer", "perplexity", "ppl", "mse", "rmse", "mae", "mape",
+    "nll", "xent", "crossentropy", "regret", "kl", "fid", "brier", "ece", "excess", "gap", "violations", "failures",
+    "misses", "distance", "divergence", "energy",
+})  # fmt: skip
+_HIGHER = frozenset({
+    "acc", "accuracy", "f1", "auc", "auroc", "auprc", "reward", "return", "returns", "score", "precision", "recall",
+    "bleu", "rouge", "map", "ndcg", "mrr", "speedup", "r2", "iou", "dice", "psnr", "ssim", "win", "wins", "winrate",
+    "pass", "passed", "solved", "elo", "correct", "success", "em", "exact", "hits", "likelihood", "elbo", "coverage",
+})  # fmt: skip
+_COST = frozenset({
+    "time", "latency", "seconds", "secs", "sec", "s", "ms", "runtime", "duration", "cost", "memory", "mem", "bytes",
+    "mb", "vram", "size", "wall", "cpu",
+})  # fmt: skip
 # Programs that write code on their own. They need a model, and so the metered gateway.
 AGENTS = ("codex", "aider", "gemini", "goose", "opencode")
 _CODE = (".py", ".sh", ".bash", ".js", ".mjs", ".ts", ".rb", ".jl", ".r", ".lua", ".pl")
@@ -214,8 +219,7 @@ def script_of(root: Path, argv: Sequence[str]) -> str | None:
             continue
         if word.endswith(_CODE) and (name := _inside(root, word)):
             return name
-    first = _inside(root, words[0]) if words and "/" in words[0] else None
-    return first
+    return _inside(root, words[0]) if words and "/" in words[0] else None
 
 
 def _inside(root: Path, word: str) -> str | None:
@@ -258,7 +262,6 @@ def _improver(gateway: bool, find: Callable[[str], str | None], why: dict[str, s
     if agent and gateway:
         why["improver"] = f"{agent} is on PATH"
         return agent
-    why["improver"] = (
-        f"built in; {agent} is on PATH, but no sandbox has a way to a model yet" if agent else "built in, needs no model"
-    )
+    note = f"; {agent} is on PATH, but no sandbox has a way to a model yet" if agent else ", needs no model"
+    why["improver"] = f"built in{note}"
     return "search"

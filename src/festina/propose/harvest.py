@@ -169,7 +169,8 @@ def harvest(outcome: Outcome, author: str) -> Proposal | NoProposal:
     except Unreadable as error:
         return NoProposal(author, f"refused: {error}", wall_s=wall, cpu_s=cpu)
     if not (patch and patch.strip()) and not files:
-        reason = "the improver says that it has nothing more" if plan.exhausted else f"neither {PATCH} nor files/ was left"
+        none = f"neither {PATCH} nor files/ was left"
+        reason = "the improver says that it has nothing more" if plan.exhausted else none
         return NoProposal(author, reason, exhausted=plan.exhausted, wall_s=wall, cpu_s=cpu)
     return Proposal(
         author, patch or None, files or None, plan.rationale, plan.weakness, plan.predicted, wall_s=wall, cpu_s=cpu

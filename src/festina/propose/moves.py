@@ -14,7 +14,7 @@ from festina.propose.source import Knob
 
 __all__ = ["direction_of", "new_text"]
 
-_SHARE = re.compile(r"momentum|beta|dropout|gamma|rho|smooth|ema|prob|frac|ratio|mix|keep|share|subsample", re.IGNORECASE)
+_SHARE = re.compile(r"(?i)momentum|beta|dropout|gamma|rho|smooth|ema|prob|frac|ratio|mix|keep|share|subsample")
 _SMALL = re.compile(r"decay|l1|l2|reg|lam|penalty|eps|noise", re.IGNORECASE)
 _LARGEST = 1e12
 

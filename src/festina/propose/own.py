@@ -15,7 +15,7 @@ from festina.propose.harvest import harvest
 from festina.propose.text import visible
 from festina.propose.types import Budget, NoProposal, Proposal, View
 from festina.propose.viewdir import limits_of, view_directory
-from festina.sandbox.job import Bind, Job, Sandbox
+from festina.sandbox.job import Bind, Job, Level, Sandbox
 
 __all__ = ["OwnImprover"]
 
@@ -29,19 +29,21 @@ class OwnImprover:
 
     def __init__(self, sandbox: Sandbox, run: Sequence[str]) -> None:
         if not run:
-            raise UsageError("improver-without-command", "[improver] run is empty", fix='e.g. run = ["python", "improve.py"]')
+            raise UsageError("improver-without-command", "[improver] run is empty", fix='run = ["python", "x.py"]')
         self._sandbox = sandbox
         self._argv = tuple(run)
         self.last_error = ""
 
     def propose(self, view: View, budget: Budget) -> Proposal | NoProposal:
         """One run of the improver in force. Raises ``Fault`` only for the sandbox's own failure."""
-        with view_directory(view, budget) as folder:
+        nested = self._sandbox.level >= Level.L2
+        with view_directory(view, budget, copy_tree=not nested) as folder:
+            shown = [Bind(view.improver_tree, "/improver"), Bind(folder, "/view")]
             job = Job(
                 argv=self._argv,
                 cwd="/improver",
                 env={"FESTINA_VIEW": "/view", "FESTINA_SEED": str(view.seed)},
-                binds=(Bind(view.improver_tree, "/improver"), Bind(folder, "/view"), Bind(view.tree, "/view/tree")),
+                binds=(*shown, Bind(view.tree, "/view/tree")) if nested else tuple(shown),
                 outputs=None,
             )
             outcome = self._sandbox.run(job, limits_of(budget))

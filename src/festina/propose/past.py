@@ -77,8 +77,8 @@ def change_of(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Change
     for path in sorted(before):
         if before[path] == after[path]:
             continue
-        lines = [side[path].decode("utf-8", "replace").split("\n") for side in (before, after)]
-        for line in list(difflib.unified_diff(*lines, n=0, lineterm=""))[2:]:
+        old, new = (side[path].decode("utf-8", "replace").split("\n") for side in (before, after))
+        for line in list(difflib.unified_diff(old, new, n=0, lineterm=""))[2:]:
             if line[:1] in "-+":
                 found.append((line[0], f"{path}:{line[1:]}"))
     return tuple(found)

@@ -1,3 +1,4 @@
+# ruff: noqa: N802 - libcst finds its hooks by these names
 """Knobs and structural edits of one Python file, found with libcst.
 
 libcst's parser is native code that a hostile file can crash (measured: 2,000 nested brackets end the process),
@@ -82,8 +83,10 @@ def _last(node: cst.BaseExpression) -> str:
     """The last name of ``a.b.c``; the key of ``a["c"]``; else nothing."""
     if isinstance(node, cst.Subscript):
         index = node.slice[0].slice
-        key = index.value.evaluated_value if isinstance(index, cst.Index) and isinstance(index.value, cst.SimpleString) else ""
-        return key if isinstance(key, str) else ""
+        if isinstance(index, cst.Index) and isinstance(index.value, cst.SimpleString):
+            key = index.value.evaluated_value
+            return key if isinstance(key, str) else ""
+        return ""
     return _dotted(node).rpartition(".")[2]
 
 
@@ -265,7 +268,8 @@ class _Reader(cst.CSTVisitor):
         key = knob_key(self._path, self._data, start)
         if self._quiet or key is None or measures(frame.name):
             return
-        self.found.knobs.append(Knob(self._path, start, end, frame.name, value, weight_of(frame.name, frame.place), key))
+        weight = weight_of(frame.name, frame.place)
+        self.found.knobs.append(Knob(self._path, start, end, frame.name, value, weight, key))
 
     def visit_UnaryOperation(self, node: cst.UnaryOperation) -> bool:
         if isinstance(node.operator, cst.Minus) and isinstance(node.expression, cst.Integer | cst.Float):

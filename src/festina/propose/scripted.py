@@ -22,8 +22,6 @@ __all__ = ["Scripted"]
 class Scripted:
     """Hands out ``patches``, pairs of author and patch, one for each call, then reports ``exhausted``."""
 
-    author = "scripted"
-
     def __init__(
         self, patches: Sequence[tuple[str, bytes]], *, plans: Sequence[Plan] | None = None, start: int = 0
     ) -> None:
@@ -32,6 +30,8 @@ class Scripted:
         if len(self._plans) != len(self._patches):
             raise ValueError("as many plans as patches")
         self._next = start
+        authors = {author for author, _ in self._patches}
+        self.author = authors.pop() if len(authors) == 1 else "scripted"
 
     @classmethod
     def from_files(cls, paths: Sequence[Path], author: str) -> Scripted:
@@ -45,7 +45,8 @@ class Scripted:
                 beside = path.with_suffix(".json")
                 plan = parse_plan(beside.read_bytes()) if beside.is_file() else None
             except (OSError, Unreadable) as error:
-                raise UsageError("patch-unreadable", f"cannot read the patch or its plan: {error}", where=str(path)) from error
+                what = f"cannot read the patch or its plan: {error}"
+                raise UsageError("patch-unreadable", what, where=str(path)) from error
             preface, diff = _split(data)
             if not diff or len(diff) > MAX_PATCH_BYTES:
                 raise UsageError(

@@ -66,7 +66,7 @@ def _ask(request: Mapping[str, object], budget: Budget) -> dict[str, Any] | str:
     env = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
     data = json.dumps(request).encode()
     try:
-        done = subprocess.run(  # noqa: S603 - fixed argv, no shell
+        done = subprocess.run(
             argv, input=data, capture_output=True, timeout=budget.wall_s, env=env, cwd="/", check=False
         )
     except subprocess.TimeoutExpired:

@@ -106,8 +106,8 @@ def _words(found: Candidate) -> tuple[str, str]:
         "edit": "a structural edit",
     }
     rationale = f"In {where}: {'; '.join(found.what)} ({names[found.kind]})."
-    settings = found.kind != "edit"
-    weakness = "These settings may be far from their best values." if settings else "This code may not be the best form."
+    edit = found.kind == "edit"
+    weakness = "This code may not be in its best form." if edit else "These settings may be far from their best values."
     return visible(rationale, lines=False, limit=2000), weakness
 
 

@@ -26,7 +26,8 @@ Value = bool | int | float | str
 LITERAL = re.compile(
     rb"""(?P<comment>\#.*)
     | (?P<string>[A-Za-z]{0,2}(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))
-    | (?P<number>(?<![\w.])(?:(?<![\w)\]}"'.])(?<![\w)\]}"'.]\ )-)?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?(?![\w.]))
+    | (?P<number>(?<![\w.])(?:(?<![\w)\]}"'.])(?<![\w)\]}"'.]\ )-)?  # a sign, unless it subtracts
+        (?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?(?![\w.]))
     | (?P<truth>\b(?:True|False|true|false)\b)
     | (?P<word>[A-Za-z_]\w*)""",
     re.VERBOSE,

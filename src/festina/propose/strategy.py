@@ -216,8 +216,8 @@ def _finish(
     after = {**space.files, **new}
     if not new or digest(after) in past.trees:
         return None
-    change = change_of(space.files, after)
-    if change in past.changes or len(change) > max_lines or not all(valid(path, data) for path, data in new.items()):
+    lines = change_of(space.files, after)
+    if lines in past.changes or len(lines) > max_lines or not all(valid(path, data) for path, data in new.items()):
         return None
     return Candidate(new, kind, tuple(what))
 

@@ -16,7 +16,9 @@ import unicodedata
 __all__ = ["visible"]
 
 MAX_MARKS = 4  # combining marks on one letter; more is a flood that covers neighbouring lines
-_HIDDEN_LETTERS = frozenset({0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0})
+_HIDDEN_LETTERS = frozenset(
+    {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0}
+)  # fillers, joiners and variation selectors that are letters or marks to Unicode
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 

@@ -2,7 +2,8 @@
 
 It holds ``history.jsonl`` (the improver's own past proposals with one word each: exactly the keys
 ``proposal, author, word, reason, patch``), ``budget.json`` (limits and scope of this run), ``public.json``
-(public scores), and an empty ``tree`` onto which the incumbent is bound. The folder is readable by every
+(public scores), and ``tree``, an empty folder onto which the incumbent is bound, or a copy of it for boxes below
+L2, which cannot bind one folder within another. The folder is readable by every
 uid, since the box runs under one of its own, and nothing in it is secret: scores of hidden items, their
 number, durations and queue places never reach this module.
 """
@@ -67,7 +68,9 @@ def limits_of(budget: Budget, *, tree_bytes: int = 0, tree_files: int = 0) -> Li
 
 
 @contextmanager
-def view_directory(view: View, budget: Budget, extra: Mapping[str, bytes] | None = None) -> Iterator[Path]:
+def view_directory(
+    view: View, budget: Budget, extra: Mapping[str, bytes] | None = None, *, copy_tree: bool = False
+) -> Iterator[Path]:
     """Yields the finished folder; removes it also when the body raises."""
     top = Path(tempfile.mkdtemp(prefix="festina-view-"))
     try:
@@ -83,8 +86,12 @@ def view_directory(view: View, budget: Budget, extra: Mapping[str, bytes] | None
             path = top / name
             path.write_bytes(data)
             path.chmod(0o644)
-        (top / "tree").mkdir()
-        (top / "tree").chmod(0o755)
+        if copy_tree:
+            shutil.copytree(view.tree, top / "tree", symlinks=True, copy_function=shutil.copyfile)
+        else:
+            (top / "tree").mkdir()
+        for folder in ((top / "tree"), *(item for item in (top / "tree").rglob("*") if item.is_dir())):
+            folder.chmod(0o755)
         top.chmod(0o755)
         yield top
     finally:

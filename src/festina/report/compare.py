@@ -85,7 +85,7 @@ def section(data: ReportData, control: ReportData, ref: Refs, figure: Figure) ->
             "Held-out difference from generation 0, with its interval. Overlapping intervals show no difference "
             "between arms.",
         ),
-        _side_by_side(data, control, ref) or el("p", _said(ours, theirs), cls="note"),
+        _side_by_side(paired(data, control), ref) or el("p", _said(ours, theirs), cls="note"),
         el(
             "p",
             f"The control's numbers come from its own ledger, {control.origin} ({control.size:,} entries).",
@@ -94,15 +94,34 @@ def section(data: ReportData, control: ReportData, ref: Refs, figure: Figure) ->
     )
 
 
-def _side_by_side(data: ReportData, control: ReportData, ref: Refs) -> Html | None:
-    """The recorded paired comparison of the two arms' trees on the same held-out items, if there is one."""
-    trees = {test.tree for test in control.tests if test.verdict == "accept"}
-    direct = [final for final in data.finals if final.generation_b is None and final.tree_b in trees]
-    if not direct:
+def _side_by_side(direct: FinalRow | None, ref: Refs) -> Html | None:
+    if direct is None:
         return None
-    last = direct[-1]
-    words = compared(last.estimate, last.interval)
-    return el("p", f"Side by side on {last.items:,} held-out items, {last.label}: {words}.", ref(last.seq))
+    words = compared(direct.estimate, direct.interval)
+    return el("p", f"Side by side on {direct.items:,} held-out items, this run is {words}.", ref(direct.seq))
+
+
+def paired(data: ReportData, control: ReportData) -> FinalRow | None:
+    """The newest recorded comparison of the two arms' heads on the same held-out items, if there is one."""
+    ours, theirs = _head_tree(data), _head_tree(control)
+    fitting = [f for f in data.finals if theirs is not None and (f.tree_a, f.tree_b) == (ours, theirs)]
+    return fitting[-1] if fitting else None
+
+
+def _head_tree(data: ReportData) -> str | None:
+    """Tree of the newest generation on the line; None while the line is still at generation 0."""
+    head = data.line[-1].proposal if data.line else None
+    return next((t.tree for t in data.tests if t.verdict == "accept" and t.proposal == head), None)
+
+
+def shown(data: ReportData, control: ReportData) -> list[tuple[str, FinalRow]]:
+    """Differences for one picture, this run's first."""
+    rows = [
+        ("this run over generation 0", data.overall()),
+        ("control over generation 0", control.overall()),
+        ("this run over control", paired(data, control)),
+    ]
+    return [(name, final) for name, final in rows if final is not None]
 
 
 def _said(ours: Arm, theirs: Arm) -> str:

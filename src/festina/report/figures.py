@@ -36,6 +36,7 @@ _STYLE: dict[Any, Any] = {
 }  # fmt: skip
 WIDTH_IN = 9.6
 PATHS_SHOWN = 12
+NAMED = 6  # more generations than this are numbered without the word
 LN10 = log(10)
 
 
@@ -45,48 +46,43 @@ def progress(data: ReportData) -> Html | None:
     epoch = data.epoch
     if not judged or epoch is None:
         return None
+    first, last = min(t.proposal for t in judged) - 1.0, max(t.proposal for t in judged) + 0.6
     with matplotlib.rc_context(_STYLE):
         figure, axes = _canvas(3.7)
-        place = {g.proposal: g for g in data.line if g.proposal is not None}
-        sign = _sign(data)
         start = next((t.incumbent_mean for t in judged if t.base_generation == 0), judged[0].incumbent_mean)
-        line = [(0.0, start)] if start is not None else []
+        accepted = {g.proposal: g.generation for g in data.line if g.proposal is not None}
+        xs, ys = ([first], [start]) if start is not None else ([], [])
         for test in judged:
-            x, y = float(test.proposal), test.candidate_mean or 0.0
-            generation = place.get(test.proposal)
-            if generation is None:
-                axes.plot([x], [y], "x", color=MUTED, markersize=5, markeredgewidth=1.1, gid="other")
-                continue
-            line.append((x, y))
-            if test.interval is not None and test.estimate is not None:
-                low, high = (y + sign * (bound - test.estimate) for bound in test.interval)
-                axes.plot([x, x], [low, high], "-", color=GOOD, linewidth=2, alpha=0.55)
-            axes.annotate(
-                f"generation {generation.generation}",
-                (x, y),
-                (-6, 5),
-                textcoords="offset points",
-                ha="right",
-                fontsize=9,
-            )
-        last = float(max(t.proposal for t in judged)) + 0.6
-        axes.step(
-            [x for x, _ in line] + [last],
-            [y for _, y in line] + [line[-1][1]] if line else [],
-            where="post",
-            color=GOOD,
-            linewidth=1.4,
-        )
-        axes.plot([x for x, _ in line], [y for _, y in line], "o", color=GOOD, markersize=6)
-        _held_out(axes, data, {g.generation: float(g.proposal or 0) for g in data.line})
-        axes.set_xlim(-0.6, last + 0.2)
+            number = accepted.get(test.proposal)
+            label = "" if number is None else f"generation {number}" if len(accepted) <= NAMED else str(number)
+            _candidate(axes, test, label, _sign(data))
+            if test.proposal in accepted:
+                xs.append(float(test.proposal))
+                ys.append(test.candidate_mean or 0.0)
+        axes.step([*xs, last], [*ys, ys[-1] if ys else 0.0], where="post", color=GOOD, linewidth=1.4)
+        axes.plot(xs, ys, "o", color=GOOD, markersize=6)
+        place = {g.generation: first if g.proposal is None else float(g.proposal) for g in data.line}
+        _held_out(axes, data, place, (last - first) / 90)
+        axes.set_xlim(first - 0.5, last + 0.2)
         axes.margins(y=0.16)
-        axes.set_xlabel("proposal, in order")
+        axes.set_xlabel("proposal, in order; the starting point comes first")
         axes.set_ylabel(f"{epoch.suite.name} score ({epoch.suite.direction} is better)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        return _svg(
-            figure, "progress", "Score of each candidate by proposal number; accepted generations form a step line"
-        )
+        axes.set_xticks([tick for tick in axes.get_xticks() if first < tick < last])
+        title = "Score of each candidate by proposal number; accepted generations form a step line"
+        return _svg(figure, "progress", title)
+
+
+def _candidate(axes: Axes, test: TestRow, label: str, sign: int) -> None:
+    """An accepted candidate has a label and an interval; any other one is a cross."""
+    x, y = float(test.proposal), test.candidate_mean or 0.0
+    if not label:
+        axes.plot([x], [y], "x", color=MUTED, markersize=5, markeredgewidth=1.1)
+        return
+    if test.interval is not None and test.estimate is not None:
+        low, high = (y + sign * (bound - test.estimate) for bound in test.interval)
+        axes.plot([x, x], [low, high], "-", color=GOOD, linewidth=2, alpha=0.55)
+    axes.annotate(label, (x, y), (-6, 5), textcoords="offset points", ha="right", fontsize=9)
 
 
 def _sign(data: ReportData) -> int:
@@ -94,11 +90,11 @@ def _sign(data: ReportData) -> int:
     return -1 if data.epoch and data.epoch.suite.direction == "lower" else 1
 
 
-def _held_out(axes: Axes, data: ReportData, place: dict[int, float]) -> None:
+def _held_out(axes: Axes, data: ReportData, place: dict[int, float], aside: float) -> None:
     for final in data.finals:
         for generation, mean in ((final.generation_a, final.mean_a), (final.generation_b, final.mean_b)):
             if generation in place:
-                x = place[generation] + 0.14
+                x = place[generation] + aside
                 axes.plot([x], [mean], "D", color=OTHER, markersize=5.5)
                 if generation == final.generation_a:
                     low, high = (final.mean_b + _sign(data) * bound for bound in final.interval)

@@ -191,7 +191,9 @@ def _controls(s: _Reading, r: Record, b: e.ControlsChecked) -> None:
 
 def _requested(s: _Reading, r: Record, b: e.ProposalRequested) -> None:
     if b.proposal in s.proposals:  # asked again after a crash: the first request was charged and is kept
-        s.finding(r.seq, f"proposal {b.proposal} was asked for again (attempt {b.attempt}) after a crash")
+        s.finding(
+            r.seq, f"proposal {b.proposal} was asked for again (attempt {b.attempt}); the attempt before never ended"
+        )
     s.begin("proposal", b.proposal, r.seq)
     s.proposals[b.proposal] = ProposalRow(
         b.proposal, r.seq, None, None, None, b.improver, b.from_generation, b.improver, "open", "", None, None,
@@ -243,7 +245,9 @@ def _test_opened(s: _Reading, r: Record, b: e.TestOpened) -> None:
 def _batch_started(s: _Reading, r: Record, b: e.BatchStarted) -> None:
     if ("batch of test", b.test) in s.open:
         s.finding(
-            r.seq, f"a batch of test {b.test} was started again (attempt {b.attempt}) after a crash; both are charged"
+            r.seq,
+            f"a batch of test {b.test} was begun again (attempt {b.attempt}); the attempt before never ended, and "
+            "both are charged",
         )
     s.begin("batch of test", b.test, r.seq)
     s.trials += b.trials

@@ -38,13 +38,12 @@ def page(data: ReportData, control: ReportData | None = None, *, plots: bool = T
 def _drawn(data: ReportData, control: ReportData | None) -> dict[str, Html | None]:
     from festina.report import figures
 
-    arms = [("this run", data.overall()), ("control", control.overall() if control else None)]
     return {
         "progress": figures.progress(data),
         "evidence": figures.evidence(data),
         "budget": figures.budget(data),
         "outcomes": figures.outcomes(data),
-        "arms": figures.arms([(name, final) for name, final in arms if final is not None]) if control else None,
+        "arms": figures.arms(compare.shown(data, control)) if control else None,
     }
 
 

@@ -15,7 +15,7 @@ def evidence_path(
 ) -> tuple[float, ...]:
     """Log evidence for "better" after each unit: ``units`` are (gain, guard differences), as recorded.
 
-    Raises FestinaError where the rule refuses the units: out of range, or more of them after its decision.
+    Ends at the rule's decision. Raises FestinaError where the rule refuses a unit, such as one out of range.
     """
     from festina.loop.state import plan_of
     from festina.select import gate
@@ -23,6 +23,8 @@ def evidence_path(
     state = gate.start(plan_of(epoch, test))
     path = []
     for gain, guards in units:
+        if gate.decision(state) != "continue":
+            break  # the last batch may hold more units than the rule needed
         state = gate.observe(state, gate.Evidence(gain, guards))
         path.append(gate.log_evidence(state))
     return tuple(path)

@@ -381,8 +381,8 @@ def _suite(epoch: EpochRow, ref: Refs) -> Html:
         el("p", f"{sentence(words.ASSURANCE[s.assurance])}.", ref(epoch.seq)),
         el(
             "p",
-            f"Suite {s.name}, scored by {s.scorer}, {scale}, {words.SCALE[s.direction]}. One observation is one "
-            f"{s.unit}. "
+            f"Suite {s.name}, scored by {s.scorer}, {scale}, {words.SCALE[s.direction]}. "
+            f"{words.claim(s)} "
             f"Accepted is only what is better by more than {plain(s.margin)}; gains below {plain(s.detect)} are not "
             "looked for.",
             ref(epoch.seq),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from festina.ledger.entries import SuiteTerms
 from festina.report.data import Interval, ReportData
 from festina.report.numerals import between, count, num, signed
 
@@ -39,8 +40,8 @@ def headline(data: ReportData) -> tuple[str, int | None]:
             overall.seq,
         )
     last = data.line[-1]
-    sentence = last.sentence.rstrip(".")
-    return f"{data.system}: {count(steps, 'accepted step')}; the last one: {sentence}.", last.verdict_seq
+    gained = f", the last one {compared(last.estimate, last.interval)}" if last.estimate and last.interval else ""
+    return f"{data.system}: {count(steps, 'accepted step')}{gained}.", last.verdict_seq
 
 
 def compared(estimate: float, interval: Interval) -> str:
@@ -51,6 +52,14 @@ def compared(estimate: float, interval: Interval) -> str:
     if high < 0:
         return f"worse by {num(-estimate)} ({between((-high, -low))})"
     return f"not shown to differ ({signed(estimate)}, {between(interval)})"
+
+
+def claim(suite: SuiteTerms) -> str:
+    """What one observation is, and so what a verdict is about.  # S-7, E-3"""
+    if suite.unit == "seed":
+        return "One observation is one training seed, so verdicts are about the recipe."
+    answered = f"the mean of {count(suite.batch_items, suite.unit)} answered by one process"
+    return f"One observation is {answered}, and verdicts are about the artifact that was tested."
 
 
 def limits(data: ReportData) -> list[str]:

@@ -12,7 +12,8 @@ As root every box runs under a uid that no account has (``CANDIDATE_UID``, ``PRO
 that uid could not reach on the host is bind-mounted for it in the launcher's private mount namespace.
 Started by another user, the separation is by namespace only.  # T-1
 
-Not covered: kernel bugs, timing side channels, locks on shared read-only files; names of host paths show
+Not covered: kernel bugs, timing side channels; locks and watches (inotify) on shared read-only files, a slow
+channel between boxes that run side by side; names of host paths show
 in ``/proc/self/mountinfo``; ``/tmp``, ``/out`` and ``/dev/shm`` live in memory and count toward it.
 """
 
@@ -36,7 +37,7 @@ from festina.sandbox.job import Ended, Job, Level, Limits, Outcome
 from festina.sandbox.launch import Launched, Request, shared
 from festina.sandbox.place import CANDIDATE_UID, PROPOSER_UID, check_job, check_uid, fill, prepare_state, scratch
 from festina.sandbox.runtime import FIXED_ENV, environment, runtime
-from festina.sandbox.seccomp import Action, compile_filter, here
+from festina.sandbox.seccomp import Action, Part, compile_filter, here
 from festina.sandbox.spawner import EXTRA, STAGE
 from festina.sandbox.supervise import GroupMeter, Space, Stream, TreeMeter, Tripwire, Watch, classify, rlimits
 
@@ -48,6 +49,7 @@ _SHM_BYTES = 64 << 20
 _ROOM = 64  # pages of slack in /out, so that passing the cap is seen as such and not only as a full disk
 _NAMESPACES = ("user", "ipc", "pid", "net", "uts", "cgroup")
 _TMP_FILES = 1 << 16
+_BUILDERS = 16  # processes that building a box may take beyond the job's own number, before the gate opens
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,12 @@ class BubblewrapBox:
             raise UsageError("no-such-machine", "there is no system-call table for this machine", fix="use x86_64")
         self.arch = machine
         self.runtime = runtime(self.state)
-        self.outer = compile_filter(Action.NOTIFY) if mechanisms.notify else compile_filter(Action.EPERM, setup=True)
-        self.inner = b"" if mechanisms.notify else compile_filter(Action.EPERM)
+        if mechanisms.notify:
+            self.outer = compile_filter(Action.NOTIFY, part=Part.OUTER_RECORDED)
+            self.inner = compile_filter(Action.EPERM, part=Part.INNER_MOUNTS)
+        else:
+            self.outer = compile_filter(Action.EPERM, part=Part.OUTER_SILENT)
+            self.inner = compile_filter(Action.EPERM)
         self.level = Level.L3 if mechanisms.groups else Level.L2
         self.missing = self._lacks()
         self.policy_hash = self._hash()
@@ -154,8 +160,9 @@ class _Run:
         box, limits = self.box, self.limits
         if box.mechanisms.groups is not None:
             try:
-                # two more than asked for: bwrap outside and PID 1 inside
-                self.group = box.mechanisms.groups.create(memory_bytes=limits.memory_bytes, pids=limits.pids + 2)
+                self.group = box.mechanisms.groups.create(
+                    memory_bytes=limits.memory_bytes, pids=limits.pids + _BUILDERS
+                )
             except OSError as error:
                 raise Fault("control-group", f"no control group: {error}", fix="run `festina doctor`") from error
             self.stack.callback(self.group.destroy)
@@ -192,8 +199,7 @@ class _Run:
         self.stack.callback(self._close_passed)
         gate, out, err, info = self._pipe(0), self._pipe(1), self._pipe(1), self._pipe(1)
         self.passed.insert(3, kernel.sealed_file(b"".join(os.fsencode(word) + b"\0" for word in arguments)))
-        if box.inner:
-            self.passed.append(kernel.sealed_file(box.inner))
+        self.passed.append(kernel.sealed_file(box.inner))
         groups = tuple(map(str, self.group.paths)) if self.group else ()
         command = (box.mechanisms.bwrap, "--args", str(EXTRA), "--", "/bin/sh", "-c", self._script(), "sh")
         request = Request(
@@ -237,9 +243,7 @@ class _Run:
     def _arguments(self) -> list[str]:
         """All of bwrap's options; they reach it through a descriptor, so none is readable in the box."""
         first, then, last = self.box.frame(self.limits)
-        words = ["--info-fd", str(EXTRA + 1), *first]
-        if self.box.inner:
-            words += ["--seccomp", str(EXTRA + 2)]
+        words = ["--info-fd", str(EXTRA + 1), "--seccomp", str(EXTRA + 2), *first]
         for source, target in self.box.runtime.binds:
             words += self._bind(source, target)
         for link, target in self.box.runtime.links:
@@ -318,6 +322,7 @@ class _Run:
     def _meter(self, init: int) -> GroupMeter | TreeMeter:
         if self.group is None:
             return TreeMeter(init, self.limits, spare=1)
+        self.group.limit_pids(self.limits.pids + 2)  # bwrap outside and PID 1 inside
         meter = GroupMeter(self.group, self.limits)
         meter.begin()
         return meter

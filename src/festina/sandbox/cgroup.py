@@ -23,6 +23,7 @@ __all__ = ["Group", "Home", "Usage", "alive", "find_home", "stamp", "sweep"]
 _PREFIX = "festina"
 _LEAF = "festina-engine"
 _ROOT = Path("/sys/fs/cgroup")
+_BOTH = {"memory", "pids"}
 _counter = itertools.count()
 
 
@@ -73,7 +74,9 @@ class Group:
 
     @property
     def entrances(self) -> tuple[str, ...]:
-        return tuple(str(path / "cgroup.procs") for path in self.paths)
+        # A lone thread that moves itself through version 1's `tasks` skips a lock that waits for every processor.
+        name = "tasks" if self.version == 1 else "cgroup.procs"
+        return tuple(str(path / name) for path in self.paths)
 
     def limit(self, memory_bytes: int, pids: int) -> None:
         # Swap would let a tree outgrow its memory cap unseen; hosts without swap accounting lack the second file.
@@ -86,6 +89,9 @@ class Group:
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 _write(self.memory / "memory.swap.max", 0)
             _write(self.memory / "memory.oom.group", 1)
+        self.limit_pids(pids)
+
+    def limit_pids(self, pids: int) -> None:
         _write(self.pids / "pids.max", pids)
 
     def watch(self) -> None:
@@ -106,16 +112,6 @@ class Group:
         cpu = float(text["cpu"]) / 1e9 if self.version == 1 else _field(text["cpu"], "usage_usec") / 1e6
         peak = int(text["peak"]) if "peak" in text else None
         return Usage(cpu, peak, _field(text["oom"], "oom_kill"), _field(text["pids"], "max"))
-
-    def kill(self) -> None:
-        """Kill what is in the group (boxes die by their PID namespace; this is for what has none)."""
-        if self.version == 2 and (self.memory / "cgroup.kill").exists():
-            _write(self.memory / "cgroup.kill", 1)
-            return
-        for path in self.paths:
-            for pid in _members(path):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
 
     def destroy(self, patience_s: float = 2.0) -> bool:
         """Remove the group; False when something in it would not die in time."""
@@ -154,9 +150,18 @@ def _candidates(own: dict[str, str]) -> Iterator[Home]:
         base = _below(_ROOT, own[""])
         if base.name == _LEAF:  # an earlier engine in this process tree has moved us already
             base = base.parent
-        controllers = base / "cgroup.controllers"
-        if controllers.exists() and {"memory", "pids"} <= set(controllers.read_text().split()):
+        if _BOTH <= _words(base / "cgroup.controllers"):
             yield Home(2, base, base, base)
+        # Others share our group (a login session): as root, beside it; what limits the slice still holds.
+        if base != _ROOT and _BOTH <= _words(base.parent / "cgroup.subtree_control"):
+            yield Home(2, base.parent, base.parent, base.parent)
+
+
+def _words(path: Path) -> set[str]:
+    try:
+        return set(path.read_text().split())
+    except OSError:
+        return set()
 
 
 def _below(mount: Path, path: str) -> Path:
@@ -166,7 +171,7 @@ def _below(mount: Path, path: str) -> Path:
 
 def _prepare_v2(home: Home) -> None:
     enabled = home.memory / "cgroup.subtree_control"
-    if {"memory", "pids"} <= set(enabled.read_text().split()):
+    if _words(enabled) >= _BOTH:
         return
     leaf = home.memory / _LEAF
     leaf.mkdir(exist_ok=True)

@@ -123,6 +123,7 @@ def _try_box(mechanisms: Mechanisms) -> str:
 def probe() -> Probe:
     """Try everything; the result is kept for the life of the process."""
     findings: list[Finding] = []
+    home, why = find_home()  # first: version 2 lets a group be divided only while the engine is alone in it
     bwrap = shutil.which("bwrap") or ""
     version = _bwrap_version(bwrap) if bwrap else ()
     findings.append(
@@ -139,7 +140,6 @@ def probe() -> Probe:
             "seccomp listener", not silent, "denied calls are refused but not recorded", "Linux 5.0 or newer", silent
         )
     )
-    home, why = find_home()
     findings.append(
         Finding(
             "control group",

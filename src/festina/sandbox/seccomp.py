@@ -1,10 +1,15 @@
 """The system-call policy of every box, as a classic BPF program built here, without a library.
 
-What it does: one filter is put on the launcher before it becomes ``bwrap``, so that the box's PID 1 is
-under it too. (A filter given to ``bwrap --seccomp`` covers only the command. PID 1 has the same uid and
-its memory can be written through ``/proc/1/mem``, so such a filter can be walked around; measured.)
-Denied calls end in ``USER_NOTIF``: the supervisor answers EPERM and keeps the name as evidence.  # E-2
-Where the kernel has no listener to give, ``compile_filter(Action.EPERM)`` refuses without a record.
+Two filters. The *outer* one is put on the launcher before it becomes ``bwrap``, so that the box's PID 1 is
+under it too. (A filter given to ``bwrap --seccomp`` covers only the command. PID 1 has the same uid and its
+memory can be written through ``/proc/1/mem``, so such a filter alone can be walked around; measured.) Its
+denied calls end in ``USER_NOTIF``: the supervisor lets the builder's own pass while the box is built, then
+answers EPERM and keeps the name as evidence.  # E-2
+The *inner* one covers the command: classic ``mount``, ``umount2`` and ``pivot_root`` kill the caller, since
+no candidate has a use for them. They are not in the outer one because ``bwrap`` makes some forty of these
+calls and a round trip for each would double the cost of a box; PID 1 has no capability to use them.
+Where the kernel has no listener to give, the outer filter answers EPERM without a record and leaves out all
+that ``bwrap`` needs; the inner one then holds the whole list.
 
 Invariants, in this order: foreign architecture and x32 -> killed; numbers newer than ``NEWEST`` -> ENOSYS
 (unknown calls fail closed); clone3 -> ENOSYS (its flags lie behind a pointer; C libraries fall back to
@@ -12,7 +17,7 @@ clone, which can be judged); sockets only of ``AF_UNIX`` (a network namespace do
 namespace flags, tracing, other processes' memory, keys, BPF, perf, io_uring, mounts, modules, clocks and
 typing into terminals -> denied; everything else is allowed.
 
-Not covered: kernel bugs behind allowed calls, locks on shared read-only files as a slow covert channel.
+Not covered: kernel bugs behind allowed calls; locks and inotify on shared read-only files as a slow channel.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ import struct
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["ARCHITECTURES", "Action", "Arch", "compile_filter", "describe", "here"]
+__all__ = ["ARCHITECTURES", "Action", "Arch", "Part", "compile_filter", "describe", "here"]
 
 NEWEST = 462  # mseal, Linux 6.10: the newest call this table was written for; the same number on both machines
 AF_UNIX = 1
@@ -48,6 +53,15 @@ class Action(Enum):
 
     NOTIFY = 0x7FC00000  # SECCOMP_RET_USER_NOTIF: the supervisor answers and records
     EPERM = 0x00050000 | EPERM  # SECCOMP_RET_ERRNO
+
+
+class Part(Enum):
+    """Which of the denied calls a filter holds."""
+
+    ALL = "all"
+    OUTER_RECORDED = "outer, recorded"  # all but the classic mount calls
+    OUTER_SILENT = "outer, not recorded"  # all but what bwrap needs to build a box
+    INNER_MOUNTS = "inner"  # the classic mount calls only, and they kill
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,38 +141,44 @@ class _Op:
     no: str = ""
 
 
-def _program(arch: Arch, action: Action) -> list[_Op | str]:
+_MOUNTS = ("mount", "umount2", "pivot_root")
+_BUILDING = (*_MOUNTS, "unshare", "setns", "chroot", "sethostname")
+_AF_NETLINK = 16  # bwrap brings the loopback device up through it
+
+
+def _head(arch: Arch) -> list[_Op | str]:
     ops: list[_Op | str] = [_Op(_LOAD, _ARCH), _Op(_JEQ, arch.audit, "", "kill"), _Op(_LOAD, _NR)]
-    if arch.has_x32:
-        ops.append(_Op(_JGE, X32_BIT, "kill"))
-    ops += [_Op(_JGE, NEWEST + 1, "nosys"), _Op(_JEQ, arch.clone3, "nosys")]
-    ops += [_Op(_JEQ, number, "deny") for number in arch.denied.values()]
-    ops += [_Op(_JEQ, arch.socket, "family"), _Op(_JEQ, arch.socketpair, "family"), _Op(_JEQ, arch.clone, "flags")]
+    return [*ops, _Op(_JGE, X32_BIT, "kill")] if arch.has_x32 else ops
+
+
+def _program(arch: Arch, action: Action, part: Part) -> list[_Op | str]:
+    tail: list[_Op | str] = ["kill", _Op(_RET, _KILL), "allow", _Op(_RET, _ALLOW)]
+    if part is Part.INNER_MOUNTS:
+        mounts = [_Op(_JEQ, arch.denied[name], "kill") for name in _MOUNTS]
+        return [*_head(arch), *mounts[:-1], _Op(_JEQ, mounts[-1].value, "kill", "allow"), *tail]
+    left_out = {Part.ALL: (), Part.OUTER_RECORDED: _MOUNTS, Part.OUTER_SILENT: _BUILDING}[part]
+    ops = [*_head(arch), _Op(_JGE, NEWEST + 1, "nosys"), _Op(_JEQ, arch.clone3, "nosys")]
+    ops += [_Op(_JEQ, number, "deny") for name, number in arch.denied.items() if name not in left_out]
+    ops += [_Op(_JEQ, arch.socket, "family"), _Op(_JEQ, arch.socketpair, "family")]
+    if part is not Part.OUTER_SILENT:
+        ops.append(_Op(_JEQ, arch.clone, "flags"))
     ops += [_Op(_JEQ, arch.ioctl, "request"), _Op(_JEQ, arch.personality, "persona", "allow")]
-    ops += ["family", _Op(_LOAD, _arg(0)), _Op(_JEQ, AF_UNIX, "allow", "deny")]
+    ops += ["family", _Op(_LOAD, _arg(0))]
+    if part is Part.OUTER_SILENT:
+        ops.append(_Op(_JEQ, _AF_NETLINK, "allow"))
+    ops.append(_Op(_JEQ, AF_UNIX, "allow", "deny"))
     ops += ["flags", _Op(_LOAD, _arg(0)), _Op(_JSET, NAMESPACE_FLAGS, "deny", "allow")]
     ops += ["request", _Op(_LOAD, _arg(1)), _Op(_JEQ, TIOCSTI, "deny"), _Op(_JEQ, TIOCLINUX, "deny", "allow")]
     ops += ["persona", _Op(_LOAD, _arg(0)), _Op(_JEQ, 0, "allow"), _Op(_JEQ, 0xFFFFFFFF, "allow", "deny")]
-    ops += ["deny", _Op(_RET, action.value), "nosys", _Op(_RET, _ERRNO | ENOSYS)]
-    return [*ops, "kill", _Op(_RET, _KILL), "allow", _Op(_RET, _ALLOW)]
+    return [*ops, "deny", _Op(_RET, action.value), "nosys", _Op(_RET, _ERRNO | ENOSYS), *tail]
 
 
-def compile_filter(action: Action, arch: Arch | None = None, *, setup: bool = False) -> bytes:
-    """The filter as an array of ``struct sock_filter``, for this machine unless ``arch`` is given.
-
-    ``setup`` leaves out what ``bwrap`` itself calls while it builds the box (mounts, namespaces, netlink):
-    the form for the launcher where no listener is to be had; the whole filter then goes to the command.
-    """
+def compile_filter(action: Action, arch: Arch | None = None, part: Part = Part.ALL) -> bytes:
+    """The filter as an array of ``struct sock_filter``, for this machine unless ``arch`` is given."""
     arch = arch or here()
     if arch is None:
         raise ValueError(f"no system-call table for {platform.machine()}")
-    ops = _program(arch, action)
-    if setup:
-        needed = {arch.denied[name] for name in ("mount", "umount2", "pivot_root", "unshare", "setns", "chroot",
-                  "sethostname")} | {arch.clone}  # fmt: skip
-        ops = [op for op in ops if isinstance(op, str) or op.code != _JEQ or op.value not in needed or not op.yes]
-        families = ops.index("family")
-        ops.insert(families + 2, _Op(_JEQ, 16, "allow"))  # AF_NETLINK: bwrap brings the loopback device up
+    ops = _program(arch, action, part)
     labels: dict[str, int] = {}
     plain: list[_Op] = []
     for op in ops:

@@ -85,9 +85,13 @@ def _arrange(fds: list[int], connection: socket.socket) -> socket.socket:
     held = socket.socket(fileno=fcntl.fcntl(connection.fileno(), fcntl.F_DUPFD_CLOEXEC, 300))
     for index, fd in enumerate(high):
         os.dup2(fd, index if index < 3 else EXTRA + index - 3)
-    os.closerange(3, EXTRA)
-    os.closerange(EXTRA + len(fds) - 3, held.fileno())
-    os.closerange(held.fileno() + 1, 1 << 20)
+    kept = {0, 1, 2, held.fileno(), *range(EXTRA, EXTRA + len(fds) - 3)}
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the listing's own descriptor
     return held
 
 

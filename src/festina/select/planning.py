@@ -6,9 +6,9 @@ many units a real candidate needs depends on its gain and its noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import ceil, floor, inf, log, log1p, log10, sqrt
+from math import ceil, floor, log, log10, sqrt
 
 from festina.errors import Unreachable
 from festina.select.bets import Bet
@@ -42,31 +42,47 @@ def units_ideal(plan: Plan, limit: int = SEARCH_LIMIT) -> int:
     return max([_ideal_gain(plan, limit), *(_ideal_guard(plan, loss, limit) for loss in plan.guards)])
 
 
-def check_reachable(plan: Plan) -> None:
+def check_reachable(plan: Plan, *, width: float = 1.0, guards: Sequence[tuple[str, float]] = ()) -> None:
     """Refuse a plan that could not even accept a noise-free candidate of the size it looks for.  # S-7
 
-    Raises Unreachable, with the units, the detectable effect or the guard margins that would do.
+    Raises Unreachable, with the units, the detectable effect or the guard margins that would do. For the
+    message only: ``width`` is the suite's declared range and ``guards`` gives name and range of each guard, so that
+    it speaks in the manifest's own numbers.
     """
-    cap = plan.units_max
     wants: list[str] = []
     gain = _ideal_gain(plan, SEARCH_LIMIT)
-    if gain > cap:
-        reach = _smallest(lambda d: _ideal_gain(replace(plan, detect=d), cap) <= cap, plan.detect, 0.999)
-        remedy = f"or detect = {_up(reach)} or more" if plan.kind == "bounded" and reach is not None else ""
-        wants.append(f"a gain of {plan.detect:g} needs {_units(gain)} {remedy}".strip())
-    for k, loss in enumerate(plan.guards):
+    if gain > plan.units_max:
+        what = f"a gain of {plan.detect * width:g}" if plan.detect > 0.0 else "any gain"
+        wants.append(f"{what} needs {_units(gain)}{_other_detect(plan, width)}")
+    labels = [(name, scale) for name, scale in guards] or [(str(k + 1), 1.0) for k in range(len(plan.guards))]
+    for (name, scale), loss in zip(labels, plan.guards, strict=True):
         units = _ideal_guard(plan, loss, SEARCH_LIMIT)
-        if units > cap:
-            reach = _smallest(lambda e: _ideal_guard(plan, e, cap) <= cap, loss, 0.999)
-            remedy = f"or max_loss = {_up(reach)} or more" if plan.guard_kind == "bounded" and reach is not None else ""
-            wants.append(f"guard {k + 1} with max_loss {loss:g} needs {_units(units)} {remedy}".strip())
+        if units > plan.units_max:
+            also = _other_loss(plan, loss, scale)
+            wants.append(f"guard {name} with max_loss {loss * scale:g} needs {_units(units)}{also}")
     if wants:
         raise Unreachable(
             "plan-unreachable",
-            f"at error level {plan.level:.2g} no verdict can be reached in {cap} units, even without noise",
+            f"at error level {plan.level:.2g} no verdict can be reached in {plan.units_max} units, even without noise",
             fix="; ".join(wants) + "; or a larger alpha",
             where="suite.hidden",
         )
+
+
+def _other_detect(plan: Plan, width: float) -> str:
+    if plan.kind != "bounded":
+        return ""
+    most = plan.units_max
+    reach = _smallest(lambda d: _ideal_gain(replace(plan, detect=d), most) <= most, plan.detect, 0.999)
+    return "" if reach is None else f" or detect = {_up(reach * width)} or more"
+
+
+def _other_loss(plan: Plan, loss: float, width: float) -> str:
+    if plan.guard_kind != "bounded":
+        return ""
+    most = plan.units_max
+    reach = _smallest(lambda e: _ideal_guard(plan, e, most) <= most, loss, 0.999)
+    return "" if reach is None else f" or max_loss = {_up(reach * width)} or more"
 
 
 def units_max_default(plan: Plan, v0: float = 0.25) -> int:
@@ -89,11 +105,6 @@ def units_max_default(plan: Plan, v0: float = 0.25) -> int:
     noise = stake * sqrt(max(v0, 0.0))
     mean = nats / growth
     return max(ceil(1.25 * (mean + 2.0 * noise * sqrt(mean) / growth)), least)
-
-
-def units_bound(level: float, effect: float) -> float:
-    """Units below which no test of a bounded mean can expect to accept a constant gain of ``effect``."""
-    return log(1.0 / level) / log1p(effect) if effect > 0.0 else inf
 
 
 def _best(kind: str, largest: float) -> list[float] | None:

@@ -109,7 +109,7 @@ def _tail(f: Finding) -> str:
     parts = "."
     if f.reason == "shown":
         parts = f"; the chance that any acceptance of this ledger is wrong stays below {_percent(f.alpha)}."
-        if f.unit == "seed":
+        if f.unit == "seed" and f.assurance != "self-reported":
             parts += " It is about the recipe, not about one trained result."
     if f.assurance == "self-reported":
         parts += " The scores are the candidate's own report: nothing is proven."
@@ -154,6 +154,8 @@ def _bracket(text: str) -> str:
 
 
 def _looked(f: Finding) -> str:
+    if f.unit == "seed" and f.assurance == "self-reported":  # any command that prints a number, not only training
+        return f"{f.count:,} paired {'run' if f.count == 1 else 'runs'}"
     words = {"item": "item", "cluster": "cluster of items", "seed": "training seed"}[f.unit]
     many = {"item": "items", "cluster": "clusters of items", "seed": "training seeds"}[f.unit]
     hidden = "hidden " if f.assurance == "hidden" and f.unit != "seed" else ""

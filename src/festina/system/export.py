@@ -97,6 +97,7 @@ def _write(root: Path, entry: TreeEntry, data: bytes) -> None:
         raise IntegrityError("malformed-tree", f"a tree holds {shown(entry.path)} twice or as two kinds") from error
     with os.fdopen(descriptor, "wb") as out:
         out.write(data)
+        out.flush()  # or closing would touch the time again
         os.fchmod(descriptor, mode)
         os.utime(descriptor, ns=(_EPOCH_NS, _EPOCH_NS))
 

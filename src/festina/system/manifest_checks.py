@@ -47,7 +47,7 @@ def explain(
     error: ErrorDetails, count: int, where: str, lines: dict[tuple[str, ...], int], model: type[BaseModel]
 ) -> UsageError:
     """One finding as an error that names file, line, field and remedy."""
-    path = error["loc"]
+    path = tuple(part for part in error["loc"] if part != "[key]")
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     name, words, fix = _words(error, path, model)
     more = f" (and {count - 1} more)" if count > 1 else ""
@@ -62,7 +62,7 @@ def _words(error: ErrorDetails, path: Sequence[str | int], model: type[BaseModel
     if kind == "missing" and path and isinstance(path[-1], int):
         return "bad-value", "the list is too short", "write as many values as docs/manifest.md says"
     if kind == "missing":
-        return "missing-key", "this key is missing", f"add `{last} = …`; docs/manifest.md describes it"
+        return "missing-key", "this key is missing", f"add `{last} = ...`; docs/manifest.md describes it"
     if kind == "literal_error":
         return "bad-value", *_literal_words(error, last)
     if kind == "string_pattern_mismatch":

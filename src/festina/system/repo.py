@@ -35,7 +35,7 @@ from festina.system.objects import OID, Change, TreeEntry
 
 __all__ = ["ApplyFailed", "Repo"]
 
-_REF = re.compile(r"refs/(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|\.(?:/|$)))[A-Za-z0-9._/@+-]+[A-Za-z0-9_@+-]")
+_REF = re.compile(r"(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|\.(?:/|$)))refs/[A-Za-z0-9._/@+-]+[A-Za-z0-9_@+-]")
 _APPLY_TIMEOUT_S = 20.0
 _FREE_BYTES = 16 << 20  # below this a failed apply is blamed on the disk and not on the patch  # T-6
 _MAX_CACHED_TREES = 16

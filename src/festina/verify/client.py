@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["RemoteSigner", "Verifier"]
 
 START_S = 60.0
-_BOOT = "import sys; sys.path.insert(0, sys.argv[2]); from festina.verify.worker import main; main(int(sys.argv[1]))"
+# ``-I`` shuts out PYTHONPATH, the user's own packages and the current folder; what is installed is handed over by name.
+_BOOT = "import sys; sys.path[0:0] = sys.argv[2:3]; sys.path += sys.argv[3:]; " \
+    "from festina.verify.worker import main; main(int(sys.argv[1]))"  # fmt: skip
 
 
 class RemoteSigner:
@@ -245,10 +247,12 @@ class Verifier:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             self._sock = ours
-            root = str(Path(festina.__path__[0]).parent)
-            command = [sys.executable, "-I", "-c", _BOOT, str(theirs.fileno()), root]
+            command = [sys.executable, "-I", "-c", _BOOT, str(theirs.fileno()), _package_root(), *_installed()]
             start = self._starter.submit(_popen, command, theirs.fileno())
-            self._process = start.result()
+            try:
+                self._process = start.result()
+            except OSError as error:
+                raise Fault("verifier-start", f"the verifier's process cannot be started: {error.strerror}") from None
         hello, _ = self._exchange(self._setup, b"", START_S, what="start")
         for pinned in ("public", "source", "evaluator"):
             if self._hello and self._hello[pinned] != hello.get(pinned):
@@ -312,9 +316,17 @@ def _check_uid(uid: int) -> None:
 
 def _reach() -> list[str]:
     """Folders that the worker's Python needs after it gave up root."""
-    paths = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *(p for p in sys.path if p)}
-    paths.add(str(Path(festina.__path__[0]).parent))
+    paths = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *_installed(), _package_root()}
     return sorted(path for path in paths if os.path.isdir(path) and os.path.isabs(path))
+
+
+def _package_root() -> str:
+    return str(Path(festina.__path__[0]).parent)
+
+
+def _installed() -> list[str]:
+    """Where packages are installed; never the engine's current folder, which may be the system's repository."""
+    return [p for p in sys.path if os.path.isabs(p) and os.path.basename(p) in {"site-packages", "dist-packages"}]
 
 
 def _bounded(output: bytes | None) -> tuple[bool, bytes]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from festina.errors import IntegrityError, UsageError
 from festina.ledger.canonical import canonical, parse_strict
 
-__all__ = ["Item", "Malformed", "Predictions", "decode", "inputs_of", "make_item", "read_items", "read_predictions"]
+__all__ = ["Item", "Malformed", "Predictions", "decode", "make_item", "read_items", "read_predictions"]
 
 MAX_OUTPUT_BYTES = 64 << 20  # a candidate's whole answer; Limits.output_bytes of the sandbox
 MAX_LINE_BYTES = 4 << 20
@@ -199,8 +199,3 @@ def read_items(data: bytes, *, where: str) -> list[Item]:
     if not items:
         raise UsageError("suite-empty", "no items", fix="one JSON object a line", where=where)
     return items
-
-
-def inputs_of(items: bytes, *, where: str = "items") -> bytes:
-    """Public items as a candidate gets them: ids and inputs, no labels."""
-    return b"".join(item.line(item.id) for item in read_items(items, where=where))

@@ -1,0 +1,132 @@
+"""What a report reads from entries, and what it says when they do not fit."""
+
+from __future__ import annotations
+
+import json
+
+from festina.ledger import entries as e
+from festina.report.export import as_json
+from festina.report.fold import fold
+from tests.report.made_ledger import Log, made_run, oid, opening, receive, request
+
+
+def test_L1_outcomes_line_and_release_are_read_from_entries_alone() -> None:
+    log = made_run()
+    data = fold(log.records, log.blob)
+    assert data.outcomes() == {"accepted": 4, "rejected": 4, "refused": 1, "duplicate": 1, "failed": 1}
+    assert [g.generation for g in data.line] == [0, 1, 2, 3]
+    assert data.generations[4].left == "rollback"
+    assert (data.released, data.in_force) == (2, 2)
+    assert data.generations[2].approved_by == "ada"
+    assert data.generations[1].approved_with == 2  # the reviewed patch ran from generation 0
+    assert data.generations[3].approved_by == ""
+    assert data.overall() is not None
+    assert data.findings == ()
+
+
+def test_every_seq_names_the_entry_it_is_said_to_come_from() -> None:
+    log = made_run()
+    data = fold(log.records, log.blob)
+    kind = {record.seq: record.kind for record in log.records}
+    assert {kind[t.verdict_seq] for t in data.judged} == {"verdict"}
+    assert {kind[seq] for t in data.tests for seq in t.batch_seqs} == {"batch-ended"}
+    assert {kind[g.moved_seq] for g in data.line} == {"line-moved"}
+    assert {kind[f.seq] for f in data.finals} == {"final-scored"}
+    assert {kind[p.screened_seq] for p in data.proposals if p.screened_seq} == {"screened"}
+
+
+def test_S4_a_verdict_whose_evidence_does_not_follow_from_the_differences_is_a_finding() -> None:
+    log = made_run()
+    i = next(i for i, record in enumerate(log.records) if record.kind == "verdict")
+    verdict = log.records[i].body
+    forged = verdict.model_copy(update={"log_evidence": verdict.log_evidence + 5.0})
+    log.records[i] = type(log.records[i])(i, "verdict", log.records[i].at, forged)
+    findings = fold(log.records, log.blob).findings
+    assert [f.seq for f in findings] == [i]
+    assert "another evidence" in findings[0].text
+
+
+def test_S5_evidence_recomputed_unit_by_unit_ends_at_the_recorded_evidence() -> None:
+    log = made_run()
+    for test in fold(log.records, log.blob).judged:
+        assert 0 < len(test.path) <= test.units
+        assert abs(test.path[-1] - (test.log_evidence or 0.0)) < 1e-9
+
+
+def test_S5_units_after_the_decision_change_nothing() -> None:
+    log = made_run()
+    i = next(i for i, record in enumerate(log.records) if record.kind == "verdict") - 1
+    batch = log.records[i].body
+    more = {"gain": (*batch.gain, -1.0, -1.0), "guards": ((*batch.guards[0], -1.0, -1.0),)}
+    log.records[i] = type(log.records[i])(i, "batch-ended", log.records[i].at, batch.model_copy(update=more))
+    assert fold(log.records, log.blob).findings == ()
+
+
+def test_S5_a_unit_that_the_rule_refuses_is_a_finding_and_no_crash() -> None:
+    log = made_run()
+    i = next(i for i, record in enumerate(log.records) if record.kind == "batch-ended")
+    batch = log.records[i].body
+    log.records[i] = type(log.records[i])(
+        i, "batch-ended", log.records[i].at, batch.model_copy(update={"gain": (7.5, *batch.gain[1:])})
+    )
+    data = fold(log.records, log.blob)
+    assert data.tests[0].path == ()
+    assert "does not accept the recorded units" in data.findings[0].text
+
+
+def test_L3_what_was_begun_and_not_ended_is_a_finding_that_names_its_entry() -> None:
+    log = Log()
+    opening(log)
+    seq = len(log.records)
+    request(log, 1, oid("c0"), 0)
+    findings = fold(log.records, log.blob).findings
+    assert [(f.seq, f.what) for f in findings] == [(seq, "begun and not ended")]
+
+
+def test_L3_an_end_without_its_intent_is_a_finding() -> None:
+    log = Log()
+    opening(log)
+    log.add(e.Released(release=3, generation=0, commit=oid("c0")))
+    assert "without having been begun" in fold(log.records, log.blob).findings[0].text
+
+
+def test_T5_a_plan_that_is_no_acceptable_json_is_a_finding_and_no_crash() -> None:
+    for bad in (b"\xff\xfe", b"[" * 5000, b'{"rationale": NaN}', b'{"a":1,"a":2}'):
+        log = Log()
+        opening(log)
+        request(log, 1, oid("c0"), 0)
+        receive(log, 1)
+        log.blobs = dict.fromkeys(log.blobs, bad)
+        data = fold(log.records, log.blob)
+        assert data.proposals[0].rationale == ""
+        assert data.findings[0].text.startswith("the proposal's plan cannot be read")
+
+
+def test_R1_a_decision_that_binds_something_else_approves_nothing() -> None:
+    log = made_run()
+    i = next(i for i, record in enumerate(log.records) if record.kind == "review-decided")
+    other = log.records[i].body.model_copy(update={"binding": "0" * 64})
+    log.records[i] = type(log.records[i])(i, "review-decided", log.records[i].at, other)
+    data = fold(log.records, log.blob)
+    assert data.generations[2].approved_by == ""
+    assert [f.seq for f in data.findings] == [i]
+
+
+def test_R1_a_decision_after_its_expiry_approves_nothing() -> None:
+    log = made_run()
+    i = next(i for i, record in enumerate(log.records) if record.kind == "review-decided")
+    log.records[i] = type(log.records[i])(i, "review-decided", "2027-01-01T00:00:00.000Z", log.records[i].body)
+    assert fold(log.records, log.blob).generations[2].approved_by == ""
+
+
+def test_an_empty_ledger_and_every_prefix_of_a_run_can_be_read() -> None:
+    log = made_run()
+    for end in range(len(log.records) + 1):
+        assert fold(log.records[:end], log.blob).size == end
+
+
+def test_C2_json_is_the_same_for_the_same_entries_and_is_json() -> None:
+    log = made_run()
+    first, second = (as_json(fold(log.records, log.blob)) for _ in range(2))
+    assert first == second
+    assert json.loads(first)["released"] == 2
