@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from festina.loop.api import improve as improve
@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "improve"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """``festina.improve`` is loaded when it is asked for: the command line must start fast."""
     if name == "improve":
         from festina.loop.api import improve

@@ -6,6 +6,7 @@ refuses by itself the case stays, because the reason class must be right and bec
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -65,6 +66,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "link").symlink_to("train.py")
     git(root, "add", "-A")
     assert git(root, "commit", "-qm", "start").returncode == 0
+    assert git(root, "hash-object", "-w", "--stdin", stdin=ELSEWHERE).stdout.decode().strip() == STOLEN_OID
     return root
 
 
@@ -158,6 +160,16 @@ BINARY = (
     b"index 0000000000000000000000000000000000000000..f76dd238ade08917e6712764a16a22005a50573d\n"
     b"GIT binary patch\nliteral 1\nIcmZPo000310RR91\n\nliteral 0\nHcmV?d00001\n\n"
 )
+
+ELSEWHERE = b"the labels, on another branch\n"
+STOLEN_OID = hashlib.sha1(b"blob %d\0" % len(ELSEWHERE) + ELSEWHERE).hexdigest()
+
+
+def stolen(words: str) -> bytes:
+    """git fetches the named object from the store without any data in the patch, wherever it came from."""
+    head = f"diff --git a/model/s.txt b/model/s.txt\nnew file mode 100644\nindex {'0' * 40}..{STOLEN_OID}\n"
+    return f"{head}{words}\n".encode()
+
 
 ATTACKS = [
     # Where it writes
@@ -340,6 +352,11 @@ ATTACKS = [
     Attack("zero byte", edit("train.py", "a = 1", b"a = 1\0"), "binary"),
     Attack("not UTF-8", edit("train.py", "a = 1", b"a = '\xff'"), "binary"),
     Attack("binary patch", BINARY, "binary"),
+    Attack("binary patch where binary files are allowed", BINARY, "binary", scope=Scope(allow=("**",), binary=True)),
+    *(
+        Attack(f"file of another branch by its object name: {words}", stolen(words), "binary")
+        for words in ("Binary files /dev/null and b/model/s.txt differ", "Files /dev/null and b/model/s.txt differ")
+    ),
     # How much
     Attack(
         "large file",
@@ -427,6 +444,10 @@ def test_P1_the_effect_alone_is_refused_too(repo: Repo, tree: str, attack: Attac
         repo.discard(made)
     if attack.name == "directory mode":  # nothing comes of it here; git's apply --index makes a plain file
         assert changes == ()
+    elif attack.name.startswith("file of another branch"):
+        assert blobs == {STOLEN_OID: ELSEWHERE}  # why the text is refused: the effect is a file like any other
+    elif attack.name == "binary patch where binary files are allowed":
+        assert not found
     elif attack.name == "copy of a protected file":  # the copy is a file like any other: only the text tells
         assert [change.path for change in changes] == ["model/s.py"]
     else:
@@ -532,3 +553,16 @@ def test_P3_honest_patches_pass(repo: Repo, tree: str, patch: bytes) -> None:
     assert screened.changed_files >= 1
     again = screen(repo, tree, repo.diff(tree, screened.tree), WIDE)  # the canonical patch says the same
     assert again.tree == screened.tree
+
+
+def test_P2_binary_files_pass_whole_where_the_scope_says_so(repo: Repo, tree: str) -> None:
+    scope = Scope(allow=("model/**",), binary=True)
+    assert screen_files(repo, tree, {"model/w.bin": b"\0\xff"}, scope).changed_files == 1
+
+
+def test_P2_no_change_is_left_unjudged_in_a_crowd() -> None:
+    crowd = [Change(f"m/{n}.py", "000000", "100644", "0" * 40, "1" * 40, 0, 0) for n in range(3000)]
+    found = judge(
+        [*crowd, Change("x.pth", "000000", "100644", "0" * 40, "1" * 40, 0, 0)], Scope(("**",), max_changed_files=10**6)
+    )
+    assert {refusal.reason for refusal in found} == {"startup-hook"}

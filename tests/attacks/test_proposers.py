@@ -16,7 +16,9 @@ from tests.propose.boxes import BUDGET, box, python_box, trees, view  # noqa: F4
 
 
 def propose(box, trees, code):  # noqa: F811
-    tree = trees("tree", {"train.py": "x = 1\n", "improve.py": "import os, json\nout = os.environ['FESTINA_OUT']\n" + code})
+    tree = trees(
+        "tree", {"train.py": "x = 1\n", "improve.py": "import os, json\nout = os.environ['FESTINA_OUT']\n" + code}
+    )
     own = OwnImprover(box, ["python", "improve.py"])
     return own, own.propose(view(tree), BUDGET)
 
@@ -97,7 +99,9 @@ def test_T5_a_hostile_incumbent_cannot_crash_the_engine_through_the_searchs_pars
 def test_T5_a_parser_crash_that_no_check_foresaw_is_no_proposal(tmp_path, monkeypatch):
     (tmp_path / "a.py").write_text("LR = 0.1\n")
     monkeypatch.setattr("sys.executable", "/bin/sh")
-    monkeypatch.setattr("festina.propose.search.subprocess.run", lambda *a, **k: subprocess.CompletedProcess(a, -11, b"", b""))
+    monkeypatch.setattr(
+        "festina.propose.search.subprocess.run", lambda *a, **k: subprocess.CompletedProcess(a, -11, b"", b"")
+    )
     found = Search().propose(View(tmp_path, tmp_path, (), 1, ("*.py",), 40), Budget())
     assert isinstance(found, NoProposal)
     assert "signal 11" in found.reason
@@ -105,14 +109,21 @@ def test_T5_a_parser_crash_that_no_check_foresaw_is_no_proposal(tmp_path, monkey
 
 @pytest.mark.parametrize(
     "source",
-    ["x = " + "not " * 20000 + "1\nLR = 1\n", "x = a" + ".b" * 5000 + "\nLR = 1\n", "if a:\n  pass\n" + "elif a:\n  pass\n" * 3000,
-     "LR = " + "9" * 200_000 + "\n", "x = '" + "a" * 200_000 + "\n", "\ufeffLR = 1\n", "LR = 1\n\x0c\x0c", "# coding: latin-1\nLR = 1\n"],
+    ["x = " + "not " * 20000 + "1\nLR = 1\n", "x = a" + ".b" * 5000 + "\nLR = 1\n",
+     "if a:\n  pass\n" + "elif a:\n  pass\n" * 3000,
+     "LR = " + "9" * 200_000 + "\n", "x = '" + "a" * 200_000 + "\n", "\ufeffLR = 1\n", "LR = 1\n\x0c\x0c",
+     "# coding: latin-1\nLR = 1\n"],
 )  # fmt: skip
-def test_E5_hostile_source_costs_at_most_the_budget(tmp_path, source):
+def test_E5_one_hostile_file_starves_no_other(tmp_path, source):
     (tmp_path / "a.py").write_text(source)
     (tmp_path / "b.py").write_text("LR = 0.1\n")
-    found = Search().propose(View(tmp_path, tmp_path, (), 1, ("*.py",), 40), Budget(wall_s=10.0, cpu_s=5.0))
-    assert found.wall_s < 12
+    found = Search().propose(View(tmp_path, tmp_path, (), 1, ("b.py",), 40), Budget())
+    alone = found.files
+    found = Search().propose(View(tmp_path, tmp_path, (), 1, ("*.py",), 40), Budget())
+    assert isinstance(found, Proposal)  # one hostile file stops neither the engine nor the search
+    assert set(found.files) <= {"a.py", "b.py"}
+    assert alone.keys() == {"b.py"}
+    assert found.wall_s < Budget().wall_s
 
 
 def test_E5_a_flood_of_history_is_read_within_the_budget(tmp_path):

@@ -8,6 +8,7 @@ The attacker at L0 has the same uid as the victim process, the worst case.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -299,6 +300,33 @@ def test_T2_pid_1_of_the_box_gives_nothing_when_it_is_taken_over(world: World, b
     assert "CapBnd:\t0000000000000000" in text
     assert "memfd" not in text
     assert "socket" not in text
+
+
+# Write machine code over PID 1's place of return and wake it: vsock socket; on success write(1, "WORKED").
+TAKEOVER = """
+    words = open('/proc/1/syscall').read().split()
+    pc = int(words[-1], 16)
+    code = bytes.fromhex('b829000000bf28000000be0100000031d20f0585c07816b801000000bf01000000'
+                         '488d350f000000ba060000000f05b8e700000031ff0f05') + b'WORKED'
+    with open('/proc/1/mem', 'r+b', buffering=0) as f: f.seek(pc); f.write(code)
+    print('taken', flush=True)
+    if os.fork() == 0:
+        if os.fork() == 0: time.sleep(.2); os._exit(0)
+        os._exit(0)
+    time.sleep(1)"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the attack is written in x86-64 machine code")
+def test_T2_a_takeover_of_pid_1_works_against_a_filter_on_the_command_alone_and_not_here(
+    state: Path, world: World, box: BubblewrapBox
+) -> None:
+    weak = BubblewrapBox(state, dataclasses.replace(box.mechanisms, notify=False))
+    weak.outer = b""  # what `bwrap --seccomp` alone gives: the whole list, on the command only
+    control = attack(weak, world, TAKEOVER)
+    assert b"WORKED" in control.stdout, control
+    outcome = attack(box, world, TAKEOVER)
+    assert b"taken" in outcome.stdout
+    assert b"WORKED" not in outcome.stdout
 
 
 def test_T1_only_three_descriptors_are_open(world: World, box: BubblewrapBox) -> None:

@@ -291,6 +291,15 @@ def test_durable_false_is_as_complete_after_closing(tmp_path: Path, keys: Keys):
     assert verify(path).entries == 21
 
 
+@pytest.mark.parametrize("length", range(6))
+def test_T1_opening_finds_reviewers_at_every_alignment_of_base64(tmp_path: Path, keys: Keys, length: int):
+    path = tmp_path / "l.db"
+    with Ledger.create(path, genesis(keys), signers=keys.own) as ledger:
+        ledger.append([Draft(enrolled(keys.reviewer, "a" * (length + 1)))])
+    with Ledger.open(path) as ledger:
+        assert list(ledger.reviewers) == [keys.reviewer.keyid]
+
+
 def test_reading_only_never_writes(ledger_file: Path, keys: Keys):
     with Ledger.open(ledger_file, signers=keys.own, readonly=True) as ledger:
         for call in (lambda: ledger.append([Draft(fault())]), lambda: ledger.put_blob(b"x")):

@@ -118,7 +118,9 @@ class PaperLoop:
 
     def _StartLine(self, _: Any) -> None:
         self.put(
-            e.LineIntent(move=self.state.moves, cause="start", generation=0, old_commit=None, new_commit=oid(1), proposal=None)
+            e.LineIntent(
+                move=self.state.moves, cause="start", generation=0, old_commit=None, new_commit=oid(1), proposal=None
+            )
         )
 
     def _FinishMove(self, _: Any) -> None:
@@ -127,9 +129,7 @@ class PaperLoop:
         self.put(e.LineMoved(move=move.move, generation=move.generation, commit=move.new_commit))
 
     def _CheckControls(self, _: Any) -> None:
-        self.put(
-            e.ControlsChecked(run="run-x", constant=0.0, random=0.1, oracle=1.0, incumbent=None, ok=True, note="")
-        )
+        self.put(e.ControlsChecked(run="run-x", constant=0.0, random=0.1, oracle=1.0, incumbent=None, ok=True, note=""))
 
     def _PutInForce(self, action: plan.PutInForce) -> None:
         terms = self.state.reviews[action.review].terms
@@ -242,4 +242,3 @@ class PaperLoop:
                 )
             )  # fmt: skip
         self.put(*bodies)
-

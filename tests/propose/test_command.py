@@ -69,14 +69,22 @@ def test_T4_a_change_outside_the_scope_reaches_the_screen_to_be_refused_there(tr
 
 def test_P4_the_copy_holds_no_history_of_the_repository(box, trees):  # noqa: F811
     tree = trees("tree", {**FILES, ".git/config": "secret", "sub/.git/HEAD": "secret"})
-    found = run(box, tree, "find . -name .git > found.txt; find / -name .git -maxdepth 2 2>/dev/null >> found.txt; true")
+    found = run(
+        box, tree, "find . -name .git > found.txt; find / -name .git -maxdepth 2 2>/dev/null >> found.txt; true"
+    )
     assert isinstance(found, Proposal)
     assert b".git" not in found.files["found.txt"] or box.level < 2
 
 
 def test_the_task_reaches_the_program_as_text_and_as_a_file(box, trees):  # noqa: F811
     tree = trees("tree", FILES)
-    argv = ["sh", "-c", 'printf %s "$0" > a.txt; cat "$FESTINA_TASK" > b.txt; cat "$1" > c.txt', "{task}", "{task_file}"]
+    argv = [
+        "sh",
+        "-c",
+        'printf %s "$0" > a.txt; cat "$FESTINA_TASK" > b.txt; cat "$1" > c.txt',
+        "{task}",
+        "{task_file}",
+    ]
     found = CommandImprover(box, argv).propose(view(tree), BUDGET)
     assert isinstance(found, Proposal), found
     assert found.files["a.txt"] == found.files["b.txt"] == found.files["c.txt"]

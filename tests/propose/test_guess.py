@@ -85,7 +85,15 @@ def test_a_direction_comes_from_the_words_of_a_name_or_not_at_all(name, directio
 
 @pytest.fixture
 def repo(tmp_path):
-    for path in ("train.py", "pkg/__init__.py", "pkg/__main__.py", "pkg/mod.py", "src/deep/run.py", "cfg/a.toml", "tool"):
+    for path in (
+        "train.py",
+        "pkg/__init__.py",
+        "pkg/__main__.py",
+        "pkg/mod.py",
+        "src/deep/run.py",
+        "cfg/a.toml",
+        "tool",
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("")
     (tmp_path / "run.sh").write_text("#!/bin/sh\npython train.py --x && python missing.py\n")
@@ -98,9 +106,11 @@ def repo(tmp_path):
     ("command", "script"),
     [
         ("python train.py", "train.py"), ("python3.11 -u ./train.py --lr 3", "train.py"), ("./train.py", "train.py"),
-        ("python -m pkg.mod", "pkg/mod.py"), ("python -m pkg", "pkg/__main__.py"), ("python -m deep.run", "src/deep/run.py"),
+        ("python -m pkg.mod", "pkg/mod.py"), ("python -m pkg", "pkg/__main__.py"), ("python -m deep.run",
+        "src/deep/run.py"),
         ("uv run train.py", "train.py"), ("env A=1 uv run python train.py", "train.py"), ("bash run.sh", "run.sh"),
-        ("torchrun --nproc-per-node 2 train.py", "train.py"), ("./tool x", "tool"), ("make train", None), ("python -c 1", None),
+        ("torchrun --nproc-per-node 2 train.py", "train.py"), ("./tool x", "tool"), ("make train", None),
+        ("python -c 1", None),
         ("python missing.py", None), ("python link.py", None), ("python /etc/hostname", None), ("python ../x.py", None),
         ("python -m os.path", None), ("tool", None), ("", None), ("python -m ..x", None),
     ],

@@ -54,7 +54,8 @@ def test_T6_nothing_left_is_no_proposal(outputs):
 
 @pytest.mark.parametrize(
     "name",
-    ["../x", "/etc/passwd", "a/../../b", "a//b", "./a", ".git/hooks/post-commit", ".GIT/config", "a\u202eb", "a\x00b", "a\nb",
+    ["../x", "/etc/passwd", "a/../../b", "a//b", "./a", ".git/hooks/post-commit", ".GIT/config", "a\u202eb",
+     "a\x00b", "a\nb",
      "a\u200b.py", "x/.git\u200c/config", "\udcff", "", "a/", "c:\\x", "a" * 5000, "sub/.git"],
 )  # fmt: skip
 @pytest.mark.parametrize("where", ["files", "delete"])
@@ -69,7 +70,8 @@ def test_T5_hostile_names_are_refused_and_never_quoted(name, where):
     "plan",
     [b"[]", b"{", b'{"predicted": NaN}', b'{"predicted": Infinity}', b'{"predicted": 1e999}', b'{"predicted": "1"}',
      b'{"predicted": true}', b'{"predicted": 1e300}', b'{"rationale": 3}', b'{"rationale": "a", "rationale": "b"}',
-     b'{"x": ' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"predicted": ' + b"9" * 5000 + b"}", b"\xff", b'{"rationale": "\\ud800"}',
+     b'{"x": ' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"predicted": ' + b"9" * 5000 + b"}", b"\xff",
+     b'{"rationale": "\\ud800"}',
      b'{"exhausted": 1}', b'{"weakness": "' + b"a" * 100_000 + b'"}', b"{} {}", b""],
 )  # fmt: skip
 def test_T6_a_malformed_plan_refuses_the_proposal(plan):
@@ -120,7 +122,9 @@ def test_an_improver_can_say_that_it_has_nothing_more():
     assert found.exhausted
 
 
-NAMES = st.sampled_from(["proposal.patch", "proposal.json", "delete.json", "files/a", "files/b/c"]) | st.text(max_size=20)
+NAMES = st.sampled_from(["proposal.patch", "proposal.json", "delete.json", "files/a", "files/b/c"]) | st.text(
+    max_size=20
+)
 
 
 @given(st.dictionaries(NAMES, st.binary(max_size=60) | st.sampled_from([b"[]", b"{}", b'["a"]', PATCH]), max_size=5))

@@ -14,7 +14,7 @@ from festina.sandbox.job import Level
 
 from .boxes import BUDGET, box, python_box, row, trees, view  # noqa: F401 - fixtures
 
-IMPROVE = '''
+IMPROVE = """
 import json, os, pathlib
 view, out = pathlib.Path(os.environ["FESTINA_VIEW"]), pathlib.Path(os.environ["FESTINA_OUT"])
 import library                      # beside it, in the improver's own tree
@@ -26,7 +26,7 @@ text = (view / "tree" / "train.py").read_text()
 plan = {"rationale": f"{library.NAME} {len(history)} {history[-1]['word']} {budget['max_changed_lines']}",
         "weakness": "w", "predicted": json.loads((view / "public.json").read_text())["scores"]["public"]}
 (out / "proposal.json").write_text(json.dumps(plan))
-'''
+"""
 
 
 def test_P5_the_improver_in_force_proposes_from_its_view(python_box, trees):  # noqa: F811

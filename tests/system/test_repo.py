@@ -228,9 +228,8 @@ def test_export_of_a_forged_tree_stays_inside(root: Path, tmp_path: Path, entrie
     )
     forged = plain_git(root, "hash-object", "-w", "--literally", "-t", "tree", "--stdin", stdin=raw).decode().strip()
     (tmp_path / "base").mkdir()
-    with Repo(root) as repo:
-        with contextlib.suppress(IntegrityError):
-            assert repo.export_tree(forged, tmp_path / "base/out").skipped
+    with Repo(root) as repo, contextlib.suppress(IntegrityError):
+        assert repo.export_tree(forged, tmp_path / "base/out").skipped
     assert {p.name for p in tmp_path.iterdir()} == {"base", "system"}
     assert not any(p.name.lower() == ".git" or p.is_symlink() for p in (tmp_path / "base").rglob("*"))
     assert {p.name for p in (tmp_path / "base").iterdir()} <= {"out"}

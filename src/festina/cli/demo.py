@@ -123,7 +123,7 @@ def _remove(folder: Path) -> None:
 
 def _level() -> str:
     """The reason to go on below the demanded sandbox level, or nothing where the level is reached."""
-    from festina.sandbox.probe import probe
+    from festina.sandbox import probe
     from festina.sandbox.job import Level
 
     found = probe()
@@ -131,7 +131,8 @@ def _level() -> str:
         return ""
     click.echo(
         f"Code can be confined only at level L{int(found.level)} here (missing: {', '.join(found.missing)}). "
-        "The demo goes on; its verdicts are provisional and nothing of it can be released. `festina doctor` says what would help.",
+        "The demo goes on; its verdicts are provisional and nothing of it can be released. "
+        "`festina doctor` says what would help.",
         err=True,
     )
     return "the demo goes on where confinement is weak"

@@ -17,7 +17,6 @@ from festina.errors import Fault
 from festina.experiment.trial import Side, Trials
 from festina.sandbox.job import Ended
 
-
 PROVOKED = ("scorer-timeout", "scorer-died")  # faults that an answer can bring about
 
 

@@ -53,14 +53,21 @@ class Bench:
     public_items: tuple[bytes, bytes] | None = None  # (inputs alone, items with labels), as JSON lines
     propose_budget: Budget = field(default_factory=Budget)
     workers: int = 1
-    batch_units: int = 16
+    wall_s: float = 3600.0
     listener: Listener | None = None
+    unit_s: float = 0.0  # how long a unit takes, as measured so far; 0: not yet. Decides batch sizes only
+    expired: threading.Event = field(default_factory=threading.Event)  # the run's time is spent  # E-5
     interrupted: threading.Event = field(default_factory=threading.Event)
     started: float = field(default_factory=time.monotonic)  # monotonic: a wall clock that jumps moves no budget
 
     @property
     def elapsed_s(self) -> float:
         return time.monotonic() - self.started
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether boxes are being killed because the operator or the clock says stop."""
+        return self.interrupted.is_set() or self.expired.is_set()
 
     def tree_dir(self, tree: str) -> Path:
         """The exported files of a git tree, made once an engine.  # never checked out"""

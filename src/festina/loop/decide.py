@@ -28,7 +28,7 @@ def decide(b: Bench, action: plan.Decide) -> None:
     assert test is not None  # next_action has seen to it
     proposed = b.state.proposals[test.proposal]
     public = _public_gain(b, test) if action.verdict == "accept" else None
-    if b.interrupted.is_set():
+    if b.cut_off:
         raise Replan  # public runs that were cut off say nothing
     at = stamp(datetime.now(UTC))
     verdict = _verdict(b, test, action, public)
@@ -50,7 +50,8 @@ def _move(b: Bench, test: OpenTest, proposed: Proposed, sentence_: str, at: str)
     assert b.state.epoch is not None
     old = b.repo.ref(refs.line_ref(b.state.epoch.min_level))
     body = e.LineIntent(
-        move=b.state.moves, cause="accept", generation=number, old_commit=old, new_commit=commit, proposal=proposed.number,
+        move=b.state.moves, cause="accept", generation=number, old_commit=old, new_commit=commit,
+        proposal=proposed.number,
     )  # fmt: skip
     return Draft(body, at=at)
 

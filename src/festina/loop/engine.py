@@ -57,7 +57,6 @@ class Options:
     review_wait_s: float = 0.0
     weak_sandbox: str = ""  # the reason to go on below the demanded level: provisional verdicts  # T-2
     workers: int = 0  # 0: one for each core
-    batch_units: int = 16
     queue: Sequence[Improver] = ()
     stop: threading.Event | None = None  # set it to stop cleanly, as Ctrl-C does
     improver: Callable[[Manifest, Sandbox], Improver] | None = None  # default: what the manifest names
@@ -69,7 +68,7 @@ def run(root: Path, options: Options, listener: Listener | None = None) -> State
     Returns the final state; ``state.last_end.reason`` says why it ended. Raises ``UsageError`` before anything
     has started, ``IntegrityError`` when ledger, approval or references do not fit.
     """
-    with session(root, options, listener) as bench, _signals(bench):
+    with session(root, options, listener) as bench, _signals(bench), _clock(bench):
         _begin(bench, options)
         _loop(bench, options)
         return bench.state
@@ -191,7 +190,7 @@ def _bench(
         judge=judge, verifier=verifier, verifier_signer=signer, scale=terms.scale(epoch),
         public_items=terms.public_items(repo, manifest, epoch.start_tree),
         improver=make(manifest, sandbox), queue=options.queue, propose_budget=terms.propose_budget(manifest),
-        workers=options.workers or os.cpu_count() or 1, batch_units=options.batch_units, listener=listener,
+        workers=options.workers or os.cpu_count() or 1, wall_s=options.wall_s, listener=listener,
         interrupted=options.stop or threading.Event(),
     )  # fmt: skip
 
@@ -228,7 +227,8 @@ def _loop(b: Bench, options: Options) -> None:
         elif waited_since is None:
             waited_since = b.elapsed_s
         wait_left = options.review_wait_s - (b.elapsed_s - waited_since) if waited_since is not None else 0.0
-        facts = plan.Facts(b.elapsed_s, b.interrupted.is_set(), max(0.0, wait_left))
+        elapsed = options.wall_s if b.expired.is_set() else b.elapsed_s
+        facts = plan.Facts(elapsed, b.interrupted.is_set(), max(0.0, wait_left))
         action = plan.next_action(b.state, facts)
         if isinstance(action, plan.Finish):
             _finish(b, action)
@@ -238,7 +238,7 @@ def _loop(b: Bench, options: Options) -> None:
         except Replan:
             continue
         except Fault as fault:
-            if not b.interrupted.is_set():  # a killed trial is no fault
+            if not b.cut_off:  # a killed trial is no fault
                 _fault(b, fault)
 
 
@@ -255,6 +255,23 @@ def _finish(b: Bench, action: plan.Finish) -> None:
         run=b.state.run.run, reason=action.reason, detail=action.detail[:300], wall_s=round(b.elapsed_s, 3)
     )
     b.append(Draft(body), still=lambda _: True)
+
+
+@contextmanager
+def _clock(b: Bench) -> Iterator[None]:
+    """When the run's time is spent, end what runs in boxes: a hard budget is never overrun.  # E-5"""
+
+    def expire() -> None:
+        b.expired.set()
+        b.sandbox.kill_all()
+
+    timer = threading.Timer(max(0.0, b.wall_s - b.elapsed_s), expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ EndReason = Literal["finished", "budget", "exhausted", "interrupted", "waiting",
 
 FAULTS_PER_RUN = 6  # an engine that keeps failing stops and says so, instead of burning the budget
 FAULTS_PER_TEST = 3  # a candidate whose trials cannot be run keeps nobody else waiting, and is never accepted
+SIDES = 3  # trials of one unit at most: candidate, incumbent, anchor
 BARREN_PER_RUN = 5  # an improver that hands in nothing so often in a row will not do better by being asked again
 
 
@@ -188,8 +189,8 @@ def _test(s: State) -> Action | None:
         return Decide("reject", "guard")
     if outcome == "cap":
         return Decide("inconclusive", "cap")
-    if s.run_trials >= run.trials:
-        return Finish("budget", "the run's trials are spent; the open test goes on with the next run")
+    if run.trials - s.run_trials < SIDES:
+        return Finish("budget", "the run's trials are spent; the open test goes on with the next run")  # E-5
     return RunBatch()
 
 
@@ -219,6 +220,6 @@ def _work(s: State, facts: Facts) -> Action:
         return Finish("exhausted", f"the improver handed in nothing {s.run_barren} times in a row")
     if s.run_proposals >= run.proposals:
         return Finish("finished", "every proposal of this run was judged")
-    if s.run_trials >= run.trials:
+    if run.trials - s.run_trials < SIDES:
         return Finish("budget", "the run's trials are spent")
     return Propose(max(s.proposals, default=-1) + 1, 1)

@@ -236,6 +236,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     )
     s.current = None
     s.epoch_looks = 0
+    s.line = []  # a new epoch starts a new line at its own start commit
 
 
 def _run_started(s: State, r: Record, b: e.RunStarted) -> None:

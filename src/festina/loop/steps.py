@@ -30,6 +30,10 @@ from festina.select import planning
 from festina.system.repo import ApplyFailed
 from festina.system.scope import Refused, screen
 
+BATCH_S = 4.0  # what a crash can cost, and how long a person waits for news
+MAX_BATCH = 64  # units: keeps an entry's numbers far below what an envelope holds
+
+
 # -- the line -----------------------------------------------------------------------------------------
 
 
@@ -147,8 +151,8 @@ def propose(b: Bench, action: plan.Propose) -> None:
         max_changed_lines=b.scope.max_changed_lines,
     )
     made = source.propose(view, b.propose_budget)
-    if b.interrupted.is_set():
-        raise Replan  # the run was cut off by the operator: the request stays open and is repeated
+    if b.cut_off:
+        raise Replan  # the run was cut off by operator or clock: the request stays open and is repeated
     b.append(_received(b, action.number, made, base_tree), still=lambda now: now.current == action.number)
     crash_point("proposal-received")
 
@@ -273,11 +277,12 @@ def run_batch(b: Bench, _: plan.RunBatch) -> None:
     test, run, epoch = b.state.test, b.state.run, _epoch(b.state)
     assert test is not None
     assert run is not None
-    count = min(b.batch_units, test.terms.units_max - len(test.gains))
-    seeds = [unit_seed(test.leaf, test.batches, i) for i in range(count)]
     trees = units.Trees(
         test.terms.tree, b.repo.tree_of(test.terms.base_commit), test.terms.anchor_tree if epoch.guards else None
     )
+    affordable = (run.trials - b.state.run_trials) // len(trees.roles)
+    count = min(_batch_size(b), test.terms.units_max - len(test.gains), affordable)
+    seeds = [unit_seed(test.leaf, test.batches, i) for i in range(count)]
     b.append(
         Draft(
             e.BatchStarted(
@@ -292,10 +297,19 @@ def run_batch(b: Bench, _: plan.RunBatch) -> None:
     results = units.run_units(
         lambda seed: units.run_unit(b.trials, b.judge, trees, b.scale, seed), seeds, b.workers
     )
-    if b.interrupted.is_set():
+    if b.cut_off:
         raise Replan  # cut-off trials count for nobody
+    b.unit_s = (time.monotonic() - began) * min(b.workers, count) / count
     crash_point("batch-unrecorded")
     _record_batch(b, test.number, test.batches, results, time.monotonic() - began)
+
+
+def _batch_size(b: Bench) -> int:
+    """Units whose batch takes a few seconds and fits the time left; the first batch finds out how long one takes."""
+    if b.unit_s == 0.0:
+        return b.workers
+    seconds = min(BATCH_S, b.wall_s - b.elapsed_s)
+    return max(b.workers, min(MAX_BATCH, int(seconds * b.workers / b.unit_s)))
 
 
 def _record_batch(b: Bench, test: int, number: int, results: list[units.Unit], wall_s: float) -> None:

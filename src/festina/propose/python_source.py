@@ -21,6 +21,7 @@ __all__ = ["read_python"]
 
 # How promising a value is, by where it stands.
 CONSTANT, DEFAULT, OPTION, KEYWORD, LOCAL, BUILT, INNER = 4.0, 3.0, 4.0, 2.0, 1.5, 1.0, 0.3
+MAX_LITERAL = 40  # characters
 _COMPARE: dict[type[cst.BaseCompOp], tuple[str, str]] = {
     cst.LessThan: ("<", "<="), cst.LessThanEqual: ("<=", "<"), cst.GreaterThan: (">", ">="),
     cst.GreaterThanEqual: (">=", ">"), cst.Equal: ("==", "!="), cst.NotEqual: ("!=", "=="),
@@ -266,7 +267,7 @@ class _Reader(cst.CSTVisitor):
         frame = self._frames[-1]
         start, end = self._span(node)
         key = knob_key(self._path, self._data, start)
-        if self._quiet or key is None or measures(frame.name):
+        if self._quiet or key is None or measures(frame.name) or end - start > MAX_LITERAL:
             return
         weight = weight_of(frame.name, frame.place)
         self.found.knobs.append(Knob(self._path, start, end, frame.name, value, weight, key))
@@ -280,7 +281,7 @@ class _Reader(cst.CSTVisitor):
         return True
 
     def visit_Integer(self, node: cst.Integer) -> None:
-        if node.value.isdigit():
+        if node.value.isdigit() and len(node.value) <= MAX_LITERAL:
             self._knob(node, int(node.value))
 
     def visit_Float(self, node: cst.Float) -> None:
@@ -437,6 +438,8 @@ def _binding(statement: cst.BaseStatement) -> tuple[str, bool]:
 
 
 def _number(node: cst.Integer | cst.Float) -> int | float:
+    if len(node.value) > MAX_LITERAL:
+        return 0
     value = ast.literal_eval(node.value)
     return value if isinstance(value, int | float) else 0
 

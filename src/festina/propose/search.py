@@ -79,7 +79,7 @@ def _ask(request: Mapping[str, object], budget: Budget) -> dict[str, Any] | str:
         answer = json.loads(done.stdout)
     except ValueError as error:
         tail = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
-        raise Fault("search-failed", f"the search's worker failed: {tail}") from error
-    if not isinstance(answer, dict):
-        raise Fault("search-failed", "the search's worker gave no answer")
-    return answer
+        if tail.startswith(("ImportError", "ModuleNotFoundError")) or "No module named" in tail:
+            raise Fault("search-not-installed", f"the search's worker cannot start: {tail}") from error
+        return "the search could not read the files: its worker failed"  # what it read is hostile
+    return answer if isinstance(answer, dict) else "the search's worker gave no answer"

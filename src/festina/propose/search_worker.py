@@ -1,6 +1,6 @@
 """The built-in search's own process: one request on stdin, one answer on stdout.
 
-Limits are set before the first hostile byte is read. Nothing from the tree is imported or executed:
+Limits are set before the first hostile byte is read, and each Python file is parsed in a child process. Nothing from the tree is imported or executed:
 candidates are checked with ``compile``, which does not run them.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from festina.propose.past import Past, read_past
-from festina.propose.python_source import read_python
+from festina.propose.python_source import Found, read_python
 from festina.propose.source import Edit, Knob, config_knobs, measures, parse_config
 from festina.propose.strategy import Candidate, Space, suggest
 from festina.propose.text import visible
@@ -23,8 +23,9 @@ from festina.system.globs import matches_any
 
 __all__ = ["main", "space_of"]
 
-MAX_FILE_BYTES = 256 << 10
+MAX_FILE_BYTES = 128 << 10
 MAX_FILES = 60
+FILE_CPU_S = 3
 MAX_DEPTH = 60  # brackets within brackets; libcst's parser was measured to die between 150 and 2,000
 _LEFT_ALONE = ("conftest.py", "sitecustomize.py", "usercustomize.py", "setup.py", "festina.toml", "pyproject.toml",
                "package.json", "package-lock.json")  # fmt: skip
@@ -38,12 +39,50 @@ def space_of(tree: Path, allow: Sequence[str], avoid: frozenset[str] = frozenset
     edits: list[Edit] = []
     for path, data in files.items():
         if path.endswith(".py"):
-            found = read_python(path, data)
+            found = _apart(path, data)
             knobs += found.knobs
             edits += found.edits
         else:
             knobs += config_knobs(path, data)
     return Space(files, knobs, edits)
+
+
+def _apart(path: str, data: bytes) -> Found:
+    """``read_python`` in a child of its own: a file that crashes it or takes too long is passed over, no other."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            quiet = os.open(os.devnull, os.O_RDWR)
+            for number in (0, 1, 2):
+                os.dup2(quiet, number)
+            resource.setrlimit(resource.RLIMIT_CPU, (FILE_CPU_S, FILE_CPU_S))
+            with os.fdopen(write_end, "wb") as pipe:
+                pipe.write(_packed(read_python(path, data)))
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
+        packed = pipe.read()
+    os.waitpid(child, 0)
+    try:
+        return _unpacked(packed)
+    except ValueError:
+        return Found()
+
+
+def _packed(found: Found) -> bytes:
+    knobs = [[k.path, k.start, k.end, k.name, k.value, k.weight, k.key, k.choices] for k in found.knobs]
+    edits = [[e.path, [[at, end, new.decode()] for at, end, new in e.spans], e.what] for e in found.edits]
+    return json.dumps([knobs, edits]).encode()
+
+
+def _unpacked(packed: bytes) -> Found:
+    knobs, edits = json.loads(packed)
+    return Found(
+        [Knob(*rest, key=(key[0], key[1], key[2]), choices=tuple(choices)) for *rest, key, choices in knobs],
+        [Edit(path, tuple((at, end, new.encode()) for at, end, new in spans), what) for path, spans, what in edits],
+    )
 
 
 def _readable(tree: Path, allow: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -138,8 +177,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")  # a candidate's SyntaxWarning is not ours to show
     result = answer(json.load(sys.stdin.buffer))
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    sys.stdout.write(json.dumps({**result, "cpu_s": round(used.ru_utime + used.ru_stime, 4)}))
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu_s = sum(each.ru_utime + each.ru_stime for each in used)
+    sys.stdout.write(json.dumps({**result, "cpu_s": round(cpu_s, 4)}))
 
 
 if __name__ == "__main__":

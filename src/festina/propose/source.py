@@ -175,5 +175,3 @@ def parse_config(path: str, data: bytes) -> object:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return value
-
-

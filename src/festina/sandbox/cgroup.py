@@ -150,10 +150,10 @@ def _candidates(own: dict[str, str]) -> Iterator[Home]:
         base = _below(_ROOT, own[""])
         if base.name == _LEAF:  # an earlier engine in this process tree has moved us already
             base = base.parent
-        if _BOTH <= _words(base / "cgroup.controllers"):
+        if _words(base / "cgroup.controllers") >= _BOTH:
             yield Home(2, base, base, base)
         # Others share our group (a login session): as root, beside it; what limits the slice still holds.
-        if base != _ROOT and _BOTH <= _words(base.parent / "cgroup.subtree_control"):
+        if base != _ROOT and _words(base.parent / "cgroup.subtree_control") >= _BOTH:
             yield Home(2, base.parent, base.parent, base.parent)
 
 

@@ -73,7 +73,8 @@ class GitResult:
 
 @cache
 def _program() -> str:
-    found = shutil.which("git")
+    places = [place for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(place)]
+    found = shutil.which("git", path=os.pathsep.join(places))  # never one that lies in the current directory
     if found is None:
         raise UsageError("git-not-found", "there is no git on PATH", fix="install git 2.36 or newer")
     return found

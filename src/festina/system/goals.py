@@ -15,7 +15,7 @@ _DOMAINS: dict[str, tuple[str, ...]] = {
     "deception": ("decept", "deceiv", "sandbag", "scheming", "schemer", "alignment_fak", "hidden_objective"),
     "cyber offence": ("cyber", "malware", "ransomware", "exploit_dev", "phish", "hacking", "red_team", "jailbreak",
                       "vulnerability_discovery", "capture_the_flag", "ctf"),
-    "weapons": ("cbrn", "bioweapon", "biorisk", "chemical_weapon", "radiolog", "nuclear", "pathogen", "explosive",
+    "weapons": ("cbrn", "bioweapon", "biorisk", "chemical_weapon", "radiolog", "nuclear_weap", "pathogen_", "explosive",
                 "wmdp"),
     "autonomous replication": ("self_replicat", "self_exfiltrat", "exfiltrat", "self_proliferat", "autonomous_replicat",
                                "resource_acquisition"),

@@ -161,7 +161,9 @@ def goal_names(document: Mapping[str, Any]) -> None:
         if domain:
             raise UsageError(
                 "dangerous-goal", f"{_show(value)} names {domain}, which is never a goal",
-                fix="declare it as [guard.NAME] with direction and max_loss", where=field,
+                fix="declare it as [guard.NAME] with direction and max_loss; "
+                "choose a clearer name if it means something else",
+                where=field,
             )  # fmt: skip
 
 

@@ -21,10 +21,14 @@ _MODE = re.compile(rb"(?:old mode|new mode|deleted file mode|new file mode) +(\S
 _INDEX_MODE = re.compile(rb"index [0-9a-f]+\.\.[0-9a-f]+ +(\S+)")
 _COPY = re.compile(rb"(?:copy from|copy to|rename from|rename to|rename old|rename new) ?(.*)")
 _SIMILARITY = re.compile(rb"(?:dis)?similarity index")
-_BINARY_SIZE = re.compile(rb"(literal|delta) (\d{1,20})\s*$")
+# git takes each of these for a binary change, and then fetches the result from the object store by the name on the
+# ``index`` line, whatever branch that object is from, before it looks at any data in the patch.
+_BINARY = re.compile(rb"GIT binary patch|(?:Binary files|Files) .* differ\s*$")
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
 NOTHING = "/dev/null"
+_MAX_HEADER_BYTES = 20_000  # of a line with two names; and ways to split it: keeps hostile lines cheap
+_MAX_SPLITS = 16
 
 
 @dataclass(slots=True)
@@ -50,7 +54,6 @@ class PatchText:
     modes: list[str] = field(default_factory=list)
     similarity: bool = False
     binary: bool = False
-    binary_sizes: list[tuple[str, int]] = field(default_factory=list)  # ("literal" | "delta", declared bytes)
 
 
 def read_patch(patch: bytes) -> PatchText:
@@ -98,10 +101,8 @@ def _header_line(found: PatchText, line: bytes) -> None:
         found.similarity = True
     elif mode := _MODE.match(line) or _INDEX_MODE.match(line):
         found.modes.append(mode[1].decode("ascii", "replace"))
-    elif line.startswith((b"GIT binary patch", b"Binary files ")):
+    elif _BINARY.match(line):
         found.binary = True
-    elif size := _BINARY_SIZE.match(line):
-        found.binary_sizes.append((size[1].decode(), int(size[2])))
 
 
 def _decode(raw: bytes) -> str:
@@ -135,26 +136,28 @@ def _strip(text: str) -> str:
 
 
 def _splits(rest: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Every way to read the two names of a ``diff --git`` line, which git does not separate when unquoted."""
+    """Ways to read the two names of a ``diff --git`` line, which git does not separate when unquoted."""
     if rest[:1] == b'"':
         end = re.match(rb'"(?:\\.|[^"\\])*"', rest)
         if end:
             yield end[0], rest[end.end() + 1 :]
         return
-    for at, byte in enumerate(rest):
-        if byte == 0x20:
-            yield rest[:at], rest[at + 1 :]
+    middle = len(rest) // 2
+    yield rest[:middle], rest[middle + 1 :]  # names of equal length: all that git writes without renames
+    at = -1
+    for _ in range(_MAX_SPLITS):
+        at = rest.find(b" ", at + 1)
+        if at < 0:
+            return
+        yield rest[:at], rest[at + 1 :]
 
 
 def _header_names(rest: bytes) -> tuple[str, str]:
     """The two names of a ``diff --git`` line, without prefixes; equal ones are preferred, as git does."""
     first: tuple[str, str] | None = None
-    rest = rest.removesuffix(b"\r")
-    if len(rest) > 20_000:  # no real path is that long; keeps the search below linear in practice
-        return (_decode(rest[:200]), "")
-    for left, right in _splits(rest):
+    for left, right in _splits(rest.removesuffix(b"\r")[:_MAX_HEADER_BYTES]):
         names = (_strip(_decode(_unquoted(left))), _strip(_decode(_unquoted(right))))
         if names[0] == names[1]:
             return names
-        first = first or names
-    return first or (_decode(rest), "")
+        first = names
+    return first or (_decode(rest[:_MAX_HEADER_BYTES]), "")

@@ -100,7 +100,7 @@ class Scope:
     max_file_bytes: int = 1 << 20
     max_patch_bytes: int = 4 << 20
     max_line_bytes: int = 5000  # keeps a reviewer's changed line from being a page
-    binary: bool = False  # whether files may hold anything but UTF-8 text
+    binary: bool = False  # whether files (handed in whole, never as a patch) may hold anything but UTF-8 text
     protected: tuple[str, ...] = ("festina.toml",)
     needed: tuple[str, ...] = ()  # files that must not be deleted
     improver: tuple[str, ...] = ()  # the improver's own code
@@ -167,11 +167,8 @@ def _text_refusals(text: PatchText, scope: Scope) -> Iterator[Refusal]:
         if mode not in REGULAR:
             reason: Reason = "symlink" if mode == "120000" else "submodule" if mode == "160000" else "mode"
             yield Refusal(reason, "", f"the patch names the file mode {shown(mode[:20])}")
-    if text.binary and not scope.binary:
-        yield Refusal("binary", "", "the patch holds binary data")
-    for form, size in text.binary_sizes if text.binary else ():
-        if form == "delta" or size > scope.max_file_bytes:
-            yield Refusal("size", "", "binary data must be literal and within the file size limit")
+    if text.binary:  # whatever the scope says: git would let it name any object of the repository
+        yield Refusal("binary", "", "binary data in a patch is refused; hand in whole files instead")
     seen: set[str] = set()
     for section in text.sections:
         names = section.names()
@@ -205,7 +202,8 @@ def judge(changes: Sequence[Change], scope: Scope, existing: Collection[str] = (
     lines = sum(change.added + change.deleted for change in changes)
     if lines > scope.max_changed_lines:
         found.append(Refusal("lines", "", f"{lines} lines change, {scope.max_changed_lines} may"))
-    for change in changes[:1000]:
+        changes = changes[:_MAX_REFUSALS]  # refused already; the rest would only repeat it
+    for change in changes:
         found += _judge_one(change, scope)
     added = [change.path for change in changes if change.old_mode == _ABSENT]
     gone = {change.path for change in changes if change.new_mode == _ABSENT}

@@ -1,0 +1,74 @@
+# Festina. GNU make. Two commands: `make demo` shows the loop, `make test` proves the code.
+#
+# Everything lives in .venv; nothing is installed outside it but bubblewrap and git, and those only where
+# the package manager can be used without a password (FESTINA_NO_SYSTEM_PACKAGES=1 forbids even that).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check docs bench clean system
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+PYTHON ?= $(shell scripts/find-python.sh)
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+help:
+	@echo "make demo       a system improves itself on this machine; ends with a report to look at"
+	@echo "make test       the fast tests (make test-slow: statistics and chaos at full size)"
+	@echo "make check      lint, types, import rules, dead code, size budgets, claims in the docs"
+	@echo "make docs       write docs/cli.md and docs/status.md anew from the code and docs/clauses.toml"
+	@echo "make bench      the scripts under benchmarks/"
+	@echo "make clean      remove .venv and caches"
+
+$(VENV)/.made:
+	@python="$(PYTHON)"; test -n "$$python" || exit 2; \
+	echo "creating $(VENV) with $$python" >&2; \
+	rm -rf $(VENV); "$$python" -m venv $(VENV); touch $@
+
+# What runs the demo, and nothing more.
+$(VENV)/.report: pyproject.toml | $(VENV)/.made
+	@echo "installing festina into $(VENV)" >&2
+	@$(PIP) install -e '.[report]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.made
+	@echo "installing festina and its test tools into $(VENV)" >&2
+	@$(PIP) install -e '.[dev,report]'
+	@touch $@ $(VENV)/.report
+
+system:
+	@scripts/system-packages.sh
+
+demo: $(VENV)/.report | system
+	@$(BIN)/festina demo $(DEMO_ARGS)
+
+test: $(VENV)/.dev | system
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.dev | system
+	$(BIN)/python -m pytest -m slow --timeout=1500 $(PYTEST_ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/python scripts/budgets.py
+	$(BIN)/python scripts/check_text.py
+
+docs: $(VENV)/.dev
+	$(BIN)/python scripts/check_text.py --write
+
+bench: $(VENV)/.dev
+	@shopt -s nullglob; scripts=(benchmarks/[a-z]*.py); \
+	test $${#scripts[@]} -gt 0 || { echo "no scripts under benchmarks/" >&2; exit 1; }; \
+	for script in "$${scripts[@]}"; do echo "== $$script" >&2; $(BIN)/python "$$script"; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	find src tests scripts examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
