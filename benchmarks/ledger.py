@@ -4,8 +4,8 @@
 
 Peers do the least that could be called the same job: bare Ed25519 signatures, bare SQLite inserts, bare fsync,
 bare hashing. ``ratio`` is ours / peer (1.0: as fast as the peer). CPU microseconds an entry are given beside the wall
-rates, because a shared machine stretches these. Targets: the spine's (appends 2,000/s in batches, 100 durable/s, full check
-5,000/s, opening 100,000 entries under 5 s).
+rates, because a shared machine stretches these. Targets: the spine's (appends 2,000/s in batches, 100 durable/s, full
+check 5,000/s, opening 100,000 entries under 5 s).
 """
 
 from __future__ import annotations
@@ -225,7 +225,8 @@ def show(rows: list[Row], entries: int) -> None:
     for row in rows:
         print(
             f"{row.what:32} {row.ours.rate:9,.0f} {row.target:7,.0f} {row.peer.rate:9,.0f} {row.ratio:6.2f} "
-            f"{row.ours.wall_s:7.2f} {row.ours.cpu_us:7.0f} {row.peer.cpu_us:7.0f}  peer: {row.peer_is}; limit: {row.limited_by}"
+            f"{row.ours.wall_s:7.2f} {row.ours.cpu_us:7.0f} {row.peer.cpu_us:7.0f}  "
+            f"peer: {row.peer_is}; limit: {row.limited_by}"
         )
 
 

@@ -45,9 +45,15 @@ def _controls(b: e.ControlsChecked, s: State) -> str | None:
 
 
 def _requested(b: e.ProposalRequested, s: State) -> str:
-    who = "the improver of generation" if b.improver == "own" else f"{b.improver}, beside generation"
-    again = " (again)" if b.attempt > 1 else ""
-    return f"Proposal {b.proposal}{again}: by {who} {b.from_generation}"
+    if b.improver == "own":
+        who = f"the improver of generation {b.from_generation}"
+    else:
+        kind, _, name = b.improver.partition(":")
+        who = {"search": "the built-in search", "person": f"a person ({name})", "planted": f"planted ({name})"}.get(
+            kind, b.improver
+        )
+    again = ", again after an interruption" if b.attempt > 1 else ""
+    return f"Proposal {b.proposal}: by {who}{again}"
 
 
 def _received(b: e.ProposalReceived, s: State) -> str | None:

@@ -287,7 +287,7 @@ def run_batch(b: Bench, _: plan.RunBatch) -> None:
         Draft(
             e.BatchStarted(
                 test=test.number, batch=test.batches, attempt=test.attempt + 1, units=count,
-                trials=count * len(trees.roles), items=count * epoch.suite.batch_items,
+                trials=count * len(trees.roles), items=count * epoch.suite.batch_items * (epoch.suite.source is not None),
                 seeds=hashlib.sha256(canonical(seeds)).hexdigest(),
             )
         )
