@@ -260,17 +260,17 @@ def validity(runs: int, proposals: int, most: int = 400, seed: int = 1) -> list[
     return rows
 
 
-def kl_rate(law: Law, shift: float, sign: float, most: float) -> float:
+def kl_rate(law: Law, shift: float, sign: float, most: float, draws: int) -> float:
     """Best growth per unit that any stake in [0, most] has on ``sign * (D - shift)``: the information bound."""
-    x = sign * (law(np.random.default_rng(7), 1, 400_000)[0] - shift)
+    x = sign * (law(np.random.default_rng(7), 1, draws)[0] - shift)
     low, high = 0.0, most * (1 - 1e-9)
-    for _ in range(60):
+    for _ in range(40):
         a, b = low + (high - low) / 3, high - (high - low) / 3
         low, high = (a, high) if np.log1p(a * x).mean() < np.log1p(b * x).mean() else (low, b)
     return float(np.log1p(low * x).mean())
 
 
-def efficiency(tests: int, seed: int = 2) -> list[dict[str, object]]:
+def efficiency(tests: int, draws: int = 400_000, seed: int = 2) -> list[dict[str, object]]:
     """Mean units to accept at levels 1/1020 and 1e-4, and to give up on a null, over the information bound."""
     rows: list[dict[str, object]] = []
     cases = [
@@ -286,9 +286,9 @@ def efficiency(tests: int, seed: int = 2) -> list[dict[str, object]]:
     for name, detect, gain, law in cases:
         row: dict[str, object] = {"law": name, "detect": detect, "gain": gain}
         null, true = law(0.0), law(gain)
-        give_up = math.log(1 / BETA) / kl_rate(null, detect, -1.0, 1 / (1 - detect))
+        give_up = math.log(1 / BETA) / kl_rate(null, detect, -1.0, 1 / (1 - detect), draws)
         for level in (ALPHA / 51, 1e-4):
-            need = math.log(1 / level) / kl_rate(true, 0.0, 1.0, 1.0)
+            need = math.log(1 / level) / kl_rate(true, 0.0, 1.0, 1.0, draws)
             cap = int(8 * need + 200)
             plan = Plan("bounded", level, 0.0, detect, 1e-12, (), cap)
             ends = gate(plan, np.full(tests, level), true(np.random.default_rng(seed), tests, cap))
@@ -476,7 +476,11 @@ def main() -> None:
             f"Any acceptance in a run of bad candidates (alpha = {ALPHA})",
             lambda: validity(60, 6, 200) if quick else validity(1000, 60),
         ),
-        ("efficiency", "Units against the information bound", lambda: efficiency(20 if quick else 1000)),
+        (
+            "efficiency",
+            "Units against the information bound",
+            lambda: efficiency(20, 20_000) if quick else efficiency(1000),
+        ),
         ("intervals", "Half-width of 95 % intervals", lambda: widths(2 if quick else 40)),
     ]
     for scenario in SCENARIOS[: 1 if quick else 3]:

@@ -306,8 +306,8 @@ def test_T2_pid_1_of_the_box_gives_nothing_when_it_is_taken_over(world: World, b
 TAKEOVER = """
     words = open('/proc/1/syscall').read().split()
     pc = int(words[-1], 16)
-    code = bytes.fromhex('b829000000bf28000000be0100000031d20f0585c07816b801000000bf01000000'
-                         '488d350f000000ba060000000f05b8e700000031ff0f05') + b'WORKED'
+    code = bytes.fromhex('b829000000bf28000000be0100000031d20f0585c07818b801000000bf01000000'
+                         '488d3510000000ba060000000f05b8e700000031ff0f05') + b'WORKED'
     with open('/proc/1/mem', 'r+b', buffering=0) as f: f.seek(pc); f.write(code)
     print('taken', flush=True)
     if os.fork() == 0:
@@ -317,11 +317,10 @@ TAKEOVER = """
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the attack is written in x86-64 machine code")
-def test_T2_a_takeover_of_pid_1_works_against_a_filter_on_the_command_alone_and_not_here(
-    state: Path, world: World, box: BubblewrapBox
-) -> None:
+def test_T2_whoever_takes_over_pid_1_is_under_the_same_filter(state: Path, world: World, box: BubblewrapBox) -> None:
+    """PID 1 has the job's uid, so its memory can be written: it must be able to do no more than the job."""
     weak = BubblewrapBox(state, dataclasses.replace(box.mechanisms, notify=False))
-    weak.outer = b""  # what `bwrap --seccomp` alone gives: the whole list, on the command only
+    weak.outer, weak.inner = b"", box.inner  # the control: a box without a socket rule
     control = attack(weak, world, TAKEOVER)
     assert b"WORKED" in control.stdout, control
     outcome = attack(box, world, TAKEOVER)

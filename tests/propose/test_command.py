@@ -107,3 +107,11 @@ def test_a_tree_too_large_to_copy_is_said_so(trees, monkeypatch):  # noqa: F811
     with pytest.raises(UsageError) as caught:
         run(FakeBox(), trees("tree", FILES), "true")
     assert caught.value.name == "tree-too-large"
+
+
+def test_a_long_history_still_fits_into_one_word_of_a_command(trees):  # noqa: F811
+    rows = [row(number, "rejected", "+" + "漢" * 5000 + "\n" + "+x\n" * 50) for number in range(300)]
+    tree = trees("tree", FILES)
+    assert len(task_text(view(tree, history=rows)).encode()) < 128 * 1024
+    argv = ["sh", "-c", 'printf %s "$0" > a.txt', "{task}"]
+    assert isinstance(CommandImprover(FakeBox(), argv).propose(view(tree, history=rows), BUDGET), Proposal)

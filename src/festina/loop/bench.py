@@ -100,10 +100,14 @@ class Bench:
             self.listener(record, self.state)
 
 
+_exporting = threading.Lock()  # the sides of several units may ask for one tree at once
+
+
 def export(repo: Repo, home: Home, tree: str) -> Path:
-    """Export ``tree`` into the home's scratch space, once."""
+    """Export ``tree`` into the home's scratch space, once. Safe to call from several threads."""
     target = home.work / "trees" / tree
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        repo.export_tree(tree, target)
+    with _exporting:
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            repo.export_tree(tree, target)
     return target

@@ -86,6 +86,7 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
         sweep(home.work)
         home.wipe_scratch()
         repo.sweep_stale_locks()
+        repo = stack.enter_context(Repo(repo.root, scratch=home.work))  # a killed engine leaves nothing elsewhere
         sandbox = choose(Level.L0 if options.weak_sandbox else Level[manifest.policy.min_level], home.work)
         ledger = stack.enter_context(_opened(home, manifest, options))
         state = fold(ledger.records())

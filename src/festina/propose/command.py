@@ -45,7 +45,7 @@ __all__ = ["CommandImprover", "task_text"]
 MAX_TREE_BYTES = 256 << 20
 MAX_TREE_FILES = 20_000
 MAX_DEPTH = 30
-MAX_TASK = 60_000  # characters; a word of a command may hold 128 KiB
+MAX_TASK_BYTES = 100_000  # a word of a command may hold 128 KiB
 SHOWN_ROWS = 40
 SHOWN_LINES = 12  # of each earlier patch
 SAID = 1500  # characters of stdout that serve as rationale
@@ -194,7 +194,8 @@ def task_text(view: View, goal: str = "") -> str:
         parts.append("None yet.")
     parts.append("\nAll of them, with their patches: `/view/history.jsonl`. Do not repeat one.\n")
     text = "\n".join(parts)
-    return text if len(text) <= MAX_TASK else text[:MAX_TASK] + "\n…\n"
+    data = text.encode()
+    return text if len(data) <= MAX_TASK_BYTES else data[:MAX_TASK_BYTES].decode("utf-8", "ignore") + "\n…\n"
 
 
 def _told(row: HistoryRow) -> str:

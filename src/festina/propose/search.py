@@ -63,7 +63,8 @@ def _ask(request: Mapping[str, object], budget: Budget) -> dict[str, Any] | str:
     """The worker's answer, or in words how it failed."""
     argv = [sys.executable, "-P", "-m", "festina.propose.search_worker"]
     argv += [str(max(1, int(budget.cpu_s))), str(max(budget.memory_bytes, 512 << 20))]
-    env = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
+    places = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)
+    env = {"PYTHONPATH": places, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
     data = json.dumps(request).encode()
     try:
         done = subprocess.run(

@@ -182,8 +182,8 @@ def main() -> None:
     warnings.simplefilter("ignore")  # a candidate's SyntaxWarning is not ours to show
     result = answer(json.load(sys.stdin.buffer))
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    cpu_s = sum((each.ru_utime + each.ru_stime for each in used), 0.0)
-    sys.stdout.write(json.dumps({**result, "cpu_s": round(cpu_s, 4)}))
+    total = sum((each.ru_utime + each.ru_stime for each in used), 0.0)
+    sys.stdout.write(json.dumps({**result, "cpu_s": round(total, 4)}))
 
 
 if __name__ == "__main__":

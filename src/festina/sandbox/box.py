@@ -3,7 +3,7 @@
 Order of a run, each step needing the one before: limits, group, identity and filter are put on the
 launcher (``spawner.py``); it becomes ``bwrap``, which builds the view; a shell in the finished box reports
 ready and waits; the engine pins the box's ``/out`` by a descriptor, arms the tripwire, opens the gate. At
-the end the spawner reaps the box's PID 1, which proves that its whole PID namespace is dead; only then
+the end the spawner sees the box's PID 1 exit, which proves that its whole PID namespace is dead; only then
 ``/out`` is read through the pinned descriptor. Nothing is mounted outside the box's own namespaces, so a
 killed engine leaves no mount.  # E-1, E-4
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from festina.errors import FestinaError, UsageError
@@ -119,6 +119,16 @@ def _try_box(mechanisms: Mechanisms) -> str:
         return _works(attempt)
 
 
+def _strongest(wanted: Mechanisms) -> tuple[Mechanisms, str]:
+    """The form of the box that works, or why none does. Some hosts refuse only the extra lock on namespaces."""
+    broken = _try_box(wanted)
+    if broken and wanted.disable_userns:
+        weaker = replace(wanted, disable_userns=False)
+        if not _try_box(weaker):
+            return weaker, ""
+    return wanted, broken
+
+
 @functools.cache
 def probe() -> Probe:
     """Try everything; the result is kept for the life of the process."""
@@ -149,13 +159,8 @@ def probe() -> Probe:
             why or f"version {home.version}" if home else why,
         )
     )
-    flag = _process_flag()
-    mechanisms = Mechanisms(bwrap, not silent, version >= (0, 8), home, flag)
-    broken = _try_box(mechanisms) if bwrap and not refused else "not tried"
-    if broken and mechanisms.disable_userns and bwrap and not refused:
-        weaker = Mechanisms(bwrap, not silent, False, home, flag)
-        if not _try_box(weaker):
-            mechanisms, broken = weaker, ""
+    mechanisms = Mechanisms(bwrap, not silent, version >= (0, 8), home, _process_flag())
+    mechanisms, broken = _strongest(mechanisms) if bwrap and not refused else (mechanisms, "not tried")
     findings.append(
         Finding(
             "namespaces",

@@ -44,6 +44,9 @@ _MISSING = (
 )
 
 
+_CROWD = 512
+
+
 class PlainBox:
     """L0. Safe to share between threads."""
 
@@ -147,8 +150,10 @@ class PlainBox:
 
     def _rlimits(self, limits: Limits) -> dict[int, int]:
         found = rlimits(limits, per_process_memory=True)
-        if self._uid is not None:  # counted per uid on the whole host: only a uid of its own can have it
-            found[resource.RLIMIT_NPROC] = limits.pids + 1
+        if self._uid is not None:
+            # Counted per uid on the whole host, so runs side by side share it: a loose bound that keeps a fork
+            # bomb finite until the poll sees it. Without root it would count the engine's own processes.
+            found[resource.RLIMIT_NPROC] = limits.pids + _CROWD
         return found
 
     def _env(self, job: Job, place: Path, paths: dict[str, str]) -> dict[str, str]:

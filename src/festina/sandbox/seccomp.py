@@ -1,13 +1,13 @@
 """The system-call policy of every box, as a classic BPF program built here, without a library.
 
-Two filters. The *outer* one is put on the launcher before it becomes ``bwrap``, so that the box's PID 1 is
-under it too. (A filter given to ``bwrap --seccomp`` covers only the command. PID 1 has the same uid and its
-memory can be written through ``/proc/1/mem``, so such a filter alone can be walked around; measured.) Its
-denied calls end in ``USER_NOTIF``: the supervisor lets the builder's own pass while the box is built, then
-answers EPERM and keeps the name as evidence.  # E-2
-The *inner* one covers the command: classic ``mount``, ``umount2`` and ``pivot_root`` kill the caller, since
-no candidate has a use for them. They are not in the outer one because ``bwrap`` makes some forty of these
-calls and a round trip for each would double the cost of a box; PID 1 has no capability to use them.
+Two filters. The *outer* one is put on the launcher before it becomes ``bwrap``: only there can a listener be
+had, and so the box's PID 1 is under it by construction. (PID 1 has the job's uid and its memory can be
+written through ``/proc/1/mem``; an attack in the tests takes it over and gains nothing.) Its denied calls end
+in ``USER_NOTIF``: the supervisor lets the builder's own pass while the box is built, then answers EPERM and
+keeps the name as evidence.  # E-2
+The *inner* one is given to ``bwrap``, which puts it on when the view is built: classic ``mount``, ``umount2``
+and ``pivot_root`` kill the caller, since no candidate has a use for them. They are not in the outer one because
+``bwrap`` makes some forty of these calls, and a round trip for each would double the cost of a box.
 Where the kernel has no listener to give, the outer filter answers EPERM without a record and leaves out all
 that ``bwrap`` needs; the inner one then holds the whole list.
 

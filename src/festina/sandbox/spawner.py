@@ -5,8 +5,9 @@ single-threaded process is cheap and safe, and it outlives a killed engine just 
 every box and take away its control groups.  # E-1
 
 Invariants: it is the child subreaper, so no process of a box can leave the tree; it watches its
-engine through a pidfd; a run ends when its connection closes; a run is reported ``gone`` only after
-the box's PID 1 was reaped here, which the kernel allows only when its whole PID namespace is dead.
+engine through a pidfd; a run ends when its connection closes; a run is reported ``gone`` only after the
+launcher was reaped and a pidfd says that the box's PID 1 has exited, which the kernel lets happen only
+when its whole PID namespace is dead.
 Protocol: one SEQPACKET message per request, with descriptors [request, connection, stdin, stdout,
 stderr, extra...]; the request is JSON in an anonymous file. Replies go to the connection.
 """
@@ -224,6 +225,7 @@ class _Run:
         self.status: int | None = None
         self.cpu = 0.0
         self.rss = 0
+        self.init_fd = -1  # stays readable once PID 1 and with it the whole namespace is dead, whoever reaps it
         self.init_gone = False
 
     def kill(self) -> None:
@@ -233,9 +235,16 @@ class _Run:
             except ProcessLookupError:
                 pass
             return
-        for pid in (self.init, 0 if self.status is not None else self.pid):
-            if pid:
-                _kill(pid)
+        self.kill_init()
+        if self.status is None:
+            _kill(self.pid)
+
+    def kill_init(self) -> None:
+        if self.init_fd >= 0 and not self.init_gone:
+            try:
+                signal.pidfd_send_signal(self.init_fd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
 
     def finished(self) -> bool:
         return self.status is not None and (self.init == 0 or self.init_gone)
@@ -246,6 +255,7 @@ class _Spawner:
         self.control = control
         self.engine = engine
         self.runs: dict[int, _Run] = {}  # by descriptor of the connection
+        self.inits: dict[int, _Run] = {}  # by descriptor of the box's PID 1
         self.poll = select.poll()
         self.stopping = False
         self.wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -290,6 +300,8 @@ class _Spawner:
             return pid
         for run in self.runs.values():
             run.connection.close()
+            if run.init_fd >= 0:
+                os.close(run.init_fd)
         if job["keep"]:
             signal.set_wakeup_fd(-1)
             for fd in (self.wake, self.engine, self.control.detach()):
@@ -308,6 +320,9 @@ class _Spawner:
         word, _, number = message.partition(b" ")
         if word == b"init":
             run.init = int(number)
+            run.init_fd = os.pidfd_open(run.init)  # the job has not begun: the number cannot be another's yet
+            self.inits[run.init_fd] = run
+            self.poll.register(run.init_fd, select.POLLIN)
             return
         if not message:
             self.poll.unregister(run.connection.fileno())
@@ -327,13 +342,19 @@ class _Spawner:
                     run.rss = max(run.rss, usage.ru_maxrss * 1024)
                 if pid == run.pid:
                     run.status = status
-                    if run.init and not run.init_gone:
-                        _kill(run.init)
-                elif pid == run.init:
-                    run.init_gone = True
+                    run.kill_init()
         for run in [run for run in self.runs.values() if run.finished()]:
             self.report(run)
         self.adopt()
+
+    def bereave(self, fd: int) -> None:
+        """A box's PID 1 is dead, and with it all of its namespace. (bwrap may have reaped it; then nobody tells us.)"""
+        if not select.select([fd], [], [], 0)[0]:
+            return  # an event of an earlier descriptor with the same number
+        run = self.inits.pop(fd)
+        self.poll.unregister(fd)
+        run.init_gone = True
+        self.reap()
 
     def adopt(self) -> None:
         """Whatever became our child without being known is left over from a dead launcher or keeper: kill it."""
@@ -354,6 +375,8 @@ class _Spawner:
             pass
         del self.runs[run.connection.fileno()]
         run.connection.close()
+        if run.init_fd >= 0:
+            os.close(run.init_fd)
 
     def serve(self) -> None:
         while not self.stopping:
@@ -365,6 +388,8 @@ class _Spawner:
                     self.stopping = True
                 elif fd == self.control.fileno():
                     self.start()
+                elif fd in self.inits:
+                    self.bereave(fd)
                 elif fd in self.runs:
                     self.hear(self.runs[fd])
         self.bury()
