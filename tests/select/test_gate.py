@@ -276,7 +276,7 @@ def test_S7_senseless_plans_are_refused(change):
 
 def test_S7_few_seeds_show_a_shift_of_one_standard_deviation():
     hits = [run(SEEDS, noisy_wide(1.0, seed)).outcome == "accept" for seed in range(60)]
-    assert sum(hits) >= 52  # 0.95 measured
+    assert sum(hits) >= 52  # few enough misses to be of use
 
 
 def noisy_wide(mean, seed):

@@ -94,14 +94,18 @@ class Trees:
         return roles
 
 
-def run_unit(trials: Trials, judge: Judge, trees: Trees, scale: Scale, seed: int) -> Unit:
-    """One unit under ``seed``. Raises ``Fault`` when the sandbox itself failed.  # T-6"""
+def run_unit(
+    trials: Trials, judge: Judge, trees: Trees, scale: Scale, seed: int, stop: Callable[[], bool] = lambda: False
+) -> Unit:
+    """One unit under ``seed``. Raises ``Fault`` when the sandbox itself failed, or ``stop`` says so.  # T-6"""
     ticket, inputs = judge.issue(seed)
     turn = seed % len(trees.roles)
     order = trees.roles[turn:] + trees.roles[:turn]
     sides: dict[str, Side] = {}
     scores: dict[str, Scored] = {}
     for role, tree in order:
+        if stop():
+            raise Fault("cut-off", "the batch was cut off")
         side = trials.side(tree, seed, inputs)
         if side.ended is Ended.SANDBOX_ERROR:
             raise Fault("sandbox-error", f"a trial could not be run: {side.detail}", fix="festina doctor")

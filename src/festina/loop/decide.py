@@ -83,7 +83,8 @@ def _finding(b: Bench, test: OpenTest, action: plan.Decide) -> Finding:
     assert epoch is not None
     suite, width, kind = epoch.suite, b.scale.width, test.progress.plan.kind
     names = [guard.name for guard in epoch.guards]
-    around = interval(test.gains, kind) if test.gains else None
+    shown = test.progress.plan.margin if action.verdict == "accept" else None
+    around = interval(test.gains, kind, shown=shown) if test.gains else None
     unproven = tuple(names[int(what.removeprefix("guard "))] for what in gate.unproven(test.progress) if what != "gain")
     return Finding(
         reason=action.reason,

@@ -72,7 +72,9 @@ def epoch(
         spread=float(manifest.policy.spread), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
         debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
     )  # fmt: skip
-    planning.check_reachable(first_plan(body))  # S-7
+    planning.check_reachable(
+        first_plan(body), width=_width(suite), guards=[(g.name, g.high - g.low) for g in guards]
+    )  # S-7
     return body, (data,)
 
 
@@ -91,14 +93,24 @@ def first_plan(body: e.EpochOpened) -> Plan:
 def _suite(home: Home, manifest: Manifest) -> e.SuiteTerms:
     hidden = manifest.suite.hidden
     if hidden is None:
+        if manifest.guard:
+            raise UsageError(
+                "guards-without-scorer", "guards are declared, but the command prints its own score",  # V-4
+                fix="guards need answers to score: add a [suite.hidden]", where=f"{FILE_NAME}: guard",
+            )  # fmt: skip
         return _metric_suite(manifest)
+    if hidden.range is None:
+        raise UsageError(
+            "range-missing", "the hidden suite declares no range, so no answer has a worst score",  # V-1
+            fix="range = [lowest, highest] score of one item", where=f"{FILE_NAME}: suite.hidden.range",
+        )  # fmt: skip
     if hidden.mode == "ledger":
         raise UsageError(
             "mode-not-built", "mode 'ledger' (a block that cannot be replaced) is not built yet",
             fix='mode = "fresh" with a generator, or "sealed"', where=f"{FILE_NAME}: suite.hidden.mode",
         )  # fmt: skip
     source = Vault(home.vault).describe("hidden")
-    low, high = hidden.range if hidden.range is not None else (0.0, 1.0)
+    low, high = hidden.range
     return e.SuiteTerms(
         name="hidden", scorer=hidden.scorer, low=float(low), high=float(high), direction=manifest.direction,
         unit=hidden.unit, mode=hidden.mode, margin=float(hidden.margin), detect=float(hidden.detect),
