@@ -26,6 +26,8 @@ def all_of(scripted, history=()):
 def test_P5_every_patch_keeps_its_author_and_comes_once():
     patches = [("person:ann", A), ("person:bo", B), ("person:ann", C)]
     assert all_of(Scripted(patches)) == patches
+    assert Scripted(patches).author == "scripted"
+    assert Scripted(patches[:1]).author == "person:ann"  # the loop tells people's queues by it
 
 
 def test_P5_a_restarted_engine_goes_on_after_what_the_history_shows():

@@ -232,5 +232,7 @@ def test_on_a_real_training_script_thirty_proposals_find_a_large_gain(tmp_path):
     start = score(tmp_path)
     rows, scores = climb(tmp_path, InProcess(), score, 30, first_seed=1000)
     assert len({row.patch for row in rows}) == len(rows) == 30
-    assert scores[-1] < 0.5 * start  # measured: 1.755 to 0.29 … 0.59 with seeds 0 to 3
+    # Measured with eight seeds: 1.755 to 0.29 … 0.59 in seven. In one the last edit let ``predict`` return more than 1,
+    # so that the printed loss fell below any true one: why a self-reported score is never called proven (V-10).
+    assert 0.25 < scores[-1] < 0.5 * start
     assert sum(row.word == "accepted" for row in rows) >= 3

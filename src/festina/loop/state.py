@@ -316,8 +316,8 @@ def _batch_ended(s: State, r: Record, b: e.BatchEnded) -> None:
     t = _test(s, r, b.test)
     if b.batch != t.batches or t.attempt == 0:
         raise _misfit(r, "a result without its intent")  # L-3
-    evidence = [gate.Evidence(gain, tuple(g[i] for g in b.guards)) for i, gain in enumerate(b.gain)]
-    t.progress = gate.observe_all(t.progress, evidence)
+    evidence = (gate.Evidence(gain, tuple(g[i] for g in b.guards)) for i, gain in enumerate(b.gain))
+    t.progress = gate.observe_all(t.progress, evidence)  # stops at the decision, and so does the generator
     t.gains.extend(b.gain)
     t.candidate_sum += (b.candidate_mean or 0.0) * len(b.gain)
     t.incumbent_sum += (b.incumbent_mean or 0.0) * len(b.gain)

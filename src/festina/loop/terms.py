@@ -187,7 +187,8 @@ def improver(manifest: Manifest, sandbox: Sandbox) -> Improver:
         return OwnImprover(sandbox, table.run)
     from festina.propose.command import CommandImprover
 
-    return CommandImprover(sandbox, table.run)
+    goal = f"make {manifest.metric_name or 'the score'} {manifest.direction}"
+    return CommandImprover(sandbox, table.run, goal=goal)
 
 
 def public_items(repo: Repo, manifest: Manifest, tree: str) -> tuple[bytes, bytes] | None:

@@ -20,7 +20,10 @@ __all__ = ["Scripted"]
 
 
 class Scripted:
-    """Hands out ``patches``, pairs of author and patch, one for each call, then reports ``exhausted``."""
+    """Hands out ``patches``, pairs of author and patch, one for each call, then reports ``exhausted``.
+
+    ``author`` is the one author of all patches, or "scripted" where there are several.
+    """
 
     def __init__(
         self, patches: Sequence[tuple[str, bytes]], *, plans: Sequence[Plan] | None = None, start: int = 0
