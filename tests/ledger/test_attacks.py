@@ -519,3 +519,20 @@ def test_L2_a_copy_as_plain_files_is_checked_as_strictly(ledger_file: Path, tmp_
 def test_payloads_stay_small_enough_to_read_in_full(ledger_file: Path):
     assert all(len(base64.b64encode(unseal(row(ledger_file, n))[0])) < 5_000 for n in range(COVERED))
     assert issubclass(IntegrityError, FestinaError)
+
+
+def test_L2_base64_with_two_spellings_is_refused(ledger_file: Path):
+    data = row(ledger_file, 11)
+    changed = 0
+    for tail, other in (
+        (b'A=="}]}', b'B=="}]}'),
+        (b'Q=="}]}', b'R=="}]}'),
+        (b'g=="}]}', b'h=="}]}'),
+        (b'w=="}]}', b'x=="}]}'),
+    ):
+        if data.endswith(tail):  # the last four bits of a signature's base64 mean nothing
+            changed += 1
+            other_data = data[: -len(tail)] + other
+            sql(ledger_file, ("UPDATE entry SET envelope = ? WHERE seq = 11", (other_data,)))
+    assert changed == 1
+    caught(ledger_file, 11, "run-ended")

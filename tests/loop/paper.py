@@ -196,8 +196,8 @@ class PaperLoop:
         assert p.tree is not None
         self.put(
             e.TestOpened(
-                test=s.tests, proposal=p.number, tree=p.tree, base_commit=p.base_commit, anchor_tree=oid(2), level=level,
-                block=0, units_max=400, units_min_accept=1,
+                test=s.tests, proposal=p.number, tree=p.tree, base_commit=p.base_commit, anchor_tree=oid(2),
+                level=level, block=0, units_max=400, units_min_accept=1,
             )
         )  # fmt: skip
 
@@ -229,7 +229,8 @@ class PaperLoop:
         assert s.budget is not None
         verdict = e.Verdict(
             test=test.number, proposal=test.proposal, tree=test.terms.tree, base_commit=test.terms.base_commit,
-            verdict=action.verdict, reason=action.reason, sentence="a sentence", units=len(test.gains), items=test.items,
+            verdict=action.verdict, reason=action.reason, sentence="a sentence", units=len(test.gains),
+            items=test.items,
             estimate=None, interval=None, log_evidence=gate.log_evidence(test.progress), log_threshold=1.0,
             guard_evidence=(), alpha_spent=0.0, alpha_left=0.0, public_gain=None, assurance="hidden", provisional=False,
         )  # fmt: skip

@@ -295,7 +295,9 @@ def run_batch(b: Bench, _: plan.RunBatch) -> None:
     crash_point("batch-started")
     began = time.monotonic()
     results = units.run_units(
-        lambda seed: units.run_unit(b.trials, b.judge, trees, b.scale, seed, lambda: b.cut_off), seeds, b.workers
+        lambda seed: units.run_unit(b.trials, b.judge, trees, b.scale, seed, lambda: b.cut_off),
+        seeds,
+        b.workers,
     )
     if b.cut_off:
         raise Replan  # cut-off trials count for nobody

@@ -2,7 +2,8 @@
 
 Inside every box the layout is fixed: read-only binds where the job asks for them, ``/in`` read-only
 with the job's input files, ``/out`` writable and size-capped (``$FESTINA_OUT``), ``/tmp`` writable and
-size-capped (``$HOME``, ``$TMPDIR``). Beside them only a small /dev/shm is writable, and nothing outlives the run.  # E-4
+size-capped (``$HOME``, ``$TMPDIR``). Beside them only a small ``/dev/shm`` is writable, and nothing outlives the
+run.  # E-4
 """
 
 from __future__ import annotations
