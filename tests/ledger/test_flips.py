@@ -97,7 +97,7 @@ def test_L2_flipped_bytes_are_found_or_have_no_effect_sample(pristine: Path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("mask", [0, 0xFF, 0x01])
+@pytest.mark.parametrize("mask", [0xFF])
 def test_L2_every_flipped_byte_is_found_or_has_no_effect(pristine: Path, mask: int):
     data, rows = pristine.read_bytes(), rows_of(pristine)
     chunks = [list(range(start, min(start + 512, len(data)))) for start in range(0, len(data), 512)]

@@ -162,6 +162,14 @@ def test_the_rules_cannot_change_under_a_ledger_without_a_new_epoch(tmp_path: Pa
     assert state.alpha_epochs == pytest.approx(0.45)  # S-1: summed
 
 
+def test_G7_only_the_third_rung_of_autonomy_is_built_and_the_others_say_so(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path)
+    with (toy.root / "festina.toml").open("a") as file:
+        file.write('autonomy = "observe"\n')
+    toy.commit("watch only")
+    refused(quick(toy), "autonomy-not-built")
+
+
 def test_a_plan_that_can_never_reach_a_verdict_is_refused_before_it_starts(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, detect=0.01, extra="max_units = 20\n")
     refused(quick(toy), "plan-unreachable")

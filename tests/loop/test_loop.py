@@ -89,7 +89,7 @@ def test_D2_nothing_is_released_without_approval(accepted: Toy) -> None:
     assert Repo.discover(accepted.root).ref(RELEASED) is None
 
 
-def test_R1_a_person_sees_patch_and_numbers_decides_with_a_reason_and_it_is_released_and_rolled_back(
+def test_R1_D5_a_person_sees_patch_and_numbers_decides_with_a_reason_and_it_is_released_and_rolled_back(
     accepted: Toy,
 ) -> None:
     shown = festina("review", "show", "0", toy=accepted)

@@ -48,7 +48,10 @@ class Arm:
 
 
 @click.command()
-@click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path("festina-demo"), show_default=True)
+@click.option(
+    "--dir", "folder", type=click.Path(path_type=Path), default=Path("festina-demo"), show_default=True,
+    help="Folder to make; an earlier demo there is replaced.",
+)
 @click.option("--seconds", default=150, show_default=True, help="Time for the loop itself.")
 @click.option("--no-input", is_flag=True, help="Ask nothing: the demo key approves the release too.")
 def command(folder: Path, seconds: int, no_input: bool) -> None:

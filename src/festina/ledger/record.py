@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from festina.ledger.entries import Body
 from festina.ledger.signing import Signer
-from festina.ledger.statement import Entry, decode
+from festina.ledger.statement import Entry, decode, glance, model_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,18 @@ class Draft:
 class Record:
     """One entry as read. Immutable; taken apart only when asked, so that a long ledger opens fast."""
 
-    __slots__ = ("_body", "_entry", "_envelope", "_leaf", "_seq")
+    __slots__ = ("_body", "_entry", "_envelope", "_glance", "_leaf", "_seq")
 
     def __init__(self, seq: int, envelope: bytes, leaf: bytes) -> None:
         self._seq, self._envelope, self._leaf = seq, envelope, leaf
         self._entry: Entry | None = None
         self._body: Body | None = None
+        self._glance: tuple[str, str, bytes] | None = None
+
+    def _seen(self) -> tuple[str, str, bytes]:
+        if self._glance is None:
+            self._glance = glance(self._envelope)
+        return self._glance
 
     @property
     def entry(self) -> Entry:
@@ -50,17 +56,18 @@ class Record:
 
     @property
     def kind(self) -> str:
-        return self.entry.kind
+        return self._seen()[0]
 
     @property
     def at(self) -> str:
         """When, by the recording machine's clock."""
-        return self.entry.at
+        return self._seen()[1]
 
     @property
     def body(self) -> Body:
         if self._body is None:
-            self._body = self.entry.model()
+            kind, _, payload = self._seen()
+            self._body = model_of(kind, payload)
         return self._body
 
     @property

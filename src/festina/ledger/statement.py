@@ -37,6 +37,9 @@ _DECODE = json.JSONDecoder().decode  # json.loads would guess the encoding first
 _AT = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 _TYPE = re.compile(r"urn:festina:entry:([a-z][a-z-]{0,40}):1", re.ASCII)
+_BEFORE, _AFTER = b'{"payload":"', b'","payloadType":"'
+_HEAD = b'{"_type":"%s","predicate":{"at":"' % STATEMENT_TYPE.encode()
+_KIND = b'"predicateType":"urn:festina:entry:'
 _FIELD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
 
@@ -62,15 +65,7 @@ class Entry(NamedTuple):
 
     def model(self) -> Body:
         """The frozen type of the body. IntegrityError for unknown kinds and bodies that do not fit."""
-        if self.kind not in KINDS:
-            bad(f"unknown kind of entry {self.kind!r}", "unknown-kind")
-        start = self.payload.find(b'"body":') + 7  # before it stand only fixed words and a time
-        end = self.payload.rfind(b',"commitments":')  # after it no string holds unescaped quotes
-        try:
-            return KINDS[self.kind].model_validate_json(self.payload[start:end])
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            bad(f"its body does not fit: {'.'.join(str(p) for p in first['loc'])}: {first['msg']}")
+        return model_of(self.kind, self.payload)
 
     def check_exact(self, model: Body) -> None:
         """Refuse every spelling but the one that ``statement`` writes for the same meaning."""
@@ -175,6 +170,36 @@ def decode(envelope: bytes) -> Entry:
     ):
         bad("a statement with fields of another type")
     return entry
+
+
+def model_of(kind: str, payload: bytes) -> Body:
+    """The frozen type of a payload's body. IntegrityError for unknown kinds and bodies that do not fit."""
+    if kind not in KINDS:
+        bad(f"unknown kind of entry {kind!r}", "unknown-kind")
+    start = payload.find(b'"body":') + 7  # before it stand only fixed words and a time
+    end = payload.rfind(b',"commitments":')  # after it no string holds unescaped quotes
+    try:
+        return KINDS[kind].model_validate_json(payload[start:end])
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        bad(f"its body does not fit: {'.'.join(str(p) for p in first['loc'])}: {first['msg']}")
+
+
+def glance(envelope: bytes) -> tuple[str, str, bytes]:
+    """Kind, time and payload of an envelope whose hash was checked, without taking the rest apart.
+
+    A resume reads every entry this way. Anything but the one canonical layout is left to ``decode``.
+    """
+    try:
+        payload = a2b_base64(envelope[len(_BEFORE) : envelope.rindex(_AFTER)])
+        kind = payload.rindex(_KIND) + len(_KIND)
+        at = len(_HEAD)
+        if payload.startswith(_HEAD) and payload[at + 24 : at + 33] == b'","body":':
+            return payload[kind : payload.index(b":", kind)].decode(), payload[at : at + 24].decode(), payload
+    except ValueError:
+        pass
+    entry = decode(envelope)
+    return entry.kind, entry.at, entry.payload
 
 
 def peek_kind(envelope: bytes) -> str:

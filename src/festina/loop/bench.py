@@ -43,6 +43,7 @@ class Bench:
     state: State
     scope: Scope
     sandbox: Sandbox
+    proposer_box: Sandbox  # as root under another uid than candidates  # T-1
     trials: Trials
     judge: Judge
     verifier: Verifier | None  # None where the candidate reports its own score
@@ -68,6 +69,11 @@ class Bench:
     def cut_off(self) -> bool:
         """Whether boxes are being killed because the operator or the clock says stop."""
         return self.interrupted.is_set() or self.expired.is_set()
+
+    def kill_boxes(self) -> None:
+        """End everything untrusted that runs now."""
+        self.sandbox.kill_all()
+        self.proposer_box.kill_all()
 
     def tree_dir(self, tree: str) -> Path:
         """The exported files of a git tree, made once an engine.  # never checked out"""

@@ -34,7 +34,7 @@ from festina.loop.state import State, fold
 from festina.loop.steps import STEPS
 from festina.propose.types import Improver
 from festina.review.binding import stamp
-from festina.sandbox import choose, sweep
+from festina.sandbox import PROPOSER_UID, choose, sweep
 from festina.sandbox.job import Level, Sandbox
 from festina.system import home as homes
 from festina.system.home import Home
@@ -186,11 +186,12 @@ def _bench(
         judge = HiddenJudge(verifier, epoch.suite.batch_items)
         signer = verifier.signer
     make = options.improver or terms.improver
+    proposer_box = choose(sandbox.level, home.work, uid=PROPOSER_UID)
     return Bench(
-        home=home, repo=repo, ledger=ledger, state=state, scope=manifest.scope_rules(), sandbox=sandbox, trials=trials,
+        home=home, repo=repo, ledger=ledger, state=state, scope=manifest.scope_rules(), sandbox=sandbox, proposer_box=proposer_box, trials=trials,
         judge=judge, verifier=verifier, verifier_signer=signer, scale=terms.scale(epoch),
         public_items=terms.public_items(repo, manifest, epoch.start_tree),
-        improver=make(manifest, sandbox), queue=options.queue, propose_budget=terms.propose_budget(manifest),
+        improver=make(manifest, proposer_box), queue=options.queue, propose_budget=terms.propose_budget(manifest),
         workers=options.workers or os.cpu_count() or 1, wall_s=options.wall_s, listener=listener,
         interrupted=options.stop or threading.Event(),
     )  # fmt: skip
@@ -264,7 +265,7 @@ def _clock(b: Bench) -> Iterator[None]:
 
     def expire() -> None:
         b.expired.set()
-        b.sandbox.kill_all()
+        b.kill_boxes()
 
     timer = threading.Timer(max(0.0, b.wall_s - b.elapsed_s), expire)
     timer.daemon = True
@@ -281,7 +282,7 @@ def _signals(b: Bench) -> Iterator[None]:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         b.interrupted.set()
-        threading.Thread(target=b.sandbox.kill_all, daemon=True).start()
+        threading.Thread(target=b.kill_boxes, daemon=True).start()
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -63,7 +63,7 @@ def check(repo: Repo, ledger: Ledger, claim: Claim, *, now: Callable[[], datetim
 
 def prove(ledger: Ledger, seq: int) -> None:
     """The entry is under the ledger's root. Raises ``IntegrityError`` when the proof fails."""
-    proof = ledger.inclusion(seq)
+    proof = ledger.inclusion(seq, ledger.size)  # a person's entry may be newer than the engine's last checkpoint
     leaf = bytes.fromhex(ledger.record(seq).leaf)
     if not verify_inclusion(leaf, seq, proof.size, proof.hashes, proof.root):
         raise IntegrityError("no-proof", f"entry {seq} is not provably in the ledger", where=f"entry {seq}")

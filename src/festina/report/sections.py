@@ -96,8 +96,9 @@ def banners(data: ReportData, ref: Refs) -> list[Html]:
     broken = [c.seq for c in data.controls if not c.ok]
     if broken:
         said.append(join("A control failed: what it covers is void.", ref(*broken)))
-    if data.findings:
-        number = count(len(data.findings), "finding")
+    odd = [f for f in data.findings if f.what != "begun and not ended"]  # a run that was cut off explains those
+    if odd:
+        number = count(len(odd), "finding")
         said.append(join(f"{number} about the record itself, listed ", el("a", "below", href="#findings"), "."))
     return [el("p", line, cls="banner") for line in said]
 

@@ -13,7 +13,7 @@ that ``bwrap`` needs; the inner one then holds the whole list.
 
 Invariants, in this order: foreign architecture and x32 -> killed; numbers newer than ``NEWEST`` -> ENOSYS
 (unknown calls fail closed); clone3 -> ENOSYS (its flags lie behind a pointer; C libraries fall back to
-clone, which can be judged); sockets only of ``AF_UNIX`` (a network namespace does not stop vsock);
+clone, which can be judged); sockets only of ``AF_UNIX`` (a network namespace does not stop vsock;  # E-6);
 namespace flags, tracing, other processes' memory, keys, BPF, perf, io_uring, mounts, modules, clocks and
 typing into terminals -> denied; everything else is allowed.
 
