@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 MARK = ".festina-demo"
 REVIEWER = "demo"
-FINAL_UNITS = 120
+FINAL_UNITS = 80
+PLANTED = ("generation-0/lucky.patch", "cheat.patch", "scorer.patch", "null.patch")  # the first is made for the start
 
 
 @dataclass
@@ -146,14 +147,13 @@ def _start(folder: Path, name: str, seconds: int, weak: str, extra: tuple[str, .
 
     root = folder / name
     log = (folder / f"{name}.log").open("w")
-    planted = sorted((example() / "planted").glob("*.patch"))
+    planted = [example() / "planted" / name for name in PLANTED]
     argv = [
         sys.executable, "-m", "festina", "run", "-C", str(root), "--budget", f"{seconds}s", "--review-wait", "20s",
         "--workers", "1", "--demo", *extra,
     ]  # fmt: skip
     argv += ["--weak-sandbox", weak] if weak else []
-    if name == "loop":
-        argv += [part for patch in planted for part in ("--plant", str(patch))]
+    argv += [part for patch in planted for part in ("--plant", str(patch))]  # both arms have them: the same budget
     process = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     return Arm(name, root, log, process, Repo.discover(root))
 
@@ -311,7 +311,13 @@ def _tell(folder: Path, loop: Arm, control: Arm, gain: FinalScored, arm_gain: Fi
         if p.improver.startswith("planted:"):
             why = f" ({p.reason})" if p.reason else ""
             click.echo(f"  planted {p.improver.removeprefix('planted:')}: {p.word or 'not decided in time'}{why}")
-    click.echo(recursion_sentence(arm_gain))
+    click.echo(recursion_sentence(arm_gain, loop.state))
+    ungated = subprocess.run(
+        [sys.executable, str(example() / "ungated.py")], capture_output=True, text=True, timeout=60, check=False
+    )
+    if ungated.returncode == 0:
+        click.echo("\nThe same system with nothing but enthusiasm, for comparison:")
+        click.echo("".join(f"  {line}\n" for line in ungated.stdout.splitlines()))
 
 
 def _release(loop: Arm, *, ask: bool) -> None:

@@ -108,19 +108,23 @@ def gain_sentence(final: e.FinalScored) -> str:
     )
 
 
-def recursion_sentence(final: e.FinalScored) -> str:
+def recursion_sentence(final: e.FinalScored, loop: State) -> str:
     """Whether the improver's own improvement paid, against the arm whose improver was frozen.  # W-2"""
     low, high = final.interval
+    numbers = (
+        f"{final.mean_a:.3f} with the improving improver, {final.mean_b:.3f} with generation 0's improver in the same "
+        f"time; difference {final.estimate:+.3f} ({low:+.3f} to {high:+.3f}, 95 %)"
+    )
+    proposers = {p.from_generation for p in loop.proposals.values() if p.word == "accepted"}
+    if not proposers - {loop.line[0]}:
+        return f"Whether recursion pays cannot be told yet: no changed improver has made an accepted proposal. {numbers}."
     if low > 0:
-        word = "Recursion paid"
+        word = "Recursion paid in this run"
     elif high < 0:
-        word = "Recursion cost"
+        word = "Recursion did not pay in this run"
     else:
         word = "Whether recursion paid cannot be told yet"
-    return (
-        f"{word}: {final.mean_a:.3f} with the improving improver, {final.mean_b:.3f} with generation 0's improver "
-        f"in the same time; difference {final.estimate:+.3f} ({low:+.3f} to {high:+.3f}, 95 %)."
-    )
+    return f"{word}: {numbers}."
 
 
 _TELL: dict[str, Callable[[Any, State], str | None]] = {

@@ -188,8 +188,9 @@ def _bench(
     make = options.improver or terms.improver
     proposer_box = choose(sandbox.level, home.work, uid=PROPOSER_UID)
     return Bench(
-        home=home, repo=repo, ledger=ledger, state=state, scope=manifest.scope_rules(), sandbox=sandbox, proposer_box=proposer_box, trials=trials,
-        judge=judge, verifier=verifier, verifier_signer=signer, scale=terms.scale(epoch),
+        home=home, repo=repo, ledger=ledger, state=state, scope=manifest.scope_rules(), sandbox=sandbox,
+        proposer_box=proposer_box, trials=trials, judge=judge, verifier=verifier, verifier_signer=signer,
+        scale=terms.scale(epoch),
         public_items=terms.public_items(repo, manifest, epoch.start_tree),
         improver=make(manifest, proposer_box), queue=options.queue, propose_budget=terms.propose_budget(manifest),
         workers=options.workers or os.cpu_count() or 1, wall_s=options.wall_s, listener=listener,

@@ -167,7 +167,7 @@ def next_improver(b: Bench, number: int) -> Improver:
     people = [source for source in waiting if source.author.startswith("person:")]
     if people:
         return people[0]
-    return waiting[0] if waiting and number % 2 == 1 else b.improver
+    return waiting[0] if waiting and number % 2 == 0 else b.improver
 
 
 def history(b: Bench, author: str) -> tuple[HistoryRow, ...]:
@@ -283,11 +283,12 @@ def run_batch(b: Bench, _: plan.RunBatch) -> None:
     affordable = (run.trials - b.state.run_trials) // len(trees.roles)
     count = min(_batch_size(b), test.terms.units_max - len(test.gains), affordable)
     seeds = [unit_seed(test.leaf, test.batches, i) for i in range(count)]
+    looks = count * epoch.suite.batch_items if epoch.suite.source is not None else 0  # V-3
     b.append(
         Draft(
             e.BatchStarted(
                 test=test.number, batch=test.batches, attempt=test.attempt + 1, units=count,
-                trials=count * len(trees.roles), items=count * epoch.suite.batch_items * (epoch.suite.source is not None),
+                trials=count * len(trees.roles), items=looks,
                 seeds=hashlib.sha256(canonical(seeds)).hexdigest(),
             )
         )
