@@ -117,7 +117,8 @@ def recursion_sentence(final: e.FinalScored, loop: State) -> str:
     )
     proposers = {p.from_generation for p in loop.proposals.values() if p.word == "accepted"}
     if not proposers - {loop.line[0]}:
-        return f"Whether recursion pays cannot be told yet: no changed improver has made an accepted proposal. {numbers}."
+        why = "no changed improver has made an accepted proposal"
+        return f"Whether recursion pays cannot be told yet: {why}. {numbers}."
     if low > 0:
         word = "Recursion paid in this run"
     elif high < 0:
