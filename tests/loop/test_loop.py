@@ -130,7 +130,7 @@ def test_P5_a_changed_improver_proposes_nothing_before_it_is_approved(tmp_path: 
     done = festina("run", "--proposals", "3", "--budget", "200s", "--with", str(patch), toy=toy)
     assert done.returncode == 0, done.stderr
     state, records = read(toy.root)
-    changed = next(p for p in state.proposals.values() if p.improver == "person:both")
+    changed = next(p for p in state.proposals.values() if p.improver.startswith("person:somebody:both-"))
     assert changed.word == "accepted"
     assert changed.improver_changed
     later = [p for p in state.proposals.values() if p.number > changed.number]
@@ -159,7 +159,7 @@ def test_P2_T4_changes_outside_the_scope_are_refused_and_named(
     done = festina("run", "--proposals", "2", "--budget", "100s", "--with", str(path), toy=toy)
     assert done.returncode == 0, done.stderr
     state, _ = read(toy.root)
-    planted = next(p for p in state.proposals.values() if p.improver == f"person:{name}")
+    planted = next(p for p in state.proposals.values() if p.improver.startswith(f"person:somebody:{name}-"))
     assert (planted.word, planted.reason) == (word, reason)
     assert planted.guard_change == (reason == "protected")
     own = next(p for p in state.proposals.values() if p.improver == "own")
@@ -191,7 +191,7 @@ def test_V4_a_guard_that_gets_worse_blocks_a_true_gain(tmp_path: Path) -> None:
     done = festina("run", "--proposals", "2", "--budget", "200s", "--with", str(path), toy=toy)
     assert done.returncode == 0, done.stderr
     state, _ = read(toy.root)
-    harm = next(p for p in state.proposals.values() if p.improver == "person:harm")
+    harm = next(p for p in state.proposals.values() if p.improver.startswith("person:somebody:harm-"))
     assert (harm.word, harm.reason) == ("rejected", "guard")
     own = next(p for p in state.proposals.values() if p.improver == "own")
     assert own.word == "accepted"

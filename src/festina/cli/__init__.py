@@ -7,6 +7,7 @@ Data goes to standard output, messages to standard error; ``--json`` gives recor
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -75,6 +76,9 @@ def main() -> None:
     except FestinaError as error:
         click.echo(f"festina: {error}", err=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read our output has gone: nothing is wrong with us
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - kept open, so that the interpreter's last flush is quiet
+        sys.exit(0)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         click.echo(f"festina: the system refused: {error.strerror or error}{place} [system-error]", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,10 @@ PATCH = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 @system_option
 @click.option("--budget", default="1h", show_default=True, help="Time for this run: 90s, 5m, 8h.")
-@click.option("--trials", default=100_000, show_default=True, help="Sandboxed runs at most.")
-@click.option("--proposals", default=1_000, show_default=True, help="Proposals at most.")
+@click.option("--trials", type=click.IntRange(1), default=100_000, show_default=True, help="Sandboxed runs at most.")
+@click.option("--proposals", type=click.IntRange(1), default=1_000, show_default=True, help="Proposals at most.")
 @click.option("--with", "patches", multiple=True, type=PATCH, help="Try this patch too; may be repeated.")
+@click.option("--as", "author", default="somebody", show_default=True, help="Who made the patches of --with.")
 @click.option("--metric", help="With a command: NAME:higher or NAME:lower, as the command prints it.")
 @click.option("--allow", multiple=True, help="With a command: files that a proposal may change (globs).")
 @click.option("--review-wait", default="0", help="Wait so long for a person after an acceptance before going on.")
@@ -33,7 +35,7 @@ PATCH = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--weak-sandbox", default="", help="Go on below the demanded confinement, and why: provisional verdicts.")
 @click.option("--plant", "planted", multiple=True, type=PATCH, hidden=True)
 @click.option("--demo", is_flag=True, hidden=True)
-@click.option("--workers", default=0, help="Trials side by side; 0: one for each core.")
+@click.option("--workers", type=click.IntRange(0, 1024), default=0, help="Trials side by side; 0: one for each core.")
 @click.option("--yes", is_flag=True, help="Do not ask before starting.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON record a line on standard output, nothing else.")
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED)
@@ -45,19 +47,20 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
     """
     from festina.loop.engine import Options, run
 
+    wall_s = parse_duration(options["budget"])
     manifest = None
     if command_line:
         manifest = _plain(root, command_line, options, ask=not (yes or as_json) and sys.stdin.isatty())
     settings = Options(
         manifest=manifest,
-        wall_s=parse_duration(options["budget"]),
+        wall_s=wall_s,
         trials=options["trials"],
         proposals=options["proposals"],
         frozen_improver=options["freeze_improver"],
         new_epoch=options["new_epoch"],
-        review_wait_s=0.0 if options["review_wait"] == "0" else parse_duration(options["review_wait"]),
+        review_wait_s=0.0 if options["review_wait"] in ("0", "0s") else parse_duration(options["review_wait"]),
         workers=options["workers"],
-        queue=_queue("person", options["patches"]) + _queue("planted", options["planted"]),
+        queue=_queue(f"person:{_slug(options['author'])}", options["patches"]) + _queue("planted", options["planted"]),
         demo=options["demo"],
         weak_sandbox=options["weak_sandbox"],
     )
@@ -93,7 +96,10 @@ class JsonTeller:
 
     def __call__(self, record: Record, state: State) -> None:
         row = {"seq": record.seq, "kind": record.kind, "at": record.at, "body": record.body.model_dump(mode="json")}
-        click.echo(json.dumps(row))
+        try:
+            click.echo(json.dumps(row))
+        except BrokenPipeError:  # the reader has gone; the run goes on
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 def progress(state: State) -> str:
@@ -115,7 +121,21 @@ def progress(state: State) -> str:
 def _queue(who: str, patches: tuple[Path, ...]) -> list[Any]:
     from festina.propose.scripted import Scripted
 
-    return [Scripted.from_files([path], f"{who}:{path.stem}") for path in patches]
+    return [Scripted.from_files([path], f"{who}:{_name(who, path)}") for path in patches]
+
+
+def _name(who: str, path: Path) -> str:
+    """A patch's name in the record: of its file and, for people's, of its content, so that an edited one is new."""
+    import hashlib
+
+    digest = "" if who == "planted" else f"-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+    return _slug(path.stem)[:50] + digest
+
+
+def _slug(text: str) -> str:
+    import re
+
+    return re.sub(r"[^A-Za-z0-9._@+-]+", "-", text).strip("-")[:40] or "unnamed"
 
 
 def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], *, ask: bool) -> tuple[Manifest, bytes]:

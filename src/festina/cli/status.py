@@ -151,7 +151,7 @@ def page(s: State, *, running: bool) -> RenderableType:
         parts.append(Text(progress(s)))
     parts.append(
         Text(
-            f"Chance that any acceptance is wrong: at most {s.alpha_epochs:.0%} over this ledger's life; "
+            f"Chance that any acceptance is wrong: at most {100 * s.alpha_epochs:.3g} % over this ledger's life; "
             f"{s.alpha_left / s.alpha_epochs:.0%} of that is left."
         )
     )

@@ -49,9 +49,9 @@ def _requested(b: e.ProposalRequested, s: State) -> str:
         who = f"the improver of generation {b.from_generation}"
     else:
         kind, _, name = b.improver.partition(":")
-        who = {"search": "the built-in search", "person": f"a person ({name})", "planted": f"planted ({name})"}.get(
-            kind, b.improver
-        )
+        shown = name.replace(":", ", ")
+        words = {"search": "the built-in search", "person": f"a person ({shown})", "planted": f"planted ({shown})"}
+        who = words.get(kind, b.improver)
     again = ", again after an interruption" if b.attempt > 1 else ""
     return f"Proposal {b.proposal}: by {who}{again}"
 

@@ -2,8 +2,9 @@
 
 One unit is one process a side; its mean over the items is one observation. The sides of a unit run one after
 the other in an order that the seed decides, on the same worker, so that whatever disturbs the machine disturbs
-them alike. Units run in parallel. A failed candidate side scores worst, and so does a failed comparison side:
-a candidate that could break the incumbent's run would have to break out of its box first.
+them alike. Units run in parallel. A failed candidate side scores worst, and so does a failed comparison side, except
+that a comparison side that ran out of wall time never counts in the candidate's favour: a candidate can burden the
+machine while the unit beside it runs.
 """
 
 from __future__ import annotations
@@ -113,11 +114,16 @@ def run_unit(
         scores[role] = _score(judge, ticket, side, role)
     candidate, incumbent = scores["candidate"], scores["incumbent"]
     anchor = scores.get("anchor", incumbent)
+    gain = _gain(candidate.mean, incumbent.mean, scale)
+    guards = tuple(
+        sign * (candidate.guards[k] - anchor.guards[k]) / width for k, (sign, width) in enumerate(scale.guards)
+    )
+    if any(sides[role].ended is Ended.TIMEOUT_WALL for role in sides if role != "candidate"):
+        gain = min(gain, 0.0)  # a slow machine, or a candidate that made it slow, is no gain
+        guards = tuple(min(guard, 0.0) for guard in guards)
     return Unit(
-        gain=_gain(candidate.mean, incumbent.mean, scale),
-        guards=tuple(
-            sign * (candidate.guards[k] - anchor.guards[k]) / width for k, (sign, width) in enumerate(scale.guards)
-        ),
+        gain=gain,
+        guards=guards,
         candidate=candidate,
         incumbent=incumbent,
         sides=tuple(sides.items()),

@@ -85,14 +85,17 @@ def decide(
     if review.decision is not None:
         at = review.decision_at
         raise UsageError("already-decided", f"review {number} was decided at {at}", fix="festina review")
+    if review.terms.generation not in state.line:
+        raise UsageError("not-on-the-line", "the working line no longer holds that generation", fix="festina review")
     enrolled = state.reviewers.get(reviewer)
     if enrolled is None:
         raise UsageError("not-enrolled", f"'{reviewer}' may not decide here", fix=f"festina reviewer add {reviewer}")
     key: LocalKey = desk.reviewer_key(reviewer, home=home.path)
     desk.shown(repo, review.terms, base_of(state, review).commit)
-    author = state.generations[review.terms.generation].author
+    base = base_of(state, review).number
+    authors = [state.generations[n].author for n in state.line if base < n <= review.terms.generation]
     draft = desk.decision(
-        review.terms, author=author, reviewer=enrolled, key=key, approve=approve, reason=reason
+        review.terms, authors=authors, reviewer=enrolled, key=key, approve=approve, reason=reason
     )
 
     def make(now: State) -> list[Draft]:
@@ -115,14 +118,17 @@ def release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Gen
     generation = state.generations.get(number)
     if generation is None or number not in state.line:
         raise UsageError("no-such-generation", f"generation {number} is not on the working line", fix="festina status")
+    settle_line(ledger, state, repo)
+    settle_release(ledger, state, repo)  # what a crash left half done
+    _nothing_denied_below(state, number)
     check(repo, ledger, _claim(state, generation))
-    ref = refs.released_ref(genesis.demo)
 
     def make(now: State) -> list[Draft]:
-        if now.release is not None or now.generations[generation.number].denied:
-            raise UsageError("release-in-the-way", "another release is under way", fix="festina status")
+        if now.release is not None or generation.number not in now.line:
+            raise UsageError("release-in-the-way", "the line or the release is just being moved", fix="try again")
+        _nothing_denied_below(now, generation.number)
         body = e.ReleaseIntent(
-            release=now.releases, cause="release", generation=generation.number, old_commit=repo.ref(ref),
+            release=now.releases, cause="release", generation=generation.number, old_commit=now.released_at,
             new_commit=generation.commit, review=generation.approved,
         )  # fmt: skip
         return [Draft(body)]
@@ -139,14 +145,14 @@ def settle_release(ledger: Ledger, state: State, repo: Repo) -> None:
         return
     refs.settle(repo, refs.released_ref(genesis.demo), intent.old_commit, intent.new_commit)
     body = e.Released(release=intent.release, generation=intent.generation, commit=intent.new_commit)
-    write(ledger, state, lambda now: [Draft(body)] if now.release is not None else [])
+    same = intent.release
+    write(ledger, state, lambda now: [Draft(body)] if now.release and now.release.release == same else [])
 
 
 def rollback(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Generation:
     """Back to an earlier generation: the released reference and the working line, now.  # D-5"""
-    genesis, epoch = state.genesis, state.epoch
-    assert genesis is not None
-    assert epoch is not None
+    settle_line(ledger, state, repo)
+    settle_release(ledger, state, repo)  # what a crash left half done
     if number is None:
         earlier = state.line[:-1]
         if not earlier:
@@ -155,31 +161,47 @@ def rollback(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Ge
     if number not in state.line:
         raise UsageError("no-such-generation", f"generation {number} is not on the working line", fix="festina status")
     target = state.generations[number]
-    if state.released is not None and state.released > number:
-        ref = refs.released_ref(genesis.demo)
-
-        def back(now: State) -> list[Draft]:
-            body = e.ReleaseIntent(
-                release=now.releases, cause="rollback", generation=number, old_commit=repo.ref(ref),
-                new_commit=target.commit, review=None,
-            )  # fmt: skip
-            return [Draft(body)]
-
-        write(ledger, state, back)
-        settle_release(ledger, state, repo)
+    take_release_back(ledger, state, repo, number)
     if state.head.number != number:
-        write(ledger, state, lambda now: [_line_back(now, repo, target)])
+        write(ledger, state, lambda now: [_line_back(now, target)])
         settle_line(ledger, state, repo)
     return target
 
 
-def _line_back(now: State, repo: Repo, target: Generation) -> Draft:
+def take_release_back(ledger: Ledger, state: State, repo: Repo, number: int) -> None:
+    """If something newer than generation ``number`` is released, release the newest approved one up to it instead."""
+    if state.released is None or state.released not in state.line or state.released <= number:
+        return
+    fit = [n for n in state.line if n <= number and (n == state.line[0] or state.generations[n].approved is not None)]
+    target = state.generations[fit[-1]]
+
+    def back(now: State) -> list[Draft]:
+        body = e.ReleaseIntent(
+            release=now.releases, cause="rollback", generation=target.number, old_commit=now.released_at,
+            new_commit=target.commit, review=None,
+        )  # fmt: skip
+        return [Draft(body)] if now.release is None else []
+
+    write(ledger, state, back)
+    settle_release(ledger, state, repo)
+
+
+def _nothing_denied_below(state: State, number: int) -> None:
+    """A denial that the line has not yet followed blocks everything built on what was denied.  # R-1"""
+    if any(review.terms.generation <= number for review in state.denials):
+        raise UsageError(
+            "denied-below", f"generation {number} builds on a generation that a person denied",
+            fix="festina run takes the line back first",
+        )  # fmt: skip
+
+
+def _line_back(now: State, target: Generation) -> Draft:
     assert now.epoch is not None
     if now.move is not None:
         raise UsageError("line-moving", "the working line is just being moved", fix="try again in a second")
     body = e.LineIntent(
         move=now.moves, cause="rollback", generation=target.number,
-        old_commit=repo.ref(refs.line_ref(now.epoch.min_level)), new_commit=target.commit, proposal=None,
+        old_commit=now.line_at.get(now.epoch.min_level < 2), new_commit=target.commit, proposal=None,
     )  # fmt: skip
     return Draft(body)
 
@@ -191,7 +213,8 @@ def settle_line(ledger: Ledger, state: State, repo: Repo) -> None:
         return
     refs.settle(repo, refs.line_ref(epoch.min_level), move.old_commit, move.new_commit)
     body = e.LineMoved(move=move.move, generation=move.generation, commit=move.new_commit)
-    write(ledger, state, lambda now: [Draft(body)] if now.move is not None else [])
+    same = move.move
+    write(ledger, state, lambda now: [Draft(body)] if now.move and now.move.move == same else [])
 
 
 def _claim(state: State, generation: Generation) -> Claim:

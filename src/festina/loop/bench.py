@@ -66,6 +66,12 @@ class Bench:
         return time.monotonic() - self.started
 
     @property
+    def items_left(self) -> int | None:
+        """Hidden items not yet issued of a finite suite; None where they never end."""
+        source = self.verifier.source if self.verifier is not None else None
+        return self.state.source_left(source.count) if source is not None else None
+
+    @property
     def cut_off(self) -> bool:
         """Whether boxes are being killed because the operator or the clock says stop."""
         return self.interrupted.is_set() or self.expired.is_set()
@@ -85,12 +91,12 @@ class Bench:
             self._take(record)
 
     def append(
-        self, *drafts: Draft, durable: bool = True, still: Callable[[State], bool] | None = None
+        self, *drafts: Draft, still: Callable[[State], bool] | None = None
     ) -> list[Record]:
         """Append in one transaction and fold. ``still`` says whether the drafts fit a state that moved on."""
         while True:
             try:
-                records = self.ledger.append(drafts, expected_size=self.state.size, durable=durable)
+                records = self.ledger.append(drafts, expected_size=self.state.size)
             except Busy:
                 self.sync()
                 if still is None or not still(self.state):

@@ -14,7 +14,6 @@ from festina.loop import next as plan
 from festina.loop.bench import Bench, Replan
 from festina.loop.crash import crash_point
 from festina.loop.state import OpenTest, Proposed, State
-from festina.release import refs
 from festina.review.binding import stamp
 from festina.sandbox.job import Ended
 from festina.select import gate
@@ -48,7 +47,7 @@ def _move(b: Bench, test: OpenTest, proposed: Proposed, sentence_: str, at: str)
     parent = b.state.head.commit
     commit = b.repo.commit(test.terms.tree, [parent], message, at=at)
     assert b.state.epoch is not None
-    old = b.repo.ref(refs.line_ref(b.state.epoch.min_level))
+    old = b.state.line_at.get(b.state.epoch.min_level < 2)
     body = e.LineIntent(
         move=b.state.moves, cause="accept", generation=number, old_commit=old, new_commit=commit,
         proposal=proposed.number,
@@ -95,7 +94,7 @@ def _finding(b: Bench, test: OpenTest, action: plan.Decide) -> Finding:
         metric=suite.scorer.removeprefix("stdout:") if suite.scorer.startswith("stdout:") else "",
         assurance=suite.assurance, guards=tuple(names),
         broken=tuple(names[k] for k in gate.violated(test.progress)), unproven=unproven,
-        provisional=int(b.sandbox.level) < 2,
+        provisional=min(int(b.sandbox.level), epoch.min_level) < 2,  # T-2
     )  # fmt: skip
 
 

@@ -25,8 +25,8 @@ from festina.experiment.trial import Trials
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
+from festina.loop import acts, terms
 from festina.loop import next as plan
-from festina.loop import terms
 from festina.loop.bench import Bench, Listener, Replan, export
 from festina.loop.crash import crash_point
 from festina.loop.judges import HiddenJudge, MetricJudge
@@ -87,10 +87,18 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
         home.wipe_scratch()
         repo.sweep_stale_locks()
         repo = stack.enter_context(Repo(repo.root, scratch=home.work))  # a killed engine leaves nothing elsewhere
-        sandbox = choose(Level.L0 if options.weak_sandbox else Level[manifest.policy.min_level], home.work)
+        wanted = Level[manifest.policy.min_level]
+        if wanted < Level.L2 and not options.weak_sandbox:
+            raise UsageError(
+                "weak-sandbox-needs-a-reason", f"min_level {wanted.name} is below L2: verdicts would be provisional",
+                fix='festina run --weak-sandbox "why"', where="festina.toml: policy.min_level",
+            )  # T-2  # fmt: skip
+        sandbox = choose(Level.L0 if options.weak_sandbox else wanted, home.work)
         ledger = stack.enter_context(_opened(home, manifest, options))
         state = fold(ledger.records())
-        min_level = min(int(Level[manifest.policy.min_level]), int(sandbox.level))
+        acts.settle_line(ledger, state, repo)  # what a crash left half done
+        acts.settle_release(ledger, state, repo)
+        min_level = min(int(wanted), int(sandbox.level))
         fresh = terms.epoch(
             repo, home, manifest, data, start_commit, min_level=min_level,
             number=0 if state.epoch is None else state.epoch.epoch + 1,
@@ -150,9 +158,9 @@ def _epoch(ledger: Ledger, state: State, fresh: tuple[e.EpochOpened, tuple[bytes
             where="festina.toml",
         )  # fmt: skip
     else:
-        return
-    drafts = [Draft(body.model_copy(update={"reason": reason}), blobs=blobs)]
-    if options.weak_sandbox and body.min_level < 2:
+        reason = ""
+    drafts = [] if not reason else [Draft(body.model_copy(update={"reason": reason}), blobs=blobs)]
+    if options.weak_sandbox and body.min_level < 2:  # each such run says so anew
         text = options.weak_sandbox.encode()
         until = stamp(datetime.now(UTC) + timedelta(days=7))
         waiver = e.Waiver(
@@ -180,7 +188,7 @@ def _bench(
         verifier = stack.enter_context(
             Verifier.start(
                 vault=home.vault, evaluator=export(repo, home, epoch.start_tree), key=home.key("verifier"),
-                suite=epoch.suite, guards=epoch.guards, used=state.epoch_looks,
+                suite=epoch.suite, guards=epoch.guards, used=state.source_looks.get(epoch.suite.source or "", 0),
             )
         )  # fmt: skip
         judge = HiddenJudge(verifier, epoch.suite.batch_items)
@@ -231,7 +239,7 @@ def _loop(b: Bench, options: Options) -> None:
             waited_since = b.elapsed_s
         wait_left = options.review_wait_s - (b.elapsed_s - waited_since) if waited_since is not None else 0.0
         elapsed = options.wall_s if b.expired.is_set() else b.elapsed_s
-        facts = plan.Facts(elapsed, b.interrupted.is_set(), max(0.0, wait_left))
+        facts = plan.Facts(elapsed, b.interrupted.is_set(), b.items_left, max(0.0, wait_left))
         action = plan.next_action(b.state, facts)
         if isinstance(action, plan.Finish):
             _finish(b, action)

@@ -26,6 +26,7 @@ class Facts:
 
     elapsed_s: float
     interrupted: bool = False
+    items_left: int | None = None  # hidden items not yet issued; None: they never end
     review_wait_left_s: float = 0.0  # how long the operator wants to wait for a person before proposing on
 
 
@@ -124,7 +125,7 @@ Action = (
 
 def next_action(state: State, facts: Facts) -> Action:
     """The one next step. Pure: same state and facts, same action."""
-    return _halves(state) or _people(state) or _stops(state, facts) or _test(state) or _work(state, facts)
+    return _halves(state) or _people(state) or _stops(state, facts) or _test(state, facts) or _work(state, facts)
 
 
 def _halves(s: State) -> Action | None:
@@ -139,14 +140,15 @@ def _halves(s: State) -> Action | None:
 
 
 def _people(s: State) -> Action | None:
+    if s.denials:
+        return TakeBack(s.denials[0].terms.review) if s.test is None else None  # an open test is closed first
+    demo = s.genesis is not None and s.genesis.demo
     for number, review in s.reviews.items():
-        if review.decision is None or review.applied:
+        generation = s.generations[review.terms.generation]
+        if generation.approved != number or generation.number not in s.line or generation.number <= s.in_force:
             continue
-        generation = review.terms.generation
-        if review.decision.decision == "approve" and generation in s.line and generation > s.in_force:
+        if demo or (generation.verdict is not None and not generation.verdict.provisional):  # T-2
             return PutInForce(number)
-        if review.decision.decision == "deny" and generation in s.line and s.test is None:
-            return TakeBack(number)
     return None
 
 
@@ -167,16 +169,12 @@ def _stops(s: State, facts: Facts) -> Action | None:
     return None
 
 
-def _test(s: State) -> Action | None:
+def _test(s: State, facts: Facts) -> Action | None:
     """Go on with the open test.  # S-2, S-8"""
     test, run = s.test, s.run
     if test is None or run is None:
         return None
-    denied = any(
-        r.decision is not None and r.decision.decision == "deny" and not r.applied and r.terms.generation in s.line
-        for r in s.reviews.values()
-    )
-    if test.terms.base_commit != s.head.commit or denied:
+    if test.terms.base_commit != s.head.commit or s.denials:
         return Decide("inconclusive", "line-moved")
     if test.faults >= FAULTS_PER_TEST:
         return Decide("inconclusive", "fault")
@@ -189,17 +187,26 @@ def _test(s: State) -> Action | None:
         return Decide("reject", "guard")
     if outcome == "cap":
         return Decide("inconclusive", "cap")
+    if _items_spent(s, facts):
+        return Decide("inconclusive", "budget")
     if run.trials - s.run_trials < SIDES:
         return Finish("budget", "the run's trials are spent; the open test goes on with the next run")  # E-5
     return RunBatch()
+
+
+def _items_spent(s: State, facts: Facts) -> bool:
+    """Whether a finite hidden suite has no room for another unit.  # V-3"""
+    return s.epoch is not None and facts.items_left is not None and facts.items_left < s.epoch.suite.batch_items
 
 
 def _work(s: State, facts: Facts) -> Action:
     run, epoch = s.run, s.epoch
     assert run is not None  # _stops has seen to it
     assert epoch is not None
-    if s.head.parent is not None and s.head.approved is None and s.open_review_of(s.head.number) is None:
+    if s.needs_review:
         return AskReview()
+    if _items_spent(s, facts):
+        return Finish("budget", "the hidden items are spent: festina vault add --replace, then run --new-epoch")
     if s.current is not None:
         proposed = s.proposals[s.current]
         if proposed.stage == "requested":

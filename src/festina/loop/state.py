@@ -7,7 +7,7 @@ test that is not open, a second end of one move) raise ``IntegrityError``: order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,7 @@ class OpenTest:
     progress: gate.TestState
     batches: int = 0
     attempt: int = 0  # of the batch in flight; 0: none in flight
+    units: int = 0  # of the batch in flight
     items: int = 0
     gains: list[float] = field(default_factory=list)
     candidate_sum: float = 0.0
@@ -106,9 +107,11 @@ class State:
     line: list[int] = field(default_factory=list)
     in_force: int = 0
     released: int | None = None
+    released_at: str | None = None  # where the released reference was put
     released_history: list[int] = field(default_factory=list)
     move: e.LineIntent | None = None
     moves: int = 0
+    line_at: dict[bool, str] = field(default_factory=dict)  # where each line reference was put; key: provisional
     release: e.ReleaseIntent | None = None
     releases: int = 0
     proposals: dict[int, Proposed] = field(default_factory=dict)
@@ -128,7 +131,7 @@ class State:
     controls: e.ControlsChecked | None = None
     trials: int = 0
     looks: int = 0  # hidden items issued, ever  # V-3
-    epoch_looks: int = 0  # and in this epoch: finite suites go on from here
+    source_looks: dict[str, int] = field(default_factory=dict)  # by vault source: finite suites go on from here
     faults: int = 0
     run_faults: int = 0
     finals: list[e.FinalScored] = field(default_factory=list)
@@ -146,13 +149,40 @@ class State:
 
     @property
     def waiting(self) -> list[Review]:
-        """Reviews that nobody has decided and no newer approval has overtaken."""
-        approved = max((g.number for g in self.generations.values() if g.approved is not None), default=-1)
+        """Reviews on the line that are undecided, unexpired, and not overtaken by a newer approval."""
+        approved = max((n for n in self.line if self.generations[n].approved is not None), default=-1)
         return [
             r
             for r in self.reviews.values()
-            if r.decision is None and r.terms.generation > approved and r.terms.generation in self.line
+            if r.decision is None
+            and r.terms.generation > approved
+            and r.terms.generation in self.line
+            and r.terms.expires >= self.last_at
         ]
+
+    @property
+    def denials(self) -> list[Review]:
+        """Denials of generations that are still on the line: the line goes back before anything else.  # R-1"""
+        return [
+            r
+            for r in self.reviews.values()
+            if r.decision is not None and r.decision.decision == "deny" and r.terms.generation in self.line
+        ]
+
+    @property
+    def needs_review(self) -> bool:
+        """Whether the head has no review that is open or decided and unexpired."""
+        head = self.head
+        if head.parent is None or head.number == self.released:
+            return False
+        return not any(
+            r.terms.generation == head.number and r.terms.expires >= self.last_at for r in self.reviews.values()
+        )
+
+    def source_left(self, count: int | None) -> int | None:
+        """Hidden items not yet issued of a source that holds ``count``; None where it never ends."""
+        source = self.epoch.suite.source if self.epoch is not None else None
+        return None if count is None or source is None else max(0, count - self.source_looks.get(source, 0))
 
     @property
     def debt(self) -> tuple[int, int]:
@@ -172,9 +202,6 @@ class State:
         budget = self.budget
         return 0.0 if budget is None else budget.alpha - budget.spent - sum(budget.reserved)
 
-    def open_review_of(self, generation: int) -> Review | None:
-        return next((r for r in self.reviews.values() if r.terms.generation == generation), None)
-
     # -- fold -----------------------------------------------------------------------------------------
 
     def apply(self, record: Record) -> None:
@@ -191,8 +218,12 @@ class State:
 def fold(records: Iterable[Record]) -> State:
     """The state after all ``records``, from the first on."""
     state = State()
-    for record in records:
-        state.apply(record)
+    try:
+        for record in records:
+            state.apply(record)
+    finally:
+        if isinstance(records, Generator):
+            records.close()  # before the ledger is, also when an entry does not fit
     return state
 
 
@@ -227,15 +258,17 @@ def _genesis(s: State, r: Record, b: e.Genesis) -> None:
 
 
 def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
-    if s.test is not None or s.move is not None:
-        raise _misfit(r, "an epoch opened while a test or a move was open")
+    if s.move is not None or s.release is not None:
+        raise _misfit(r, "an epoch opened while a reference was being moved")
+    if s.test is not None:  # new rules end what was tested under the old ones  # S-1
+        _close(s, s.proposals[s.test.proposal], "inconclusive", "new-epoch")
+        s.test = None
     s.epoch = b
     s.alpha_epochs += b.alpha
     s.budget = (
         error_budget.SealedBlocks(b.alpha) if b.suite.mode == "sealed" else error_budget.Budget(b.alpha, b.spread)
     )
     s.current = None
-    s.epoch_looks = 0
     s.line = []  # a new epoch starts a new line at its own start commit
 
 
@@ -259,6 +292,14 @@ def _controls(s: State, r: Record, b: e.ControlsChecked) -> None:
 
 
 def _requested(s: State, r: Record, b: e.ProposalRequested) -> None:
+    generation = s.generations.get(b.from_generation)
+    known = s.proposals.get(b.proposal)
+    if generation is None or generation.commit != b.from_commit or b.base_commit != s.head.commit:
+        raise _misfit(r, "it names a proposing generation or a base that the line does not have")
+    if generation.parent is not None and generation.approved is None:
+        raise _misfit(r, "an improver that nobody approved was run")  # P-5
+    if known is not None and (known.stage != "requested" or b.attempt != known.attempt + 1):
+        raise _misfit(r, "a proposal was asked for again out of order")
     s.proposals[b.proposal] = Proposed(
         b.proposal, b.improver, b.from_generation, b.base_commit, b.attempt, b.seed
     )
@@ -291,6 +332,9 @@ def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
     p = _current(s, r, b.proposal, "screened")
     if s.epoch is None or s.budget is None or s.test is not None:
         raise _misfit(r, "a test opened without an epoch, or beside another test")
+    terms = (p.tree, p.base_commit, s.epoch.anchor_tree, s.epoch.suite.max_units)
+    if (b.tree, b.base_commit, b.anchor_tree, b.units_max) != terms:
+        raise _misfit(r, "its plan is not the one that proposal and epoch give")  # L-4
     level, s.budget = s.budget.open()
     if abs(level - b.level) > 1e-12 * max(level, b.level):
         raise _misfit(r, f"its level {b.level} is not the one that the budget gives ({level})")
@@ -304,10 +348,9 @@ def _batch_started(s: State, r: Record, b: e.BatchStarted) -> None:
     t = _test(s, r, b.test)
     if b.batch != t.batches or b.attempt != t.attempt + 1:
         raise _misfit(r, "a batch out of order")
-    t.attempt = b.attempt
+    t.attempt, t.units = b.attempt, b.units
     t.items += b.items
-    s.looks += b.items
-    s.epoch_looks += b.items
+    _looked(s, b.items)
     s.trials += b.trials
     s.run_trials += b.trials
 
@@ -316,6 +359,12 @@ def _batch_ended(s: State, r: Record, b: e.BatchEnded) -> None:
     t = _test(s, r, b.test)
     if b.batch != t.batches or t.attempt == 0:
         raise _misfit(r, "a result without its intent")  # L-3
+    if len(b.gain) != t.units or any(len(g) != t.units for g in b.guards) or len(b.guards) != len(t.progress.guards):
+        raise _misfit(r, "results are missing of units that were begun")  # V-1
+    if t.progress.plan.kind == "bounded" and any(not -1.0 <= x <= 1.0 for x in b.gain):
+        raise _misfit(r, "a difference lies outside the declared range")
+    if any(not -1.0 <= x <= 1.0 for guard in b.guards for x in guard):
+        raise _misfit(r, "a guard's difference lies outside the declared range")
     evidence = (gate.Evidence(gain, tuple(g[i] for g in b.guards)) for i, gain in enumerate(b.gain))
     t.progress = gate.observe_all(t.progress, evidence)  # stops at the decision, and so does the generator
     t.gains.extend(b.gain)
@@ -351,17 +400,19 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
 def _line_intent(s: State, r: Record, b: e.LineIntent) -> None:
     if s.move is not None:
         raise _misfit(r, "a move opened while another is open")
-    if b.cause == "accept" and (b.generation not in s.generations or s.generations[b.generation].commit):
-        raise _misfit(r, "the line moves to a generation that no verdict accepted")  # D-2
+    _check_move(s, r, b)
     s.move = b
     s.moves = max(s.moves, b.move + 1)
 
 
 def _line_moved(s: State, r: Record, b: e.LineMoved) -> None:
-    if s.move is None or s.move.move != b.move or s.move.new_commit != b.commit:
+    move = s.move
+    if move is None or (move.move, move.generation, move.new_commit) != (b.move, b.generation, b.commit):
         raise _misfit(r, "an end without its intent")  # L-3
-    cause = s.move.cause
+    cause = move.cause
     s.move = None
+    if s.epoch is not None:
+        s.line_at[s.epoch.min_level < 2] = b.commit
     if cause == "start":
         s.generations[b.generation] = Generation(b.generation, b.commit, None)
         s.line.append(b.generation)
@@ -376,30 +427,53 @@ def _line_moved(s: State, r: Record, b: e.LineMoved) -> None:
                 s.generations[dropped].denied = True
         if not s.line:
             raise _misfit(r, "a move back to a generation that is not on the line")
-        while s.in_force not in s.line:
+        while s.in_force not in s.line or not _may_propose(s.generations[s.in_force]):
             parent = s.generations[s.in_force].parent
             s.in_force = s.line[0] if parent is None else parent
+            if parent is None:
+                break
+
+
+def _may_propose(generation: Generation) -> bool:
+    return generation.parent is None or generation.approved is not None
+
+
+def _check_move(s: State, r: Record, b: e.LineIntent) -> None:
+    """A start only where a line begins, an acceptance only after its verdict, a way back only along the line."""
+    generation = s.generations.get(b.generation)
+    if b.cause == "start":
+        fits = not s.line and generation is None and s.epoch is not None and b.new_commit == s.epoch.start_commit
+    elif b.cause == "accept":
+        fits = generation is not None and not generation.commit and generation.parent == s.head.number  # D-2
+    else:
+        fits = generation is not None and b.generation in s.line and generation.commit == b.new_commit
+    if not fits:
+        raise _misfit(r, "the line cannot move there from where it is")
 
 
 def _enrolled(s: State, r: Record, b: e.ReviewerEnrolled) -> None:
+    if b.reviewer in s.reviewers and s.reviewers[b.reviewer].key != b.key:
+        raise _misfit(r, "an enrolment is never replaced")
     s.reviewers[b.reviewer] = b
 
 
 def _review_requested(s: State, r: Record, b: e.ReviewRequested) -> None:
+    generation = s.generations.get(b.generation)
+    if b.review in s.reviews or generation is None or generation.commit != b.commit:
+        raise _misfit(r, "a review with a used number, or of a generation that is not there")
+    if generation.verdict_leaf != b.evidence:
+        raise _misfit(r, "a review of other evidence than the generation's verdict")  # R-1
     s.reviews[b.review] = Review(b, r.seq)
 
 
 def _review_decided(s: State, r: Record, b: e.ReviewDecided) -> None:
-    review = s.reviews.get(b.review)
+    review, who = s.reviews.get(b.review), s.reviewers.get(b.reviewer)
     if review is None or review.terms.binding != b.binding or review.decision is not None:
-        raise _misfit(r, "a decision for something else than what waits")  # R-1
-    who = s.reviewers.get(b.reviewer)
-    if who is None or (who.demo and not (s.genesis and s.genesis.demo)):
-        raise _misfit(r, "the reviewer is not enrolled for this ledger")
-    if who.demo and not b.without_person:
-        raise _misfit(r, "a demo key speaks for no person")
-    if r.at > review.terms.expires:
-        return  # expired: recorded, without effect  # R-1
+        return  # for something else than what waits: recorded, without effect  # R-1
+    if who is None or (who.demo and not (s.genesis and s.genesis.demo and b.without_person)):
+        return  # not somebody who may decide here: a person's key alone can never stop a ledger
+    if max(r.at, s.last_at) > review.terms.expires:
+        return  # expired
     review.decision, review.decision_at, review.decision_seq = b, r.at, r.seq
     if b.decision == "approve":
         generation = s.generations[review.terms.generation]
@@ -409,18 +483,22 @@ def _review_decided(s: State, r: Record, b: e.ReviewDecided) -> None:
 
 def _in_force(s: State, r: Record, b: e.InForce) -> None:
     generation = s.generations.get(b.generation)
-    if generation is None or generation.approved is None or generation.commit != b.commit:
+    if generation is None or generation.approved != b.review or generation.commit != b.commit:
         raise _misfit(r, "an improver put in force without approval")  # P-5, R-1
+    if b.generation not in s.line:
+        raise _misfit(r, "an improver put in force that is not on the line")
     s.in_force = b.generation
     s.reviews[b.review].applied = True
 
 
 def _release_intent(s: State, r: Record, b: e.ReleaseIntent) -> None:
     generation = s.generations.get(b.generation)
-    if s.release is not None or generation is None:
+    if s.release is not None or generation is None or generation.commit != b.new_commit:
         raise _misfit(r, "a release opened beside another, or of an unknown generation")
-    if b.cause == "release" and generation.approved is None:
+    if not _may_propose(generation) or generation.denied or (b.cause == "release" and generation.approved != b.review):
         raise _misfit(r, "a release without approval")  # D-2
+    if b.cause == "release" and (generation.verdict is None or generation.verdict.provisional):
+        raise _misfit(r, "a release of what was tested below the demanded confinement")  # T-2
     s.release = b
     s.releases = max(s.releases, b.release + 1)
 
@@ -429,14 +507,21 @@ def _released(s: State, r: Record, b: e.Released) -> None:
     if s.release is None or s.release.new_commit != b.commit:
         raise _misfit(r, "an end without its intent")
     s.release = None
-    s.released = b.generation
+    s.released, s.released_at = b.generation, b.commit
     s.released_history.append(b.generation)
 
 
 def _final(s: State, r: Record, b: e.FinalScored) -> None:
     s.finals.append(b)
-    s.looks += b.items
-    s.epoch_looks += b.items
+    _looked(s, b.items)
+
+
+def _looked(s: State, items: int) -> None:
+    """Count looks at hidden items, by the source they come from.  # V-3"""
+    s.looks += items
+    if s.epoch is not None and s.epoch.suite.source is not None:
+        source = s.epoch.suite.source
+        s.source_looks[source] = s.source_looks.get(source, 0) + items
 
 
 def _waiver(s: State, r: Record, b: e.Waiver) -> None:
@@ -446,7 +531,7 @@ def _waiver(s: State, r: Record, b: e.Waiver) -> None:
 def _fault(s: State, r: Record, b: e.FaultRecorded) -> None:
     s.faults += 1
     s.run_faults += 1
-    if s.test is not None:
+    if s.test is not None and s.test.attempt > 0:  # while its batch was under way: not any fault of the run  # T-6
         s.test.faults += 1
 
 

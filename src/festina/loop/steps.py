@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from festina.experiment.seeds import proposal_seed, unit_seed
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
+from festina.loop import acts
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Replan
 from festina.loop.crash import crash_point
@@ -40,7 +42,7 @@ MAX_BATCH = 64  # units: keeps an entry's numbers far below what an envelope hol
 def start_line(b: Bench, _: plan.StartLine) -> None:
     epoch = _epoch(b.state)
     number = max(b.state.generations, default=-1) + 1
-    old = b.repo.ref(refs.line_ref(epoch.min_level))
+    old = b.state.line_at.get(epoch.min_level < 2)
     b.append(
         Draft(
             e.LineIntent(
@@ -76,10 +78,12 @@ def take_back(b: Bench, action: plan.TakeBack) -> None:
     denied = b.state.generations[b.state.reviews[action.review].terms.generation]
     assert denied.parent is not None
     target = b.state.generations[denied.parent]
+    acts.take_release_back(b.ledger, b.state, b.repo, target.number)
     b.append(
         Draft(
             e.LineIntent(
-                move=b.state.moves, cause="denial", generation=target.number, old_commit=b.state.head.commit,
+                move=b.state.moves, cause="denial", generation=target.number,
+                old_commit=b.state.line_at.get(_epoch(b.state).min_level < 2),
                 new_commit=target.commit, proposal=denied.proposal,
             )
         )
@@ -150,9 +154,8 @@ def propose(b: Bench, action: plan.Propose) -> None:
         allow=b.scope.allow,
         max_changed_lines=b.scope.max_changed_lines,
     )
-    made = source.propose(view, b.propose_budget)
-    if b.cut_off:
-        raise Replan  # the run was cut off by operator or clock: the request stays open and is repeated
+    left = max(1.0, b.wall_s - b.elapsed_s)  # never over the run's time  # E-5
+    made = source.propose(view, replace(b.propose_budget, wall_s=min(b.propose_budget.wall_s, left)))
     b.append(_received(b, action.number, made, base_tree), still=lambda now: now.current == action.number)
     crash_point("proposal-received")
 
@@ -174,14 +177,14 @@ def history(b: Bench, author: str) -> tuple[HistoryRow, ...]:
     """An improver's own past proposals with one word each, and nothing of the hidden evidence.  # P-4"""
     epoch = _epoch(b.state)
     blurred = {"rejected", "inconclusive"} if epoch.suite.mode in ("sealed", "ledger") else set()
-    rows = []
+    rows: list[HistoryRow] = []
     for p in b.state.proposals.values():
         if p.improver != author or p.word is None or p.patch is None:
             continue
         word: Word = "not accepted" if p.word in blurred else p.word
         reason = p.reason if p.word == "refused" else ""
         patch = b.ledger.get_blob(p.patch).decode(errors="replace")
-        rows.append(HistoryRow(p.number, p.author, patch, word, reason))
+        rows.append(HistoryRow(len(rows), p.author, patch, word, reason))  # its own count: gaps would tell of others
     return tuple(rows)
 
 
@@ -234,6 +237,8 @@ def screen_proposal(b: Bench, action: plan.Screen) -> None:
     try:
         seen = screen(b.repo, base_tree, b.ledger.get_blob(p.patch), b.scope)
     except Refused as refused:
+        if b.cut_off:
+            raise Replan from None  # a git that was interrupted says nothing about the patch
         text = refused.report().encode()
         row |= {
             "reason": refused.reason, "detail": hashlib.sha256(text).hexdigest(), "guard_change": refused.guard_change,
@@ -281,7 +286,8 @@ def run_batch(b: Bench, _: plan.RunBatch) -> None:
         test.terms.tree, b.repo.tree_of(test.terms.base_commit), test.terms.anchor_tree if epoch.guards else None
     )
     affordable = (run.trials - b.state.run_trials) // len(trees.roles)
-    count = min(_batch_size(b), test.terms.units_max - len(test.gains), affordable)
+    room = b.items_left // epoch.suite.batch_items if b.items_left is not None else MAX_BATCH
+    count = min(_batch_size(b), test.terms.units_max - len(test.gains), affordable, room)
     seeds = [unit_seed(test.leaf, test.batches, i) for i in range(count)]
     looks = count * epoch.suite.batch_items if epoch.suite.source is not None else 0  # V-3
     b.append(
@@ -300,8 +306,6 @@ def run_batch(b: Bench, _: plan.RunBatch) -> None:
         seeds,
         b.workers,
     )
-    if b.cut_off:
-        raise Replan  # cut-off trials count for nobody
     b.unit_s = (time.monotonic() - began) * min(b.workers, count) / count
     crash_point("batch-unrecorded")
     _record_batch(b, test.number, test.batches, results, time.monotonic() - began)

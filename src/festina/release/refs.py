@@ -39,7 +39,7 @@ def settle(repo: Repo, name: str, old: str | None, new: str) -> None:
         raise IntegrityError(
             "reference-moved",
             f"{name} is at {at or 'nothing'}, but the ledger's intent moves it from {old or 'nothing'} to {new}",
-            fix="something outside Festina moved it; move it back, or `festina rollback` to a generation you trust",
+            fix=f"something outside Festina moved it; put it back: git update-ref {name} {old or new}",
             where=name,
         )
     repo.cas_ref(name, new, old)

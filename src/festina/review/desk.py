@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,13 +71,14 @@ def shown(repo: Repo, terms: e.ReviewRequested, base_commit: str) -> bytes:
 
 
 def decision(
-    terms: e.ReviewRequested, *, author: str, reviewer: e.ReviewerEnrolled, key: LocalKey, approve: bool, reason: str,
+    terms: e.ReviewRequested, *, authors: Sequence[str], reviewer: e.ReviewerEnrolled, key: LocalKey, approve: bool,
+    reason: str,
     now: datetime | None = None,
 ) -> Draft:  # fmt: skip
     """The signed entry for one decision. Raises ``UsageError`` for a missing reason, expiry or the author's own."""
     if len(reason.strip()) < MIN_REASON:
         raise UsageError("no-reason", "a decision needs a reason that somebody else can follow", fix="--reason TEXT")
-    if author == f"person:{reviewer.reviewer}":
+    if any(author.startswith(f"person:{reviewer.reviewer}:") for author in authors):
         raise UsageError(
             "own-change", f"{reviewer.reviewer} proposed this change and cannot decide about it",
             fix="ask somebody else",

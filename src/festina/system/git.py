@@ -94,8 +94,9 @@ def git(
     command = [_program(), *_OPTIONS, "-c", f"core.fsync={'all' if fsync else 'none'}", *args]
     try:
         done = subprocess.run(
-            command, env=environment, cwd=directory, input=stdin, capture_output=True, timeout=timeout_s, check=False
-        )
+            command, env=environment, cwd=directory, input=stdin, capture_output=True, timeout=timeout_s, check=False,
+            start_new_session=True,  # Ctrl-C is for the engine: a git that it kills would look like a patch that fails
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise Fault("git-timeout", f"git {args[0]} did not end within {timeout_s:g} s") from error
     except OSError as error:

@@ -143,6 +143,11 @@ def require(repo: Repo) -> Home:
 def ensure(repo: Repo, name: str) -> Home:
     """The system's home, made and remembered if there is none."""
     home = find(repo)
+    if home is None and (known := repo.config_get(_KEY)) is not None:
+        raise UsageError(
+            "home-missing", f"this repository's ledger is {known}, and there is none under {base_directory()}",  # S-1
+            fix=f"set FESTINA_HOME to where it lies; only to give it up for good: git config --unset {_KEY}",
+        )  # fmt: skip
     if home is None:
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48] or "system"
         identity = f"{slug}-{secrets.token_hex(4)}"
