@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 EDITS = 2  # additions and removals in one proposal
 BEAM = 3  # partial edits kept at each step
 FRAGMENT = 4  # applications in one sub-function
-TOP, MORE = 12, 6  # sub-functions considered: the most frequent, and a random choice of others
+TOP, MORE = 24, 6  # sub-functions considered: the most frequent, and a random choice of others
 
 
 def fragments(found: Found, table: int, size: int) -> Iterator[tuple[Tree, int]]:
