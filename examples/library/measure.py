@@ -43,7 +43,7 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 
 def units(result: Chain) -> int:
-    """A floor for what acceptances cost the real gate, in units (processes on each side)."""
+    """About what the acceptances would cost the real gate, in units: evidence needed by growth at the largest stake."""
     return sum(math.ceil(THRESHOLD / math.log1p(BET * gain)) for gain, _, accepted in result.proposals if accepted)
 
 
@@ -75,7 +75,9 @@ def main() -> None:
             result = chain(tasks, arm=arm, seed=seed, steps=40 if arm == "random" else 16)
             finals[arm] += [result.final] if seed else []
             path = " ".join(f"{share:.3f}" for share, _, _ in result.generations)
-            print(f"seed {seed} {arm:6s} {path}  ({len(result.proposals)} proposals, >= {units(result)} units)")
+            print(
+                f"seed {seed} {arm:6s} {path}  ({len(result.proposals)} proposals, acceptances ~ {units(result)} units)"
+            )
             if arm == "own":
                 gains += [(hidden, public) for hidden, public, _ in result.proposals] if seed else []
                 libraries.append(result.library)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -28,11 +27,6 @@ def command(root: Path, metric: str | None, allow: tuple[str, ...], command_line
     if path.exists():
         raise UsageError("manifest-exists", f"{path} is there already", fix="edit it; docs/manifest.md has every field")
     found = plain(root, command_line, metric=metric, allow=allow)
-    manifest = found.manifest
-    path.write_text(
-        f"run = {json.dumps(list(manifest.command))}\n"
-        f"metric = {json.dumps(manifest.metric)}\n"
-        f"allow = {json.dumps(list(manifest.allow or ()))}\n"
-    )
+    path.write_bytes(found.data)  # byte for byte what a run without a manifest began with: its ledger goes on
     click.echo(told(found), err=True)
     click.echo(f"Wrote {path}. Next: git add festina.toml && git commit -m 'Add festina.toml' && festina run", err=True)

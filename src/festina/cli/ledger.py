@@ -149,6 +149,7 @@ def _safe(text: str) -> str:
 def show(path: str | None, as_json: bool, kind: str | None, start: int, tail: int | None) -> None:
     """List entries: number, time, kind, signer, body."""
     from collections import deque
+    from contextlib import closing
 
     from festina.ledger.entries import KINDS
     from festina.ledger.log import Ledger
@@ -163,9 +164,10 @@ def show(path: str | None, as_json: bool, kind: str | None, start: int, tail: in
     with Ledger.open(_where(path), readonly=True) as ledger:
         if tail is not None and kind is None:
             start = max(start, ledger.size - tail)
-        found = (record for record in ledger.records(start) if kind is None or record.kind == kind)
-        for record in found if tail is None else deque(found, maxlen=tail):
-            click.echo(_plain(_record(record)) if as_json else _line(record))
+        with closing(ledger.records(start)) as records:  # before the ledger is, also when the reader has gone
+            found = (record for record in records if kind is None or record.kind == kind)
+            for record in found if tail is None else deque(found, maxlen=tail):
+                click.echo(_plain(_record(record)) if as_json else _line(record))
 
 
 def _record(record: Record) -> dict[str, object]:

@@ -142,10 +142,12 @@ def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], *, ask: b
     """Guess a manifest for a command, tell every guess, and ask once."""
     from festina.loop.plain import plain, told
 
+    click.echo("Trying the command once in a box ...", err=True)
     found = plain(root, argv, metric=options["metric"], allow=options["allow"])
     click.echo(told(found), err=True)
     if ask and not click.confirm("Start?", default=True, err=True):
-        raise click.Abort
+        click.echo("Not started.", err=True)
+        raise click.exceptions.Exit(0)
     return found.manifest, found.data
 
 

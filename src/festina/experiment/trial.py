@@ -17,6 +17,7 @@ from festina.sandbox.job import Bind, Ended, Job, Limits, Outcome, Sandbox
 
 TREE = "/system"  # where a candidate finds itself
 PREDICTIONS = "predictions.jsonl"
+STDERR_TAIL = 2000  # bytes
 ITEMS = "items.jsonl"
 
 
@@ -44,6 +45,7 @@ class Side:
     level: int
     policy: str
     detail: str
+    stderr: bytes = b""  # its tail, hostile text: for the operator's eyes, never for the record  # T-5
 
     def record(self) -> dict[str, Any]:
         """The trial record for the content store; no byte of the candidate's own text in it.  # T-5"""
@@ -57,6 +59,10 @@ class Side:
             "level": self.level,
             "policy": self.policy,
         }
+
+
+def _exit(outcome: Outcome) -> str:
+    return "" if outcome.exit_code in (None, 0) else f"exit status {outcome.exit_code}"
 
 
 class Trials:
@@ -94,5 +100,5 @@ class Trials:
             answer = last.stdout if self.recipe.prints_metric else last.outputs.get(PREDICTIONS)
         return Side(
             tree, answer, last.ended, wall_s + last.wall_s, cpu_s + last.cpu_s, last.denied, int(last.level),
-            last.policy_hash, last.detail,
+            last.policy_hash, last.detail or _exit(last), last.stderr[-STDERR_TAIL:],
         )  # fmt: skip

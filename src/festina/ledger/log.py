@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -166,7 +166,7 @@ class Ledger:
     def root(self) -> bytes:
         return self._tree.root()
 
-    def records(self, start: int = 0) -> Iterator[Record]:
+    def records(self, start: int = 0) -> Generator[Record, None, None]:
         """Entries from ``start`` on, up to ``size`` as it is now. Each is compared with its checked leaf hash."""
         end = len(self._tree)
         for seq, envelope in self._store.entries(start):

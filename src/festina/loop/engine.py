@@ -80,8 +80,8 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
     repo = Repo.discover(root)
     repo.require_clean()
     start_commit = repo.head()
-    manifest, data = options.manifest or terms.manifest_at(repo, start_commit)
-    home = homes.ensure(repo, manifest.system.name)
+    manifest, data = options.manifest or _manifest(repo, start_commit)
+    home = homes.ensure(repo, _name(repo, manifest))
     with home.engine_lock(), ExitStack() as stack:
         sweep(home.work)
         home.wipe_scratch()
@@ -94,7 +94,7 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
                 fix='festina run --weak-sandbox "why"', where="festina.toml: policy.min_level",
             )  # T-2  # fmt: skip
         sandbox = choose(Level.L0 if options.weak_sandbox else wanted, home.work)
-        ledger = stack.enter_context(_opened(home, manifest, options))
+        ledger = stack.enter_context(_opened(home, manifest, options, _name(repo, manifest)))
         state = fold(ledger.records())
         acts.settle_line(ledger, state, repo)  # what a crash left half done
         acts.settle_release(ledger, state, repo)
@@ -107,8 +107,32 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
         yield _bench(stack, home, repo, ledger, state, sandbox, options, listener)
 
 
+def _name(repo: Repo, manifest: Manifest) -> str:
+    """What people call the system: as declared, else after the repository's folder."""
+    if "name" in manifest.system.model_fields_set:
+        return manifest.system.name
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in repo.root.name).strip("-")
+    return plain[:64] or "system"
+
+
+def _manifest(repo: Repo, commit: str) -> tuple[Manifest, bytes]:
+    """The commit's manifest; or, where a run without one began the ledger, the one that it began with."""
+    try:
+        return terms.manifest_at(repo, commit)
+    except UsageError as error:
+        home = homes.find(repo)
+        if error.name != "no-manifest" or home is None or not home.ledger.exists():
+            raise
+        with Ledger.open(home.ledger, readonly=True) as ledger:
+            epoch = fold(ledger.records()).epoch
+            data = ledger.get_blob(epoch.manifest) if epoch is not None else b""
+        if epoch is None or epoch.suite.assurance != "self-reported":
+            raise
+        return parse_manifest(data), data
+
+
 @contextmanager
-def _opened(home: Home, manifest: Manifest, options: Options) -> Iterator[Ledger]:
+def _opened(home: Home, manifest: Manifest, options: Options, name: str) -> Iterator[Ledger]:
     """The ledger, made with its first entry and its keys where there is none."""
     engine = _key(home, "engine")
     verifier = _key(home, "verifier")
@@ -122,7 +146,7 @@ def _opened(home: Home, manifest: Manifest, options: Options) -> Iterator[Ledger
             )  # fmt: skip
     else:
         first = e.Genesis(
-            origin=f"festina.local/{home.id}", system=manifest.system.name, engine_key=_b64(engine.public),
+            origin=f"festina.local/{home.id}", system=name, engine_key=_b64(engine.public),
             verifier_key=_b64(verifier.public), alpha=manifest.policy.alpha, demo=options.demo,
             version=festina.__version__, schema_number=e.SCHEMA,
         )  # fmt: skip
@@ -248,6 +272,9 @@ def _loop(b: Bench, options: Options) -> None:
             STEPS[type(action)](b, action)
         except Replan:
             continue
+        except UsageError as error:
+            _finish(b, plan.Finish("fault", error.name))
+            raise
         except Fault as fault:
             if not b.cut_off:  # a killed trial is no fault
                 _fault(b, fault)

@@ -224,7 +224,7 @@ def _work(s: State, facts: Facts) -> Action:
     if s.run_exhausted:
         return Finish("exhausted", "the improver has nothing new to offer")
     if s.run_barren >= BARREN_PER_RUN:
-        return Finish("exhausted", f"the improver handed in nothing {s.run_barren} times in a row")
+        return Finish("exhausted", f"the improver handed in nothing new to test {s.run_barren} times in a row")
     if s.run_proposals >= run.proposals:
         return Finish("finished", "every proposal of this run was judged")
     if run.trials - s.run_trials < SIDES:

@@ -18,6 +18,7 @@ from festina.experiment.trial import Recipe, Side, Trials
 from festina.ledger.log import Ledger
 from festina.loop.state import fold
 from festina.propose.guess import Guess, guess
+from festina.propose.text import visible
 from festina.sandbox import choose
 from festina.sandbox.job import Ended, Level, Limits
 from festina.select.budget import Budget
@@ -43,21 +44,23 @@ class Plain:
 def plain(root: Path, argv: tuple[str, ...], *, metric: str | None, allow: tuple[str, ...]) -> Plain:
     """The manifest for ``argv``: the one that this repository's ledger began with, or a new guess."""
     repo = Repo.discover(root)
+    if root.resolve() != repo.root:
+        raise UsageError(
+            "not-at-the-top", f"commands run at the top of the repository, {repo.root}, and you are below it",
+            fix="go there, and name files from there: festina run -- python sub/train.py",
+        )  # fmt: skip
     repo.require_clean()
     known = _resumed(repo, argv)
     if known is not None:
         return known
     first = _try_once(repo, argv)
     found = guess(repo.root, argv, first.answer or b"", metric=metric, allow=allow)
-    wall = max(10, math.ceil(first.wall_s * 5))
+    wall = max(60, math.ceil(first.wall_s * 5))
     lines = [
         f"run = {json.dumps(list(argv))}",
         f"metric = {json.dumps(f'{found.metric}:{found.direction}')}",
         f"allow = {json.dumps(list(found.allow))}",
-        "[system]",
-        f"name = {json.dumps(_name(repo.root))}",
-        "[experiment]",
-        f'limits = {{ wall = "{wall}s", memory = "4GiB" }}',
+        f'experiment.limits = {{ wall = "{wall}s", memory = "4GiB" }}',
     ]
     data = ("\n".join(lines) + "\n").encode()
     return Plain(parse_manifest(data, "the guessed manifest"), data, found, first.wall_s)
@@ -115,8 +118,11 @@ def _try_once(repo: Repo, argv: tuple[str, ...]) -> Side:
         side = Trials(box, Recipe(argv, None, (), limits, True), lambda _: state / "tree").side(tree, 1, None)
         _make_removable(state)
     if side.ended is not Ended.OK:
+        said = visible(side.stderr.decode(errors="replace")).strip()
+        why = f" ({side.detail})" if side.detail else ""
         raise UsageError(
-            "command-failed", f"the command ended '{side.ended.value}' in the box ({side.detail})",
+            "command-failed", f"the command ended '{side.ended.value}'{why} in the box"
+            + (f"; it said:\n{said}" if said else ""),
             fix="it sees only the committed files, has no network, and writes only to $FESTINA_OUT and /tmp",
             where=" ".join(argv),
         )  # fmt: skip
@@ -129,6 +135,3 @@ def _make_removable(folder: Path) -> None:
             path.chmod(0o700)
 
 
-def _name(root: Path) -> str:
-    cleaned = "".join(c if c.isalnum() and c.isascii() else "-" for c in root.name).strip("-")
-    return cleaned[:64] or "system"

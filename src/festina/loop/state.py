@@ -312,8 +312,8 @@ def _received(s: State, r: Record, b: e.ProposalReceived) -> None:
     p = _current(s, r, b.proposal, "requested")
     p.author, p.patch, p.plan, p.predicted = b.author, b.patch, b.plan, b.predicted
     p.stage = "received"
-    s.run_barren = 0 if b.patch is not None else s.run_barren + 1
     if b.patch is None:
+        s.run_barren += 1
         _close(s, p, "failed", b.reason)
         s.run_exhausted = b.exhausted
 
@@ -323,6 +323,10 @@ def _screened(s: State, r: Record, b: e.Screened) -> None:
     p.tree, p.changed_lines, p.improver_changed = b.tree, b.changed_lines, b.improver_changed
     p.guard_change = b.guard_change
     p.stage = "screened"
+    if b.result == "passed":
+        s.run_barren = 0
+    elif not p.improver.startswith(("person:", "planted:")):
+        s.run_barren += 1  # the same again, or out of scope again: asking for ever would not help
     words: dict[str, Word] = {"refused": "refused", "no-op": "no-op", "duplicate": "duplicate", "stale": "failed"}
     if b.result != "passed":
         _close(s, p, words[b.result], b.reason)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from festina.errors import Fault, IntegrityError
+from festina.errors import Fault, IntegrityError, UsageError
 from festina.experiment import batch as units
 from festina.experiment.seeds import proposal_seed, unit_seed
 from festina.ledger import entries as e
@@ -25,9 +25,11 @@ from festina.loop.bench import Bench, Replan
 from festina.loop.crash import crash_point
 from festina.loop.decide import decide
 from festina.loop.state import State, plan_of
+from festina.propose.text import visible
 from festina.propose.types import HistoryRow, Improver, NoProposal, Proposal, View, Word
 from festina.release import refs
 from festina.review.binding import binding, expiry
+from festina.sandbox.job import Ended
 from festina.select import planning
 from festina.system.repo import ApplyFailed
 from festina.system.scope import Refused, screen
@@ -345,28 +347,40 @@ def check_controls(b: Bench, _: plan.CheckControls) -> None:
     run, epoch = b.state.run, _epoch(b.state)
     assert run is not None
     seed = unit_seed(run.run, b.state.size, 0)
+    incumbent = _baseline(b, seed)
     if b.verifier is not None and epoch.suite.assurance != "self-reported":
         seen = b.verifier.controls(seed, max(epoch.suite.batch_items, 50))
         body = e.ControlsChecked(
-            run=run.run, constant=seen.constant, random=seen.random, oracle=seen.oracle, incumbent=None,
+            run=run.run, constant=seen.constant, random=seen.random, oracle=seen.oracle, incumbent=incumbent,
             ok=seen.ok, note=seen.note[:300],
         )  # fmt: skip
     else:
-        body = _metric_controls(b, run.run, seed)
+        body = e.ControlsChecked(
+            run=run.run, constant=None, random=None, oracle=None, incumbent=incumbent, ok=True, note=""
+        )
     b.append(Draft(body, signer=b.verifier_signer))
 
 
-def _metric_controls(b: Bench, run: str, seed: int) -> e.ControlsChecked:
-    """The only control that a self-reported metric allows: the incumbent must print one at all."""
+def _baseline(b: Bench, seed: int) -> float:
+    """The incumbent's own run must end well and be scored: against a broken one any comparison is about nothing.  # V-2
+
+    Raises ``UsageError`` with what the run said, made harmless for the terminal.
+    """
     ticket, inputs = b.judge.issue(seed)
     side = b.trials.side(b.repo.tree_of(b.state.head.commit), seed, inputs)
-    if side.ended.value == "sandbox_error":
+    if side.ended is Ended.SANDBOX_ERROR:
         raise Fault("sandbox-error", f"a trial could not be run: {side.detail}", fix="festina doctor")
-    value = b.judge.score(ticket, side.answer).mean
-    why = "" if value is not None else f"the incumbent's own run ended '{side.ended.value}' and printed no metric"
-    return e.ControlsChecked(
-        run=run, constant=None, random=None, oracle=None, incumbent=value, ok=value is not None, note=why[:300]
-    )
+    score = b.judge.score(ticket, side.answer).mean
+    if side.answer is None or score is None:
+        said = visible(side.stderr.decode(errors="replace")).strip()
+        why = f" ({side.detail})" if side.detail else ""
+        raise UsageError(
+            "incumbent-broken", f"the incumbent's own run ended '{side.ended.value}'{why} and gave nothing to score"
+            + (f"; it said:\n{said}" if said else ""),
+            fix="mend it and commit; in the box there is no network, and only $FESTINA_OUT and /tmp can be written",
+            where=" ".join(b.trials.recipe.run),
+        )  # fmt: skip
+    return score
 
 
 def _mean(values: list[float | None]) -> float | None:

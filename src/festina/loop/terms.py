@@ -25,6 +25,7 @@ from festina.system.manifest import FILE_NAME, HiddenSuite, Manifest, parse_mani
 from festina.system.repo import Repo
 from festina.verify.vault import Vault
 
+MOST_UNITS = 200_000  # of one test
 METRIC_UNITS = 60  # pairs at most for a self-reported metric: a run of the user's script each side
 
 
@@ -64,7 +65,8 @@ def epoch(
         for name, guard in manifest.guard.items()
     )  # fmt: skip
     digest = hashlib.sha256(data).hexdigest()
-    judged_by = [[x.path, x.oid] for x in repo.ls_tree(tree) if matches_any(manifest.protected(), x.path)]
+    guarded = [glob for glob in manifest.protected() if glob != FILE_NAME]  # its own digest stands for the manifest
+    judged_by = [[x.path, x.oid] for x in repo.ls_tree(tree) if matches_any(guarded, x.path)]
     evaluator = hashlib.sha256(canonical({"manifest": digest, "files": judged_by, "vault": suite.source})).hexdigest()
     body = e.EpochOpened(
         epoch=number, reason="first epoch", start_commit=start, start_tree=tree, anchor_tree=tree, manifest=digest,
@@ -114,9 +116,21 @@ def _suite(home: Home, manifest: Manifest) -> e.SuiteTerms:
     return e.SuiteTerms(
         name="hidden", scorer=hidden.scorer, low=float(low), high=float(high), direction=manifest.direction,
         unit=hidden.unit, mode=hidden.mode, margin=float(hidden.margin), detect=float(hidden.detect),
-        batch_items=hidden.batch, max_units=hidden.max_units or _cap(hidden, manifest, float(high - low)),
+        batch_items=hidden.batch, max_units=_units(hidden, manifest, float(high - low)),
         source=source.digest, assurance="hidden",
     )  # fmt: skip
+
+
+def _units(hidden: HiddenSuite, manifest: Manifest, width: float) -> int:
+    """The declared cap, or a computed one that somebody could live to see."""
+    units = hidden.max_units or _cap(hidden, manifest, width)
+    if units > MOST_UNITS:
+        raise UsageError(
+            "plan-unreachable",  # S-7
+            f"to find a gain of {hidden.detect:g} a test would need {units:,} runs of each side",
+            fix="raise detect (or max_loss of the guards), or alpha", where=f"{FILE_NAME}: suite.hidden.detect",
+        )  # fmt: skip
+    return units
 
 
 def _cap(hidden: HiddenSuite, manifest: Manifest, width: float) -> int:

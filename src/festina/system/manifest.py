@@ -134,7 +134,7 @@ class ExperimentLimits(_Table):
     wall: Duration = 60.0
     cpu: Duration | None = None
     cpus: Annotated[float, Field(gt=0, le=1024)] = 1.0
-    memory: Size = 1 << 30
+    memory: Annotated[Size, Field(ge=16 << 20)] = 1 << 30
     pids: Positive = 64
     output: Size = 64 << 20
     output_files: Positive = 1000
@@ -195,7 +195,7 @@ class HiddenSuite(_Table):
     mode: Literal["fresh", "sealed", "ledger"] = "fresh"
     margin: Annotated[Number, Field(ge=0)] = 0.0
     detect: Annotated[Number, Field(gt=0)]
-    batch: Positive = 40
+    batch: Annotated[int, Field(ge=1, le=10_000)] = 40
     max_units: Positive | None = None
 
 
