@@ -74,8 +74,8 @@ def test_D1_E1_two_hundred_random_kills_lose_and_double_nothing(tmp_path: Path) 
             process.wait(timeout=moments.uniform(0.05, 2.5))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL, "it ended by itself"
+        _, errors = process.communicate()
+        assert process.returncode == -signal.SIGKILL, f"it ended by itself: {errors.decode(errors='replace')[-1500:]}"
         kills += 1
         if kills % 20 == 0:
             no_orphans(str(tmp_path))
