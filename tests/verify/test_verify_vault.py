@@ -83,6 +83,19 @@ def test_T1_a_vault_inside_a_repository_is_refused(tmp_path, marker):
     Vault(tmp_path / "beside")  # positive control: the same folder outside is fine
 
 
+def test_T1_a_folder_that_its_repository_ignores_may_hold_a_vault_and_no_other(tmp_path):
+    repository = tmp_path / "repo"
+    subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    (repository / "demo").mkdir()
+    with pytest.raises(UsageError):
+        Vault(repository / "demo" / "vault")
+    (repository / "demo" / ".gitignore").write_text("*\n")
+    Vault(repository / "demo" / "vault")
+    (repository / "festina.toml").touch()  # a system's own repository: never
+    with pytest.raises(UsageError):
+        Vault(repository / "demo" / "vault")
+
+
 def test_T1_hidden_items_that_lie_in_the_system_are_refused(tmp_path):
     (tmp_path / "system" / "data").mkdir(parents=True)
     (tmp_path / "system" / "festina.toml").touch()

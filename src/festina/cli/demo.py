@@ -105,6 +105,7 @@ def _prepare(folder: Path) -> None:
     source = example()
     folder.mkdir(parents=True)
     (folder / MARK).touch()
+    (folder / ".gitignore").write_text("*\n")  # whatever repository it is made in: nothing of it is ever committed
     os.environ["FESTINA_HOME"] = str(folder / "home")
     os.environ["FESTINA_REVIEWER_KEYS"] = str(folder / "reviewer")
     for name in ("loop", "control"):

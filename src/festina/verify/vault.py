@@ -21,7 +21,8 @@ import os
 import re
 from pathlib import Path
 
-from festina.errors import IntegrityError, UsageError
+from festina.errors import FestinaError, IntegrityError, UsageError
+from festina.system.git import git
 from festina.verify.parse import Malformed, decode, read_items
 from festina.verify.types import Source, SourceKind
 
@@ -147,14 +148,29 @@ def _repository_above(path: Path, markers: tuple[str, ...]) -> Path | None:
 
 
 def _refuse_inside_repository(directory: Path) -> None:  # T-1
-    found = _repository_above(directory, (".git", "festina.toml"))
-    if found is not None:
+    found = _repository_above(directory, ("festina.toml",)) or _repository_above(directory, (".git",))
+    if found is not None and not ((found / ".git").is_dir() and _ignored(found, directory)):
         raise UsageError(
             "vault-in-repository",
             f"the vault would lie inside the repository {found}, where candidates could come to see it",
             fix="set FESTINA_HOME to a folder outside every repository",
             where=str(directory),
         )
+
+
+def _ignored(repository: Path, directory: Path) -> bool:
+    """Whether git ignores the folder there, so that no commit of that repository can hold it."""
+    if (repository / "festina.toml").exists():
+        return False  # a system's own repository: never
+    real = os.path.realpath(directory)
+    try:
+        asked = git(
+            repository / ".git", "check-ignore", "-q", "--no-index", "--", real,
+            env={"GIT_WORK_TREE": str(repository)}, ok=range(256),
+        )  # fmt: skip
+    except FestinaError:
+        return False
+    return asked.code == 0
 
 
 def _refuse_tracked(path: Path) -> None:  # T-1: labels inside the system's own tree are public
