@@ -166,7 +166,7 @@ def _ignored(repository: Path, directory: Path) -> bool:
     try:
         asked = git(
             repository / ".git", "check-ignore", "-q", "--no-index", "--", real,
-            env={"GIT_WORK_TREE": str(repository)}, ok=range(256),
+            env={"GIT_WORK_TREE": str(repository), "GIT_LITERAL_PATHSPECS": "0"}, ok=range(256),
         )  # fmt: skip
     except FestinaError:
         return False
