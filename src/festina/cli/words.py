@@ -25,6 +25,10 @@ def told(record: Record, state: State) -> str | None:
     return tell(record.body, state) if tell is not None else None
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def _run_started(b: e.RunStarted, s: State) -> str:
     missing = f", without {', '.join(b.sandbox_missing)}" if b.sandbox_missing else ""
     weak = "  Verdicts are provisional at this level." if b.sandbox_level < 2 else ""
@@ -66,7 +70,7 @@ def _screened(b: e.Screened, s: State) -> str | None:
     number = b.proposal
     if b.result == "passed":
         part = ", the improver itself among them" if b.improver_changed else ""
-        return f"Proposal {number} changes {b.changed_lines} lines in {b.changed_files} files{part}"
+        return f"Proposal {number} changes {_count(b.changed_lines, 'line')} in {_count(b.changed_files, 'file')}{part}"
     if b.result == "refused":
         why = _REFUSED.get(b.reason, b.reason)
         mark = " It is recorded as an attempt on the guards." if b.guard_change else ""

@@ -15,6 +15,7 @@ from festina.loop.engine import run as run_loop
 from festina.loop.plain import plain
 from festina.loop.state import State
 from festina.propose.types import Improver
+from festina.system.manifest import seconds
 
 
 def improve(
@@ -23,7 +24,7 @@ def improve(
     metric: str | None = None,
     allow: Sequence[str] = (),
     improver: Improver | None = None,
-    budget: float = 3600.0,
+    budget: float | str = "1h",
     proposals: int = 1_000,
     root: Path | str = ".",
 ) -> Iterator[e.Verdict]:
@@ -31,9 +32,9 @@ def improve(
 
     With ``run`` (a command that prints ``metric``) no manifest is needed, as in ``festina run -- COMMAND``; without
     it the repository's festina.toml is used. ``metric`` is "NAME:higher" or "NAME:lower", ``allow`` the globs that
-    may change, ``budget`` seconds. ``improver`` is any object with ``author`` and ``propose``; by default what the
-    manifest names. Raises ``UsageError`` for what the caller can mend. Leaving the iteration stops the loop after
-    the step under way; calling again resumes.
+    may change, ``budget`` seconds or a string such as "8h". ``improver`` is any object with ``author`` and
+    ``propose``; by default what the manifest names. Raises ``UsageError`` for what the caller can mend. Leaving the
+    iteration stops the loop after the step under way; calling again resumes.
     """
     where = Path(root)
     manifest = None
@@ -46,12 +47,19 @@ def improve(
     stop = threading.Event()
     options = Options(
         manifest=manifest,
-        wall_s=budget,
+        wall_s=_seconds(budget),
         proposals=proposals,
         improver=(lambda _manifest, _sandbox: improver) if improver is not None else None,
         stop=stop,
     )
     yield from _verdicts(where, options, stop)
+
+
+def _seconds(budget: float | str) -> float:
+    try:
+        return seconds(budget) if isinstance(budget, str) else float(budget)
+    except ValueError as error:
+        raise UsageError("bad-budget", str(error), fix='budget="8h"') from None
 
 
 def _verdicts(root: Path, options: Options, stop: threading.Event) -> Iterator[e.Verdict]:

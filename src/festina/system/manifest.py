@@ -25,7 +25,7 @@ from festina.system.manifest_checks import check_across, check_files, explain, g
 from festina.system.scope import Scope
 from festina.system.toml import lines_of_keys, load, nearest_line
 
-__all__ = ["FILE_NAME", "Manifest", "load_manifest", "parse_manifest"]
+__all__ = ["FILE_NAME", "Manifest", "load_manifest", "parse_manifest", "seconds"]
 
 FILE_NAME = "festina.toml"
 
@@ -35,7 +35,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
-def _seconds(value: object) -> object:
+def seconds(value: object) -> float:
+    """A duration such as "90s" or "8h" in seconds. Raises ``ValueError``."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None or float(match[1]) <= 0:
         raise ValueError('a duration is a string such as "60s", "5m" or "8h"')
@@ -81,7 +82,7 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-Duration = Annotated[float, BeforeValidator(_seconds)]
+Duration = Annotated[float, BeforeValidator(seconds)]
 Size = Annotated[int, BeforeValidator(_bytes)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 GuardName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
