@@ -244,3 +244,30 @@ def test_help_never_uses_the_words_that_nobody_needs() -> None:
     done = subprocess.run([sys.executable, "-m", "festina", "--help"], capture_output=True, text=True, check=True)
     for word in ("e-process", "DSSE", "Merkle", "martingale"):
         assert word not in done.stdout
+
+
+def test_V3_a_finite_suite_is_used_up_without_reuse_and_the_run_says_so(tmp_path: Path) -> None:
+    import json
+
+    toy = make_toy(tmp_path, step="0.25", vault=False, detect=0.2)
+    items = tmp_path / "items.jsonl"
+    items.write_text("".join(json.dumps({"id": f"i{k}", "input": k, "label": k % 7}) + "\n" for k in range(300)))
+    assert festina("vault", "add", "hidden", str(items), toy=toy).returncode == 0
+    done = festina("run", "--proposals", "2", "--budget", "60s", toy=toy)
+    assert done.returncode == 5, done.stderr
+    state = check(toy.root, settled=True)
+    assert state.looks == 300
+    assert [p.word for p in state.proposals.values()] == ["inconclusive"]
+    assert "vault add" in done.stderr
+
+
+def test_V2_a_baseline_that_cannot_answer_stops_the_run_and_shows_what_it_said(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path)
+    (toy.root / "answer.py").write_text("import no_such_module_here\n")
+    toy.commit("broken")
+    done = quick(toy)
+    assert done.returncode == 2
+    assert "[incumbent-broken]" in done.stderr
+    assert "No module named 'no_such_module_here'" in done.stderr  # the candidate's traceback, not ours
+    state = check(toy.root, settled=True)
+    assert state.tests == 0

@@ -40,6 +40,10 @@ class Judge(Protocol):
         """(ticket, inputs). ``inputs`` is None where nothing is asked (self-reported metrics)."""
         ...
 
+    def rehearse(self, seed: int) -> tuple[str, bytes | None]:
+        """The same for a run that is no evidence: uses up no item of a finite suite."""
+        ...
+
     def score(self, ticket: str, answer: bytes | None) -> Scored: ...
 
 

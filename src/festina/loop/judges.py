@@ -22,6 +22,10 @@ class HiddenJudge:
         issued = self._verifier.draw(seed, self._items)
         return issued.batch_id, issued.inputs
 
+    def rehearse(self, seed: int) -> tuple[str, bytes | None]:
+        issued = self._verifier.draw(seed, self._items, first=0)
+        return issued.batch_id, issued.inputs
+
     def score(self, ticket: str, answer: bytes | None) -> Scored:
         scored = self._verifier.score(ticket, answer)
         return Scored(scored.mean, tuple(scored.guards), scored.failed)
@@ -35,6 +39,8 @@ class MetricJudge:
 
     def issue(self, seed: int) -> tuple[str, bytes | None]:
         return f"seed-{seed}", None
+
+    rehearse = issue
 
     def score(self, ticket: str, answer: bytes | None) -> Scored:
         value = parse_metric(answer, self._metric) if answer is not None else None

@@ -366,7 +366,7 @@ def _baseline(b: Bench, seed: int) -> float:
 
     Raises ``UsageError`` with what the run said, made harmless for the terminal.
     """
-    ticket, inputs = b.judge.issue(seed)
+    ticket, inputs = b.judge.rehearse(seed)
     side = b.trials.side(b.repo.tree_of(b.state.head.commit), seed, inputs)
     if side.ended is Ended.SANDBOX_ERROR:
         raise Fault("sandbox-error", f"a trial could not be run: {side.detail}", fix="festina doctor")
