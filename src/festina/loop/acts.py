@@ -14,7 +14,8 @@ from festina.errors import Busy, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey
-from festina.loop.state import Generation, Review, State
+from festina.loop.rows import Generation, Review
+from festina.loop.state import State
 from festina.release import refs
 from festina.release.releaser import Claim, check
 from festina.review import desk

@@ -13,7 +13,8 @@ from festina.ledger.log import Draft
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Replan
 from festina.loop.crash import crash_point
-from festina.loop.state import OpenTest, Proposed, State
+from festina.loop.rows import OpenTest, Proposed
+from festina.loop.state import State
 from festina.review.binding import stamp
 from festina.sandbox.job import Ended
 from festina.select import gate
