@@ -86,7 +86,13 @@ def resume(base: Path, count: int) -> dict[str, float]:
         origin="festina.local/long-00000000", system="long", engine_key=_key(signers["engine"]),
         verifier_key=_key(signers["verifier"]), alpha=0.05, demo=False, version="0", schema_number=e.SCHEMA,
     )  # fmt: skip
-    bodies: list[e.Body] = [record.body for record in paper.records[1:] if record.kind != "reviewer-enrolled"]
+    bodies: list[e.Body] = []
+    for record in paper.records[1:]:
+        body = record.body
+        if isinstance(body, e.EpochOpened):  # one test that never runs out of units
+            body = body.model_copy(update={"suite": body.suite.model_copy(update={"max_units": 10**8})})
+        if body.kind != "reviewer-enrolled":
+            bodies.append(body)
     start = len(paper.records)
     paper._StartLine(None)
     paper._FinishMove(None)

@@ -298,7 +298,7 @@ def _level_reason(arm: Arm) -> str:
 
 def _tell(folder: Path, loop: Arm, control: Arm, gain: FinalScored, arm_gain: FinalScored) -> None:
     from festina.cli.status import outcomes
-    from festina.cli.words import gain_sentence, recursion_sentence
+    from festina.cli.words import count, gain_sentence, recursion_sentence
 
     assert loop.state is not None
     assert control.state is not None
@@ -307,7 +307,8 @@ def _tell(folder: Path, loop: Arm, control: Arm, gain: FinalScored, arm_gain: Fi
     for arm in (loop, control):
         assert arm.state is not None
         counts = ", ".join(f"{count} {word}" for word, count in sorted(outcomes(arm.state).items()))
-        click.echo(f"{arm.title.capitalize()}: {len(arm.state.line) - 1} generations; proposals: {counts}.")
+        made = count(len(arm.state.line) - 1, "accepted generation")
+        click.echo(f"{arm.title.capitalize()}: {made}; proposals: {counts}.")
     for p in loop.state.proposals.values():
         if p.improver.startswith("planted:"):
             why = f" ({p.reason})" if p.reason else ""

@@ -25,7 +25,7 @@ def told(record: Record, state: State) -> str | None:
     return tell(record.body, state) if tell is not None else None
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
@@ -70,7 +70,7 @@ def _screened(b: e.Screened, s: State) -> str | None:
     number = b.proposal
     if b.result == "passed":
         part = ", the improver itself among them" if b.improver_changed else ""
-        return f"Proposal {number} changes {_count(b.changed_lines, 'line')} in {_count(b.changed_files, 'file')}{part}"
+        return f"Proposal {number} changes {count(b.changed_lines, 'line')} in {count(b.changed_files, 'file')}{part}"
     if b.result == "refused":
         why = _REFUSED.get(b.reason, b.reason)
         mark = " It is recorded as an attempt on the guards." if b.guard_change else ""
