@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from festina.ledger.entries import Role
     from festina.ledger.log import Ledger
+    from festina.ledger.signing import Signer
     from festina.loop.state import State
     from festina.system.home import Home
     from festina.system.repo import Repo
@@ -52,8 +54,8 @@ def opened(root: Path, *, write: bool = False) -> Iterator[Opened]:
 
     repo = Repo.discover(root)
     home = homes.require(repo)
-    signers = {"engine": LocalKey.load(home.key("engine"), "engine")} if write else None
-    ledger = Ledger.open(home.ledger, signers=signers, readonly=not write)  # type: ignore[arg-type]
+    signers: dict[Role, Signer] | None = {"engine": LocalKey.load(home.key("engine"), "engine")} if write else None
+    ledger = Ledger.open(home.ledger, signers=signers, readonly=not write)
     try:
         yield Opened(repo, home, ledger, fold(ledger.records()))
     finally:
