@@ -10,7 +10,7 @@ from pathlib import Path
 
 from festina.ledger.log import Ledger, verify
 from festina.loop.state import State, fold
-from festina.release.refs import LINE
+from festina.release.refs import LINE, generation_ref
 from festina.select.budget import Budget
 from festina.system import home as homes
 from festina.system.repo import Repo
@@ -83,6 +83,8 @@ def _line(repo: Repo, state: State, settled: bool) -> None:
             ["git", "-C", str(repo.root), "rev-parse", f"{child}^"], capture_output=True, text=True, check=True
         )
         assert found.stdout.strip() == parent
+    if settled:  # every generation's commit is kept, whoever finished its move
+        assert all(repo.ref(generation_ref(n)) == state.generations[n].commit for n in state.line)
     accepted = [p for p in state.proposals.values() if p.word == "accepted"]
     made = [g for g in state.generations.values() if g.parent is not None]  # also those that the line went back from
     assert len(made) == len(accepted), "a decision was lost or doubled"

@@ -212,7 +212,7 @@ def settle_line(ledger: Ledger, state: State, repo: Repo) -> None:
     move, epoch = state.move, state.epoch
     if move is None or epoch is None:
         return
-    refs.settle(repo, refs.line_ref(epoch.min_level), move.old_commit, move.new_commit)
+    refs.settle_line(repo, epoch.min_level, move.generation, move.old_commit, move.new_commit)
     body = e.LineMoved(move=move.move, generation=move.generation, commit=move.new_commit)
     same = move.move
     write(ledger, state, lambda now: [Draft(body)] if now.move and now.move.move == same else [])

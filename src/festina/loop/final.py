@@ -34,7 +34,7 @@ def compare(
     trials = b.trials if where is None else Trials(b.sandbox, b.trials.recipe, where)
     trees = units.Trees(tree_a, tree_b, None)
     scale = units.Scale(b.scale.sign, b.scale.width, ())
-    leaf = list(b.ledger.records(b.state.size - 1))[-1].leaf
+    leaf = b.ledger.record(b.state.size - 1).leaf
     seeds = [unit_seed(leaf, b.state.size, i) for i in range(count)]
     results = units.run_units(lambda seed: units.run_unit(trials, b.judge, trees, scale, seed), seeds, b.workers)
     gains = [unit.gain for unit in results]

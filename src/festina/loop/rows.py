@@ -85,4 +85,3 @@ class Review:
     decision: e.ReviewDecided | None = None
     decision_at: str = ""
     decision_seq: int = -1
-    applied: bool = False

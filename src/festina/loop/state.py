@@ -417,7 +417,6 @@ def _in_force(s: State, r: Record, b: e.InForce) -> None:
     if b.generation not in s.line:
         raise _misfit(r, "an improver put in force that is not on the line")
     s.in_force = b.generation
-    s.reviews[b.review].applied = True
 
 
 def _release_intent(s: State, r: Record, b: e.ReleaseIntent) -> None:

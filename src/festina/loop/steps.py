@@ -60,9 +60,7 @@ def finish_move(b: Bench, _: plan.FinishMove) -> None:
     """Complete a recorded move; the reference moves by compare-and-swap.  # D-1"""
     move = b.state.move
     assert move is not None  # next_action has seen to it
-    refs.settle(b.repo, refs.line_ref(_epoch(b.state).min_level), move.old_commit, move.new_commit)
-    kept = refs.generation_ref(move.generation)
-    refs.settle(b.repo, kept, b.repo.ref(kept), move.new_commit)
+    refs.settle_line(b.repo, _epoch(b.state).min_level, move.generation, move.old_commit, move.new_commit)
     crash_point("line-moved-unrecorded")
     b.append(Draft(e.LineMoved(move=move.move, generation=move.generation, commit=move.new_commit)))
 
@@ -136,7 +134,7 @@ def propose(b: Bench, action: plan.Propose) -> None:
     s = b.state
     source = next_improver(b, action.number)
     generation = s.generations[s.line[0] if s.run is not None and s.run.frozen_improver else s.in_force]
-    genesis_leaf = next(iter(b.ledger.records())).leaf
+    genesis_leaf = b.ledger.record(0).leaf
     seed = proposal_seed(genesis_leaf, action.number)
     b.append(
         Draft(

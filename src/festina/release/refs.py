@@ -43,3 +43,10 @@ def settle(repo: Repo, name: str, old: str | None, new: str) -> None:
             where=name,
         )
     repo.cas_ref(name, new, old)
+
+
+def settle_line(repo: Repo, min_level: int, generation: int, old: str | None, new: str) -> None:
+    """Carry out a recorded move of the working line, and keep the generation's commit for good."""
+    settle(repo, line_ref(min_level), old, new)
+    kept = generation_ref(generation)
+    settle(repo, kept, repo.ref(kept), new)
