@@ -1,0 +1,63 @@
+"""The records of a drill: intervals are exact, classes are never pooled, and silence is never called proof."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from festina.drill import render
+from festina.drill.model import SILENCE, Finding, Honest, Report, Verdict, exact, record, rows
+
+
+def made(attack, verdict, runs=1, caught=1, **more):
+    kind = attack.split("/")[0]
+    return Finding(attack, kind, f"title of {attack}", verdict, "why", runs=runs, caught=caught, **more)
+
+
+@given(st.integers(1, 60), st.data())
+def test_V2_the_exact_interval_has_the_tails_it_claims(runs, data):
+    hits = data.draw(st.integers(0, runs))
+    low, high = exact(hits, runs)
+
+    def at_most(k, p):
+        return sum(math.comb(runs, j) * p**j * (1 - p) ** (runs - j) for j in range(k + 1))
+
+    assert 0 <= low <= hits / runs <= high <= 1
+    if hits:
+        assert 1 - at_most(hits - 1, low) == pytest.approx(0.025, abs=1e-6)
+    if hits < runs:
+        assert at_most(hits, high) == pytest.approx(0.025, abs=1e-6)
+
+
+def test_V2_known_values_of_the_interval():
+    assert exact(3, 3) == (pytest.approx(0.2924, abs=1e-4), 1.0)
+    assert exact(0, 10) == (0.0, pytest.approx(0.3085, abs=1e-4))
+    assert exact(0, 0) == (0.0, 1.0)
+
+
+def test_a_class_shows_its_weakest_attack_and_leaves_out_what_was_not_tried():
+    table = rows([
+        made("forge/a", Verdict.CAUGHT, 3, 3), made("forge/b", Verdict.HOLE, 3, 0),
+        made("forge/c", Verdict.NOT_APPLICABLE, 0, 0), made("clock/a", Verdict.NOT_TESTED, 0, 0),
+    ])  # fmt: skip
+    assert [(row.kind, row.attacks, row.caught, row.weakest.attack) for row in table] == [("forge", 2, 1, "forge/b")]
+
+
+def test_text_ends_with_the_sentence_on_silence_and_exit_codes_follow_the_holes():
+    quiet = Report("t", ("summary",), (made("exit/a", Verdict.CAUGHT),), (Honest("as given", 3, 3),))
+    exposed = Report("t", (), (made("reach/a", Verdict.EXPOSURE),), (), strict=True)
+    holed = Report("t", (), (made("exit/a", Verdict.HOLE, 1, 0, score=math.inf),), ())
+    assert [each.exit_code for each in (quiet, exposed, holed)] == [0, 3, 3]
+    for each in (quiet, exposed, holed):
+        assert render.text(each).rstrip().splitlines()[-1] == SILENCE
+        assert render.one_line(each).endswith(SILENCE)
+        assert json.loads(json.dumps(record(each), allow_nan=False))[-1]["silence"] == SILENCE
+
+
+def test_a_finding_cannot_claim_more_catches_than_runs():
+    with pytest.raises(ValueError, match="caught 2 of 1"):
+        made("exit/a", Verdict.CAUGHT, 1, 2)
