@@ -19,10 +19,12 @@ from festina.ledger import entries as e
 from festina.ledger.log import Draft
 from festina.ledger.signing import LocalKey
 from festina.review.binding import binding, stamp
+from festina.system.characters import odd_character
 from festina.system.repo import Repo
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
 MIN_REASON = 10  # characters: a decision without a reason is none
+MAX_REASON = 4_000  # and this is what others can be expected to read
 
 
 def keys_directory() -> Path:
@@ -76,8 +78,7 @@ def decision(
     now: datetime | None = None,
 ) -> Draft:  # fmt: skip
     """The signed entry for one decision. Raises ``UsageError`` for a missing reason, expiry or the author's own."""
-    if len(reason.strip()) < MIN_REASON:
-        raise UsageError("no-reason", "a decision needs a reason that somebody else can follow", fix="--reason TEXT")
+    _check_reason(reason)
     if any(author.startswith(f"person:{reviewer.reviewer}:") for author in authors):
         raise UsageError(
             "own-change", f"{reviewer.reviewer} proposed this change and cannot decide about it",
@@ -97,3 +98,18 @@ def decision(
         without_person=reviewer.demo,
     )  # fmt: skip
     return Draft(body, blobs=(text,), signer=key)
+
+
+def _check_reason(reason: str) -> None:
+    """A reason is read by others, in terminals and reports: plain text of a readable size.  # T-5"""
+    if len(reason.strip()) < MIN_REASON:
+        raise UsageError("no-reason", "a decision needs a reason that somebody else can follow", fix="--reason TEXT")
+    if len(reason) > MAX_REASON:
+        raise UsageError(
+            "reason-too-long", f"the reason has {len(reason):,} characters, {MAX_REASON:,} are read at most",
+            fix="say in a few sentences what decided, and keep the rest elsewhere",
+        )  # fmt: skip
+    for line in reason.strip().split("\n"):
+        odd = odd_character(line)
+        if odd is not None:
+            raise UsageError("reason-unreadable", f"the reason holds {odd}", fix="write it in plain text")
