@@ -13,6 +13,8 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ import pytest
 from festina.errors import UsageError
 from festina.ledger.signing import LocalKey
 from festina.verify import Vault
-from tests.verify.home import MARK, Home, answers, right, suite
+from tests.verify.home import FORMS, MARK, Home, answers, right, suite, write_scorers
 
 CANDIDATE_UID = 64_900
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to have two uids")
@@ -303,14 +305,17 @@ print(found)
 """
 
 
+@pytest.mark.parametrize("scorer", FORMS)
 @pytest.mark.parametrize(("read", "leaks"), [("no", False), ("read", True)], ids=["engine", "positive control"])
-def test_T1_the_engines_memory_never_holds_a_label(tmp_path, read, leaks):
+def test_T1_the_engines_memory_never_holds_a_label(tmp_path, read, leaks, scorer):
     home = Home(tmp_path, generator=None)
+    write_scorers(home)
     path = tmp_path / "items.jsonl"
     path.write_text("".join(json.dumps({"id": f"i{k}", "input": k, "label": f"{MARK}q-{k}"}) + "\n" for k in range(60)))
     home.vault.add_items("hidden", path)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-c", textwrap.dedent(ENGINE), str(tmp_path), read, suite().model_dump_json()]
+    terms = suite(scorer=scorer).model_dump_json()
+    command = [sys.executable, "-c", textwrap.dedent(ENGINE), str(tmp_path), read, terms]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (int(done.stdout) > 0) is leaks
@@ -403,6 +408,40 @@ def test_positive_control_the_same_ways_work_on_a_plain_process_of_that_uid():
         os.waitpid(pid, 0)
         for descriptor in (*ready, *go):
             os.close(descriptor)
+
+
+@root_only
+@pytest.mark.parametrize("scorer", [form for form in FORMS if form != "scoring:right"])
+def test_T1_a_candidates_uid_cannot_read_trace_or_signal_a_scorers_own_process(tmp_path, scorer):
+    home = Home(tmp_path)
+    write_scorers(home, slow=True)
+    verifier = home.start(suite(scorer=scorer))
+    try:
+        issued = verifier.draw(1, 5)
+        asked = threading.Thread(target=lambda: verifier.score(issued.batch_id, answers(issued.inputs)))
+        asked.start()
+        pid = the_process_that_holds_labels(verifier.pid)
+        for name, attack in ways(pid, an_address(pid)).items():
+            assert not as_candidate(attack), name
+        shown = Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert MARK.encode() not in shown
+        assert b"vault" not in shown
+        asked.join()
+    finally:
+        home.close()
+
+
+def the_process_that_holds_labels(parent):
+    """The youngest descendant of the verifier, once it has read what it was given."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        pid = parent
+        while found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            pid = int(found[-1])
+        if pid != parent and b"sleeping" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return pid
+        time.sleep(0.02)
+    raise AssertionError("no scorer's process was seen")
 
 
 @root_only

@@ -33,6 +33,33 @@ def generate(seed, n):
 """
 
 
+PROGRAM = """\
+#!/usr/bin/env python3
+import json, os, sys, time
+rows = [json.loads(line) for line in sys.stdin]
+if SLOW and "sleeping" not in sys.argv:
+    read, write = os.pipe()
+    os.write(write, json.dumps(rows).encode())
+    os.close(write)
+    os.dup2(read, 0)
+    os.execv(sys.executable, [sys.executable, __file__, "sleeping"])
+rows = rows[0] if "sleeping" in sys.argv else rows
+time.sleep(2 * SLOW)
+for row in rows:
+    print(json.dumps({"id": row["id"], "score": float(row["output"] == row["label"])}))
+"""
+
+#: One scorer of each form; ``write_scorers`` writes their files.
+FORMS = ("scoring:right", 'command:["./score.py"]')
+
+
+def write_scorers(home: Home, *, slow: bool = False) -> None:
+    """All scorers of ``FORMS``. ``slow``: a process called "sleeping" holds the labels for two seconds."""
+    program = home.evaluator / "score.py"
+    program.write_text(PROGRAM.replace("SLOW", str(slow)))
+    program.chmod(0o755)
+
+
 def suite(**changes):
     terms = {
         "name": "hidden", "scorer": "scoring:right", "low": 0.0, "high": 1.0, "direction": "higher", "unit": "item",

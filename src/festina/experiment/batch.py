@@ -17,8 +17,7 @@ from typing import Any, Protocol
 from festina.errors import Fault
 from festina.experiment.trial import Side, Trials
 from festina.sandbox.job import Ended
-
-PROVOKED = ("scorer-timeout", "scorer-died")  # faults that an answer can bring about
+from festina.verify.client import PROVOKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,10 @@ class Judge(Protocol):
         ...
 
     def score(self, ticket: str, answer: bytes | None) -> Scored: ...
+
+    def probe(self, ticket: str) -> None:
+        """Raises ``Fault`` where the scorer fails on right answers, too."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +139,25 @@ def run_unit(
 
 
 def _score(judge: Judge, ticket: str, side: Side, role: str) -> Scored:
-    """Score one side. An answer that hangs or kills the scorer buys its candidate the worst score, not another roll."""
+    """Score one side. An answer that hangs or kills the scorer buys its candidate the worst score, not another roll.
+
+    It is charged to the candidate only when the scorer is well on right answers at that moment; and what may have
+    been an accident (a process that the host killed) is repeated once, on the very same bytes.  # V-1, T-6
+    """
     try:
         return judge.score(ticket, side.answer)
     except Fault as fault:
         if role != "candidate" or fault.name not in PROVOKED:
             raise
-        return judge.score(ticket, None)  # V-1, T-6
+        late = fault.name == "scorer-timeout"
+    judge.probe(ticket)
+    if not late:
+        try:
+            return judge.score(ticket, side.answer)
+        except Fault as fault:
+            if fault.name not in PROVOKED:
+                raise
+    return judge.score(ticket, None)
 
 
 def _gain(candidate: float | None, incumbent: float | None, scale: Scale) -> float:

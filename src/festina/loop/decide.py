@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from festina.errors import Fault
 from festina.experiment.seeds import unit_seed
 from festina.ledger import entries as e
 from festina.ledger.log import Draft
@@ -20,6 +21,7 @@ from festina.sandbox.job import Ended
 from festina.select import gate
 from festina.select.report import estimate, interval
 from festina.select.words import Finding, sentence
+from festina.verify.client import PROVOKED
 
 
 def decide(b: Bench, action: plan.Decide) -> None:
@@ -116,5 +118,10 @@ def _public_gain(b: Bench, test: OpenTest) -> float | None:
         side = b.trials.side(tree, seed, inputs)
         if side.ended is Ended.SANDBOX_ERROR:
             return None  # shown as unknown; never a reason against the candidate  # T-6
-        scores.append(b.verifier.public(items, side.answer).mean)
+        try:
+            scores.append(b.verifier.public(items, side.answer).mean)
+        except Fault as fault:
+            if fault.name not in PROVOKED:
+                raise
+            return None  # an answer to the public items that breaks the scorer decides nothing any more
     return b.scale.sign * (scores[0] - scores[1])

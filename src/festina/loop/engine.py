@@ -212,7 +212,8 @@ def _bench(
         verifier = stack.enter_context(
             Verifier.start(
                 vault=home.vault, evaluator=export(repo, home, epoch.start_tree), key=home.key("verifier"),
-                suite=epoch.suite, guards=epoch.guards, used=state.source_looks.get(epoch.suite.source or "", 0),
+                suite=epoch.suite, guards=epoch.guards, timeout_s=manifest.verifier.wall,
+                memory_bytes=manifest.verifier.memory, used=state.source_looks.get(epoch.suite.source or "", 0),
             )
         )  # fmt: skip
         judge = HiddenJudge(verifier, epoch.suite.batch_items)

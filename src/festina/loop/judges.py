@@ -30,6 +30,9 @@ class HiddenJudge:
         scored = self._verifier.score(ticket, answer)
         return Scored(scored.mean, tuple(scored.guards), scored.failed)
 
+    def probe(self, ticket: str) -> None:
+        self._verifier.probe(ticket)
+
 
 class MetricJudge:
     """Reads ``name: number`` from what the run printed."""
@@ -45,3 +48,6 @@ class MetricJudge:
     def score(self, ticket: str, answer: bytes | None) -> Scored:
         value = parse_metric(answer, self._metric) if answer is not None else None
         return Scored(value, (), int(value is None))
+
+    def probe(self, ticket: str) -> None:
+        """Nothing runs that an answer could break."""

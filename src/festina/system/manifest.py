@@ -21,8 +21,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from festina.errors import UsageError
 from festina.system.globs import problem as glob_problem
-from festina.system.manifest_checks import check_across, check_files, explain, goal_names, module_candidates
+from festina.system.manifest_checks import check_across, check_files, explain, goal_names, scorer_files
 from festina.system.scope import Scope
+from festina.system.scorers import normal
 from festina.system.toml import lines_of_keys, load, nearest_line
 
 __all__ = ["FILE_NAME", "Manifest", "load_manifest", "parse_manifest", "seconds"]
@@ -91,7 +92,7 @@ Globs = Annotated[tuple[Glob, ...], BeforeValidator(_tuple)]
 RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
 Paths = Annotated[tuple[RepositoryPath, ...], BeforeValidator(_tuple)]
 Command = Annotated[tuple[Annotated[str, AfterValidator(_argument)], ...], Field(min_length=1), BeforeValidator(_tuple)]
-ScorerName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$", max_length=200)]
+ScorerName = Annotated[str, BeforeValidator(normal)]  # a command becomes one text: ``system.scorers``
 Metric = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}:(higher|lower)$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Range = Annotated[tuple[Number, Number], BeforeValidator(_tuple), AfterValidator(_ordered)]
@@ -219,6 +220,13 @@ class Guard(_Table):
     max_loss: Annotated[Number, Field(gt=0)]
 
 
+class Verifier(_Table):
+    """``[verifier]``: caps of the scorers, which run in the verifier's own process tree.  # T-6"""
+
+    wall: Duration = 60.0
+    memory: Annotated[Size, Field(ge=256 << 20)] = 4 << 30
+
+
 class Debt(_Table):
     """``[policy] debt``: how far the working line may run ahead of people.  # G-3"""
 
@@ -249,6 +257,7 @@ class Manifest(_Table):
     improver: ImproverTable = ImproverTable()
     suite: Suites = Suites()
     guard: Mapping[GuardName, Guard] = Field(default_factory=dict)
+    verifier: Verifier = Verifier()
     policy: Policy = Policy()
 
     @property
@@ -287,7 +296,7 @@ class Manifest(_Table):
         """Globs of what no proposal may touch: this file, the scorers, the public items, ``scope.protect``.  # T-4"""
         found = [FILE_NAME, *self.scope.protect]
         for scorer in self.scorers().values():
-            found += module_candidates(scorer.partition(":")[0])
+            found += scorer_files(scorer)
         if self.suite.public is not None:
             found.append(self.suite.public.items)
         return tuple(dict.fromkeys(found))

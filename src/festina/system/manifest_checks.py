@@ -14,13 +14,15 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from festina.errors import UsageError
+from festina.system.globs import problem as glob_problem
 from festina.system.goals import dangerous_domain
+from festina.system.scorers import Command, Function, InspectTask, parse
 from festina.system.toml import nearest_line
 
 if TYPE_CHECKING:
     from festina.system.manifest import Manifest
 
-__all__ = ["check_across", "check_files", "explain", "goal_names", "module_candidates"]
+__all__ = ["check_across", "check_files", "explain", "goal_names", "module_candidates", "scorer_files"]
 
 _VAULT_KEYS = ("items", "vault", "generator", "labels", "path", "file")
 _EXPECTED = {
@@ -35,7 +37,6 @@ _EXPECTED = {
     "finite_number": "a finite number",
 }
 _PATTERN_HELP = {
-    "scorer": 'write "module:function", for example "scoring:accuracy"',
     "metric": 'write "NAME:lower" or "NAME:higher", for example "val_loss:lower"',
 }
 
@@ -155,7 +156,7 @@ def goal_names(document: Mapping[str, Any]) -> None:
     for suite, table in suites.items() if isinstance(suites, dict) else ():
         named.append((f"suite.{suite}", suite))
         if isinstance(table, dict):
-            named += [(f"suite.{suite}.{key}", table.get(key)) for key in ("scorer", "items")]
+            named += [(f"suite.{suite}.{key}", _flat(table.get(key))) for key in ("scorer", "items")]
     for field, value in named:
         domain = dangerous_domain(value) if isinstance(value, str) else None
         if domain:
@@ -165,6 +166,12 @@ def goal_names(document: Mapping[str, Any]) -> None:
                 "choose a clearer name if it means something else",
                 where=field,
             )  # fmt: skip
+
+
+def _flat(value: object) -> object:
+    """A command's words as one text."""
+    value = value.get("command") if isinstance(value, dict) else value
+    return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 # Fields together
@@ -265,6 +272,16 @@ def module_candidates(module: str) -> list[str]:
     return [f"{path}.*", f"{path}/**", *parents]
 
 
+def scorer_files(scorer: str) -> list[str]:
+    """Globs of the files that a scorer consists of, as far as its name tells.  # T-4"""
+    form = parse(scorer)
+    if isinstance(form, Function):
+        return module_candidates(form.module)
+    if isinstance(form, InspectTask):
+        return [form.file]
+    return [path for path in form.paths if not glob_problem(path) and "*" not in path and "?" not in path]
+
+
 def check_files(manifest: Manifest, read: Callable[[str], bytes | None]) -> None:
     """Check that scorers and public items exist in the repository."""
     for field, scorer in manifest.scorers().items():
@@ -275,21 +292,46 @@ def check_files(manifest: Manifest, read: Callable[[str], bytes | None]) -> None
 
 
 def _check_scorer(field: str, scorer: str, read: Callable[[str], bytes | None]) -> None:
-    module, _, function = scorer.partition(":")
-    base = module.replace(".", "/")
+    form = parse(scorer)
+    if isinstance(form, Command):
+        _check_command(field, form, read)
+        return
+    if isinstance(form, InspectTask):
+        source = read(form.file)
+        if source is None:
+            _wrong(field, f"there is no file {form.file}", "a task's file lies in this repository", "missing-scorer")
+        else:
+            _check_defined(field, form.file, source, form.task, f"inspect:{form.file}@")
+        return
+    base = form.module.replace(".", "/")
     for path in (f"{base}.py", f"{base}/__init__.py"):
         source = read(path)
-        if source is None:
-            continue
-        names = _names_of(source)
-        if names is None:
-            _wrong(field, f"{path} is not valid Python", "mend the file", "broken-scorer")
-        elif function not in names:
-            close = difflib.get_close_matches(function, names, n=1)
-            fix = f"did you mean {module}:{close[0]}?" if close else f"define `{function}` at the top level of {path}"
-            _wrong(field, f"{path} defines no {function!a}", fix, "missing-scorer")
-        return
-    _wrong(field, f"there is no file {base}.py", "scorers are Python files of this repository", "missing-scorer")
+        if source is not None:
+            _check_defined(field, path, source, form.function, f"{form.module}:")
+            return
+    _wrong(field, f"there is no file {base}.py", "scorers are files of this repository", "missing-scorer")
+
+
+def _check_command(field: str, form: Command, read: Callable[[str], bytes | None]) -> None:
+    """A command must name what is pinned: a file of the repository, and its program where it is a path."""
+    program = form.argv[0].removeprefix("./")
+    if "/" in form.argv[0] and read(program) is None:
+        _wrong(field, f"there is no file {program!a}", "the program lies in this repository", "missing-scorer")
+    if not any(read(path) is not None for path in form.paths):
+        _wrong(
+            field, "no word of the command names a file of this repository, so nothing of it is pinned",
+            'name the script: scorer = ["python3", "score.py"]', "missing-scorer",
+        )  # fmt: skip
+
+
+def _check_defined(field: str, path: str, source: bytes, name: str, prefix: str) -> None:
+    names = _names_of(source)
+    if names is None:
+        _wrong(field, f"{path} is not valid Python", "mend the file", "broken-scorer")
+    elif name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        fix = f"did you mean {prefix}{close[0]}?" if close else f"define `{name}` at the top level of {path}"
+        _wrong(field, f"{path} defines no {name!a}", fix, "missing-scorer")
 
 
 def _names_of(source: bytes) -> list[str] | None:

@@ -4,9 +4,13 @@
 ``timeout_s``, or a process that dies, is a ``Fault`` (T-6): the process is killed with its group, and the next
 request finds a new one. Nothing is lost by that, since draws are functions of their numbers (``draws``).
 
-Faults: ``scorer-timeout``, ``scorer-died`` (a scorer ended the process), ``verifier-crashed`` (a bug of ours),
-``verifier-start``. A candidate's output can provoke the first two (a scorer whose regular expression explodes): whoever
-calls must not let that buy another roll; score the same batch with ``None`` to count it as the worst.  # T-6
+Faults: ``scorer-timeout``, ``scorer-died`` (a scorer ended the process), ``scorer-failed`` (a program as a whole),
+``verifier-crashed`` (a bug of ours), ``verifier-start``. A candidate's output can provoke the first three (a scorer
+whose regular expression explodes): whoever calls must not let that buy another roll; ``probe`` tells whether the scorer
+is well on right answers, and scoring the same batch with ``None`` counts it as the worst.  # T-6
+
+Time: a request has ``timeout_s`` for each scorer. After the controls, which show how long a row takes, scoring has
+``SLACK`` times that, at least ``LEAST_S``: an answer that makes the scorer hang cannot keep the run waiting for long.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from typing import TYPE_CHECKING, Literal
 
 import festina
 from festina.errors import Fault, IntegrityError, UsageError
+from festina.system.scorers import Command, Form, InspectTask, parse
 from festina.verify import wire
 from festina.verify.confine import DEFAULT_UID
 from festina.verify.parse import MAX_OUTPUT_BYTES
@@ -38,12 +43,16 @@ from festina.verify.types import Controls, Issued, Source, UnitScore
 if TYPE_CHECKING:
     from festina.ledger.entries import GuardTerms, SuiteTerms
 
-__all__ = ["RemoteSigner", "Verifier"]
+__all__ = ["PROVOKED", "RemoteSigner", "Verifier"]
 
 START_S = 60.0
+LEAST_S = 5.0
+SLACK = 50.0
+CONTROL_SETS = 16  # sets of answers that the controls score, about
+PROVOKED = ("scorer-timeout", "scorer-died", "scorer-failed")  # faults that an answer can bring about
 # ``-I`` shuts out PYTHONPATH, the user's own packages and the current folder; what is installed is handed over by name.
-_BOOT = "import sys; sys.path[0:0] = sys.argv[2:3]; sys.path += sys.argv[3:]; " \
-    "from festina.verify.worker import main; main(int(sys.argv[1]))"  # fmt: skip
+_BOOT = "import sys; sys.path[0:0] = sys.argv[3:4]; sys.path += sys.argv[4:]; " \
+    "from festina.verify.worker import main; main(int(sys.argv[1]), int(sys.argv[2]))"  # fmt: skip
 
 
 class RemoteSigner:
@@ -67,6 +76,7 @@ class Verifier:
     def __init__(self, setup: dict[str, object], *, timeout_s: float, used: int | None) -> None:
         self._setup = setup
         self._timeout_s = timeout_s
+        self._row_s = 0.0  # how long scoring one answer takes, as the controls showed
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
@@ -87,6 +97,7 @@ class Verifier:
         guards: Sequence[GuardTerms] = (),
         uid: int = DEFAULT_UID,
         timeout_s: float = 60.0,
+        memory_bytes: int = 4 << 30,
         used: int | None = None,
     ) -> Verifier:
         """Start the process and wait until scorers and items are loaded.
@@ -107,6 +118,8 @@ class Verifier:
             "uid": uid,
             "parent": os.getpid(),
             "reach": _reach(),
+            "wall_s": float(timeout_s),
+            "memory": memory_bytes,
         }
         verifier = cls(setup, timeout_s=timeout_s, used=used)
         with ExitStack() as undo:
@@ -157,8 +170,13 @@ class Verifier:
     def score(self, batch_id: str, output: bytes | None) -> UnitScore:
         """Score one candidate's output. ``None``: its trial did not end ok, every item has the worst score.  # V-1"""
         given, payload = _bounded(output)
-        head, _ = self._ask({"do": "score", "batch": batch_id, "given": given}, payload)
+        limit_s = self._pace(_items_of(batch_id))
+        head, _ = self._ask({"do": "score", "batch": batch_id, "given": given}, payload, limit_s)
         return _unit_score(head)
+
+    def probe(self, batch_id: str) -> None:
+        """Raises a ``Fault`` where the scorers fail on this batch's right answers, too.  # T-6"""
+        self._ask({"do": "probe", "batch": batch_id}, b"", self._pace(_items_of(batch_id)))
 
     def public(self, items: bytes, output: bytes | None) -> UnitScore:
         """The same scorers on public items (JSON lines with labels)."""
@@ -168,7 +186,14 @@ class Verifier:
 
     def controls(self, seed: int, n: int) -> Controls:
         """Constant and random answers must fail, the oracle must pass.  # V-2"""
-        head, _ = self._ask({"do": "controls", "seed": seed, "n": n}, b"")
+        began = time.monotonic()
+        try:
+            head, _ = self._ask({"do": "controls", "seed": seed, "n": n}, b"", CONTROL_SETS * self._limit_s)
+        except Fault as fault:
+            if fault.name not in ("scorer-failed", "scorer-timeout"):
+                raise
+            raise UsageError("scorer-broken", f"during the controls, {fault.what}", fix=fault.fix) from None
+        self._row_s = (time.monotonic() - began) / (CONTROL_SETS * n)
         match head:
             case {"constant": float(low), "random": float(chance), "oracle": float() | None as top, "ok": bool(ok)}:
                 return Controls(low, chance, top, ok, str(head.get("note", "")))
@@ -202,17 +227,31 @@ class Verifier:
             )  # fmt: skip
         return self._next
 
-    def _ask(self, head: Mapping[str, object], payload: bytes) -> tuple[dict[str, object], bytes]:
-        with self._lock:
-            return self._request(head, payload)
+    @property
+    def _limit_s(self) -> float:
+        """For all scorers of one batch. Programs have their own clock; ours must be the later one."""
+        terms = [self._setup["suite"], *list(_rows(self._setup["guards"]))]
+        programs = sum(isinstance(form, Command | InspectTask) for form in map(_form, terms))
+        return self._timeout_s * max(1, programs) + (LEAST_S if programs else 0.0)
 
-    def _request(self, head: Mapping[str, object], payload: bytes) -> tuple[dict[str, object], bytes]:
+    def _pace(self, items: int) -> float:
+        return min(self._limit_s, max(LEAST_S, SLACK * self._row_s * items)) if self._row_s else self._limit_s
+
+    def _ask(
+        self, head: Mapping[str, object], payload: bytes, limit_s: float | None = None
+    ) -> tuple[dict[str, object], bytes]:
+        with self._lock:
+            return self._request(head, payload, limit_s)
+
+    def _request(
+        self, head: Mapping[str, object], payload: bytes, limit_s: float | None = None
+    ) -> tuple[dict[str, object], bytes]:
         if self._closed:
             raise UsageError("verifier-closed", "this verifier was closed", fix="start another")
         if self._sock is None or self._gone():
             self._kill()
             self._spawn()
-        return self._exchange(head, payload, self._timeout_s, what=str(head["do"]))
+        return self._exchange(head, payload, self._limit_s if limit_s is None else limit_s, what=str(head["do"]))
 
     def _exchange(
         self, head: Mapping[str, object], payload: bytes, limit_s: float, *, what: str
@@ -247,7 +286,8 @@ class Verifier:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             self._sock = ours
-            command = [sys.executable, "-I", "-c", _BOOT, str(theirs.fileno()), _package_root(), *_installed()]
+            uid = str(self._setup["uid"])
+            command = [sys.executable, "-I", "-c", _BOOT, str(theirs.fileno()), uid, _package_root(), *_installed()]
             start = self._starter.submit(_popen, command, theirs.fileno())
             try:
                 self._process = start.result()
@@ -277,6 +317,24 @@ class Verifier:
             os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
         return f"signal {-code}" if code < 0 else f"exit status {code}"
+
+
+def _rows(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _form(terms: object) -> Form | None:
+    """What kind of scorer the terms name; None where the run prints its own score."""
+    scorer = str(terms["scorer"]) if isinstance(terms, dict) else ""
+    return None if scorer.startswith("stdout:") else parse(scorer)
+
+
+def _items_of(batch_id: str) -> int:
+    """How many items a batch holds, as its name tells."""
+    try:
+        return int(batch_id.split(".")[1], 16)
+    except (IndexError, ValueError):
+        return 0
 
 
 def _late(what: str, limit_s: float) -> Fault:

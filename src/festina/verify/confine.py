@@ -1,6 +1,7 @@
 """How the verifier's process sets itself apart from candidates and from the engine.  # T-1
 
-In this order: an own view of the files (only as root, and only where the interpreter or the evaluator
+In this order: an own process namespace (root), so that nothing that a scorer starts outlives the verifier; an own
+view of the files (only as root, and only where the interpreter or the evaluator
 lies below a folder that the new uid may not enter), no network and no IPC (root), the own uid and no
 groups, no new privileges, no core dumps, not dumpable (so nobody but root reads its memory, its environment or
 its descriptors, not even a process of the same uid), and death together with the engine.
@@ -23,12 +24,15 @@ from pathlib import Path
 
 from festina.errors import Fault
 
-__all__ = ["DEFAULT_UID", "Separation", "die_with_parent", "harden", "separate"]
+__all__ = [
+    "DEFAULT_UID", "Separation", "die_with_parent", "enclose", "enclosed", "harden", "outer_pid",
+    "separate",
+]  # fmt: skip
 
 DEFAULT_UID = 60_812  # beside the sandbox's own, in a range (60706-61183) that distributions leave unused
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
-_CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWNET = 0x0002_0000, 0x0800_0000, 0x4000_0000
+_CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWNET, _CLONE_NEWPID = 0x0002_0000, 0x0800_0000, 0x4000_0000, 0x2000_0000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x4_0000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -56,6 +60,58 @@ def _mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
     arguments = [text.encode() if text else None for text in (source, target, kind)]
     result = _libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() if data else None)
     _check(result, f"mount {target}")
+
+
+def enclose(uid: int) -> None:
+    """As root: go on inside a process namespace of our own.
+
+    Two processes without rights wait outside it and as its first: the one that was started, which ends as we end, and
+    one that takes the namespace with it when we end. When any of the three dies, the kernel ends everything in it.
+    Call it before anything is read.
+    """
+    if os.geteuid() != 0 or _libc.unshare(ctypes.c_int(_CLONE_NEWPID)) != 0:
+        return
+    engine, outside = _outer_parent(), outer_pid()
+    first = os.fork()
+    if first != 0:
+        status = _wait_for(first, uid, engine)
+        if status > 128:  # as the shell says: ended by a signal
+            os.kill(os.getpid(), status - 128)
+        os._exit(status)
+    first_outside = outer_pid()
+    worker = os.fork()
+    if worker != 0:
+        os._exit(_wait_for(worker, uid, outside))
+    die_with_parent(first_outside)
+
+
+def _wait_for(child: int, uid: int, parent: int) -> int:
+    """Give up all rights and wait; how ``child`` ended, as a shell would say it."""
+    os.closerange(0, 256)
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    harden()
+    die_with_parent(parent)
+    while True:
+        pid, status = os.wait()  # orphans, too
+        if pid == child:
+            return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def enclosed() -> bool:
+    """Whether this process has a process namespace of its own, below the one that /proc shows."""
+    return outer_pid() != os.getpid()
+
+
+def outer_pid() -> int:
+    """This process's number where the engine sees it."""
+    return int(os.readlink("/proc/self"))
+
+
+def _outer_parent() -> int:
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
 
 
 def separate(uid: int, reach: Sequence[Path]) -> Separation:
@@ -148,15 +204,20 @@ def _pinned(paths: Sequence[Path]) -> Iterator[list[tuple[Path, int, bool]]]:
             os.close(descriptor)
 
 
-def harden() -> None:
-    """No core file, no new privileges, memory closed to everybody but root."""
+def harden(memory_bytes: int | None = None) -> None:
+    """No core file, no new privileges, memory closed to everybody but root, and no more of it than ``memory_bytes``."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if memory_bytes is not None:  # private writable memory: what a scorer that goes astray would take from the host
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def die_with_parent(parent: int) -> None:
-    """SIGKILL when the engine's starting thread dies. Call it after the change of uid, which clears it."""
+def die_with_parent(parent: int | None) -> None:
+    """SIGKILL when the starting thread of ``parent`` dies; None: of whoever it is, in a namespace of our own.
+
+    Call it after the change of uid, which clears it.
+    """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    if parent is not None and _outer_parent() != parent:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -34,7 +34,7 @@ from pathlib import Path
 from festina.errors import UsageError
 from festina.ledger.canonical import canonical
 from festina.verify.parse import Item, Malformed, decode
-from festina.verify.scoring import Failure, Mark, Scorer, broken, mark
+from festina.verify.scoring import Failure, Mark, Row, Scorer, broken, marks
 from festina.verify.types import Controls
 
 __all__ = ["check"]
@@ -62,7 +62,7 @@ def check(
     stream = random.Random(seed)  # which nonsense is answered need not be secret
 
     def tried(answers: Sequence[Answer]) -> list[list[Mark]]:
-        return [[_mark(scorer, item, answer(i), i, roots) for i, item in enumerate(items)] for answer in answers]
+        return _tried(scorer, [[answer(i) for i in range(len(items))] for answer in answers], items, roots)
 
     constants, randoms = tried(_constants(items, others)), tried(_randoms(others, stream))
     oracle, failure = _oracle(scorer, guards, items, roots)
@@ -72,13 +72,27 @@ def check(
     return Controls(_mean(constant), _mean(chance), None if oracle is None else _mean(oracle), ok, note)
 
 
-def _mark(scorer: Scorer, item: Item, output: bytes, index: int, roots: Sequence[Path]) -> Mark:
-    """Score ``output`` after it came the same way as a candidate's: through the strict reader."""
+def _tried(
+    scorer: Scorer, answers: Sequence[Sequence[bytes]], items: Sequence[Item], roots: Sequence[Path]
+) -> list[list[Mark]]:
+    """Score sets of answers, each as a candidate's would be: through the strict reader, a batch of its own."""
+    sets = [
+        [_row(item, data, f"control-{number}-{i}") for i, (item, data) in enumerate(zip(items, each, strict=True))]
+        for number, each in enumerate(answers)
+    ]
+    if scorer.together:
+        found = iter(marks(scorer, [row for rows in sets for row in rows], roots))
+        return [[next(found) for _ in rows] for rows in sets]
+    return [marks(scorer, rows, roots) for rows in sets]
+
+
+def _row(item: Item, output: bytes, shown_id: str) -> Row:
+    """An output beyond the reader's limits is as good as none."""
     try:
         value = decode(output)
     except Malformed:
-        return Mark(0.0, False, Failure("output beyond the reader's limits", ""))
-    return mark(scorer, item, f"control-{index}", value, roots)
+        return Row(item, shown_id, None, "output beyond the reader's limits")
+    return Row(item, shown_id, lambda: value)
 
 
 def _mean(marks: Sequence[Mark]) -> float:
@@ -118,19 +132,20 @@ def _oracle(
     scorer: Scorer, guards: Sequence[Scorer], items: Sequence[Item], roots: Sequence[Path]
 ) -> tuple[list[Mark] | None, Failure | None]:
     """The oracle's marks, or None where no right output is known."""
-    marks = [_mark(scorer, item, _right(item), i, roots) for i, item in enumerate(items)]
-    failure = next((each.failure for each in marks if each.failure is not None), None)
+    right = [[_right(item) for item in items]]
+    found = _tried(scorer, right, items, roots)[0]
+    failure = next((each.failure for each in found if each.failure is not None), None)
     declared = all(item.oracle is not None for item in items)
     if declared and failure is not None:
         raise broken(scorer.name, f"fails on the oracle's own output ({failure.error})", failure.where)
-    if not declared and not all(each.unit >= BEST for each in marks):
+    if not declared and not all(each.unit >= BEST for each in found):
         return None, failure
     for guard in guards:
-        for i, item in enumerate(items):
-            failed = _mark(guard, item, _right(item), i, roots).failure
-            if failed is not None:
-                raise broken(guard.name, f"fails on the oracle's own output ({failed.error})", failed.where)
-    return marks, failure
+        judged = _tried(guard, right, items, roots)[0]
+        failed = next((each.failure for each in judged if each.failure is not None), None)
+        if failed is not None:
+            raise broken(guard.name, f"fails on the oracle's own output ({failed.error})", failed.where)
+    return found, failure
 
 
 def _refuse_broken(scorer: Scorer, tried: Sequence[Sequence[Mark]], known: bool, failure: Failure | None) -> None:

@@ -14,13 +14,16 @@ it is UTF-8 without a byte-order mark; it is one JSON value with nothing behind 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from festina.errors import IntegrityError, UsageError
 from festina.ledger.canonical import canonical, parse_strict
 
-__all__ = ["Item", "Malformed", "Predictions", "decode", "make_item", "read_items", "read_predictions"]
+__all__ = [
+    "Item", "Malformed", "Predictions", "decode", "make_item", "read_items", "read_predictions",
+    "right_answers",
+]  # fmt: skip
 
 MAX_OUTPUT_BYTES = 64 << 20  # a candidate's whole answer; Limits.output_bytes of the sandbox
 MAX_LINE_BYTES = 4 << 20
@@ -167,6 +170,14 @@ def make_item(value: object, *, index: int, where: str, need_id: bool = True) ->
             fix="use text, finite numbers, booleans, null, lists and objects only",
             where=where,
         ) from None
+
+
+def right_answers(items: Mapping[str, Item]) -> bytes:
+    """The right output of each item under the id shown, as a candidate would hand it in."""
+    return b"".join(
+        b'{"id":' + canonical(shown) + b',"output":' + (item.oracle or item.label) + b"}\n"
+        for shown, item in items.items()
+    )
 
 
 def read_items(data: bytes, *, where: str) -> list[Item]:

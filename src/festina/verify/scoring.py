@@ -1,4 +1,7 @@
-"""Scorers: pinned Python functions ``f(item, output) -> float``, and what their answers mean.  # V-1, T-4
+"""Scorers: pinned Python functions ``f(item, output) -> float``, and what any scorer's answers mean.  # V-1, T-4
+
+Programs and Inspect tasks (``programs``, ``inspecting``) judge a batch at a time in processes of their own; what they
+answer means the same.
 
 A scorer comes from the evaluator, the tree pinned at the start of the epoch, and is read as source: compiled
 files, native modules and files of the same name elsewhere never stand in for it. The evaluator's folder is
@@ -21,8 +24,9 @@ import json
 import math
 import numbers
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -34,7 +38,10 @@ from festina.verify.parse import Item, Predictions
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-__all__ = ["Failure", "Mark", "Range", "Scorer", "broken", "install", "judge", "load", "loaded_digest", "mark", "run"]
+__all__ = [
+    "Failure", "Mark", "Range", "Row", "Scorer", "broken", "install", "judge", "load", "loaded_digest", "mark", "marks",
+    "run",
+]  # fmt: skip
 
 ROUNDING = 1e-9  # of the range: a mean of many floats may leave it by this much
 
@@ -67,11 +74,34 @@ class Range:
         return self.low + unit * width if self.direction == "higher" else self.high - unit * width
 
 
+View = dict[str, object]
+# Rows of item and output in one go; a missing id has no score. Raises ``Fault`` where the scorer fails as a whole.
+Batch = Callable[[Sequence[View]], Mapping[str, object]]
+
+
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    name: str  # "module:function"
-    call: Callable[[dict[str, object], object], object]
+    """A function (``call``), or something that judges a whole batch at once (``batch``)."""
+
+    name: str  # as in ``system.scorers``
+    call: Callable[[View, object], object] | None
     range: Range
+    batch: Batch | None = None
+    together: bool = False  # judges item by item, so that several batches may share one call
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One item under the id shown, and its answer; None where nothing readable answers it."""
+
+    item: Item
+    shown_id: str
+    answer: Callable[[], object] | None
+    problem: str = ""  # why there is none, where that is worth a word
+
+    @property
+    def unanswered(self) -> Mark:
+        return Mark(0.0, False, Failure(self.problem, "")) if self.problem else WORST
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +169,9 @@ class _Pinned(importlib.abc.MetaPathFinder):
         return importlib.machinery.PathFinder.find_spec(fullname, [str(self.evaluator)])
 
 
-def install(evaluator: Path, scorers: Sequence[str]) -> None:
-    """Make the evaluator importable: its scorers by name, their siblings after everything installed."""
-    names = frozenset(scorer.partition(":")[0].partition(".")[0] for scorer in scorers)
+def install(evaluator: Path, modules: Sequence[str]) -> None:
+    """Make the evaluator importable: the scorers' modules by name, their siblings after everything installed."""
+    names = frozenset(module.partition(".")[0] for module in modules)
     for name in sorted(names):
         if name in sys.stdlib_module_names or name in sys.modules:
             raise UsageError(
@@ -192,15 +222,42 @@ def loaded_digest(evaluator: Path) -> str:
     return digest.hexdigest()
 
 
+def marks(scorer: Scorer, rows: Sequence[Row], roots: Sequence[Path]) -> list[Mark]:
+    """One scorer's judgement of each row, in order. Raises ``Fault`` where a batch scorer fails as a whole."""
+    if scorer.batch is None:
+        return [
+            mark(scorer, row.item, row.shown_id, row.answer(), roots) if row.answer is not None else row.unanswered
+            for row in rows
+        ]
+    views = [(row, _view(row.item, row.shown_id), row.answer()) for row in rows if row.answer is not None]
+    asked = [view | {"output": output} for _, view, output in views if not _punned(view["label"], output)]
+    scores = scorer.batch(asked) if asked else {}
+    known = {str(view["id"]) for view in asked}
+    return [_marked(scorer, scores, row.shown_id) if row.shown_id in known else row.unanswered for row in rows]
+
+
+def _marked(scorer: Scorer, scores: Mapping[str, object], shown_id: str) -> Mark:
+    if shown_id not in scores:
+        return Mark(0.0, False, Failure("no score for the item", ""))
+    score, failure = run(lambda: _number(scores[shown_id]), ())
+    return _ranged(scorer, score) if failure is None else Mark(0.0, False, failure)
+
+
 def mark(scorer: Scorer, item: Item, shown_id: str, output: object, roots: Sequence[Path]) -> Mark:
-    """One scorer's judgement of one output."""
-    label = json.loads(item.label)
-    if _punned(label, output):
+    """A function's judgement of one output."""
+    view, call = _view(item, shown_id), scorer.call
+    if _punned(view["label"], output):
         return WORST
-    view: dict[str, object] = {"id": shown_id, "input": json.loads(item.input), "label": label}
-    score, failure = run(lambda: _number(scorer.call(view, output)), roots)
-    if failure is not None:
-        return Mark(0.0, False, failure)
+    assert call is not None  # batch scorers go through ``marks``
+    score, failure = run(lambda: _number(call(view, output)), roots)
+    return _ranged(scorer, score) if failure is None else Mark(0.0, False, failure)
+
+
+def _view(item: Item, shown_id: str) -> View:
+    return {"id": shown_id, "input": json.loads(item.input), "label": json.loads(item.label)}
+
+
+def _ranged(scorer: Scorer, score: object) -> Mark:
     unit = scorer.range.unit(score) if isinstance(score, float) else None
     if unit is None:
         return Mark(0.0, False, Failure("not a score in its range", ""))
@@ -231,8 +288,9 @@ def judge(
     scorer: Scorer, items: dict[str, Item], predictions: Predictions, roots: Sequence[Path]
 ) -> tuple[float, list[Mark]]:
     """Unit mean and the marks, in the order of ``items``; unanswered items have the worst score."""
-    marks = [
-        mark(scorer, item, shown_id, predictions.output(shown_id), roots) if shown_id in predictions.spans else WORST
+    rows = [
+        Row(item, shown_id, partial(predictions.output, shown_id) if shown_id in predictions.spans else None)
         for shown_id, item in items.items()
     ]
-    return mean_over(marks, predictions.lines), marks
+    found = marks(scorer, rows, roots)
+    return mean_over(found, predictions.lines), found

@@ -27,10 +27,11 @@ from types import TracebackType
 
 from festina.errors import Fault, FestinaError, UsageError
 from festina.ledger.signing import LocalKey
-from festina.verify import confine, controls, wire
+from festina.system.scorers import Command, Function, InspectTask, parse
+from festina.verify import confine, controls, programs, wire
 from festina.verify.draws import Dealer
-from festina.verify.parse import Item, Malformed, decode, read_items, read_predictions
-from festina.verify.scoring import Range, Scorer, install, judge, load, loaded_digest
+from festina.verify.parse import Item, Malformed, decode, read_items, read_predictions, right_answers
+from festina.verify.scoring import Range, Scorer, broken, install, judge, load, loaded_digest
 from festina.verify.types import Source, UnitScore
 from festina.verify.vault import Vault
 
@@ -38,6 +39,7 @@ __all__ = ["SIGNED_KINDS", "main"]
 
 #: The entry kinds whose ``role`` is "verifier"; a test compares them with ``ledger.entries``.
 SIGNED_KINDS = frozenset({"batch-ended", "controls-checked", "final-scored", "verdict"})
+SPARE_MEMORY = 512 << 20  # for the verifier's own work, beside what a scorer may use
 MAX_STATEMENT = 65_536  # an envelope is smaller than this (L-2)
 
 Reply = tuple[dict[str, object], bytes]
@@ -55,6 +57,7 @@ class Setup:
     uid: int
     parent: int
     reach: tuple[Path, ...]
+    caps: programs.Caps
 
     @classmethod
     def read(cls, head: Mapping[str, object]) -> Setup:
@@ -62,11 +65,11 @@ class Setup:
             case {
                 "do": "start", "vault": str(vault), "evaluator": str(evaluator), "key": str(key),
                 "suite": dict(suite), "guards": list(guards), "uid": int(uid), "parent": int(parent),
-                "reach": list(reach),
+                "reach": list(reach), "wall_s": float(wall_s), "memory": int(memory),
             }:  # fmt: skip
                 return cls(
                     Path(vault), Path(evaluator), Path(key), suite, tuple(dict(each) for each in guards), uid, parent,
-                    tuple(Path(str(each)) for each in reach),
+                    tuple(Path(str(each)) for each in reach), programs.Caps(wall_s, memory),
                 )  # fmt: skip
         raise wire.Closed("not a start frame")
 
@@ -78,11 +81,13 @@ class Worker:
         source, data = self._read_items(setup)
         secret = hmac.digest(setup.key.read_bytes(), b"festina: which hidden items are drawn", "sha256")
         separation = confine.separate(setup.uid, (*setup.reach, setup.evaluator))
-        confine.harden()
-        confine.die_with_parent(setup.parent)
+        confine.harden(setup.caps.memory_bytes + SPARE_MEMORY)
+        confine.die_with_parent(None if confine.enclosed() else setup.parent)
+        programs.adopt_orphans()
         scored = [terms for terms in (setup.suite, *setup.guards) if not _self_reported(terms)]
-        install(setup.evaluator, [str(terms["scorer"]) for terms in scored])
-        loaded = [load(str(terms["scorer"]), _range(terms), setup.evaluator) for terms in scored]
+        forms = [parse(str(terms["scorer"])) for terms in scored]
+        install(setup.evaluator, [form.module for form in forms if isinstance(form, Function)])
+        loaded = [_load(terms, form, setup) for terms, form in zip(scored, forms, strict=True)]
         self._suite: Scorer | None = None if _self_reported(setup.suite) else loaded.pop(0)
         self._guards: tuple[Scorer, ...] = tuple(loaded)
         self._dealer: Dealer | None = None
@@ -96,7 +101,7 @@ class Worker:
             "evaluator": loaded_digest(setup.evaluator),
             "separated": separation.separated,
             "notes": list(separation.notes),
-            "pid": os.getpid(),
+            "pid": confine.outer_pid(),
         }
 
     @staticmethod
@@ -127,6 +132,10 @@ class Worker:
             case {"do": "score", "batch": str(batch_id), "given": bool(given)}:
                 items = self._need_dealer().find(batch_id).items
                 return self._score(items, payload if given else None), b""
+            case {"do": "probe", "batch": str(batch_id)}:
+                items = self._need_dealer().find(batch_id).items
+                self._score(items, right_answers(items))
+                return {}, b""
             case {"do": "public", "items": int(size), "given": bool(given)} if 0 <= size <= len(payload):
                 public = {item.id: item for item in read_items(payload[:size], where="public items")}
                 return self._score(public, payload[size:] if given else None), b""
@@ -167,6 +176,21 @@ class Worker:
 
 def _self_reported(terms: Mapping[str, object]) -> bool:
     return str(terms["scorer"]).startswith("stdout:")
+
+
+def _load(terms: Mapping[str, object], form: Command | Function | InspectTask, setup: Setup) -> Scorer:
+    """A scorer of any form, ready to judge. Raises ``UsageError`` scorer-broken."""
+    name, bounds = str(terms["scorer"]), _range(terms)
+    if isinstance(form, Function):
+        return load(name, bounds, setup.evaluator)
+    if isinstance(form, InspectTask):
+        raise broken(name, "is not built", form.file)
+    path = programs.search_path()
+    found = programs.find(form.argv[0], setup.evaluator, path)
+    if found is None:
+        raise broken(name, f"cannot be started: there is no program {form.argv[0]!r} that may be run", form.argv[0])
+    argv = (found, *form.argv[1:])
+    return Scorer(name, None, bounds, programs.Program(name, argv, setup.evaluator, setup.caps, path))
 
 
 def _range(terms: Mapping[str, object]) -> Range:
@@ -237,14 +261,12 @@ def serve(sock: socket.socket) -> None:
         wire.send(sock, reply, body)
 
 
-def main(descriptor: int) -> None:
-    """Serve the engine on the inherited socket ``descriptor`` until it closes."""
+def main(descriptor: int, uid: int) -> None:
+    """Serve the engine on the inherited socket ``descriptor`` until it closes. ``uid`` is the waiting shell's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle
+    confine.enclose(uid)
     sock = socket.socket(fileno=descriptor)
     sock.set_inheritable(False)
     sys.excepthook = _report_crash(sock)
     serve(sock)
 
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
