@@ -40,6 +40,7 @@ batch = 20
 {extra}
 [policy]
 alpha = 0.05
+{policy}
 """
 
 ANSWER = """\
@@ -102,13 +103,14 @@ class Toy:
 
 
 def make_toy(
-    base: Path, *, skill: float = 0.3, step: str = "0.3", detect: float = 0.2, extra: str = "", vault: bool = True
-) -> Toy:
+    base: Path, *, skill: float = 0.3, step: str = "0.3", detect: float = 0.2, extra: str = "", vault: bool = True,
+    policy: str = "",
+) -> Toy:  # fmt: skip
     """Write the system under ``base``, commit it, and fill its vault."""
     root = base / "system"
     root.mkdir(parents=True)
     toy = Toy(root, {"FESTINA_HOME": str(base / "homes"), "FESTINA_REVIEWER_KEYS": str(base / "reviewers")})
-    (root / "festina.toml").write_text(MANIFEST.format(detect=detect, extra=extra))
+    (root / "festina.toml").write_text(MANIFEST.format(detect=detect, extra=extra, policy=policy))
     (root / "answer.py").write_text(ANSWER)
     (root / "improve.py").write_text(IMPROVE.replace("STEP", step))
     (root / "scoring.py").write_text(SCORING)

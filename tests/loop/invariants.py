@@ -37,6 +37,10 @@ def check(root: Path, *, settled: bool) -> State:
     assert all(count == 1 for count in verdicts.values()), "a test was decided twice"  # D-1
     ends = Counter((r.body.test, r.body.batch) for r in records if r.kind == "batch-ended")
     assert all(count == 1 for count in ends.values()), "a batch counted twice"  # E-1
+    twins = Counter(r.body.control for r in records if r.kind == "control-ended")
+    assert all(count == 1 for count in twins.values()), "a control counted twice"  # V-2
+    charged = sum(r.body.trials for r in records if r.kind in ("batch-started", "control-started"))
+    assert state.trials == charged  # E-1
     _budget_charged_once(state, records)
     _line(repo, state, settled)
     if settled:

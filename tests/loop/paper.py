@@ -42,6 +42,8 @@ class PaperLoop:
     proposals: int = 8
     approve: float = 0.8
     guards: int = 0
+    share: float = 0.0  # of the units: the incumbent against itself
+    favour: float = 0.0  # what its first side is given
     records: list[Paper] = field(default_factory=list)
     state: State = field(default_factory=State)
 
@@ -78,7 +80,7 @@ class PaperLoop:
             e.EpochOpened(
                 epoch=0, reason="first", start_commit=oid(1), start_tree=oid(2), anchor_tree=oid(2),
                 manifest=digest(3), evaluator=digest(4), alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=guards,
-                autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2,
+                autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2, control_share=self.share,
             ),
             e.ReviewerEnrolled(reviewer="ann", key="k", demo=False),
         )  # fmt: skip
@@ -221,6 +223,23 @@ class PaperLoop:
                 incumbent_mean=0.5, failed=0, denied=0, details=digest(10),
             )
         )  # fmt: skip
+
+    def _RunControl(self, action: plan.RunControl) -> None:
+        t = self.state.twins
+        assert t is not None
+        count = t.units if t.attempt else action.units
+        self.put(
+            e.ControlStarted(
+                control=t.count, attempt=t.attempt + 1, tree=t.tree if t.attempt else oid(3), units=count,
+                trials=2 * count, items=10 * count,
+            )
+        )  # fmt: skip
+        if self.coins.random() < 0.1:
+            return  # a crash
+        gains = tuple(max(-1.0, min(1.0, self.coins.gauss(self.favour, 0.1))) for _ in range(count))
+        order = tuple(self.coins.choice((-1.0, 1.0)) * x for x in gains)
+        guards = tuple(tuple(self.coins.gauss(0.0, 0.05) for _ in gains) for _ in range(self.guards))
+        self.put(e.ControlEnded(control=t.count, gain=gains, order=order, guards=guards, details=digest(11)))
 
     def _Decide(self, action: plan.Decide) -> None:
         s = self.state

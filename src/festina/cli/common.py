@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from festina.system.home import Home
     from festina.system.repo import Repo
 
-WAITING, BUDGET, INTERRUPTED = 4, 5, 130
+WAITING, BUDGET, INTEGRITY, INTERRUPTED = 4, 5, 6, 130
 EXIT_OF_END = {
     "finished": 0, "exhausted": 0, "budget": BUDGET, "waiting": WAITING, "interrupted": INTERRUPTED, "fault": 1,
-    "crashed": 1,
+    "crashed": 1, "control": INTEGRITY,
 }  # fmt: skip
 
 

@@ -60,6 +60,28 @@ def deny(root: Path, number: int, reviewer: str, reason: str) -> None:
     _decide(root, number, reviewer, reason, approve=False)
 
 
+@group.command()
+@click.option("--as", "reviewer", help="Your enrolled name, to let the run go on.")
+@click.option("--reason", default="", help="What the cause was and what was done: it is signed.")
+@click.pass_obj
+def control(root: Path, reviewer: str | None, reason: str) -> None:
+    """What the incumbent compared with itself says; sign that a broken comparison was mended.
+
+    Without --as it only shows. A signature starts the comparison anew; the other way on is a new epoch
+    (festina run --new-epoch).
+    """
+    from festina.cli.assurance import sameness_lines
+    from festina.loop import acts
+
+    if reviewer is None:
+        with opened(root) as here:
+            click.echo("\n".join(sameness_lines(here.state)))
+        return
+    with opened(root, write=True) as here:
+        acts.resolve_control(here.ledger, here.state, here.home, reviewer, reason)
+    click.echo("Signed: the run may go on. Next: festina run", err=True)
+
+
 def _decide(root: Path, number: int, reviewer: str, reason: str, *, approve: bool) -> None:
     from festina.loop import acts
 

@@ -161,8 +161,9 @@ def _farewell(state: State) -> str:
         "waiting": "Waiting for a person",
         "interrupted": "Stopped; `festina run` goes on from here",
         "fault": "Stopped by a failure",
+        "control": "STOPPED: the comparison itself is broken",
     }
     why = words.get(end.reason, end.reason) if end is not None else "Ended"
     spent = duration(end.wall_s) if end is not None else ""
-    tail = f" ({end.detail})" if end is not None and end.reason in ("fault", "waiting", "budget") else ""
+    tail = f" ({end.detail})" if end is not None and end.reason in ("fault", "waiting", "budget", "control") else ""
     return f"{why}{tail}. {accepted} accepted of {len(state.proposals)} proposals in {spent}. Next: festina status"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from festina.cli.assurance import sameness_lines, sameness_summary
 from festina.cli.common import Opened, opened, system_option
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "unreviewed": {"generations": generations, "lines": lines},
         "waiting_reviews": [r.terms.review for r in s.waiting],
         "faults": s.faults,
+        "control": sameness_summary(s),
         "next": advice(s, running=running),
     }
 
@@ -97,6 +99,7 @@ def _generation(s: State, number: int) -> dict[str, Any]:
         "sentence": g.verdict.sentence if g.verdict else "the starting point",
         "approved": g.approved is not None,
         "without_person": g.without_person,
+        "doubtful": g.doubtful,
     }
 
 
@@ -127,6 +130,8 @@ def outcomes(s: State) -> dict[str, int]:
 
 def advice(s: State, *, running: bool) -> str:
     """The next command to type, and why."""
+    if s.twins is not None and s.twins.alarm is not None:
+        return "festina review control   # a broken comparison waits for a person"
     if s.waiting:
         return f"festina review   # {len(s.waiting)} waiting for a person"
     approved = [n for n in s.line if s.generations[n].approved is not None]
@@ -157,6 +162,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     )
     parts.append(Text(f"{s.trials} sandboxed trials charged, {s.looks} hidden items issued."))
     parts.append(Text(f"Assurance: {s.epoch.suite.assurance} - {_RAISES[s.epoch.suite.assurance]}."))
+    parts += [Text(line, style="bold red" if line.isupper() else "") for line in sameness_lines(s)]
     if s.faults:
         parts.append(Text(f"{s.faults} failures of the engine or its host: festina ledger show --kind fault"))
     parts.append(Text(f"Next: {advice(s, running=running)}", style="bold"))
@@ -189,6 +195,8 @@ def _line_table(s: State) -> RenderableType:
         approved = "" if g.parent is None else "no"
         if g.approved is not None:
             approved = "demo key" if g.without_person else "yes"
+        if g.doubtful:
+            marks.append("IN DOUBT" if s.twins is not None and s.twins.alarm is not None else "was in doubt")
         label = f"{number} ({', '.join(marks)})" if marks else str(number)
         table.add_row(label, g.commit[:10], g.author, approved, g.verdict.sentence if g.verdict else "starting point")
     return table

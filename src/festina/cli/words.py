@@ -83,6 +83,14 @@ def _verdict(b: e.Verdict, s: State) -> str:
     return f"Proposal {b.proposal}: {b.sentence}"
 
 
+def _control_ended(b: e.ControlEnded, s: State) -> str | None:
+    if s.twins is None or s.twins.alarm is None:
+        return None
+    from festina.cli.assurance import sameness_lines
+
+    return "\n".join(sameness_lines(s))
+
+
 def _moved(b: e.LineMoved, s: State) -> str | None:
     if b.generation == s.line[0]:
         return f"Generation {b.generation} is the starting point ({b.commit[:10]})"
@@ -135,5 +143,5 @@ def recursion_sentence(final: e.FinalScored, loop: State) -> str:
 _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "run-started": _run_started, "controls-checked": _controls, "proposal-requested": _requested,
     "proposal-received": _received, "screened": _screened, "verdict": _verdict, "line-moved": _moved,
-    "improver-in-force": _in_force, "fault": _fault, "released": _released,
+    "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
 }  # fmt: skip

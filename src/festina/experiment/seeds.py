@@ -16,6 +16,12 @@ def unit_seed(leaf: str, batch: int, unit: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def control_seed(leaf: str, unit: int) -> int:
+    """The seed of one unit of the incumbent against itself. ``leaf``: of the control's first intent."""
+    digest = hashlib.sha256(f"festina-control-seed:{leaf}:{unit}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
 def proposal_seed(leaf: str, proposal: int) -> int:
     """The seed handed to the improver for one proposal, in [0, 2**31)."""
     digest = hashlib.sha256(f"festina-proposal-seed:{leaf}:{proposal}".encode()).digest()

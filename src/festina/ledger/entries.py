@@ -108,6 +108,8 @@ class EpochOpened(Body):
     debt_generations: Count
     debt_lines: Count
     min_level: int
+    control_share: Number = 0.0  # of the units: the incumbent against itself  # V-2
+    control_level: Number = 0.01  # chance that this control ever raises a false alarm in the epoch
 
 
 class RunStarted(Body):
@@ -131,7 +133,7 @@ class RunEnded(Body):
 
     kind: ClassVar[str] = "run-ended"
     run: Name
-    reason: Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault", "crashed"]
+    reason: Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault", "crashed", "control"]
     detail: Short
     wall_s: Number
 
@@ -151,6 +153,47 @@ class ControlsChecked(Body):
     incumbent: Number | None
     ok: bool
     note: Short
+
+
+class ControlStarted(Body):
+    """Intent: the incumbent is about to be run against itself; trials are charged.  # V-2, E-1, L-3
+
+    Unit seeds follow from the leaf hash of this entry's first attempt.
+    """
+
+    kind: ClassVar[str] = "control-started"
+    control: Count
+    attempt: Count
+    tree: Oid
+    units: Count
+    trials: Count  # charged now, spent or not
+    items: Count  # looks at hidden items, counted now  # V-3
+
+
+class ControlEnded(Body):
+    """Differences of one tree with itself, one number per unit and stream.  # V-2
+
+    In units of the declared range; their true mean is 0 unless something tells the sides apart.
+    """
+
+    kind: ClassVar[str] = "control-ended"
+    role: ClassVar[Role] = "verifier"
+    control: Count
+    gain: tuple[Number, ...]  # the side in the candidate's place minus the one in the incumbent's
+    order: tuple[Number, ...]  # the same differences, the side that ran first minus the other
+    guards: tuple[tuple[Number, ...], ...]  # as ``gain``, for each guard
+    details: Digest
+
+
+class ControlResolved(Body):
+    """A person looked into a broken control and lets the run go on; signed by that person's own key.  # V-2"""
+
+    kind: ClassVar[str] = "control-resolved"
+    role: ClassVar[Role] = "reviewer"
+    alarm: Count  # number of the entry that broke the control
+    reviewer: Name
+    reason: Digest  # text in the content store
+    without_person: bool
 
 
 class ProposalRequested(Body):
@@ -255,7 +298,7 @@ class Verdict(Body):
     tree: Oid
     base_commit: Oid
     verdict: Literal["accept", "reject", "inconclusive"]
-    reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault"]
+    reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control"]
     sentence: str = Field(max_length=600)
     units: Count
     items: Count
@@ -400,5 +443,6 @@ KINDS: dict[str, type[Body]] = {
         Genesis, EpochOpened, RunStarted, RunEnded, ControlsChecked, ProposalRequested, ProposalReceived,
         Screened, TestOpened, BatchStarted, BatchEnded, Verdict, LineIntent, LineMoved, ReviewerEnrolled,
         ReviewRequested, ReviewDecided, InForce, ReleaseIntent, Released, Waiver, FinalScored, FaultRecorded,
+        ControlStarted, ControlEnded, ControlResolved,
     )
 }  # fmt: skip

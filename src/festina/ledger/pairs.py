@@ -34,6 +34,7 @@ PAIRS: dict[str, Pair] = {
         "verdict", ("test",), (("proposal", "proposal"), ("tree", "tree"), ("base_commit", "base_commit"))
     ),
     "batch-started": Pair("batch-ended", ("test", "batch"), ()),
+    "control-started": Pair("control-ended", ("control",), ()),
     "line-intent": Pair("line-moved", ("move",), (("commit", "new_commit"), ("generation", "generation"))),
     "release-intent": Pair("released", ("release",), (("commit", "new_commit"), ("generation", "generation"))),
 }

@@ -14,6 +14,7 @@ from festina.errors import Busy, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey
+from festina.loop import sameness
 from festina.loop.rows import Generation, Review
 from festina.loop.state import State
 from festina.release import refs
@@ -122,12 +123,14 @@ def release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Gen
     settle_line(ledger, state, repo)
     settle_release(ledger, state, repo)  # what a crash left half done
     _nothing_denied_below(state, number)
+    _not_in_doubt(state, generation)
     check(repo, ledger, _claim(state, generation))
 
     def make(now: State) -> list[Draft]:
         if now.release is not None or generation.number not in now.line:
             raise UsageError("release-in-the-way", "the line or the release is just being moved", fix="try again")
         _nothing_denied_below(now, generation.number)
+        _not_in_doubt(now, now.generations[generation.number])
         body = e.ReleaseIntent(
             release=now.releases, cause="release", generation=generation.number, old_commit=now.released_at,
             new_commit=generation.commit, review=generation.approved,
@@ -194,6 +197,29 @@ def _nothing_denied_below(state: State, number: int) -> None:
             "denied-below", f"generation {number} builds on a generation that a person denied",
             fix="festina run takes the line back first",
         )  # fmt: skip
+
+
+def _not_in_doubt(state: State, generation: Generation) -> None:
+    """What was accepted under a control that broke is not released before somebody found the cause.  # V-2"""
+    if sameness.in_doubt(state, generation):
+        raise UsageError(
+            "in-doubt", f"generation {generation.number} was accepted by comparisons that turned out to be broken",
+            fix="festina review control",
+        )  # fmt: skip
+
+
+def resolve_control(ledger: Ledger, state: State, home: Home, reviewer: str, reason: str) -> None:
+    """Sign that the cause of a broken control was found, so that the run may go on.  # V-2"""
+    t, enrolled = state.twins, state.reviewers.get(reviewer)
+    if t is None or t.alarm is None:
+        raise UsageError("no-broken-control", "no control is broken", fix="festina status")
+    if enrolled is None:
+        raise UsageError("not-enrolled", f"'{reviewer}' may not decide here", fix=f"festina reviewer add {reviewer}")
+    draft = desk.control_resolved(
+        t.alarm, reviewer=enrolled, key=desk.reviewer_key(reviewer, home=home.path), reason=reason
+    )
+    alarm = t.alarm
+    write(ledger, state, lambda now: [draft] if now.twins is not None and now.twins.alarm == alarm else [])
 
 
 def _line_back(now: State, target: Generation) -> Draft:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from festina.loop.state import State
-from festina.select import gate
+from festina.select import gate, sameness
 
-EndReason = Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault"]
+EndReason = Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault", "control"]
 
 FAULTS_PER_RUN = 6  # an engine that keeps failing stops and says so, instead of burning the budget
 FAULTS_PER_TEST = 3  # a candidate whose trials cannot be run keeps nobody else waiting, and is never accepted
+TWINS_PER_BATCH = 16  # units of the incumbent against itself at a time: a crash repeats no more
 SIDES = 3  # trials of one unit at most: candidate, incumbent, anchor
 BARREN_PER_RUN = 5  # an improver that hands in nothing so often in a row will not do better by being asked again
 
@@ -102,11 +103,18 @@ class RunBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class RunControl:
+    """Run the incumbent against itself, or the control that a crash interrupted.  # V-2"""
+
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decide:
     """Write the verdict."""
 
     verdict: Literal["accept", "reject", "inconclusive"]
-    reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault"]
+    reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +127,16 @@ class Finish:
 
 Action = (
     FinishMove | FinishRelease | StartLine | PutInForce | TakeBack | CheckControls | AskReview | AwaitReview
-    | Propose | Screen | OpenTest | RunBatch | Decide | Finish
+    | Propose | Screen | OpenTest | RunBatch | RunControl | Decide | Finish
 )  # fmt: skip
 
 
 def next_action(state: State, facts: Facts) -> Action:
     """The one next step. Pure: same state and facts, same action."""
-    return _halves(state) or _people(state) or _stops(state, facts) or _test(state, facts) or _work(state, facts)
+    return (
+        _halves(state) or _people(state) or _stops(state, facts) or _control(state, facts) or _test(state, facts)
+        or _work(state, facts)
+    )  # fmt: skip
 
 
 def _halves(s: State) -> Action | None:
@@ -147,6 +158,8 @@ def _people(s: State) -> Action | None:
         generation = s.generations[review.terms.generation]
         if generation.approved != number or generation.number not in s.line or generation.number <= s.in_force:
             continue
+        if generation.doubtful and s.twins is not None and s.twins.alarm is not None:
+            continue  # V-2
         if demo or (generation.verdict is not None and not generation.verdict.provisional):  # T-2
             return PutInForce(number)
     return None
@@ -167,6 +180,25 @@ def _stops(s: State, facts: Facts) -> Action | None:
     if not s.run_controls:
         return Finish("fault", "the scorer's controls failed, so that no score means anything")
     return None
+
+
+def _control(s: State, facts: Facts) -> Action | None:
+    """The incumbent against itself: what is owed of it, and what a broken one means.  # V-2"""
+    t, run, epoch = s.twins, s.run, s.epoch
+    if t is None or run is None or epoch is None:
+        return None
+    if t.alarm is not None:
+        if s.test is not None:
+            return Decide("inconclusive", "control")
+        return Finish("control", "the incumbent, compared with itself, came out different: festina review control")
+    room = (run.trials - s.run_trials) // 2
+    if facts.items_left is not None:
+        room = min(room, facts.items_left // epoch.suite.batch_items)
+    units = t.units if t.attempt > 0 else sameness.due(epoch.control_share, t.judged, t.test.units)
+    if t.attempt > 0 and units > room:
+        return None  # what was cut off cannot be paid for again: the budget's end comes next
+    units = min(units, room, TWINS_PER_BATCH)
+    return RunControl(units) if units > 0 else None
 
 
 def _test(s: State, facts: Facts) -> Action | None:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from festina.errors import IntegrityError
 from festina.ledger import entries as e
+from festina.ledger.log import Record
 from festina.propose.types import Word
 from festina.select import gate
+from festina.select.sameness import Sameness
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class Generation:
     approved: int | None = None  # review number
     without_person: bool = False
     denied: bool = False
+    doubtful: bool = False  # accepted after the last sound control before a broken one  # V-2
 
 
 @dataclass(slots=True)
@@ -85,3 +89,27 @@ class Review:
     decision: e.ReviewDecided | None = None
     decision_at: str = ""
     decision_seq: int = -1
+
+
+@dataclass(slots=True)
+class Twins:
+    """The incumbent against itself, over one epoch.  # V-2"""
+
+    test: Sameness
+    sound_seq: int  # newest entry at which nothing spoke against sameness
+    count: int = 0  # controls begun and ended
+    attempt: int = 0  # of the control in flight; 0: none
+    units: int = 0  # of the control in flight
+    tree: str = ""  # of the control in flight
+    leaf: str = ""  # of its first intent: unit seeds follow from it
+    judged: int = 0  # units of candidates in this epoch: a share of them is owed
+    alarm: int | None = None  # the entry that broke the control, until somebody resolves it
+    alarms: list[int] = field(default_factory=list)
+    resolved: list[e.ControlResolved] = field(default_factory=list)
+    total: int = 0  # units over all tests of the epoch
+
+
+def misfit(record: Record, why: str) -> IntegrityError:
+    """An entry that does not fit the state before it: order is state."""
+    where = f"entry {record.seq}"
+    return IntegrityError("entry-does-not-fit", f"{where} ({record.kind}): {why}", where=where)

@@ -14,7 +14,9 @@ from typing import Any
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop.rows import Generation, OpenTest, Proposed, Review
+from festina.loop import sameness
+from festina.loop.rows import Generation, OpenTest, Proposed, Review, Twins
+from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
 from festina.select import budget as error_budget
 from festina.select import gate
@@ -54,6 +56,7 @@ class State:
     run_exhausted: bool = False
     run_barren: int = 0  # proposing runs in a row that gave nothing
     controls: e.ControlsChecked | None = None
+    twins: Twins | None = None  # the incumbent against itself  # V-2
     trials: int = 0
     looks: int = 0  # hidden items issued, ever  # V-3
     source_looks: dict[str, int] = field(default_factory=dict)  # by vault source: finite suites go on from here
@@ -127,6 +130,13 @@ class State:
         budget = self.budget
         return 0.0 if budget is None else budget.alpha - budget.spent - sum(budget.reserved)
 
+    def looked(self, items: int) -> None:
+        """Count looks at hidden items, by the source they come from. For the fold alone.  # V-3"""
+        self.looks += items
+        source = self.epoch.suite.source if self.epoch is not None else None
+        if source is not None:
+            self.source_looks[source] = self.source_looks.get(source, 0) + items
+
     # -- fold -----------------------------------------------------------------------------------------
 
     def apply(self, record: Record) -> None:
@@ -150,11 +160,6 @@ def fold(records: Iterable[Record]) -> State:
         if isinstance(records, Generator):
             records.close()  # before the ledger is, also when an entry does not fit
     return state
-
-
-def _misfit(record: Record, why: str) -> IntegrityError:
-    where = f"entry {record.seq}"
-    return IntegrityError("entry-does-not-fit", f"{where} ({record.kind}): {why}", where=where)
 
 
 def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
@@ -193,6 +198,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     s.budget = (
         error_budget.SealedBlocks(b.alpha) if b.suite.mode == "sealed" else error_budget.Budget(b.alpha, b.spread)
     )
+    s.twins = sameness.begin(b, r.seq)
     s.current = None
     s.line = []  # a new epoch starts a new line at its own start commit
 
@@ -279,7 +285,7 @@ def _batch_started(s: State, r: Record, b: e.BatchStarted) -> None:
         raise _misfit(r, "a batch out of order")
     t.attempt, t.units = b.attempt, b.units
     t.items += b.items
-    _looked(s, b.items)
+    s.looked(b.items)
     s.trials += b.trials
     s.run_trials += b.trials
 
@@ -303,6 +309,8 @@ def _batch_ended(s: State, r: Record, b: e.BatchEnded) -> None:
     t.denied += b.denied
     t.batches += 1
     t.attempt = 0
+    if s.twins is not None:
+        s.twins.judged += len(b.gain)
 
 
 def _verdict(s: State, r: Record, b: e.Verdict) -> None:
@@ -425,6 +433,8 @@ def _release_intent(s: State, r: Record, b: e.ReleaseIntent) -> None:
         raise _misfit(r, "a release opened beside another, or of an unknown generation")
     if not _may_propose(generation) or generation.denied or (b.cause == "release" and generation.approved != b.review):
         raise _misfit(r, "a release without approval")  # D-2
+    if b.cause == "release" and sameness.in_doubt(s, generation):
+        raise _misfit(r, "a release of what a broken control put in doubt")  # V-2
     if b.cause == "release" and (generation.verdict is None or generation.verdict.provisional):
         raise _misfit(r, "a release of what was tested below the demanded confinement")  # T-2
     s.release = b
@@ -441,15 +451,7 @@ def _released(s: State, r: Record, b: e.Released) -> None:
 
 def _final(s: State, r: Record, b: e.FinalScored) -> None:
     s.finals.append(b)
-    _looked(s, b.items)
-
-
-def _looked(s: State, items: int) -> None:
-    """Count looks at hidden items, by the source they come from.  # V-3"""
-    s.looks += items
-    if s.epoch is not None and s.epoch.suite.source is not None:
-        source = s.epoch.suite.source
-        s.source_looks[source] = s.source_looks.get(source, 0) + items
+    s.looked(b.items)
 
 
 def _waiver(s: State, r: Record, b: e.Waiver) -> None:
@@ -489,4 +491,5 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "reviewer-enrolled": _enrolled, "review-requested": _review_requested, "review-decided": _review_decided,
     "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
     "final-scored": _final, "waiver": _waiver, "fault": _fault,
+    "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
 }  # fmt: skip

@@ -21,6 +21,7 @@ from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.loop import acts
 from festina.loop import next as plan
+from festina.loop.against_itself import run_control
 from festina.loop.bench import Bench, Replan
 from festina.loop.crash import crash_point
 from festina.loop.decide import decide
@@ -396,4 +397,5 @@ STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.TakeBack: take_back, plan.AskReview: ask_review, plan.AwaitReview: await_review,
     plan.PutInForce: put_in_force, plan.Propose: propose, plan.Screen: screen_proposal,
     plan.OpenTest: open_test, plan.RunBatch: run_batch, plan.CheckControls: check_controls, plan.Decide: decide,
+    plan.RunControl: run_control,
 }  # fmt: skip

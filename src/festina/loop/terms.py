@@ -16,7 +16,7 @@ from festina.ledger.canonical import canonical
 from festina.propose.types import Budget as ProposeBudget
 from festina.propose.types import Improver
 from festina.sandbox.job import Limits, Sandbox
-from festina.select import planning
+from festina.select import planning, sameness
 from festina.select.budget import Budget, SealedBlocks
 from festina.select.gate import Plan
 from festina.system.globs import matches_any
@@ -73,6 +73,7 @@ def epoch(
         evaluator=evaluator, alpha=float(manifest.policy.alpha), beta=float(manifest.policy.beta),
         spread=float(manifest.policy.spread), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
         debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
+        control_share=float(manifest.policy.control_share), control_level=sameness.LEVEL,
     )  # fmt: skip
     planning.check_reachable(
         first_plan(body), width=_width(suite), guards=[(g.name, g.high - g.low) for g in guards]

@@ -81,6 +81,19 @@ class ControlRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TwinsRow:
+    """The incumbent against itself, over the newest epoch.  # V-2"""
+
+    share: float
+    level: float  # chance of ever raising a false alarm
+    units: int
+    seqs: tuple[int, ...]  # of all results
+    alarms: tuple[int, ...]  # entries that broke it
+    open_alarm: int | None
+    resolved_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProposalRow:
     """One proposal's way, from request to outcome. Missing ``*_seq``: it did not come so far."""
 
@@ -173,6 +186,7 @@ class GenerationRow:
     without_person: bool
     left: str
     left_seq: int | None
+    doubtful: int | None  # the entry of the broken control that covers it  # V-2
     in_force_seq: int | None
     released_seq: int | None
     released_now: bool
@@ -220,6 +234,7 @@ class ReportData:
     epochs: tuple[EpochRow, ...]
     runs: tuple[RunRow, ...]
     controls: tuple[ControlRow, ...]
+    twins: TwinsRow | None  # V-2
     proposals: tuple[ProposalRow, ...]
     tests: tuple[TestRow, ...]
     generations: tuple[GenerationRow, ...]

@@ -29,6 +29,7 @@ from festina.report.data import (
     TestRow,
 )
 from festina.report.paths import evidence_path
+from festina.report.twins import Twins
 
 PLAN_BYTES = 64 << 10
 SAME = 1e-6  # relative difference at which a recomputed number counts as the recorded one
@@ -68,6 +69,7 @@ class _Reading:
         self.terms: list[e.EpochOpened] = []
         self.runs: list[RunRow] = []
         self.controls: list[ControlRow] = []
+        self.twins = Twins()
         self.proposals: dict[int, ProposalRow] = {}
         self.tests: dict[int, TestRow] = {}
         self.plans: dict[int, e.TestOpened] = {}
@@ -109,6 +111,7 @@ class _Reading:
             epochs=tuple(self.epochs),
             runs=tuple(self.runs),
             controls=tuple(self.controls),
+            twins=self.twins.row(),
             proposals=tuple(self.proposals.values()),
             tests=tuple(self.tests.values()),
             generations=tuple(self.generations[number] for number in sorted(self.generations)),
@@ -159,6 +162,7 @@ def _genesis(s: _Reading, r: Record, b: e.Genesis) -> None:
 
 def _epoch(s: _Reading, r: Record, b: e.EpochOpened) -> None:
     s.terms.append(b)
+    s.twins = Twins.of(r.seq, b)
     s.generation_of.setdefault(b.start_tree, 0)
     s.epochs.append(
         EpochRow(
@@ -334,7 +338,8 @@ def _line_intent(s: _Reading, r: Record, b: e.LineIntent) -> None:
         assurance=test.assurance if test else "", provisional=test.provisional if test else False,
         improver_changed=proposal.improver_changed if proposal else False,
         changed_lines=proposal.changed_lines if proposal else 0, approved_by="", approved_seq=None,
-        approved_with=None, without_person=False, left="", left_seq=None, in_force_seq=None, released_seq=None,
+        approved_with=None, without_person=False, left="", left_seq=None,
+        doubtful=None, in_force_seq=None, released_seq=None,
         released_now=False,
     )  # fmt: skip
     s.line.append(b.generation)
@@ -422,6 +427,32 @@ def _fault(s: _Reading, r: Record, b: e.FaultRecorded) -> None:
     s.remarks.append(Remark(r.seq, "fault of Festina's own", f"{b.what}; charged to no candidate"))  # T-6
 
 
+def _control_started(s: _Reading, r: Record, b: e.ControlStarted) -> None:
+    s.begin("control", b.control, r.seq)
+    s.trials += b.trials
+    s.looks += b.items
+
+
+def _control_ended(s: _Reading, r: Record, b: e.ControlEnded) -> None:
+    s.end("control", b.control, r.seq)
+    since = s.twins.sound_seq
+    problem = s.twins.see(r.seq, b)
+    if problem:
+        s.finding(r.seq, problem)
+    if s.twins.open_alarm != r.seq:
+        return
+    s.remarks.append(Remark(r.seq, "control broken", "the incumbent, compared with itself, came out different"))
+    for number in s.line:
+        row = s.generations[number]
+        if row.verdict_seq is not None and row.verdict_seq > since:
+            s.generations[number] = replace(row, doubtful=r.seq)
+
+
+def _control_resolved(s: _Reading, r: Record, b: e.ControlResolved) -> None:
+    if s.twins.resolve(r.seq, b):
+        s.remarks.append(Remark(r.seq, "control resolved", f"{b.reviewer} signed that the cause was found"))
+
+
 _HANDLERS: dict[str, Callable[[_Reading, Record, Any], None]] = {
     "genesis": _genesis, "epoch-opened": _epoch, "run-started": _run_started, "run-ended": _run_ended,
     "controls-checked": _controls, "proposal-requested": _requested, "proposal-received": _received,
@@ -430,4 +461,5 @@ _HANDLERS: dict[str, Callable[[_Reading, Record, Any], None]] = {
     "reviewer-enrolled": _enrolled, "review-requested": _review_requested, "review-decided": _review_decided,
     "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
     "final-scored": _final, "waiver": _waiver, "fault": _fault,
+    "control-started": _control_started, "control-ended": _control_ended, "control-resolved": _control_resolved,
 }  # fmt: skip

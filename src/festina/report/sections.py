@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
-from festina.report import words
+from festina.report import assurance, words
 from festina.report.data import (
     OUTCOMES,
     EpochRow,
@@ -96,6 +96,14 @@ def banners(data: ReportData, ref: Refs) -> list[Html]:
     broken = [c.seq for c in data.controls if not c.ok]
     if broken:
         said.append(join("A control failed: what it covers is void.", ref(*broken)))
+    if data.twins is not None and data.twins.open_alarm is not None:
+        said.append(
+            join(
+                "The comparison is broken: the incumbent, compared with itself, came out different. What was accepted "
+                "since the last sound control is in doubt, and no difference measured since then can be trusted.",
+                ref(data.twins.open_alarm),
+            )
+        )
     odd = [f for f in data.findings if f.what != "begun and not ended"]  # a run that was cut off explains those
     if odd:
         number = count(len(odd), "finding")
@@ -158,6 +166,8 @@ def _generation(g: GenerationRow, ref: Refs) -> Html:
     verdict = join(g.sentence or ("starting point" if g.proposal is None else "–"), ref(g.verdict_seq))
     if off:
         verdict = join(verdict, " ", el("span", off, cls="chip poor"), ref(g.left_seq))
+    if g.doubtful is not None:
+        verdict = join(verdict, " ", el("span", "in doubt: a control broke", cls="chip poor"), ref(g.doubtful))
     if g.improver_changed:
         state = "improver changed, in force" if g.in_force_seq is not None else "improver changed"
         verdict = join(verdict, " ", el("span", state, cls="chip"), ref(g.in_force_seq))
@@ -351,7 +361,7 @@ def rules(data: ReportData, ref: Refs) -> Html:
                 numeric=(2,),
             )
         )
-    parts.append(_controls(data, ref))
+    parts += [_controls(data, ref), assurance.twins(data.twins, ref)]
     if run is not None:
         parts += [
             el("h3", f"Sandbox level L{run.level}"),

@@ -113,3 +113,13 @@ def _check_reason(reason: str) -> None:
         odd = odd_character(line)
         if odd is not None:
             raise UsageError("reason-unreadable", f"the reason holds {odd}", fix="write it in plain text")
+
+
+def control_resolved(alarm: int, *, reviewer: e.ReviewerEnrolled, key: LocalKey, reason: str) -> Draft:
+    """The signed entry with which a person lets a run go on after its control broke.  # V-2"""
+    _check_reason(reason)
+    text = reason.strip().encode()
+    body = e.ControlResolved(
+        alarm=alarm, reviewer=reviewer.reviewer, reason=hashlib.sha256(text).hexdigest(), without_person=reviewer.demo
+    )
+    return Draft(body, blobs=(text,), signer=key)

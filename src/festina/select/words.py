@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import floor, log10
 from typing import Literal
 
-Reason = Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault"]
+Reason = Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control"]
 Assurance = Literal["self-reported", "scored", "hidden"]
 LONGEST = 600  # characters: what an entry holds
 
@@ -94,6 +94,13 @@ def _fault(f: Finding) -> str:
     return f"Inconclusive: Festina itself failed during the test, which says nothing about the change; on {_looked(f)}"
 
 
+def _control(f: Finding) -> str:
+    return (
+        "Inconclusive: the version in use, compared with itself, came out different, so no comparison of this run "
+        f"means anything; on {_looked(f)}"
+    )
+
+
 _HEADS = {
     "shown": _shown,
     "futile": _futile,
@@ -102,6 +109,7 @@ _HEADS = {
     "line-moved": _moved,
     "budget": _budget,
     "fault": _fault,
+    "control": _control,
 }
 
 

@@ -243,6 +243,7 @@ class Policy(_Table):
     min_level: Literal["L0", "L1", "L2", "L3"] = "L2"
     autonomy: Literal["observe", "propose-only", "release-by-approval"] = "release-by-approval"
     debt: Debt = Debt()
+    control_share: Annotated[Number, Field(ge=0, le=0.5)] = 0.02
 
 
 class Manifest(_Table):

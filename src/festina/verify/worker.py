@@ -38,7 +38,7 @@ from festina.verify.vault import Vault
 __all__ = ["SIGNED_KINDS", "main"]
 
 #: The entry kinds whose ``role`` is "verifier"; a test compares them with ``ledger.entries``.
-SIGNED_KINDS = frozenset({"batch-ended", "controls-checked", "final-scored", "verdict"})
+SIGNED_KINDS = frozenset({"batch-ended", "control-ended", "controls-checked", "final-scored", "verdict"})
 SPARE_MEMORY = 512 << 20  # for the verifier's own work, beside what a scorer may use
 MAX_STATEMENT = 65_536  # an envelope is smaller than this (L-2)
 

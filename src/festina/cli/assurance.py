@@ -1,0 +1,68 @@
+"""What the controls inside a run say, in plain words: for status, log and review."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from festina.cli.words import count
+
+if TYPE_CHECKING:
+    from festina.loop.state import State
+
+
+def sameness_summary(s: State) -> dict[str, Any] | None:
+    """The incumbent against itself as plain data; None before there is an epoch.  # V-2"""
+    t = s.twins
+    if t is None or s.epoch is None:
+        return None
+    return {
+        "share": s.epoch.control_share,
+        "units": t.total,
+        "false_alarm_level": t.test.level,
+        "broken": t.alarm is not None,
+        "alarms": list(t.alarms),
+        "in_doubt": [n for n in s.line if s.generations[n].doubtful],
+        "resolved_by": [b.reviewer for b in t.resolved],
+    }
+
+
+def sameness_lines(s: State) -> list[str]:
+    """One line, or several where the control broke."""
+    t, epoch = s.twins, s.epoch
+    if t is None or epoch is None:
+        return []
+    if t.alarm is not None:
+        return _broken(s)
+    past = f" It broke {count(len(t.alarms), 'time')} before, and was resolved each time." if t.alarms else ""
+    if epoch.control_share == 0.0:
+        return ["The version in use is never compared with itself (policy.control_share = 0)." + past]
+    if t.total == 0:
+        return ["The version in use was not yet compared with itself; that is due as tests go on." + past]
+    return [
+        f"The version in use, compared with itself {count(t.total, 'time')}: no side is favoured as far as can be told "
+        f"(false alarm: at most {100 * t.test.level:g} % over this epoch).{past}"
+    ]
+
+
+def _broken(s: State) -> list[str]:
+    t, epoch = s.twins, s.epoch
+    assert t is not None  # the caller has looked
+    assert epoch is not None
+    stream, sign = t.test.suspect
+    judge = "the goal's score" if stream < 2 else f"the guard {epoch.guards[stream - 2].name}"
+    if stream == 1:
+        side = "the run that came " + ("first" if sign > 0 else "second")
+    else:
+        side = "the run in the " + ("candidate's" if sign > 0 else "incumbent's") + " place"
+    doubtful = [str(n) for n in s.line if s.generations[n].doubtful]
+    covered = f"In doubt: generation {', '.join(doubtful)}." if doubtful else "Nothing was accepted under it."
+    return [
+        "THE COMPARISON IS BROKEN.",
+        f"Two runs of the very same version came out different in {judge}: {side} was favoured, over "
+        f"{count(t.test.units, 'pair')} of runs. By chance that happens in at most {100 * t.test.level:g} % of epochs.",
+        "It means that something tells the two sides of a comparison apart: a scorer that knows who is who, the order "
+        "of runs, something that one run leaves to the next. No difference measured since then can be trusted.",
+        f"{covered} Nothing more is proposed, tested or released on it.",
+        "Find the cause; then mend it and open a new epoch (festina run --new-epoch \"why\"), or sign that it was "
+        "found outside the rules: festina review control --as NAME --reason TEXT",
+    ]
