@@ -80,7 +80,8 @@ class PaperLoop:
             e.EpochOpened(
                 epoch=0, reason="first", start_commit=oid(1), start_tree=oid(2), anchor_tree=oid(2),
                 manifest=digest(3), evaluator=digest(4), alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=guards,
-                autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2, control_share=self.share,
+                autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2,
+                control_share=self.share,
             ),
             e.ReviewerEnrolled(reviewer="ann", key="k", demo=False),
         )  # fmt: skip
