@@ -30,12 +30,14 @@ from festina.sandbox.host import probe
 from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Outcome
 from festina.sandbox.place import CANDIDATE_UID
 from festina.sandbox.plain import PlainBox
+from festina.sandbox.warm import WarmBox
 
 PYTHON = "/usr/bin/python3"
 pytestmark = [
     pytest.mark.skipif(probe().level < Level.L2, reason="no box on this host: see `festina doctor`"),
     pytest.mark.skipif(not os.path.exists(PYTHON), reason="the attacks need a Python that every uid can reach"),
 ]
+Box = BubblewrapBox | WarmBox
 PRELUDE = """
 import ctypes, os, sys, socket, struct, signal, time, errno
 libc = ctypes.CDLL(None, use_errno=True)
@@ -109,11 +111,20 @@ def state() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="module")
-def box(state: Path) -> BubblewrapBox:
+@pytest.fixture(scope="module", params=["cold", "warm"])
+def box(request: pytest.FixtureRequest, state: Path) -> Iterator[BubblewrapBox | WarmBox]:
+    """Every attack meets both kinds of box."""
     mechanisms = probe().mechanisms
     assert mechanisms is not None
-    return BubblewrapBox(state, mechanisms)
+    cold = BubblewrapBox(state, mechanisms)
+    if request.param == "cold":
+        yield cold
+        return
+    if os.geteuid() != 0:
+        pytest.skip("the warm box needs root")
+    warm = WarmBox(cold, ("json",), python=PYTHON)
+    yield warm
+    warm.close()
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +133,13 @@ def plain(state: Path) -> PlainBox:
 
 
 def attack(
-    sandbox: BubblewrapBox | PlainBox, world: World, code: str, limits: Limits = QUICK, **job: object
+    sandbox: Box | PlainBox, world: World, code: str, limits: Limits = QUICK, **job: object
 ) -> Outcome:
     words = (str(world.victim), str(world.port), world.name, world.folder, str(os.getpid()))
     script = PRELUDE + textwrap.dedent(code)
-    return sandbox.run(Job((PYTHON, "-I", "-c", script, *words), **job), limits)  # type: ignore[arg-type]
+    outcome = sandbox.run(Job((PYTHON, "-I", "-c", script, *words), **job), limits)  # type: ignore[arg-type]
+    assert outcome.box == {BubblewrapBox: "cold", WarmBox: "warm", PlainBox: "plain"}[type(sandbox)]
+    return outcome
 
 
 # name -> code. All of these must work at L0.
@@ -196,7 +209,7 @@ DENIED = {
 
 @pytest.mark.parametrize("name", WORKS_WITHOUT)
 def test_T2_an_attack_that_works_at_L0_fails_in_the_box(
-    name: str, world: World, box: BubblewrapBox, plain: PlainBox
+    name: str, world: World, box: Box, plain: PlainBox
 ) -> None:
     for _ in range(2 if name in TWICE else 1):
         control = attack(plain, world, WORKS_WITHOUT[name])
@@ -271,20 +284,20 @@ NEVER = {
 
 
 @pytest.mark.parametrize("name", NEVER)
-def test_T2_never_in_a_box(name: str, world: World, box: BubblewrapBox) -> None:
+def test_T2_never_in_a_box(name: str, world: World, box: Box) -> None:
     outcome = attack(box, world, NEVER[name])
     assert b"WORKED" not in outcome.stdout
     assert outcome.ended is not Ended.SANDBOX_ERROR
 
 
 @pytest.mark.parametrize("code", ["call(0x40000000 + 39)", "libc.mount(b'x', b'/tmp', b'tmpfs', 0, None)"])
-def test_E2_calls_that_no_candidate_has_a_use_for_are_killed(code: str, world: World, box: BubblewrapBox) -> None:
+def test_E2_calls_that_no_candidate_has_a_use_for_are_killed(code: str, world: World, box: Box) -> None:
     outcome = attack(box, world, code + "; print('WORKED')")
     assert outcome.ended is Ended.FORBIDDEN
     assert b"WORKED" not in outcome.stdout
 
 
-def test_T2_pid_1_of_the_box_gives_nothing_when_it_is_taken_over(world: World, box: BubblewrapBox) -> None:
+def test_T2_pid_1_of_the_box_gives_nothing_when_it_is_taken_over(world: World, box: Box) -> None:
     """Its memory can be written (same uid), so it must be under the same filter as everything else."""
     outcome = attack(
         box,
@@ -317,23 +330,25 @@ TAKEOVER = """
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the attack is written in x86-64 machine code")
-def test_T2_whoever_takes_over_pid_1_is_under_the_same_filter(state: Path, world: World, box: BubblewrapBox) -> None:
-    """PID 1 has the job's uid, so its memory can be written: it must be able to do no more than the job."""
-    weak = BubblewrapBox(state, dataclasses.replace(box.mechanisms, notify=False))
-    weak.outer, weak.inner = b"", box.inner  # the control: a box without a socket rule
+def test_T2_whoever_takes_over_pid_1_is_under_the_same_filter(state: Path, world: World, box: Box) -> None:
+    """PID 1 of a cold box can be written (same uid), so it must be able to do no more than the job. In a warm box it
+    is under the same filter and cannot be written either."""
+    cold = box.cold if isinstance(box, WarmBox) else box
+    weak = BubblewrapBox(state, dataclasses.replace(cold.mechanisms, notify=False))
+    weak.outer, weak.inner = b"", cold.inner  # the control: a box without a socket rule
     control = attack(weak, world, TAKEOVER)
     assert b"WORKED" in control.stdout, control
     outcome = attack(box, world, TAKEOVER)
-    assert b"taken" in outcome.stdout
+    assert (b"taken" in outcome.stdout) is not isinstance(box, WarmBox)
     assert b"WORKED" not in outcome.stdout
 
 
-def test_T1_only_three_descriptors_are_open(world: World, box: BubblewrapBox) -> None:
+def test_T1_only_three_descriptors_are_open(world: World, box: Box) -> None:
     outcome = attack(box, world, "print(sorted(map(int, os.listdir('/proc/self/fd')))[:-1])")
     assert outcome.stdout == b"[0, 1, 2]\n"
 
 
-def test_T1_no_host_path_in_the_box_s_command_lines(state: Path, world: World, box: BubblewrapBox) -> None:
+def test_T1_no_host_path_in_the_box_s_command_lines(state: Path, world: World, box: Box) -> None:
     outcome = attack(
         box,
         world,
@@ -345,7 +360,7 @@ def test_T1_no_host_path_in_the_box_s_command_lines(state: Path, world: World, b
         assert part not in outcome.stdout.decode()
 
 
-def test_T2_a_shown_folder_cannot_be_changed(world: World, box: BubblewrapBox, plain: PlainBox) -> None:
+def test_T2_a_shown_folder_cannot_be_changed(world: World, box: Box, plain: PlainBox) -> None:
     code = """
         root = '/shown' if os.path.isdir('/shown') else DIR
         open(root + '/secret', 'a'); print('WORKED')"""
@@ -411,7 +426,7 @@ LIMITED = {
 
 
 @pytest.mark.parametrize("name", LIMITED)
-def test_E1_the_whole_tree_dies_at_the_limit(name: str, world: World, box: BubblewrapBox) -> None:
+def test_E1_the_whole_tree_dies_at_the_limit(name: str, world: World, box: Box) -> None:
     code, expected = LIMITED[name]
     wall = 1.5 if expected is Ended.TIMEOUT_WALL else 25
     limits = Limits(wall, 1.0, 192 << 20, 24, 1 << 20, 4 << 20, 200, 8 << 20)
@@ -423,7 +438,7 @@ def test_E1_the_whole_tree_dies_at_the_limit(name: str, world: World, box: Bubbl
     assert sum(map(len, outcome.outputs.values())) <= limits.output_bytes
 
 
-def test_E1_a_full_tmp_is_an_error_inside_and_bounded_outside(world: World, box: BubblewrapBox) -> None:
+def test_E1_a_full_tmp_is_an_error_inside_and_bounded_outside(world: World, box: Box) -> None:
     code = """
         n = 0
         try:
@@ -457,7 +472,7 @@ BAD_OUTPUTS = {
 
 
 @pytest.mark.parametrize("name", BAD_OUTPUTS)
-def test_T3_only_plain_files_cross(name: str, world: World, box: BubblewrapBox) -> None:
+def test_T3_only_plain_files_cross(name: str, world: World, box: Box) -> None:
     declared = "d/bin/env" if name == "symlinked_folder" else "x"
     outcome = attack(box, world, BAD_OUTPUTS[name], outputs=(declared,))
     assert outcome.ended is Ended.NO_RESULT
@@ -468,7 +483,7 @@ def test_T3_only_plain_files_cross(name: str, world: World, box: BubblewrapBox) 
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../x", "", "x\0y"])
-def test_T3_output_names_cannot_leave_out(name: str, world: World, box: BubblewrapBox) -> None:
+def test_T3_output_names_cannot_leave_out(name: str, world: World, box: Box) -> None:
     outcome = attack(box, world, "open('/out/x', 'w').write('1')", outputs=(name,))
     assert outcome.ended is Ended.NO_RESULT
     assert outcome.outputs == {}
@@ -491,7 +506,7 @@ def _alive(mark: str) -> list[int]:
 
 
 @pytest.mark.parametrize("name", SURVIVORS)
-def test_E1_no_process_survives_a_run(name: str, world: World, box: BubblewrapBox, plain: PlainBox) -> None:
+def test_E1_no_process_survives_a_run(name: str, world: World, box: Box, plain: PlainBox) -> None:
     mark = f"survivor-{os.getpid()}-{name}"
     code = SURVIVORS[name] + f"; os.execv({PYTHON!r}, ['python3', '-c', 'import time; time.sleep(60)', {mark!r}])"
     control = subprocess.Popen([PYTHON, "-c", "import os, signal\n" + code], start_new_session=True)

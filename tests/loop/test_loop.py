@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from festina.errors import UsageError
 from festina.ledger import entries as e
+from festina.ledger.log import Ledger
 from festina.loop.engine import Options, run
 from festina.release.refs import LINE, RELEASED
+from festina.sandbox import Level, probe
+from festina.system import home as homes
 from festina.system.repo import Repo
 from tests.loop.commandline import festina
 from tests.loop.invariants import check, no_orphans, read
@@ -267,3 +271,31 @@ def test_engine_options_reach_the_record(tmp_path: Path, monkeypatch: pytest.Mon
     started = next(r.body for r in records if r.kind == "run-started")
     assert started.frozen_improver
     assert started.sandbox_level >= 2
+
+
+@pytest.mark.skipif(probe().level < Level.L2, reason="no box on this host: see `festina doctor`")
+def test_T2_declared_modules_are_loaded_once_and_the_record_says_which_box_ran(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, step="0.6")
+    manifest = toy.root / "festina.toml"
+    manifest.write_text(manifest.read_text().replace("limits =", 'preload = ["json", "random"]\nlimits =', 1))
+    toy.commit("preload")
+    assert run(toy.root, Options(proposals=1, wall_s=100.0)).head.number == 1
+    _, records = read(toy.root)
+    with Ledger.open(homes.require(Repo.discover(toy.root)).ledger, readonly=True) as ledger:
+        batches = [json.loads(ledger.get_blob(r.body.details)) for r in records if isinstance(r.body, e.BatchEnded)]
+    sides = [side for batch in batches for unit in batch["units"] for side in unit["sides"]]
+    assert {side["box"] for side in sides} == {"warm"}
+    assert len({side["policy"] for side in sides}) == 1
+
+
+def test_T6_a_module_that_cannot_be_loaded_stops_the_run_before_it_starts(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path)
+    manifest = toy.root / "festina.toml"
+    manifest.write_text(manifest.read_text().replace("limits =", 'preload = ["no_such_module"]\nlimits =', 1))
+    toy.commit("preload")
+    done = festina("run", "--proposals", "1", toy=toy)
+    assert done.returncode == 2
+    assert "no_such_module" in done.stderr
+    assert "[preload-failed]" in done.stderr
+    with pytest.raises(UsageError, match="nothing has been run"):
+        homes.require(Repo.discover(toy.root))

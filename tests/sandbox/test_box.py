@@ -25,6 +25,7 @@ from festina.sandbox.host import choose, probe, sweep
 from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Sandbox
 from festina.sandbox.launch import shared
 from festina.sandbox.plain import PlainBox
+from festina.sandbox.warm import WarmBox
 
 PYTHON = "/usr/bin/python3"
 SRC = Path(__file__).parents[2] / "src"
@@ -38,16 +39,26 @@ def state() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="module", params=["L0", "L2", "L3", "unrecorded"])
-def any_box(request: pytest.FixtureRequest, state: Path) -> Sandbox:
+@pytest.fixture(scope="module", params=["L0", "L2", "L3", "unrecorded", "warm", "warm-L2", "warm-unrecorded"])
+def any_box(request: pytest.FixtureRequest, state: Path) -> Iterator[Sandbox]:
     """Every kind of box that this host can give, weaker forms of it included."""
     found = probe()
-    if request.param == "L0":
-        return PlainBox(state)
-    if found.mechanisms is None or (request.param == "L3" and found.level < Level.L3):
+    kind = request.param.removeprefix("warm-") if request.param != "warm" else "L3"
+    if kind == "L0":
+        yield PlainBox(state)
+        return
+    if found.mechanisms is None or (kind == "L3" and found.level < Level.L3):
         pytest.skip(f"this host offers {found.level.name}")
-    change = {"L2": {"groups": None}, "L3": {}, "unrecorded": {"notify": False}}[request.param]
-    return BubblewrapBox(state, dataclasses.replace(found.mechanisms, **change))
+    change = {"L2": {"groups": None}, "L3": {}, "unrecorded": {"notify": False}}[kind]
+    box = BubblewrapBox(state, dataclasses.replace(found.mechanisms, **change))
+    if not request.param.startswith("warm"):
+        yield box
+        return
+    if os.geteuid() != 0:
+        pytest.skip("the warm box needs root")
+    warm = WarmBox(box, ("json",), python=PYTHON)
+    yield warm
+    warm.close()
 
 
 def py(code: str, *words: str, **job: object) -> Job:
@@ -193,6 +204,8 @@ def test_E1_many_threads_share_a_box_and_leave_nothing(any_box: Sandbox) -> None
         outcomes = list(pool.map(lambda job: any_box.run(job, SMALL), jobs))
     assert [outcome.outputs for outcome in outcomes] == [{"r": str(i).encode()} for i in range(18)]
     assert _fds() <= before + 1
+    if isinstance(any_box, WarmBox):
+        any_box.close()
     children = Path(f"/proc/{shared().pid}/task/{shared().pid}/children").read_text().split()
     assert children == []
     assert len(os.listdir(f"/proc/{shared().pid}/fd")) < 12
@@ -200,6 +213,8 @@ def test_E1_many_threads_share_a_box_and_leave_nothing(any_box: Sandbox) -> None
 
 def test_E4_nothing_of_a_run_is_left_on_the_host(any_box: Sandbox, state: Path) -> None:
     any_box.run(py("import os; open(os.environ['TMPDIR'] + '/left', 'w')", inputs={"a": b"1"}), SMALL)
+    if isinstance(any_box, WarmBox):
+        any_box.close()  # its own group goes with it
     assert list(state.glob("box-*")) == []
     assert list(Path(tempfile.gettempdir()).glob(f"festina-{stamp()}-*")) == []
     assert list(Path("/sys/fs/cgroup").glob(f"**/festina-{stamp()}-*")) == []

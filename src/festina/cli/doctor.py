@@ -13,9 +13,10 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def command(as_json: bool) -> None:
     """Try every confinement mechanism of this host and say which level of sandbox it gives."""
-    from festina.sandbox.host import probe  # loaded only here: it starts processes
+    from festina.sandbox.host import probe, try_warm  # loaded only here: they start processes
 
     found = probe()
+    findings = (*found.findings, try_warm(found))
     if as_json:
         click.echo(
             json.dumps(
@@ -32,7 +33,7 @@ def command(as_json: bool) -> None:
                             "remedy": item.remedy,
                             "note": item.note,
                         }
-                        for item in found.findings
+                        for item in findings
                     ],
                 },
                 indent=2,
@@ -41,8 +42,8 @@ def command(as_json: bool) -> None:
         return
     click.echo(found.sentence())
     click.echo()
-    width = max(len(item.name) for item in found.findings)
-    for item in found.findings:
+    width = max(len(item.name) for item in findings)
+    for item in findings:
         click.echo(f"  {item.name:<{width}}  {'yes' if item.works else 'no '}  {item.note}".rstrip())
         if not item.works:
             click.echo(f"  {'':<{width}}       without it: {item.cost}")

@@ -46,6 +46,7 @@ class Side:
     policy: str
     detail: str
     stderr: bytes = b""  # its tail, hostile text: for the operator's eyes, never for the record  # T-5
+    box: str = "cold"  # which kind of box ran it, and why not the warm one where that was asked for  # T-2
 
     def record(self) -> dict[str, Any]:
         """The trial record for the content store; no byte of the candidate's own text in it.  # T-5"""
@@ -58,6 +59,7 @@ class Side:
             "denied": list(self.denied),
             "level": self.level,
             "policy": self.policy,
+            "box": self.box,
         }
 
 
@@ -83,22 +85,25 @@ class Trials:
             wanted = () if recipe.prints_metric else (PREDICTIONS,)
             job = Job(recipe.run, cwd=TREE, env=env, binds=bind, inputs=files, outputs=wanted)
             last = self.sandbox.run(job, recipe.limits)
-            return self._side(tree, last, 0.0, 0.0)
+            return self._side(tree, last)
         trained = self.sandbox.run(
             Job(recipe.run, cwd=TREE, env=env, binds=bind, outputs=recipe.outputs), recipe.limits
         )
         if trained.ended is not Ended.OK:
-            return self._side(tree, trained, 0.0, 0.0)
+            return self._side(tree, trained)
         files |= {f"artifacts/{name}": data for name, data in trained.outputs.items()}
         env["FESTINA_ARTIFACTS"] = "/in/artifacts"
         job = Job(recipe.answer, cwd=TREE, env=env, binds=bind, inputs=files, outputs=(PREDICTIONS,))
-        return self._side(tree, self.sandbox.run(job, recipe.limits), trained.wall_s, trained.cpu_s)
+        return self._side(tree, self.sandbox.run(job, recipe.limits), trained)
 
-    def _side(self, tree: str, last: Outcome, wall_s: float, cpu_s: float) -> Side:
+    def _side(self, tree: str, last: Outcome, first: Outcome | None = None) -> Side:
         answer = None
         if last.ended is Ended.OK:
             answer = last.stdout if self.recipe.prints_metric else last.outputs.get(PREDICTIONS)
+        steps = [last] if first is None else [first, last]
         return Side(
-            tree, answer, last.ended, wall_s + last.wall_s, cpu_s + last.cpu_s, last.denied, int(last.level),
+            tree, answer, last.ended, sum(step.wall_s for step in steps), sum(step.cpu_s for step in steps),
+            tuple(dict.fromkeys(call for step in steps for call in step.denied)), int(last.level),
             last.policy_hash, last.detail or _exit(last), last.stderr[-STDERR_TAIL:],
+            ", then ".join(dict.fromkeys(step.box for step in steps)),
         )  # fmt: skip

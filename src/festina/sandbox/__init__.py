@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from festina.sandbox.box import BubblewrapBox
-    from festina.sandbox.host import Probe, choose, probe, sweep
+    from festina.sandbox.host import Probe, choose, probe, sweep, warmed
     from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Outcome, Sandbox
     from festina.sandbox.place import CANDIDATE_UID, PROPOSER_UID
     from festina.sandbox.plain import PlainBox
+    from festina.sandbox.warm import WarmBox
 
 __all__ = [
     "CANDIDATE_UID",
@@ -29,16 +30,19 @@ __all__ = [
     "PlainBox",
     "Probe",
     "Sandbox",
+    "WarmBox",
     "choose",
     "probe",
     "sweep",
+    "warmed",
 ]
 _HOMES = {
     "box": ("BubblewrapBox",),
     "job": ("Bind", "Ended", "Job", "Level", "Limits", "Outcome", "Sandbox"),
     "place": ("CANDIDATE_UID", "PROPOSER_UID"),
     "plain": ("PlainBox",),
-    "host": ("Probe", "choose", "probe", "sweep"),
+    "host": ("Probe", "choose", "probe", "sweep", "warmed"),
+    "warm": ("WarmBox",),
 }
 
 

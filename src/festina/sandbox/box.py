@@ -32,14 +32,14 @@ from pathlib import Path
 from festina.errors import Fault, UsageError
 from festina.sandbox import kernel
 from festina.sandbox.cgroup import Group, Home
-from festina.sandbox.harvest import Harvest, after_harvest, harvest
-from festina.sandbox.job import Ended, Job, Level, Limits, Outcome
+from festina.sandbox.finish import Finished, Stamp, conclude
+from festina.sandbox.job import Job, Level, Limits, Outcome
 from festina.sandbox.launch import Launched, Request, shared
 from festina.sandbox.place import CANDIDATE_UID, PROPOSER_UID, check_job, check_uid, fill, prepare_state, scratch
 from festina.sandbox.runtime import FIXED_ENV, environment, runtime
 from festina.sandbox.seccomp import Action, Part, compile_filter, here
 from festina.sandbox.spawner import EXTRA, STAGE
-from festina.sandbox.supervise import GroupMeter, Space, Stream, TreeMeter, Tripwire, Watch, classify, rlimits
+from festina.sandbox.supervise import GroupMeter, Space, Stream, TreeMeter, Tripwire, Watch, rlimits
 
 __all__ = ["CANDIDATE_UID", "PROPOSER_UID", "BubblewrapBox", "Mechanisms"]
 
@@ -84,6 +84,7 @@ class BubblewrapBox:
         self.level = Level.L3 if mechanisms.groups else Level.L2
         self.missing = self._lacks()
         self.policy_hash = self._hash()
+        self.stamp = Stamp(self.level, self.missing, self.policy_hash, "cold")
         self._live: set[Watch] = set()
         self._lock = threading.Lock()
 
@@ -174,7 +175,7 @@ class _Run:
         init = json.loads(self.info)["child-pid"] if ready else 0
         streams = [Stream(out, limits.stdout_bytes), Stream(err, limits.stdout_bytes)]
         if not ready:
-            return self._outcome(streams, None, {}, Ended.SANDBOX_ERROR, ["stopped before it began"])
+            return conclude(Finished(self.job, self.watch, streams, box.stamp, self.tripwire))
         pinned = self._pin(init, "out", limits.output_files + 16)
         self._pin(init, "tmp", _TMP_FILES)
         meter = self._meter(init)
@@ -185,7 +186,7 @@ class _Run:
             os.write(gate, b"\n")
         space = Space(pinned, limits)
         self.watch.follow(streams, [meter, space])
-        return self._judge(streams, meter, space)
+        return conclude(Finished(self.job, self.watch, streams, box.stamp, self.tripwire, meter, space))
 
     def _launched(self) -> Launched:
         if self.watch.launched is None:
@@ -326,56 +327,3 @@ class _Run:
         meter = GroupMeter(self.group, self.limits)
         meter.begin()
         return meter
-
-    def _judge(self, streams: list[Stream], meter: GroupMeter | TreeMeter, space: Space) -> Outcome:
-        """Everything is dead: read what is left, then name the end."""
-        watch, notes = self.watch, []
-        if watch.stopped and watch.own is None:
-            watch.own = Ended.SANDBOX_ERROR
-        own = watch.own or next((over for part in (meter, space) if (over := part.over())), None)
-        if own is None and any(stream.over for stream in streams):
-            own = Ended.OUTPUT_LIMIT
-        if own is Ended.SANDBOX_ERROR:
-            notes.append("stopped by the engine")
-        if watch.lost:  # nobody can say that everything is dead, so nothing is read  # T-3
-            return self._outcome(streams, meter, {}, Ended.SANDBOX_ERROR, [*notes, "the sandbox helper died"])
-        found = harvest(space.pinned, self.job.outputs, self.limits)
-        return self._outcome(streams, meter, found.files, own, notes, found)
-
-    def _outcome(
-        self,
-        streams: list[Stream],
-        meter: GroupMeter | TreeMeter | None,
-        files: dict[str, bytes],
-        own: Ended | None,
-        notes: list[str],
-        found: Harvest | None = None,
-    ) -> Outcome:
-        said = self._launched().said
-        end = classify(said.get("gone"), own, folded=True)
-        ended = end.ended
-        if found is not None:
-            ended, more = after_harvest(ended, found, self.job.outputs)
-            notes += more
-        if self.tripwire is not None:
-            self.tripwire.join(0.5)  # ends by itself: every process under the filter is dead
-        cpu = 0.0 if meter is None else meter.cpu_s()
-        peak = None if meter is None else meter.peak_bytes()
-        if isinstance(meter, TreeMeter):
-            cpu, peak = max(cpu, said.get("cpu", 0.0)), max(peak or 0, said.get("rss", 0)) or None
-        return Outcome(
-            ended=ended,
-            exit_code=end.exit_code,
-            signal=end.signal,
-            wall_s=self.watch.wall_s,
-            cpu_s=cpu,
-            peak_memory_bytes=peak,
-            outputs=files,
-            stdout=bytes(streams[0].data),
-            stderr=bytes(streams[1].data),
-            denied=self.tripwire.names() if self.tripwire is not None else (),
-            level=self.box.level,
-            missing=self.box.missing,
-            policy_hash=self.box.policy_hash,
-            detail="; ".join(notes),
-        )

@@ -25,8 +25,9 @@ from festina.sandbox.launch import Request, shared
 from festina.sandbox.place import CANDIDATE_UID, prepare_state, sweep_scratch
 from festina.sandbox.plain import PlainBox, sweep_plain
 from festina.sandbox.seccomp import Action, compile_filter, here
+from festina.sandbox.warm import WarmBox
 
-__all__ = ["Finding", "Probe", "choose", "probe", "sweep"]
+__all__ = ["Finding", "Probe", "choose", "probe", "sweep", "try_warm", "warmed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,35 @@ def choose(minimum: Level, state_dir: Path, *, uid: int = CANDIDATE_UID) -> Sand
     if found.mechanisms is None:
         return PlainBox(state_dir, uid=uid)
     return BubblewrapBox(state_dir, found.mechanisms, uid=uid)
+
+
+def warmed(box: Sandbox, modules: tuple[str, ...], python: str) -> Sandbox:
+    """A warm box around ``box``, not yet started; ``box`` itself, saying so, where it confines too little for one."""
+    if isinstance(box, BubblewrapBox):
+        return WarmBox(box, modules, python=python)
+    if isinstance(box, PlainBox):
+        box.missing = (*box.missing, "no warm box: modules are loaded anew for each trial")
+    return box
+
+
+def try_warm(found: Probe) -> Finding:
+    """Whether a warm box works here: one is started, and one trial runs in it."""
+
+    def attempt() -> None:
+        if found.mechanisms is None:
+            raise OSError("there is no box that it could stand in")
+        with tempfile.TemporaryDirectory(prefix="festina-probe-") as state:
+            warm = WarmBox(BubblewrapBox(Path(state), found.mechanisms), ())
+            try:
+                warm.start()
+            finally:
+                warm.close()
+
+    broken = _works(attempt)
+    return Finding(
+        "warm box", not broken, "modules named in experiment.preload cannot be loaded ahead; leave the list empty",
+        "allow user namespaces inside user namespaces, and a fresh /proc in them", broken,
+    )  # fmt: skip
 
 
 def sweep(state_dir: Path) -> list[str]:

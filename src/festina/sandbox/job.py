@@ -100,6 +100,7 @@ class Outcome:
     missing: tuple[str, ...]  # what the level lacks here, in words
     policy_hash: str  # sha256 hex over the confinement policy in force
     detail: str = ""  # one line for a person
+    box: str = "cold"  # which box ran it: cold, warm or plain; after a colon why not the warm one that was asked for
 
 
 class Sandbox(Protocol):

@@ -9,12 +9,22 @@ import os
 import struct
 from dataclasses import dataclass
 
-__all__ = ["Notification", "answer_notification", "cap_inodes", "open_beneath", "receive_notification", "sealed_file"]
+__all__ = [
+    "Notification",
+    "answer_notification",
+    "cap_inodes",
+    "detached",
+    "open_beneath",
+    "receive_notification",
+    "sealed_file",
+]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _OPENAT2 = 437  # the same number on every machine since Linux 5.6
 _RESOLVE = 0x01 | 0x02 | 0x04 | 0x08  # NO_XDEV | NO_MAGICLINKS | NO_SYMLINKS | BENEATH, linux/openat2.h
 _FSCONFIG, _FSPICK = 431, 433
+_OPEN_TREE, _MOUNT_SETATTR, _OPEN_TREE_CLONE, _AT_FDCWD, _AT_EMPTY_PATH = 428, 442, 1, -100, 0x1000
+_ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV, _MS_PRIVATE = 1, 2, 4, 1 << 18  # linux/mount.h
 _FSPICK_EMPTY_PATH, _FSCONFIG_SET_STRING, _FSCONFIG_RECONFIGURE = 8, 1, 7
 # linux/seccomp.h: _IOWR('!', 0, struct seccomp_notif[80]) and _IOWR('!', 1, struct seccomp_notif_resp[24])
 _NOTIF_RECV, _NOTIF_SEND = 0xC0502100, 0xC0182101
@@ -53,6 +63,22 @@ def cap_inodes(mount: int, count: int) -> bool:
     finally:
         os.close(context)
     return True
+
+
+def detached(path: str) -> int:
+    """A mount of ``path`` that is attached nowhere: read-only, without devices and set-user-id programs. Needs root.
+
+    Whoever is given the descriptor can attach it in a view of their own, under no name that they knew before.
+    """
+    long = ctypes.c_long
+    fd = _call(long(_OPEN_TREE), long(_AT_FDCWD), os.fsencode(path), long(_OPEN_TREE_CLONE | os.O_CLOEXEC))
+    how = struct.pack("QQQQ", _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV, 0, _MS_PRIVATE, 0)
+    try:
+        _call(long(_MOUNT_SETATTR), long(fd), b"", long(_AT_EMPTY_PATH), ctypes.c_char_p(how), long(len(how)))
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
 
 
 def sealed_file(data: bytes) -> int:

@@ -146,6 +146,7 @@ class PlainBox:
             missing=self.missing,
             policy_hash=self.policy_hash,
             detail="; ".join((["stopped by the engine"] if watch.stopped else []) + notes),
+            box="plain",
         )
 
     def _rlimits(self, limits: Limits) -> dict[int, int]:

@@ -92,6 +92,7 @@ Globs = Annotated[tuple[Glob, ...], BeforeValidator(_tuple)]
 RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
 Paths = Annotated[tuple[RepositoryPath, ...], BeforeValidator(_tuple)]
 Command = Annotated[tuple[Annotated[str, AfterValidator(_argument)], ...], Field(min_length=1), BeforeValidator(_tuple)]
+ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)]
 ScorerName = Annotated[str, BeforeValidator(normal)]  # a command becomes one text: ``system.scorers``
 Metric = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}:(higher|lower)$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -155,6 +156,7 @@ class Experiment(_Table):
     run: Command | None = None
     answer: Command | None = None
     outputs: Paths = ()
+    preload: Annotated[tuple[ModuleName, ...], Field(max_length=64), BeforeValidator(_tuple)] = ()
     limits: ExperimentLimits = ExperimentLimits()
 
 

@@ -22,7 +22,9 @@ from festina.system.toml import nearest_line
 if TYPE_CHECKING:
     from festina.system.manifest import Manifest
 
-__all__ = ["check_across", "check_files", "explain", "goal_names", "module_candidates", "scorer_files"]
+__all__ = [
+    "check_across", "check_files", "explain", "goal_names", "is_python", "module_candidates", "scorer_files",
+]  # fmt: skip
 
 _VAULT_KEYS = ("items", "vault", "generator", "labels", "path", "file")
 _EXPECTED = {
@@ -215,10 +217,20 @@ def _check_forms(manifest: Manifest) -> None:
             "guards need a hidden suite",
             "add [suite.hidden]: a candidate that prints its own score is unguarded",
         )
+    commands = (manifest.command, manifest.experiment.answer or ())
+    if manifest.experiment.preload and not any(is_python(command) for command in commands):
+        _wrong(
+            "experiment.preload", "no command is a Python program", "delete it: modules are loaded for Python alone"
+        )
     if manifest.experiment.answer and not manifest.experiment.outputs:
         _wrong(
             "experiment.answer", "there are no outputs to answer with", 'add `outputs = ["model.json"]` to [experiment]'
         )
+
+
+def is_python(command: Sequence[str]) -> bool:
+    """Whether a command starts a Python interpreter."""
+    return bool(command) and command[0].rpartition("/")[2].startswith("python")
 
 
 def _check_improver(manifest: Manifest) -> None:
