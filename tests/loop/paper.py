@@ -150,6 +150,31 @@ class PaperLoop:
             )
         )  # fmt: skip
 
+    def _ComparePublic(self, action: plan.ComparePublic) -> None:
+        s, verdict = self.state, self.state.generations[action.generation].verdict
+        assert verdict is not None
+        tried = s.side.tried("public", action.generation)
+        if tried == 2 or self.coins.random() < 0.3:
+            self.put(e.MeasureSkipped(purpose="public", generation=action.generation, reason="no public suite"))
+            return
+        self.put(
+            e.MeasureStarted(
+                measure=s.side.count, purpose="public", generation=action.generation, attempt=tried + 1, units=8,
+                trials=16, items=0, source=None, fresh=True,
+            )
+        )  # fmt: skip
+        if self.coins.random() < 0.2:
+            return  # a crash
+        spread = (0.1, 0.0, 0.2)
+        self.put(
+            e.PublicCompared(
+                measure=s.side.count - 1, generation=action.generation, proposal=verdict.proposal, items=20, repeats=8,
+                public=spread, hidden=spread, gap=spread, generations=1, line_public=spread, line_hidden=spread,
+                line_gap=spread, sentence="a sentence", details=digest(11),
+            ),
+            e.MeasureEnded(measure=s.side.count - 1, purpose="public"),
+        )  # fmt: skip
+
     def _AskReview(self, _: Any) -> None:
         head = self.state.head
         self.put(

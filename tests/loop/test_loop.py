@@ -168,7 +168,7 @@ def test_P2_T4_changes_outside_the_scope_are_refused_and_named(
     assert planted.guard_change == (reason == "protected")
     own = next(p for p in state.proposals.values() if p.improver == "own")
     assert own.word == "no-op"  # P-3: a step of nothing costs nothing
-    assert state.trials == 0
+    assert state.trials == 1  # the rehearsal of the incumbent, charged like any other run  # E-1
 
 
 def test_S3_a_tree_that_was_tried_is_a_duplicate_and_costs_nothing(tmp_path: Path) -> None:

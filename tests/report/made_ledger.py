@@ -161,7 +161,7 @@ def judge(log: Log, number: int, base: str, *, effect: float, mean: float, rng: 
         sentence=words if accept else f"not shown to be better ({estimate:+.3f}) {items}", units=len(gains),
         items=len(gains) * 40, estimate=estimate, interval=interval, log_evidence=gate.log_evidence(rule),
         log_threshold=6.907755278982137, guard_evidence=(7.2,), alpha_spent=0.0 if accept else 0.0009,
-        alpha_left=0.05 - 0.0009 * closed, public_gain=effect + 0.01, assurance="hidden", provisional=False,
+        alpha_left=0.05 - 0.0009 * closed, public_gain=None, assurance="hidden", provisional=False,
     ))  # fmt: skip
     return accept
 
@@ -172,6 +172,22 @@ def accept_line(log: Log, move: int, generation: int, number: int, old: str) -> 
         e.LineIntent(move=move, cause="accept", generation=generation, old_commit=old, new_commit=new, proposal=number)
     )
     log.add(e.LineMoved(move=move, generation=generation, commit=new))
+
+
+def compare_public(log: Log, generation: int, number: int, *, public: float = 0.1) -> None:
+    """The public gain of an acceptance beside its hidden one."""
+    spread, wide = (public, public - 0.05, public + 0.05), (public - 0.09, public - 0.16, public - 0.02)
+    measure = sum(r.kind == "measure-started" for r in log.records)
+    log.add(e.MeasureStarted(
+        measure=measure, purpose="public", generation=generation, attempt=1, units=8, trials=16, items=0, source=None,
+        fresh=True,
+    ))  # fmt: skip
+    log.add(e.PublicCompared(
+        measure=measure, generation=generation, proposal=number, items=60, repeats=8, public=spread,
+        hidden=(0.09, 0.066, 0.114), gap=wide, generations=generation, line_public=spread,
+        line_hidden=(0.09, 0.066, 0.114), line_gap=wide, sentence="within what chance explains", details=digest("pc"),
+    ))  # fmt: skip
+    log.add(e.MeasureEnded(measure=measure, purpose="public"))
 
 
 def approve(log: Log, review: int, generation: int, *, decision: str = "approve", demo: bool = False) -> None:
@@ -236,6 +252,7 @@ def made_run(*, demo: bool = False, seed: int = 3, hostile: str = "") -> Log:
         if judge(log, number, base, effect=effect, mean=mean, rng=rng):
             generation += 1
             accept_line(log, move, generation, number, base)
+            compare_public(log, generation, number)
             move, base, mean = move + 1, oid(f"c{generation}"), mean + effect / 2
             if generation == 2:
                 approve(log, 1, 2, demo=demo)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from festina.cli.common import Opened, opened, system_option
+
+if TYPE_CHECKING:
+    from festina.loop.rows import Generation
 
 
 @click.group(invoke_without_command=True)
@@ -122,16 +126,27 @@ def sheet(here: Opened, number: int) -> str:
         "--- the evidence ---",
     ]
     step: int | None = generation.number
-    shown = []
+    shown: list[str] = []
     while step is not None and step != base.number:
         g = here.state.generations[step]
-        if g.verdict is not None:
-            shown.append(f"generation {g.number}: {g.verdict.sentence}")
+        shown += reversed(_evidence(g))
         step = g.parent
     lines += reversed(shown)
     if generation.verdict is not None:
         lines.append(f"assurance: {generation.verdict.assurance}; bound to {review.terms.binding[:16]}")
     return "\n".join(lines)
+
+
+def _evidence(g: Generation) -> list[str]:
+    """What is known of one generation: its verdict, and how its public gain compares.  # S-4, V-6"""
+    from festina.ledger.entries import PublicCompared
+
+    lines = [f"generation {g.number}: {g.verdict.sentence}"] if g.verdict is not None else []
+    if isinstance(g.public, PublicCompared):
+        lines.append(f"  public against hidden: {g.public.sentence}")
+    elif g.public is not None:
+        lines.append(f"  public against hidden: {g.public.reason}")
+    return lines
 
 
 def ask(here: Opened, number: int) -> tuple[bool, str] | None:

@@ -82,6 +82,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         },
         "trials": s.trials,
         "hidden_items_issued": s.looks,
+        "overfitting": overfitting(s),
         "unreviewed": {"generations": generations, "lines": lines},
         "waiting_reviews": [r.terms.review for r in s.waiting],
         "faults": s.faults,
@@ -128,6 +129,23 @@ def outcomes(s: State) -> dict[str, int]:
     return counts
 
 
+def overfitting(s: State) -> dict[str, Any] | None:
+    """Public against hidden gain over the working line, or why it cannot be told; None before any acceptance.  # V-6"""
+    from festina.ledger.entries import PublicCompared
+    from festina.select import overfit
+
+    known = [g.public for n in s.line if (g := s.generations[n]).public is not None]
+    compared = [each for each in known if isinstance(each, PublicCompared)]
+    if compared:
+        last = compared[-1]
+        spreads = {"public": last.line_public, "hidden": last.line_hidden, "gap": last.line_gap}
+        told = overfit.over_the_run(*spreads.values(), generations=last.generations)
+        return {**spreads, "overfitted": overfit.overfitted(last.line_gap), "sentence": told}
+    if known and not isinstance(known[-1], PublicCompared):
+        return {"sentence": f"Fitting to public items: {known[-1].reason}."}
+    return None
+
+
 def advice(s: State, *, running: bool) -> str:
     """The next command to type, and why."""
     if s.twins is not None and s.twins.alarm is not None:
@@ -160,6 +178,9 @@ def page(s: State, *, running: bool) -> RenderableType:
             f"{s.alpha_left / s.alpha_epochs:.0%} of that is left."
         )
     )
+    gap = overfitting(s)
+    if gap is not None:
+        parts.append(Text(gap["sentence"], style="bold red" if gap.get("overfitted") else ""))
     parts.append(Text(f"{s.trials} sandboxed trials charged, {s.looks} hidden items issued."))
     parts.append(Text(f"Assurance: {s.epoch.suite.assurance} - {_RAISES[s.epoch.suite.assurance]}."))
     parts += [Text(line, style="bold red" if line.isupper() else "") for line in sameness_lines(s)]

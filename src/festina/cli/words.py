@@ -106,6 +106,10 @@ def _fault(b: e.FaultRecorded, s: State) -> str:
     return f"A failure of the engine or its host: {b.what}. No candidate is charged for it."
 
 
+def _compared(b: e.PublicCompared, s: State) -> str:
+    return f"Generation {b.generation}: {b.sentence}"
+
+
 def _released(b: e.Released, s: State) -> str:
     return f"Generation {b.generation} is released ({b.commit[:10]})"
 
@@ -144,4 +148,5 @@ _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "run-started": _run_started, "controls-checked": _controls, "proposal-requested": _requested,
     "proposal-received": _received, "screened": _screened, "verdict": _verdict, "line-moved": _moved,
     "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
+    "public-compared": _compared,
 }  # fmt: skip

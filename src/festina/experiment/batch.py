@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from festina.errors import Fault
 from festina.experiment.trial import Side, Trials
 from festina.sandbox.job import Ended
 from festina.verify.client import PROVOKED
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ def _gain(candidate: float | None, incumbent: float | None, scale: Scale) -> flo
     return scale.sign * (candidate - incumbent) / scale.width
 
 
-def run_units(one: Callable[[int], Unit], seeds: Sequence[int], workers: int) -> list[Unit]:
+def run_units(one: Callable[[int], T], seeds: Sequence[int], workers: int) -> list[T]:
     """All units, in the order of ``seeds``. The first fault stops those that have not begun."""
     if workers <= 1:
         return [one(seed) for seed in seeds]

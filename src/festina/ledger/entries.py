@@ -14,27 +14,20 @@ Adding a field or a type needs a new schema number: ``SCHEMA`` and a note here.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from festina.ledger.base import Body as Body
+from festina.ledger.base import Count, Digest, Name, Number, Oid, Short
+from festina.ledger.base import Role as Role
+from festina.ledger.measures import Attributed as Attributed
+from festina.ledger.measures import MeasureEnded as MeasureEnded
+from festina.ledger.measures import MeasureSkipped as MeasureSkipped
+from festina.ledger.measures import MeasureStarted as MeasureStarted
+from festina.ledger.measures import PublicCompared as PublicCompared
+
 SCHEMA = 1
-
-Role = Literal["engine", "verifier", "reviewer"]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Oid = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
-Short = Annotated[str, Field(max_length=300)]  # engine-made words only
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,99}$")]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class Body(BaseModel):
-    """Base of all entries. ``kind`` names the type, ``role`` says whose key signs it."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-    kind: ClassVar[str]
-    role: ClassVar[Role] = "engine"
 
 
 class Genesis(Body):
@@ -309,7 +302,7 @@ class Verdict(Body):
     guard_evidence: tuple[Number, ...]
     alpha_spent: Number  # by this test, after refund
     alpha_left: Number
-    public_gain: Number | None  # V-6, in the suite's own unit
+    public_gain: Number | None  # of records before ``public-compared``; else None  # V-6
     assurance: Literal["self-reported", "scored", "hidden"]
     provisional: bool  # below L2: never released  # T-2
 
@@ -427,6 +420,8 @@ class FinalScored(Body):
     estimate: Number  # mean of a minus b, suite's own unit
     interval: tuple[Number, Number]
     details: Digest
+    generation: Count | None = None  # of the sealed final suite: the generation that wants to be released
+    measure: Count | None = None  # the charged measurement that it came from  # E-1
 
 
 class FaultRecorded(Body):
@@ -444,5 +439,6 @@ KINDS: dict[str, type[Body]] = {
         Screened, TestOpened, BatchStarted, BatchEnded, Verdict, LineIntent, LineMoved, ReviewerEnrolled,
         ReviewRequested, ReviewDecided, InForce, ReleaseIntent, Released, Waiver, FinalScored, FaultRecorded,
         ControlStarted, ControlEnded, ControlResolved,
+        MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed,
     )
 }  # fmt: skip

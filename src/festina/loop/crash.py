@@ -11,7 +11,7 @@ import signal
 CRASH_POINTS = (
     "run-started", "start-intent", "proposal-requested", "proposal-received", "test-opened", "batch-started",
     "batch-unrecorded", "verdict-unrecorded", "accepted", "line-moved-unrecorded",
-    "control-started", "control-unrecorded",
+    "control-started", "control-unrecorded", "measure-started", "public-unrecorded",
 )  # fmt: skip
 
 

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from festina.errors import Fault
-from festina.experiment.seeds import unit_seed
 from festina.ledger import entries as e
 from festina.ledger.log import Draft
 from festina.loop import next as plan
-from festina.loop.bench import Bench, Replan
+from festina.loop.bench import Bench
 from festina.loop.crash import crash_point
 from festina.loop.rows import OpenTest, Proposed
 from festina.loop.state import State
 from festina.review.binding import stamp
-from festina.sandbox.job import Ended
 from festina.select import gate
 from festina.select.report import estimate, interval
 from festina.select.words import Finding, sentence
@@ -29,11 +26,8 @@ def decide(b: Bench, action: plan.Decide) -> None:
     test = b.state.test
     assert test is not None  # next_action has seen to it
     proposed = b.state.proposals[test.proposal]
-    public = _public_gain(b, test) if action.verdict == "accept" else None
-    if b.cut_off:
-        raise Replan  # public runs that were cut off say nothing
     at = stamp(datetime.now(UTC))
-    verdict = _verdict(b, test, action, public)
+    verdict = _verdict(b, test, action)
     drafts = [Draft(verdict, subjects=(("candidate", test.terms.tree),), signer=b.verifier_signer, at=at)]
     if action.verdict == "accept":
         drafts.append(_move(b, test, proposed, verdict.sentence, at))
@@ -58,7 +52,7 @@ def _move(b: Bench, test: OpenTest, proposed: Proposed, sentence_: str, at: str)
     return Draft(body, at=at)
 
 
-def _verdict(b: Bench, test: OpenTest, action: plan.Decide, public: float | None) -> e.Verdict:
+def _verdict(b: Bench, test: OpenTest, action: plan.Decide) -> e.Verdict:
     s = b.state
     assert s.epoch is not None
     assert s.budget is not None
@@ -74,7 +68,7 @@ def _verdict(b: Bench, test: OpenTest, action: plan.Decide, public: float | None
         items=test.items, estimate=finding.estimate, interval=finding.interval,
         log_evidence=gate.log_evidence(test.progress), log_threshold=gate.log_threshold(test.progress.plan),
         guard_evidence=gate.guard_evidence(test.progress), alpha_spent=level * (1.0 - refund),
-        alpha_left=_left(s, level, accepted, refund), public_gain=public,
+        alpha_left=_left(s, level, accepted, refund), public_gain=None,
         assurance=suite.assurance, provisional=finding.provisional,
     )  # fmt: skip
 
@@ -105,23 +99,3 @@ def _left(s: State, level: float, accepted: bool, refund: float) -> float:
     assert s.budget is not None
     after = s.budget.close(level, accepted, 0.0 if accepted else refund)
     return after.alpha - after.spent
-
-
-def _public_gain(b: Bench, test: OpenTest) -> float | None:
-    """Candidate minus incumbent on the public items, one run each: shown beside the hidden gain.  # V-6"""
-    if b.public_items is None or b.verifier is None:
-        return None
-    seed = unit_seed(test.leaf, test.batches, 0)
-    inputs, items = b.public_items
-    scores = []
-    for tree in (test.terms.tree, b.repo.tree_of(test.terms.base_commit)):
-        side = b.trials.side(tree, seed, inputs)
-        if side.ended is Ended.SANDBOX_ERROR:
-            return None  # shown as unknown; never a reason against the candidate  # T-6
-        try:
-            scores.append(b.verifier.public(items, side.answer).mean)
-        except Fault as fault:
-            if fault.name not in PROVOKED:
-                raise
-            return None  # an answer to the public items that breaks the scorer decides nothing any more
-    return b.scale.sign * (scores[0] - scores[1])

@@ -1,8 +1,8 @@
 """Scores on items that the gate never used: the honest number at the end of a run.  # V-3
 
 The comparison of two trees is paired like a test, but decides nothing: no verdict hangs on it, and it spends no
-error budget. Each look is counted. The seeds follow from the ledger's newest entry, so they exist only after
-every candidate was decided.
+error budget. Runs and looks are charged before the first run. The seeds follow from the entry that charges it, so
+they exist only after every candidate was decided.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.loop.bench import Bench
+from festina.loop.charging import charge, found
 from festina.select.report import interval
 
 
@@ -34,7 +35,9 @@ def compare(
     trials = b.trials if where is None else Trials(b.sandbox, b.trials.recipe, where)
     trees = units.Trees(tree_a, tree_b, None)
     scale = units.Scale(b.scale.sign, b.scale.width, ())
-    leaf = b.ledger.record(b.state.size - 1).leaf
+    items = count * epoch.suite.batch_items
+    measure = charge(b, "comparison", trials=2 * count, units=count, items=items, source=epoch.suite.source)
+    leaf = b.state.side.leaf
     seeds = [unit_seed(leaf, b.state.size, i) for i in range(count)]
     results = units.run_units(lambda seed: units.run_unit(trials, b.judge, trees, scale, seed), seeds, b.workers)
     gains = [unit.gain for unit in results]
@@ -43,13 +46,13 @@ def compare(
     low, high = around
     details = canonical({"units": [unit.record() for unit in results]})
     body = e.FinalScored(
-        label=label, tree_a=tree_a, tree_b=tree_b, units=count, items=count * epoch.suite.batch_items,
+        label=label, tree_a=tree_a, tree_b=tree_b, units=count, items=items,
         mean_a=_mean([u.candidate.mean for u in results]), mean_b=_mean([u.incumbent.mean for u in results]),
         estimate=sum(gains) / len(gains) * b.scale.width,
         interval=(low * b.scale.width, high * b.scale.width),
-        details=hashlib.sha256(details).hexdigest(),
+        details=hashlib.sha256(details).hexdigest(), measure=measure,
     )  # fmt: skip
-    b.append(Draft(body, blobs=(details,), signer=b.verifier_signer), still=lambda _: True)
+    found(b, "comparison", measure, Draft(body, blobs=(details,), signer=b.verifier_signer))
     return body
 
 

@@ -66,6 +66,13 @@ class CheckControls:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparePublic:
+    """Measure the newest generation's public gain, or record why not.  # V-6"""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class AskReview:
     """Put the head of the line before a person."""
 
@@ -126,8 +133,8 @@ class Finish:
 
 
 Action = (
-    FinishMove | FinishRelease | StartLine | PutInForce | TakeBack | CheckControls | AskReview | AwaitReview
-    | Propose | Screen | OpenTest | RunBatch | RunControl | Decide | Finish
+    FinishMove | FinishRelease | StartLine | PutInForce | TakeBack | CheckControls | ComparePublic | RunControl
+    | AskReview | AwaitReview | Propose | Screen | OpenTest | RunBatch | Decide | Finish
 )  # fmt: skip
 
 
@@ -235,6 +242,8 @@ def _work(s: State, facts: Facts) -> Action:
     run, epoch = s.run, s.epoch
     assert run is not None  # _stops has seen to it
     assert epoch is not None
+    if s.head.parent is not None and s.run_controls and s.head.public is None:
+        return ComparePublic(s.head.number)  # before a person looks at it
     if s.needs_review:
         return AskReview()
     if _items_spent(s, facts):

@@ -59,6 +59,7 @@ class OpenTest:
     failed: int = 0
     denied: int = 0
     faults: int = 0
+    first_item: int = 0  # how many items of the source were issued before this test: its own follow
 
 
 @dataclass(slots=True)
@@ -78,6 +79,9 @@ class Generation:
     without_person: bool = False
     denied: bool = False
     doubtful: bool = False  # accepted after the last sound control before a broken one  # V-2
+    retired: tuple[int, int] = (0, 0)  # (first, count) of the items of a finite source that its test used up
+    public: e.PublicCompared | e.MeasureSkipped | None = None  # V-6
+    attribution: e.Attributed | e.MeasureSkipped | None = None  # V-8
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import sameness
+from festina.loop import measured, sameness
 from festina.loop.rows import Generation, OpenTest, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
@@ -63,6 +63,7 @@ class State:
     faults: int = 0
     run_faults: int = 0
     finals: list[e.FinalScored] = field(default_factory=list)
+    side: measured.Side = field(default_factory=measured.Side)  # measurements that decide no verdict
     waivers: list[e.Waiver] = field(default_factory=list)
     last_end: e.RunEnded | None = None
     last_at: str = ""
@@ -131,11 +132,8 @@ class State:
         return 0.0 if budget is None else budget.alpha - budget.spent - sum(budget.reserved)
 
     def looked(self, items: int) -> None:
-        """Count looks at hidden items, by the source they come from. For the fold alone.  # V-3"""
-        self.looks += items
-        source = self.epoch.suite.source if self.epoch is not None else None
-        if source is not None:
-            self.source_looks[source] = self.source_looks.get(source, 0) + items
+        """Count looks at the goal's hidden items. For the fold alone.  # V-3"""
+        measured.looked(self, items, self.epoch.suite.source if self.epoch is not None else None)
 
     # -- fold -----------------------------------------------------------------------------------------
 
@@ -194,6 +192,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
         _close(s, s.proposals[s.test.proposal], "inconclusive", "new-epoch")
         s.test = None
     s.epoch = b
+    s.side.new_epoch()
     s.alpha_epochs += b.alpha
     s.budget = (
         error_budget.SealedBlocks(b.alpha) if b.suite.mode == "sealed" else error_budget.Budget(b.alpha, b.spread)
@@ -210,6 +209,7 @@ def _run_started(s: State, r: Record, b: e.RunStarted) -> None:
     s.run_controls = None
     s.run_exhausted = False
     s.run_barren = 0
+    s.side.open = None  # cut off by whatever ended the run before
 
 
 def _run_ended(s: State, r: Record, b: e.RunEnded) -> None:
@@ -275,6 +275,7 @@ def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
         raise _misfit(r, f"its level {b.level} is not the one that the budget gives ({level})")
     s.tests = max(s.tests, b.test + 1)
     s.test = OpenTest(b.test, b.proposal, r.seq, r.leaf, b, gate.start(plan_of(s.epoch, b)))
+    s.test.first_item = s.source_looks.get(s.epoch.suite.source or "", 0)
     s.tried[(b.base_commit, b.tree)] = b.proposal
     p.stage = "testing"
 
@@ -288,6 +289,7 @@ def _batch_started(s: State, r: Record, b: e.BatchStarted) -> None:
     s.looked(b.items)
     s.trials += b.trials
     s.run_trials += b.trials
+    s.side.test_trials += b.trials
 
 
 def _batch_ended(s: State, r: Record, b: e.BatchEnded) -> None:
@@ -330,8 +332,9 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
     if accepted:
         number = max(s.generations) + 1
         s.generations[number] = Generation(
-            number, "", s.head.number, b.proposal, p.author, b, r.leaf, p.improver_changed, p.changed_lines
-        )
+            number, "", s.head.number, b.proposal, p.author, b, r.leaf, p.improver_changed, p.changed_lines,
+            retired=(t.first_item, t.items),
+        )  # fmt: skip
 
 
 def _line_intent(s: State, r: Record, b: e.LineIntent) -> None:
@@ -449,11 +452,6 @@ def _released(s: State, r: Record, b: e.Released) -> None:
     s.released_history.append(b.generation)
 
 
-def _final(s: State, r: Record, b: e.FinalScored) -> None:
-    s.finals.append(b)
-    s.looked(b.items)
-
-
 def _waiver(s: State, r: Record, b: e.Waiver) -> None:
     s.waivers.append(b)
 
@@ -490,6 +488,6 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "batch-ended": _batch_ended, "verdict": _verdict, "line-intent": _line_intent, "line-moved": _line_moved,
     "reviewer-enrolled": _enrolled, "review-requested": _review_requested, "review-decided": _review_decided,
     "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
-    "final-scored": _final, "waiver": _waiver, "fault": _fault,
+    "waiver": _waiver, "fault": _fault, **measured.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
 }  # fmt: skip

@@ -23,6 +23,8 @@ from festina.loop import acts
 from festina.loop import next as plan
 from festina.loop.against_itself import run_control
 from festina.loop.bench import Bench, Replan
+from festina.loop.charging import charge, found
+from festina.loop.comparing import compare_public
 from festina.loop.crash import crash_point
 from festina.loop.decide import decide
 from festina.loop.state import State, plan_of
@@ -346,6 +348,11 @@ def check_controls(b: Bench, _: plan.CheckControls) -> None:
     run, epoch = b.state.run, _epoch(b.state)
     assert run is not None
     seed = unit_seed(run.run, b.state.size, 0)
+    hidden = epoch.suite.source is not None
+    measure = charge(
+        b, "rehearsal", trials=1, units=1, items=epoch.suite.batch_items if hidden else 0, source=epoch.suite.source,
+        fresh=False,
+    )  # fmt: skip
     incumbent = _baseline(b, seed)
     if b.verifier is not None and epoch.suite.assurance != "self-reported":
         seen = b.verifier.controls(seed, max(epoch.suite.batch_items, 50))
@@ -357,7 +364,7 @@ def check_controls(b: Bench, _: plan.CheckControls) -> None:
         body = e.ControlsChecked(
             run=run.run, constant=None, random=None, oracle=None, incumbent=incumbent, ok=True, note=""
         )
-    b.append(Draft(body, signer=b.verifier_signer))
+    found(b, "rehearsal", measure, Draft(body, signer=b.verifier_signer))
 
 
 def _baseline(b: Bench, seed: int) -> float:
@@ -398,4 +405,5 @@ STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.PutInForce: put_in_force, plan.Propose: propose, plan.Screen: screen_proposal,
     plan.OpenTest: open_test, plan.RunBatch: run_batch, plan.CheckControls: check_controls, plan.Decide: decide,
     plan.RunControl: run_control,
+    plan.ComparePublic: compare_public,
 }  # fmt: skip

@@ -19,6 +19,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     "accepted", "rejected", "inconclusive", "refused", "no-op", "duplicate", "stale", "failed", "open",
 )  # fmt: skip
 Interval = tuple[float, float]
+Spread = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,10 @@ class TestRow:
     log_threshold: float
     alpha_spent: float | None
     alpha_left: float | None
-    public_gain: float | None  # V-6
+    public: Spread | None  # the public gain beside the hidden one, after an acceptance  # V-6
+    gap: Spread | None
+    public_note: str  # in words, or why there is none
+    public_seq: int | None
     assurance: str
     provisional: bool
 
@@ -211,6 +215,17 @@ class FinalRow:
 
 
 @dataclass(frozen=True, slots=True)
+class OverfitRow:
+    """Public against hidden gain over the compared generations of the working line.  # V-6"""
+
+    seq: int
+    generations: int
+    public: Spread
+    hidden: Spread
+    gap: Spread
+
+
+@dataclass(frozen=True, slots=True)
 class Remark:
     """Something a reader should know that is not a result: a fault, a waiver, a halt, a finding."""
 
@@ -241,6 +256,7 @@ class ReportData:
     finals: tuple[FinalRow, ...]
     remarks: tuple[Remark, ...]
     findings: tuple[Remark, ...]  # what does not fit: intents without an end, numbers that do not follow  # L-3
+    overfit: OverfitRow | None
     trials: int
     looks: int  # hidden items issued  # V-3
     in_force: int

@@ -22,6 +22,7 @@ from festina.report.data import (
     FinalRow,
     GenerationRow,
     Outcome,
+    OverfitRow,
     ProposalRow,
     Remark,
     ReportData,
@@ -82,6 +83,7 @@ class _Reading:
         self.remarks: list[Remark] = []
         self.findings: list[Remark] = []
         self.open: dict[tuple[str, int], int] = {}  # intents without an end yet: (what, number) -> entry  # L-3
+        self.overfit: OverfitRow | None = None
         self.trials = 0
         self.looks = 0
         self.in_force = 0
@@ -118,6 +120,7 @@ class _Reading:
             finals=tuple(self.finals),
             remarks=tuple(self.remarks),
             findings=tuple(sorted([*self.findings, *left_open], key=lambda f: f.seq)),
+            overfit=self.overfit,
             trials=self.trials,
             looks=self.looks,
             in_force=self.in_force,
@@ -134,6 +137,13 @@ class _Reading:
     def end(self, what: str, number: int, seq: int) -> None:
         if self.open.pop((what, number), None) is None:
             self.finding(seq, f"{what} {number} ended without having been begun")  # L-3
+
+    def test_of(self, generation: int) -> TestRow | None:
+        """The test that accepted a generation."""
+        row = self.generations.get(generation)
+        if row is None or row.proposal is None:
+            return None
+        return next((t for t in self.tests.values() if t.proposal == row.proposal and t.verdict == "accept"), None)
 
     def words_of_plan(self, digest: str | None, seq: int) -> tuple[str, str]:
         """(rationale, weakness) from the content store; empty where the plan cannot be read.  # P-6, T-5"""
@@ -242,7 +252,8 @@ def _test_opened(s: _Reading, r: Record, b: e.TestOpened) -> None:
         candidate_mean=None, incumbent_mean=None, path=(), verdict=None, reason="", sentence="", estimate=None,
         interval=None, log_evidence=None, log_threshold=-log(b.level) if b.level > 0 else inf,
         alpha_spent=None, alpha_left=None,
-        public_gain=None, assurance=epoch.suite.assurance if epoch else "", provisional=False,
+        public=None, gap=None, public_note="", public_seq=None,
+        assurance=epoch.suite.assurance if epoch else "", provisional=False,
     )  # fmt: skip
 
 
@@ -299,7 +310,7 @@ def _verdict(s: _Reading, r: Record, b: e.Verdict) -> None:
     s.tests[b.test] = replace(
         row, verdict_seq=r.seq, verdict=b.verdict, reason=b.reason, sentence=b.sentence, estimate=b.estimate,
         interval=b.interval, log_evidence=b.log_evidence, log_threshold=b.log_threshold, path=path,
-        alpha_spent=b.alpha_spent, alpha_left=b.alpha_left, public_gain=b.public_gain, assurance=b.assurance,
+        alpha_spent=b.alpha_spent, alpha_left=b.alpha_left, assurance=b.assurance,
         provisional=b.provisional,
     )  # fmt: skip
     outcomes: dict[str, Outcome] = {"accept": "accepted", "reject": "rejected", "inconclusive": "inconclusive"}
@@ -412,8 +423,34 @@ def _waiver(s: _Reading, r: Record, b: e.Waiver) -> None:
     s.remarks.append(Remark(r.seq, "waiver", f"sandbox level L{b.level} was accepted until {b.expires}"))
 
 
-def _final(s: _Reading, r: Record, b: e.FinalScored) -> None:
+def _measure_started(s: _Reading, r: Record, b: e.MeasureStarted) -> None:
+    s.begin(f"{b.purpose} measurement", b.measure, r.seq)
+    s.trials += b.trials
     s.looks += b.items
+
+
+def _measure_ended(s: _Reading, r: Record, b: e.MeasureEnded) -> None:
+    s.end(f"{b.purpose} measurement", b.measure, r.seq)
+
+
+def _skipped(s: _Reading, r: Record, b: e.MeasureSkipped) -> None:
+    row = s.test_of(b.generation)
+    if b.purpose == "public" and row is not None:
+        s.tests[row.test] = replace(row, public_note=b.reason, public_seq=r.seq)
+
+
+def _compared(s: _Reading, r: Record, b: e.PublicCompared) -> None:
+    row = s.test_of(b.generation)
+    if row is None:
+        s.finding(r.seq, f"public scores of generation {b.generation}, which no test accepted")
+        return
+    s.tests[row.test] = replace(row, public=b.public, gap=b.gap, public_note=b.sentence, public_seq=r.seq)
+    s.overfit = OverfitRow(r.seq, b.generations, b.line_public, b.line_hidden, b.line_gap)
+
+
+def _final(s: _Reading, r: Record, b: e.FinalScored) -> None:
+    if b.measure is None:  # a record from before measurements were charged
+        s.looks += b.items
     s.finals.append(
         FinalRow(
             r.seq, b.label, b.tree_a, b.tree_b, s.generation_of.get(b.tree_a), s.generation_of.get(b.tree_b),
@@ -460,6 +497,7 @@ _HANDLERS: dict[str, Callable[[_Reading, Record, Any], None]] = {
     "batch-ended": _batch_ended, "verdict": _verdict, "line-intent": _line_intent, "line-moved": _line_moved,
     "reviewer-enrolled": _enrolled, "review-requested": _review_requested, "review-decided": _review_decided,
     "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
-    "final-scored": _final, "waiver": _waiver, "fault": _fault,
     "control-started": _control_started, "control-ended": _control_ended, "control-resolved": _control_resolved,
+    "measure-started": _measure_started, "measure-ended": _measure_ended, "measure-skipped": _skipped,
+    "public-compared": _compared, "final-scored": _final, "waiver": _waiver, "fault": _fault,
 }  # fmt: skip

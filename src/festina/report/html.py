@@ -10,7 +10,7 @@ import base64
 import hashlib
 from importlib import resources
 
-from festina.report import compare, sections
+from festina.report import attribution, compare, sections
 from festina.report.data import ReportData
 from festina.report.markup import Html, el, raw
 
@@ -24,6 +24,7 @@ def page(data: ReportData, control: ReportData | None = None, *, plots: bool = T
         sections.head(data, ref),
         sections.line(data, ref, figure),
         sections.tests(data, ref, figure),
+        attribution.overfitting(data, ref),
         sections.budget(data, ref, figure),
         sections.proposals(data, ref, figure),
         compare.section(data, control, ref, figure) if control is not None else None,

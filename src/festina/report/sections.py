@@ -235,7 +235,8 @@ def _test(t: TestRow, ref: Refs) -> Html:
     return row(
         join(str(t.test), ref(t.opened_seq)), str(t.proposal),
         join(el("span", result, cls=colour), why, failed, denied, ref(t.verdict_seq)), times(t.log_evidence),
-        times(t.log_threshold), join(f"{t.units:,}", ref(*t.batch_seqs)), f"{t.items:,}", signed(t.public_gain),
+        times(t.log_threshold), join(f"{t.units:,}", ref(*t.batch_seqs)), f"{t.items:,}",
+        signed(t.public[0] if t.public else None),
         numeric=(0, 1, 3, 4, 5, 6, 7),
     )  # fmt: skip
 

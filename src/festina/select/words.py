@@ -135,11 +135,11 @@ def _difference(f: Finding) -> str:
     unit = f" {f.metric}" if f.metric else ""
     better = "; lower is better" if f.direction == "lower" else ""
     if f.interval is None:
-        return f"the difference is {_number(sign * f.estimate, f.estimate)}{unit}{_bracket(better)}"
+        return f"the difference is {number(sign * f.estimate, f.estimate)}{unit}{_bracket(better)}"
     low, high = sorted((sign * f.interval[0], sign * f.interval[1]))
     scale = high - low
-    shown = f"{_number(low, scale)} and {_number(high, scale)}"
-    return f"the difference is {_number(sign * f.estimate, scale)}{unit} (between {shown}{better})"
+    shown = f"{number(low, scale)} and {number(high, scale)}"
+    return f"the difference is {number(sign * f.estimate, scale)}{unit} (between {shown}{better})"
 
 
 def _size(f: Finding) -> str:
@@ -147,10 +147,10 @@ def _size(f: Finding) -> str:
     if f.estimate is None:
         return f"more than {_plain(f.margin)}{unit}"
     if f.interval is None:
-        return f"{_number(f.estimate, f.estimate)}{unit}"
+        return f"{number(f.estimate, f.estimate)}{unit}"
     low, high = f.interval
     scale = high - low
-    return f"{_number(f.estimate, scale)}{unit} (between {_number(low, scale)} and {_number(high, scale)})"
+    return f"{number(f.estimate, scale)}{unit} (between {number(low, scale)} and {number(high, scale)})"
 
 
 def _direction(f: Finding) -> str:
@@ -183,7 +183,7 @@ def _percent(alpha: float) -> str:
     return f"{100.0 * alpha:.3g} %"
 
 
-def _number(value: float, scale: float) -> str:
+def number(value: float, scale: float) -> str:
     """``value`` with the decimals that two digits of ``scale`` need; no negative zero."""
     size, value = abs(scale), value + 0.0  # adding 0 makes -0.0 a plain 0
     decimals = 3 if size == 0.0 else max(0, min(9, 1 - floor(log10(size))))

@@ -179,7 +179,7 @@ class Verifier:
         self._ask({"do": "probe", "batch": batch_id}, b"", self._pace(_items_of(batch_id)))
 
     def public(self, items: bytes, output: bytes | None) -> UnitScore:
-        """The same scorers on public items (JSON lines with labels)."""
+        """The same scorers on public items (JSON lines with labels), item by item too."""
         given, payload = _bounded(output)
         head, _ = self._ask({"do": "public", "items": len(items), "given": given}, items + payload)
         return _unit_score(head)
@@ -396,8 +396,10 @@ def _bounded(output: bytes | None) -> tuple[bool, bytes]:
 
 def _unit_score(head: Mapping[str, object]) -> UnitScore:
     match head:
-        case {"mean": float(mean), "guards": list(guards), "items": int(items), "failed": int(failed)}:
-            return UnitScore(mean, tuple(map(float, guards)), items, failed)
+        case {
+            "mean": float(mean), "guards": list(guards), "items": int(items), "failed": int(failed), "each": list(each),
+        }:  # fmt: skip
+            return UnitScore(mean, tuple(map(float, guards)), items, failed, tuple(map(float, each)))
     raise _nonsense()
 
 

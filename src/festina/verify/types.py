@@ -42,6 +42,7 @@ class UnitScore:
     guards: tuple[float, ...]  # each in its own unit, in the order of the guards' terms
     items: int  # issued
     failed: int  # issued items without a valid score of the suite's scorer
+    each: tuple[float, ...] = ()  # every item's score, in the order of the items; for public items only
 
 
 @dataclass(frozen=True, slots=True)

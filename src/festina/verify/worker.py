@@ -38,7 +38,9 @@ from festina.verify.vault import Vault
 __all__ = ["SIGNED_KINDS", "main"]
 
 #: The entry kinds whose ``role`` is "verifier"; a test compares them with ``ledger.entries``.
-SIGNED_KINDS = frozenset({"batch-ended", "control-ended", "controls-checked", "final-scored", "verdict"})
+SIGNED_KINDS = frozenset({
+    "attributed", "batch-ended", "control-ended", "controls-checked", "final-scored", "public-compared", "verdict",
+})  # fmt: skip
 SPARE_MEMORY = 512 << 20  # for the verifier's own work, beside what a scorer may use
 MAX_STATEMENT = 65_536  # an envelope is smaller than this (L-2)
 
@@ -138,7 +140,7 @@ class Worker:
                 return {}, b""
             case {"do": "public", "items": int(size), "given": bool(given)} if 0 <= size <= len(payload):
                 public = {item.id: item for item in read_items(payload[:size], where="public items")}
-                return self._score(public, payload[size:] if given else None), b""
+                return self._score(public, payload[size:] if given else None, each=True), b""
             case {"do": "controls", "seed": int(seed), "n": int(n)}:
                 sample = self._need_dealer().sample
                 found = controls.check(self._need_suite(), self._guards, sample, seed, n, self._roots)
@@ -148,14 +150,17 @@ class Worker:
                 return {}, self._key.sign(payload)
         raise wire.Closed("no such request")
 
-    def _score(self, items: dict[str, Item], output: bytes | None) -> dict[str, object]:
+    def _score(self, items: dict[str, Item], output: bytes | None, *, each: bool = False) -> dict[str, object]:
+        """``each``: every item's score too, which only public items may have; lines beyond them lower all alike."""
         suite = self._need_suite()
         predictions = read_predictions(output, items)
         unit, marks = judge(suite, items, predictions, self._roots)
         guards = [(guard, judge(guard, items, predictions, self._roots)[0]) for guard in self._guards]
-        failed = sum(not each.valid for each in marks)
-        own = tuple(guard.range.own(each) for guard, each in guards)
-        return asdict(UnitScore(suite.range.own(unit), own, len(items), failed))
+        failed = sum(not mark.valid for mark in marks)
+        own = tuple(guard.range.own(score) for guard, score in guards)
+        part = len(marks) / max(len(marks), predictions.lines) if marks else 1.0
+        single = tuple(suite.range.own(mark.unit * part) for mark in marks) if each else ()
+        return asdict(UnitScore(suite.range.own(unit), own, len(items), failed, single))
 
     def _need_suite(self) -> Scorer:
         if self._suite is None:

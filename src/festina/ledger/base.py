@@ -1,0 +1,23 @@
+"""What every entry type is built from: the base class, and the kinds of values that may stand in an entry."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["engine", "verifier", "reviewer"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Oid = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+Short = Annotated[str, Field(max_length=300)]  # engine-made words only
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,99}$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Body(BaseModel):
+    """Base of all entries. ``kind`` names the type, ``role`` says whose key signs it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    kind: ClassVar[str]
+    role: ClassVar[Role] = "engine"

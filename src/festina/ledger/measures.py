@@ -1,0 +1,121 @@
+"""Entry types of measurements that decide no verdict: what they cost, and what they found.
+
+A measurement is charged by ``MeasureStarted`` before its first run (E-1) and closed by ``MeasureEnded``, which
+stands in one transaction with what was found: ``controls-checked`` for the rehearsal of the incumbent,
+``public-compared``, ``attributed``, or ``final-scored``. One that was cut off has no end, and is charged all the same.
+
+Effects are differences in the suite's own unit, oriented so that positive is better. A ``Spread`` is
+(estimate, low, high); what kind of interval it is stands in the type's docstring.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from festina.ledger.base import Body, Count, Digest, Name, Number, Oid, Role, Short
+
+Purpose = Literal["rehearsal", "public", "attribution", "comparison", "final"]
+Spread = tuple[Number, Number, Number]
+Method = Literal["ablation", "shapley", "shapley-sampled"]
+Words = Annotated[str, Field(max_length=600)]
+
+
+class MeasureStarted(Body):
+    """Intent: runs that decide no verdict are about to be made, and are charged now.  # E-1, L-3, V-3"""
+
+    kind: ClassVar[str] = "measure-started"
+    measure: Count
+    purpose: Purpose
+    generation: Count | None  # what it is about, where it is about one
+    attempt: Count  # of this purpose and generation, from 1
+    units: Count
+    trials: Count
+    items: Count  # looks at hidden items, counted now
+    source: Digest | None  # digest of the vault source that the items come from
+    fresh: bool  # False: the items were issued before, so that a finite suite loses none
+
+
+class MeasureEnded(Body):
+    """End of a measurement. What it found stands beside it in the same transaction."""
+
+    kind: ClassVar[str] = "measure-ended"
+    measure: Count
+    purpose: Purpose
+
+
+class MeasureSkipped(Body):
+    """A measurement that an accepted generation would have had was not made, and why."""
+
+    kind: ClassVar[str] = "measure-skipped"
+    purpose: Purpose
+    generation: Count
+    reason: Short
+
+
+class PublicCompared(Body):
+    """The public gain of an accepted generation beside its hidden gain, and the gap between them.  # V-6
+
+    ``public`` is the mean over the public items as if they had been drawn like the hidden ones (95 %, any number of
+    items, no assumption on the shape), ``hidden`` the verdict's. ``gap`` is public minus hidden; its interval adds
+    both half-widths in squares, which is approximate. ``line_*`` are sums over ``generations`` accepted generations of
+    this epoch that are on the working line and were compared.
+    """
+
+    kind: ClassVar[str] = "public-compared"
+    role: ClassVar[Role] = "verifier"
+    measure: Count
+    generation: Count
+    proposal: Count
+    items: Count  # public items: the units of this interval
+    repeats: Count  # paired runs, each over all items
+    public: Spread
+    hidden: Spread
+    gap: Spread
+    generations: Count
+    line_public: Spread
+    line_hidden: Spread
+    line_gap: Spread
+    sentence: Words
+    details: Digest  # canonical JSON: mean difference of every public item, and the trial records
+
+
+class HunkEffect(BaseModel):
+    """One unit of a change and what it does. ``None``: could not be measured, because what was left did not run.
+
+    ``leave_out`` is the whole change minus the change without this unit; ``alone`` is this unit by itself minus
+    nothing; ``share`` its Shapley value. ``guards`` are the same as ``leave_out`` (or ``share``), for each guard.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    hunks: Count  # how many hunks of the patch it stands for; their places are in ``details``: proposers' names  # T-5
+    leave_out: Spread | None
+    alone: Spread | None
+    share: Spread | None
+    guards: tuple[Spread, ...]
+    verdict: Literal["helps", "harms", "nothing", "unclear", "needed"]
+
+
+class Attributed(Body):
+    """Which hunk of an accepted change caused what, by ablation on items that no proposer will see.  # V-8
+
+    All spreads are 95 % each by themselves, for a number of units fixed before the first run (Student's t, no
+    narrower than what ``units`` equal results could hide). ``residue`` is total minus the sum of ``leave_out``.
+    """
+
+    kind: ClassVar[str] = "attributed"
+    role: ClassVar[Role] = "verifier"
+    measure: Count
+    generation: Count
+    proposal: Count
+    method: Method
+    tree: Oid
+    base_tree: Oid
+    units: Count
+    broken: Count  # combinations of hunks that did not run even once
+    hunks: tuple[HunkEffect, ...]
+    total: Spread
+    residue: Spread | None
+    guards: tuple[Name, ...]  # names, in the order of every ``guards`` above
+    details: Digest  # canonical JSON: the hunks' places, and every score

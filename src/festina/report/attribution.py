@@ -1,0 +1,66 @@
+"""Two sections about accepted changes: whether the gain is public only (V-6), and which hunk caused it (V-8).
+
+Both stand beside the verdicts and never in them: they inform a reader, and no acceptance hangs on them.
+"""
+
+from __future__ import annotations
+
+from festina.report.data import ReportData, Spread, TestRow
+from festina.report.markup import Html, el, join
+from festina.report.numerals import between, count, signed
+from festina.report.sections import Refs, row, table
+
+
+def overfitting(data: ReportData, ref: Refs) -> Html:
+    """Public against hidden gain, for each acceptance and over the run.  # V-6"""
+    accepted = [t for t in data.tests if t.verdict == "accept" and t.public_seq is not None]
+    if not accepted:
+        return Html("")
+    heading = el("h2", "Public against hidden gain", id="overfitting")
+    if all(t.public is None for t in accepted):
+        reasons = sorted({t.public_note for t in accepted})
+        cited = [t.public_seq for t in accepted]
+        return join(heading, el("p", f"Not compared: {'; '.join(reasons)}.", ref(*cited), cls="note"))
+    heads = ("proposal", "public gain", "hidden gain", "gap", "in words")
+    return join(
+        heading,
+        el(
+            "p",
+            "What is better only on items that the improver sees was fitted to them. The gap is public minus hidden "
+            "gain. The intervals of both gains are 95 % whatever the scores look like; that of the gap adds them in "
+            "squares, which is approximate. It takes the public items as if they had been drawn like the hidden ones.",
+            cls="note",
+        ),
+        _over_the_run(data, ref),
+        table(heads, [_compared(t, ref) for t in accepted], numeric=(0, 1, 2, 3)),
+    )
+
+
+def _over_the_run(data: ReportData, ref: Refs) -> Html:
+    o = data.overfit
+    if o is None:
+        return Html("")
+    beyond = o.gap[1] > 0.0
+    word = "more than chance explains: evaluation overfitting" if beyond else "within what chance explains"
+    return el(
+        "p", f"Over {count(o.generations, 'accepted generation')} public scores improved by {signed(o.public[0])} "
+        f"({between(o.public[1:])}), hidden ones by {signed(o.hidden[0])} ({between(o.hidden[1:])}); the gap of "
+        f"{signed(o.gap[0])} ({between(o.gap[1:])}) is {word}.", ref(o.seq), cls="banner" if beyond else None,
+    )  # fmt: skip
+
+
+def _compared(t: TestRow, ref: Refs) -> Html:
+    beyond = t.gap is not None and t.gap[1] > 0.0
+    hidden = (t.estimate, *t.interval) if t.estimate is not None and t.interval is not None else None
+    return row(
+        str(t.proposal), effect(t.public), effect(hidden), effect(t.gap),
+        join(el("span", t.public_note, cls="poor" if beyond else None), ref(t.public_seq)),
+        numeric=(0, 1, 2, 3), wide=(4,),
+    )  # fmt: skip
+
+
+def effect(found: Spread | None) -> Html:
+    """An effect with its interval below it."""
+    if found is None:
+        return Html("–")
+    return join(signed(found[0]), el("br"), el("span", between(found[1:]), cls="muted"))
