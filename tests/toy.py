@@ -6,6 +6,7 @@ larger skill, the hidden items come from a generator in the vault. Everything ru
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from dataclasses import dataclass
@@ -104,12 +105,16 @@ class Toy:
 
 def make_toy(
     base: Path, *, skill: float = 0.3, step: str = "0.3", detect: float = 0.2, extra: str = "", vault: bool = True,
-    policy: str = "",
+    policy: str = "", public: int = 0,
 ) -> Toy:  # fmt: skip
-    """Write the system under ``base``, commit it, and fill its vault."""
+    """Write the system under ``base``, commit it, and fill its vault. ``public``: how many public items it has."""
     root = base / "system"
     root.mkdir(parents=True)
     toy = Toy(root, {"FESTINA_HOME": str(base / "homes"), "FESTINA_REVIEWER_KEYS": str(base / "reviewers")})
+    if public:
+        extra += '[suite.public]\nscorer = "scoring:right"\nitems = "public.jsonl"\n'
+        rows = [{"id": str(i), "input": 7 * i + i % 5, "label": (7 * i + i % 5) % 7} for i in range(public)]
+        (root / "public.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (root / "festina.toml").write_text(MANIFEST.format(detect=detect, extra=extra, policy=policy))
     (root / "answer.py").write_text(ANSWER)
     (root / "improve.py").write_text(IMPROVE.replace("STEP", step))

@@ -256,7 +256,8 @@ def test_V3_a_finite_suite_is_used_up_without_reuse_and_the_run_says_so(tmp_path
     done = festina("run", "--proposals", "2", "--budget", "60s", toy=toy)
     assert done.returncode == 5, done.stderr
     state = check(toy.root, settled=True)
-    assert state.looks == 300
+    assert list(state.source_looks.values()) == [300]
+    assert state.looks == 320  # the rehearsal of the incumbent looks at items again, and is counted
     assert [p.word for p in state.proposals.values()] == ["inconclusive"]
     assert "vault add" in done.stderr
 

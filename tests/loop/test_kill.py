@@ -50,7 +50,7 @@ def test_every_crash_point_is_tested() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("label", STEPS)
 def test_D1_a_kill_at_any_step_changes_nothing(tmp_path: Path, label: str) -> None:
-    toy = make_toy(tmp_path, step="0.6", policy="control_share = 0.3")
+    toy = make_toy(tmp_path, step="0.6", public=20, policy="control_share = 0.3")
     process = engine(toy, crash_at=label)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, "the step was never reached"

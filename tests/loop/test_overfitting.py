@@ -15,21 +15,19 @@ from tests.loop.commandline import festina
 from tests.loop.invariants import check, read
 from tests.toy import Toy, make_toy
 
-PUBLIC = '[suite.public]\nscorer = "scoring:right"\nitems = "public.jsonl"\n'
 spreads = st.tuples(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1)).map(lambda t: (t[0], t[0] - t[1], t[0] + t[2]))
 
 
 def with_public(tmp_path: Path, skill: dict[str, object], *, memo: bool = False) -> tuple[Toy, Path]:
     """A toy whose answers may come from a memo of public items, and a patch that writes ``skill``."""
-    toy = make_toy(tmp_path, step="0.0", extra=PUBLIC)
-    items = [{"id": str(i), "input": 7 * i + i % 5, "label": (7 * i + i % 5) % 7} for i in range(80)]
-    (toy.root / "public.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    toy = make_toy(tmp_path, step="0.0", public=80)
+    items = [json.loads(line) for line in (toy.root / "public.jsonl").read_text().splitlines()]
     answer = (toy.root / "answer.py").read_text()
     lookup = 'memo = json.load(open("skill.json")).get("memo", [])\n'
     answer = answer.replace("out = open", lookup + "out = open", 1)
     answer = answer.replace("coin < skill", 'coin < skill or item["input"] in memo')
     (toy.root / "answer.py").write_text(answer)
-    toy.commit("a memo and public items")
+    toy.commit("a memo")
     (toy.root / "skill.json").write_text(json.dumps(skill | ({"memo": [x["input"] for x in items]} if memo else {})))
     patch = tmp_path / "change.patch"
     patch.write_text(toy.git("diff") + "\n")

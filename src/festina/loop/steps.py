@@ -344,26 +344,23 @@ def _record_batch(b: Bench, test: int, number: int, results: list[units.Unit], w
 
 
 def check_controls(b: Bench, _: plan.CheckControls) -> None:
-    """Constant and random must fail, the oracle must pass, before any candidate is scored.  # V-2"""
+    """Constant and random must fail, the oracle must pass, then the incumbent must answer.  # V-2"""
     run, epoch = b.state.run, _epoch(b.state)
     assert run is not None
     seed = unit_seed(run.run, b.state.size, 0)
-    hidden = epoch.suite.source is not None
-    measure = charge(
-        b, "rehearsal", trials=1, units=1, items=epoch.suite.batch_items if hidden else 0, source=epoch.suite.source,
-        fresh=False,
-    )  # fmt: skip
-    incumbent = _baseline(b, seed)
+    body = e.ControlsChecked(run=run.run, constant=None, random=None, oracle=None, incumbent=None, ok=True, note="")
     if b.verifier is not None and epoch.suite.assurance != "self-reported":
         seen = b.verifier.controls(seed, max(epoch.suite.batch_items, 50))
-        body = e.ControlsChecked(
-            run=run.run, constant=seen.constant, random=seen.random, oracle=seen.oracle, incumbent=incumbent,
-            ok=seen.ok, note=seen.note[:300],
-        )  # fmt: skip
-    else:
-        body = e.ControlsChecked(
-            run=run.run, constant=None, random=None, oracle=None, incumbent=incumbent, ok=True, note=""
-        )
+        scores = {"constant": seen.constant, "random": seen.random, "oracle": seen.oracle}
+        body = body.model_copy(update={**scores, "ok": seen.ok, "note": seen.note[:300]})
+    if not body.ok:  # no run of a system is worth paying for
+        b.append(Draft(body, signer=b.verifier_signer))
+        return
+    source = epoch.suite.source
+    measure = charge(
+        b, "rehearsal", trials=1, units=1, items=epoch.suite.batch_items if source else 0, source=source, fresh=False
+    )
+    body = body.model_copy(update={"incumbent": _baseline(b, seed)})
     found(b, "rehearsal", measure, Draft(body, signer=b.verifier_signer))
 
 
