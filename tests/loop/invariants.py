@@ -39,7 +39,9 @@ def check(root: Path, *, settled: bool) -> State:
     assert all(count == 1 for count in ends.values()), "a batch counted twice"  # E-1
     twins = Counter(r.body.control for r in records if r.kind == "control-ended")
     assert all(count == 1 for count in twins.values()), "a control counted twice"  # V-2
-    charged = sum(r.body.trials for r in records if r.kind in ("batch-started", "control-started"))
+    ended = Counter(r.body.measure for r in records if r.kind == "measure-ended")
+    assert all(count == 1 for count in ended.values()), "a measurement counted twice"  # E-1
+    charged = sum(r.body.trials for r in records if r.kind in ("batch-started", "control-started", "measure-started"))
     assert state.trials == charged  # E-1
     _budget_charged_once(state, records)
     _line(repo, state, settled)

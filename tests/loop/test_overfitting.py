@@ -68,7 +68,7 @@ def test_V6_E1_a_gain_that_carries_over_is_not_and_its_runs_are_charged(tmp_path
     assert [r.body.purpose for r in charged] == ["rehearsal", "public"]
     result = next(r.seq for r in records if r.kind == "public-compared")
     assert charged[1].seq < result
-    tests = sum(r.body.trials for r in records if r.kind == "batch-started")
+    tests = sum(r.body.trials for r in records if r.kind in ("batch-started", "control-started"))
     assert state.trials == state.run_trials == tests + 1 + charged[1].body.trials
 
 

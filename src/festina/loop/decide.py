@@ -18,7 +18,6 @@ from festina.review.binding import stamp
 from festina.select import gate
 from festina.select.report import estimate, interval
 from festina.select.words import Finding, sentence
-from festina.verify.client import PROVOKED
 
 
 def decide(b: Bench, action: plan.Decide) -> None:
