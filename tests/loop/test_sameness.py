@@ -30,7 +30,8 @@ def test_V2_controls_run_along_are_charged_and_keep_the_fold_exact(loop: PaperLo
     assert fold(loop.records) == loop.state
     t = loop.state.twins
     assert t is not None
-    charged = sum(r.body.trials for r in loop.records if r.kind in ("control-started", "batch-started", "measure-started"))
+    intents = ("control-started", "batch-started", "measure-started")
+    charged = sum(r.body.trials for r in loop.records if r.kind in intents)
     assert loop.state.trials == charged  # E-1
     ended = sum(len(r.body.gain) for r in loop.records if r.kind == "control-ended")
     assert t.total == ended <= loop.share * t.judged
