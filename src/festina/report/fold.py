@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from festina.errors import FestinaError, IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.canonical import parse_strict
+from festina.report import measured
 from festina.report.data import (
     ControlRow,
     Entry,
@@ -53,13 +54,13 @@ class Record(Protocol):
 
 def fold(records: Iterable[Record], blob: Blob, *, root: str = "") -> ReportData:
     """Read all ``records`` from the first on. ``blob`` gives the bytes of a digest (raises IntegrityError)."""
-    reading = _Reading(blob)
+    reading = Reading(blob)
     for record in records:
         reading.take(record)
     return reading.data(root)
 
 
-class _Reading:
+class Reading:
     """Rows under construction, by number. Filled by ``take`` alone."""
 
     def __init__(self, blob: Blob) -> None:
@@ -166,11 +167,11 @@ def _text_of(value: object) -> str:
 # -- one function a kind ------------------------------------------------------------------------------
 
 
-def _genesis(s: _Reading, r: Record, b: e.Genesis) -> None:
+def _genesis(s: Reading, r: Record, b: e.Genesis) -> None:
     s.genesis = b
 
 
-def _epoch(s: _Reading, r: Record, b: e.EpochOpened) -> None:
+def _epoch(s: Reading, r: Record, b: e.EpochOpened) -> None:
     s.terms.append(b)
     s.twins = Twins.of(r.seq, b)
     s.generation_of.setdefault(b.start_tree, 0)
@@ -182,7 +183,7 @@ def _epoch(s: _Reading, r: Record, b: e.EpochOpened) -> None:
     )  # fmt: skip
 
 
-def _run_started(s: _Reading, r: Record, b: e.RunStarted) -> None:
+def _run_started(s: Reading, r: Record, b: e.RunStarted) -> None:
     s.runs.append(
         RunRow(
             r.seq, b.run, b.improver, b.frozen_improver, b.sandbox_level, b.sandbox_missing, b.sandbox_policy,
@@ -191,7 +192,7 @@ def _run_started(s: _Reading, r: Record, b: e.RunStarted) -> None:
     )  # fmt: skip
 
 
-def _run_ended(s: _Reading, r: Record, b: e.RunEnded) -> None:
+def _run_ended(s: Reading, r: Record, b: e.RunEnded) -> None:
     for i in range(len(s.runs) - 1, -1, -1):
         if s.runs[i].run == b.run and s.runs[i].ended is None:
             s.runs[i] = replace(s.runs[i], ended_seq=r.seq, ended=b.reason, detail=b.detail, wall_s=b.wall_s)
@@ -199,11 +200,11 @@ def _run_ended(s: _Reading, r: Record, b: e.RunEnded) -> None:
     s.finding(r.seq, f"run {b.run} ended without having been begun")
 
 
-def _controls(s: _Reading, r: Record, b: e.ControlsChecked) -> None:
+def _controls(s: Reading, r: Record, b: e.ControlsChecked) -> None:
     s.controls.append(ControlRow(r.seq, b.constant, b.random, b.oracle, b.incumbent, b.ok, b.note))
 
 
-def _requested(s: _Reading, r: Record, b: e.ProposalRequested) -> None:
+def _requested(s: Reading, r: Record, b: e.ProposalRequested) -> None:
     if b.proposal in s.proposals:  # asked again after a crash: the first request was charged and is kept
         s.finding(
             r.seq, f"proposal {b.proposal} was asked for again (attempt {b.attempt}); the attempt before never ended"
@@ -215,7 +216,7 @@ def _requested(s: _Reading, r: Record, b: e.ProposalRequested) -> None:
     )  # fmt: skip
 
 
-def _received(s: _Reading, r: Record, b: e.ProposalReceived) -> None:
+def _received(s: Reading, r: Record, b: e.ProposalReceived) -> None:
     row = s.proposals.get(b.proposal)
     if row is None:
         s.finding(r.seq, f"proposal {b.proposal} came without having been asked for")
@@ -229,7 +230,7 @@ def _received(s: _Reading, r: Record, b: e.ProposalReceived) -> None:
     )  # fmt: skip
 
 
-def _screened(s: _Reading, r: Record, b: e.Screened) -> None:
+def _screened(s: Reading, r: Record, b: e.Screened) -> None:
     row = s.proposals.get(b.proposal)
     if row is None:
         s.finding(r.seq, f"proposal {b.proposal} was screened without having been asked for")
@@ -241,7 +242,7 @@ def _screened(s: _Reading, r: Record, b: e.Screened) -> None:
     )  # fmt: skip
 
 
-def _test_opened(s: _Reading, r: Record, b: e.TestOpened) -> None:
+def _test_opened(s: Reading, r: Record, b: e.TestOpened) -> None:
     s.plans[b.test] = b
     s.units[b.test] = []
     epoch = s.terms[-1] if s.terms else None
@@ -257,7 +258,7 @@ def _test_opened(s: _Reading, r: Record, b: e.TestOpened) -> None:
     )  # fmt: skip
 
 
-def _batch_started(s: _Reading, r: Record, b: e.BatchStarted) -> None:
+def _batch_started(s: Reading, r: Record, b: e.BatchStarted) -> None:
     if ("batch of test", b.test) in s.open:
         s.finding(
             r.seq,
@@ -272,7 +273,7 @@ def _batch_started(s: _Reading, r: Record, b: e.BatchStarted) -> None:
         s.tests[b.test] = replace(row, items=row.items + b.items)
 
 
-def _batch_ended(s: _Reading, r: Record, b: e.BatchEnded) -> None:
+def _batch_ended(s: Reading, r: Record, b: e.BatchEnded) -> None:
     s.end("batch of test", b.test, r.seq)
     row = s.tests.get(b.test)
     if row is None:
@@ -297,7 +298,7 @@ def _mean(old: float | None, old_count: int, new: float | None, new_count: int) 
     return (old * old_count + new * new_count) / (old_count + new_count)
 
 
-def _verdict(s: _Reading, r: Record, b: e.Verdict) -> None:
+def _verdict(s: Reading, r: Record, b: e.Verdict) -> None:
     row, plan = s.tests.get(b.test), s.plans.get(b.test)
     if row is None or plan is None:
         s.finding(r.seq, f"a verdict on test {b.test}, which was never opened")
@@ -321,7 +322,7 @@ def _verdict(s: _Reading, r: Record, b: e.Verdict) -> None:
         )
 
 
-def _path(s: _Reading, r: Record, plan: e.TestOpened) -> tuple[float, ...]:
+def _path(s: Reading, r: Record, plan: e.TestOpened) -> tuple[float, ...]:
     try:
         return evidence_path(s.terms[-1], plan, s.units[plan.test]) if s.terms else ()
     except FestinaError as error:  # the rule refuses these units: the record does not follow it
@@ -329,7 +330,7 @@ def _path(s: _Reading, r: Record, plan: e.TestOpened) -> tuple[float, ...]:
         return ()
 
 
-def _line_intent(s: _Reading, r: Record, b: e.LineIntent) -> None:
+def _line_intent(s: Reading, r: Record, b: e.LineIntent) -> None:
     s.begin("move", b.move, r.seq)
     if b.cause in ("rollback", "denial"):
         while s.line and s.line[-1] != b.generation:
@@ -356,23 +357,23 @@ def _line_intent(s: _Reading, r: Record, b: e.LineIntent) -> None:
     s.line.append(b.generation)
 
 
-def _line_moved(s: _Reading, r: Record, b: e.LineMoved) -> None:
+def _line_moved(s: Reading, r: Record, b: e.LineMoved) -> None:
     s.end("move", b.move, r.seq)
     row = s.generations.get(b.generation)
     if row is not None and row.moved_seq is None:
         s.generations[b.generation] = replace(row, moved_seq=r.seq)
 
 
-def _enrolled(s: _Reading, r: Record, b: e.ReviewerEnrolled) -> None:
+def _enrolled(s: Reading, r: Record, b: e.ReviewerEnrolled) -> None:
     key = "a demonstration key, which speaks for no person" if b.demo else "a person's own key"
     s.remarks.append(Remark(r.seq, "reviewer enrolled", f"{b.reviewer}: {key}"))
 
 
-def _review_requested(s: _Reading, r: Record, b: e.ReviewRequested) -> None:
+def _review_requested(s: Reading, r: Record, b: e.ReviewRequested) -> None:
     s.reviews[b.review] = b
 
 
-def _review_decided(s: _Reading, r: Record, b: e.ReviewDecided) -> None:
+def _review_decided(s: Reading, r: Record, b: e.ReviewDecided) -> None:
     review = s.reviews.get(b.review)
     if review is None or review.binding != b.binding:
         s.finding(r.seq, f"a decision on review {b.review} that binds something else than what was asked")  # R-1
@@ -399,18 +400,18 @@ def _approved(row: GenerationRow, seq: int, b: e.ReviewDecided, together_with: i
     )
 
 
-def _in_force(s: _Reading, r: Record, b: e.InForce) -> None:
+def _in_force(s: Reading, r: Record, b: e.InForce) -> None:
     s.in_force = b.generation
     row = s.generations.get(b.generation)
     if row is not None:
         s.generations[b.generation] = replace(row, in_force_seq=r.seq)
 
 
-def _release_intent(s: _Reading, r: Record, b: e.ReleaseIntent) -> None:
+def _release_intent(s: Reading, r: Record, b: e.ReleaseIntent) -> None:
     s.begin("release", b.release, r.seq)
 
 
-def _released(s: _Reading, r: Record, b: e.Released) -> None:
+def _released(s: Reading, r: Record, b: e.Released) -> None:
     s.end("release", b.release, r.seq)
     for number, row in s.generations.items():
         s.generations[number] = replace(row, released_now=number == b.generation)
@@ -419,58 +420,21 @@ def _released(s: _Reading, r: Record, b: e.Released) -> None:
         s.generations[b.generation] = replace(s.generations[b.generation], released_seq=r.seq)
 
 
-def _waiver(s: _Reading, r: Record, b: e.Waiver) -> None:
+def _waiver(s: Reading, r: Record, b: e.Waiver) -> None:
     s.remarks.append(Remark(r.seq, "waiver", f"sandbox level L{b.level} was accepted until {b.expires}"))
 
 
-def _measure_started(s: _Reading, r: Record, b: e.MeasureStarted) -> None:
-    s.begin(f"{b.purpose} measurement", b.measure, r.seq)
-    s.trials += b.trials
-    s.looks += b.items
-
-
-def _measure_ended(s: _Reading, r: Record, b: e.MeasureEnded) -> None:
-    s.end(f"{b.purpose} measurement", b.measure, r.seq)
-
-
-def _skipped(s: _Reading, r: Record, b: e.MeasureSkipped) -> None:
-    row = s.test_of(b.generation)
-    if b.purpose == "public" and row is not None:
-        s.tests[row.test] = replace(row, public_note=b.reason, public_seq=r.seq)
-
-
-def _compared(s: _Reading, r: Record, b: e.PublicCompared) -> None:
-    row = s.test_of(b.generation)
-    if row is None:
-        s.finding(r.seq, f"public scores of generation {b.generation}, which no test accepted")
-        return
-    s.tests[row.test] = replace(row, public=b.public, gap=b.gap, public_note=b.sentence, public_seq=r.seq)
-    s.overfit = OverfitRow(r.seq, b.generations, b.line_public, b.line_hidden, b.line_gap)
-
-
-def _final(s: _Reading, r: Record, b: e.FinalScored) -> None:
-    if b.measure is None:  # a record from before measurements were charged
-        s.looks += b.items
-    s.finals.append(
-        FinalRow(
-            r.seq, b.label, b.tree_a, b.tree_b, s.generation_of.get(b.tree_a), s.generation_of.get(b.tree_b),
-            b.units, b.items,
-            b.mean_a, b.mean_b, b.estimate, b.interval,
-        )
-    )  # fmt: skip
-
-
-def _fault(s: _Reading, r: Record, b: e.FaultRecorded) -> None:
+def _fault(s: Reading, r: Record, b: e.FaultRecorded) -> None:
     s.remarks.append(Remark(r.seq, "fault of Festina's own", f"{b.what}; charged to no candidate"))  # T-6
 
 
-def _control_started(s: _Reading, r: Record, b: e.ControlStarted) -> None:
+def _control_started(s: Reading, r: Record, b: e.ControlStarted) -> None:
     s.begin("control", b.control, r.seq)
     s.trials += b.trials
     s.looks += b.items
 
 
-def _control_ended(s: _Reading, r: Record, b: e.ControlEnded) -> None:
+def _control_ended(s: Reading, r: Record, b: e.ControlEnded) -> None:
     s.end("control", b.control, r.seq)
     since = s.twins.sound_seq
     problem = s.twins.see(r.seq, b)
@@ -485,12 +449,12 @@ def _control_ended(s: _Reading, r: Record, b: e.ControlEnded) -> None:
             s.generations[number] = replace(row, doubtful=r.seq)
 
 
-def _control_resolved(s: _Reading, r: Record, b: e.ControlResolved) -> None:
+def _control_resolved(s: Reading, r: Record, b: e.ControlResolved) -> None:
     if s.twins.resolve(r.seq, b):
         s.remarks.append(Remark(r.seq, "control resolved", f"{b.reviewer} signed that the cause was found"))
 
 
-_HANDLERS: dict[str, Callable[[_Reading, Record, Any], None]] = {
+_HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
     "genesis": _genesis, "epoch-opened": _epoch, "run-started": _run_started, "run-ended": _run_ended,
     "controls-checked": _controls, "proposal-requested": _requested, "proposal-received": _received,
     "screened": _screened, "test-opened": _test_opened, "batch-started": _batch_started,
@@ -498,6 +462,5 @@ _HANDLERS: dict[str, Callable[[_Reading, Record, Any], None]] = {
     "reviewer-enrolled": _enrolled, "review-requested": _review_requested, "review-decided": _review_decided,
     "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
     "control-started": _control_started, "control-ended": _control_ended, "control-resolved": _control_resolved,
-    "measure-started": _measure_started, "measure-ended": _measure_ended, "measure-skipped": _skipped,
-    "public-compared": _compared, "final-scored": _final, "waiver": _waiver, "fault": _fault,
+    **measured.HANDLERS, "waiver": _waiver, "fault": _fault,
 }  # fmt: skip

@@ -1,0 +1,56 @@
+"""The report's reading of measurements that decide no verdict: charges, public gains, attributions, final scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from festina.ledger import entries as e
+from festina.report.data import FinalRow, OverfitRow
+
+if TYPE_CHECKING:
+    from festina.report.fold import Reading, Record
+
+
+def _measure_started(s: Reading, r: Record, b: e.MeasureStarted) -> None:
+    s.begin(f"{b.purpose} measurement", b.measure, r.seq)
+    s.trials += b.trials
+    s.looks += b.items
+
+
+def _measure_ended(s: Reading, r: Record, b: e.MeasureEnded) -> None:
+    s.end(f"{b.purpose} measurement", b.measure, r.seq)
+
+
+def _skipped(s: Reading, r: Record, b: e.MeasureSkipped) -> None:
+    row = s.test_of(b.generation)
+    if b.purpose == "public" and row is not None:
+        s.tests[row.test] = replace(row, public_note=b.reason, public_seq=r.seq)
+
+
+def _compared(s: Reading, r: Record, b: e.PublicCompared) -> None:
+    row = s.test_of(b.generation)
+    if row is None:
+        s.finding(r.seq, f"public scores of generation {b.generation}, which no test accepted")
+        return
+    s.tests[row.test] = replace(row, public=b.public, gap=b.gap, public_note=b.sentence, public_seq=r.seq)
+    s.overfit = OverfitRow(r.seq, b.generations, b.line_public, b.line_hidden, b.line_gap)
+
+
+def _final(s: Reading, r: Record, b: e.FinalScored) -> None:
+    if b.measure is None:  # a record from before measurements were charged
+        s.looks += b.items
+    s.finals.append(
+        FinalRow(
+            r.seq, b.label, b.tree_a, b.tree_b, s.generation_of.get(b.tree_a), s.generation_of.get(b.tree_b),
+            b.units, b.items,
+            b.mean_a, b.mean_b, b.estimate, b.interval,
+        )
+    )  # fmt: skip
+
+
+HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
+    "measure-started": _measure_started, "measure-ended": _measure_ended, "measure-skipped": _skipped,
+    "public-compared": _compared, "final-scored": _final,
+}  # fmt: skip
