@@ -18,6 +18,7 @@ from festina.errors import FestinaError
 FIRST = {
     "run": ("festina.cli.run:command", "Improve a system, and go no faster than the evidence."),
     "status": ("festina.cli.status:command", "Where the run stands, and what to do next."),
+    "drill": ("festina.cli.drill:command", "Attack an evaluator with known exploits; say which worked."),
     "report": ("festina.cli.report:command", "Write the run as one HTML page with plots."),
     "review": ("festina.cli.review:group", "What waits for a person; approve or deny it."),
     "demo": ("festina.cli.demo:command", "A real loop on this machine in about three minutes."),

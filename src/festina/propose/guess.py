@@ -21,7 +21,7 @@ from typing import Literal
 
 from festina.errors import UsageError
 
-__all__ = ["Guess", "direction_of", "guess", "parse_metric", "script_of"]
+__all__ = ["Guess", "direction_of", "guess", "parse_metric", "rank_of", "script_of"]
 
 Direction = Literal["higher", "lower"]
 NUMBER = rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
@@ -146,7 +146,7 @@ def _metric(stdout: bytes, given: str | None, why: dict[str, str]) -> tuple[str,
             "the command printed no line of the form 'name: number'",
             fix="print the metric as its last line, e.g. print(f'val_loss: {loss}')",
         )
-    ranked = sorted(enumerate(seen), key=lambda item: (*_rank(item[1]), item[0]))
+    ranked = sorted(enumerate(seen), key=lambda item: (*rank_of(item[1]), item[0]))
     name = ranked[-1][1]
     direction = direction_of(name)
     if direction is None:
@@ -161,7 +161,7 @@ def _metric(stdout: bytes, given: str | None, why: dict[str, str]) -> tuple[str,
     return name, direction, seen[name]
 
 
-def _rank(name: str) -> tuple[int, int]:
+def rank_of(name: str) -> tuple[int, int]:
     """Results before costs before words that say nothing; held-out data before training data."""
     quality = {"higher": 2, "lower": 2, "cost": 1, None: 0}[_kind(name)]
     return quality, 0 if re.search(r"(^|[^a-z])train", name.lower()) else 1

@@ -1,0 +1,253 @@
+"""The loud part: carry out each attack beside its control and decide what it earned.
+
+An attack runs once; when it seems to have worked it is repeated, and it is a hole when at least half of its runs
+worked.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from festina.drill.model import Finding, Verdict
+from festina.drill.outside import build
+from festina.drill.outside.bake import baked, takeover
+from festina.drill.outside.bench import Outcome
+from festina.drill.outside.catalog import Attack
+from festina.drill.outside.judge import constant, credit
+from festina.drill.outside.locate import locate
+from festina.drill.outside.study import Study
+from festina.drill.render import number
+
+_HANG = ("limits/hang", "denominator/hang", "denominator/script-hang")
+
+
+@dataclass
+class Assault:
+    """Attacks on one studied evaluator."""
+
+    study: Study
+    folder: Path  # where the sources of attacks are kept
+    runs: int
+    port: int = 0
+    heard: Callable[[], bool] = lambda: False  # did anyone connect?
+    fresh: bool = False  # the loop restores the evaluator before each evaluation
+    controls: dict[str, Outcome] = field(default_factory=dict)
+
+    def constants(self, attack: Attack) -> dict[str, object]:
+        """What is baked into this attack's candidate; large tables only where they are used."""
+        facts = self.study.facts
+        plain = baked(self.study.known(self.port))
+        plain |= dict(attack.baked)
+        if attack.kind == "replay":
+            plain |= {"TABLE": facts.table(), "ORDER": facts.order()}
+        if attack.kind == "seeds":
+            plain["FROZEN"] = facts.table(frozen=True)
+        if attack.kind == "payload":
+            plain["TAKEOVER"] = takeover(plain, self.study.reading.direction == "lower")
+        if attack.kind == "limits":
+            plain["LATE"] = facts.limited * 1.5 + 0.5
+        if attack.kind == "forge":
+            plain["RESULT"] = f"@ROOT@/{self.study.bench.target.cwd}/{self.study.bench.result}"
+        return plain
+
+    def source(self, attack: Attack, section: str, base: str) -> str:
+        assert self.study.honest is not None
+        return build.compose(self.study.honest, base, section, self.constants(attack))
+
+    def attack(self, attack: Attack) -> Finding:
+        """Carry out one attack as often as it takes to be sure."""
+        why = self.study.facts.lacks(attack.needs)
+        if self.fresh and attack.mode == "pair":
+            why = why or "the loop restores the evaluator before each evaluation (--fresh)"
+        if why:
+            return self._finding(attack, Verdict.NOT_APPLICABLE, why)
+        source = self.source(attack, attack.section, attack.base)
+        path = self.folder / f"{attack.id.replace('/', '-')}.py"
+        path.write_text(source, encoding="utf-8", errors="surrogateescape")
+        if attack.mode == "effect":
+            return self._effect(attack, source, path)
+        return self._credit(attack, source, path)
+
+    def control(self, attack: Attack) -> Outcome:
+        """The same candidate without the exploit, evaluated once for all attacks that share it."""
+        key = f"{attack.base}:{attack.control}" + (":late" if attack.control == "limits/slow" else "")
+        if key not in self.controls:
+            self.controls[key] = self.study.bench.evaluate(self.source(attack, attack.control, attack.base))
+        return self.controls[key]
+
+    def _credit(self, attack: Attack, source: str, path: Path) -> Finding:
+        bench, scale = self.study.bench, self.study.scale
+        control = bench.signed(self.control(attack))
+
+        def judge(score: float | None) -> str:
+            if attack.mode == "constant":
+                return constant(score, scale) and credit(score, None, scale)
+            return credit(score, control, scale)
+
+        worked: list[tuple[str, Outcome]] = []
+        done = 0
+        last: Outcome | None = None
+        while done < (self.runs if worked or not done else 1):
+            done += 1
+            for outcome in self._outcomes(attack, source):
+                last = outcome if last is None or not worked else last
+                reason = judge(bench.signed(outcome))
+                if reason:
+                    worked.append((reason, outcome))
+                    break
+        caught = done - len(worked)
+        if len(worked) * 2 < done or not worked:
+            shown = last.score if last else None
+            return self._finding(
+                attack,
+                Verdict.CAUGHT,
+                f"earned {number(shown)}",
+                runs=done,
+                caught=caught,
+                score=shown,
+                source=str(path),
+            )
+        reason, best = worked[0]
+        return self._finding(
+            attack,
+            Verdict.HOLE,
+            self._sentence(attack, reason, best, done, caught),
+            runs=done,
+            caught=caught,
+            score=best.score,
+            source=str(path),
+            best=best,
+        )
+
+    def _outcomes(self, attack: Attack, source: str) -> Iterator[Outcome]:
+        """The attack's evaluation; for a pair also what a candidate without work then earns in the same place."""
+        bench = self.study.bench
+        limit = min(bench.timeout, 12.0) if attack.id in _HANG else 0.0
+        if attack.mode != "pair":
+            yield bench.evaluate(source, timeout=limit)
+            return
+        made = bench.fresh()
+        try:
+            yield bench.evaluate(source, made=made, keep=True)
+            yield bench.evaluate(self.source(attack, "", "blank"), made=made, keep=True)
+        finally:
+            shutil.rmtree(made.top, ignore_errors=True)
+
+    def _sentence(self, attack: Attack, reason: str, best: Outcome, done: int, caught: int) -> str:
+        study = self.study
+        shown = number(best.score)
+        honest, husk = number(study.mean), number(study.husk)
+        control = self.control(attack).score
+        what = {
+            "nan": f"the evaluator gave a score that is not a number, where honest work earns {honest}; a loop that "
+            "rejects only what is worse keeps it",
+            "infinite": f"the evaluator gave an infinite score, where honest work earns {honest}",
+            "more": f"earned {shown}, more than the honest candidate's {honest}",
+            "half": f"earned {shown}; the honest candidate earns {honest}",
+        }[reason]
+        return (
+            f"{what}; a candidate without work earns {husk}, the same candidate without the exploit {number(control)} "
+            f"(worked in {done - caught} of {done} {'run' if done == 1 else 'runs'})"
+        )
+
+    def _effect(self, attack: Attack, source: str, path: Path) -> Finding:
+        bench = self.study.bench
+        made = bench.fresh()
+        limit = min(bench.timeout, 12.0) if attack.id in _HANG else 0.0
+        try:
+            outcome = bench.evaluate(source, made=made, keep=True, timeout=limit)
+            if attack.id == "reach/leave":
+                outcome = bench.evaluate(source, made=made, keep=True)
+        finally:
+            shutil.rmtree(made.top, ignore_errors=True)
+        why, seen = _reached(attack, outcome, self.heard, bench.timeout)
+        if attack.id == "limits/hang" and outcome.ended.ended == "exit":
+            self.study.facts = replace(self.study.facts, limited=outcome.ended.seconds)
+        verdict = Verdict.EXPOSURE if why else Verdict.CAUGHT
+        return self._finding(
+            attack,
+            verdict,
+            why or "not reached",
+            runs=1,
+            caught=0 if why else 1,
+            score=outcome.score,
+            source=str(path),
+            evidence=seen,
+        )
+
+    def _finding(
+        self,
+        attack: Attack,
+        verdict: Verdict,
+        why: str,
+        *,
+        runs: int = 0,
+        caught: int = 0,
+        score: float | None = None,
+        source: str = "",
+        best: Outcome | None = None,
+        evidence: tuple[str, ...] = (),
+    ) -> Finding:
+        study = self.study
+        place = locate(attack, study, best) if verdict in (Verdict.HOLE, Verdict.EXPOSURE) else None
+        control = self.controls.get(f"{attack.base}:{attack.control}")
+        return Finding(
+            attack.id,
+            attack.kind,
+            attack.title,
+            verdict,
+            why,
+            attack.did,
+            attack.fix,
+            runs,
+            caught,
+            score,
+            control.score if control else None,
+            study.mean,
+            study.husk,
+            place,
+            source,
+            evidence=evidence,
+        )
+
+
+def _reached(
+    attack: Attack, outcome: Outcome, heard: Callable[[], bool], timeout: float
+) -> tuple[str, tuple[str, ...]]:
+    """What an attack without credit reached, proven by its effect; empty when nothing."""
+    name = attack.id.partition("/")[2]
+    effects = outcome.effects
+    if name == "network":
+        return ("a connection from the candidate arrived" if heard() else ""), ()
+    if name == "hang":
+        ended = outcome.ended.ended == "timeout"
+        return (
+            f"the evaluator waited for {outcome.ended.seconds:.0f} s and was ended by the drill" if ended else ""
+        ), ()
+    if name == "write":
+        files = outcome.changed[:6]
+        return (f"changed: {', '.join(files)}" if files else ""), ()
+    if name == "crash":
+        return "", ()
+    if not effects or (attack.kind == "resources" and (outcome.score is None or not math.isfinite(outcome.score))):
+        return "", ()
+    names = sorted({str(n) for each in effects for n in each.get("names", [])})
+    what = ", ".join(dict.fromkeys(str(each.get("what")) for each in effects))
+    told = {
+        "memory": f"the candidate shares a process with variables such as {', '.join(names[:6])}" if names else "",
+        "environment": "a secret in the evaluator's environment was read",
+        "parent": f"read: {what}",
+        "read": f"{len(effects)} files could be opened",
+        "leave": "files left by one evaluation were seen by the next",
+    }
+    if attack.kind == "resources":
+        return {
+            "memory": "1 GiB was taken and the score was given all the same",
+            "output": "20 MB were printed and the score was given all the same",
+            "processes": "100 processes ran at once and the score was given all the same",
+        }.get(name, ""), ()
+    return told.get(name, what), ()

@@ -1,0 +1,82 @@
+"""Did an attack earn credit without doing the work?
+
+Values here are signed so that more is better. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What honest work earns, what no work earns, and how much scores move by themselves."""
+
+    honest: tuple[float, ...]  # signed scores of honest runs, all finite
+    floor: float | None  # best signed score of a candidate without work; None: it gets no score
+
+    @property
+    def mean(self) -> float:
+        return sum(self.honest) / len(self.honest)
+
+    @property
+    def noise(self) -> float:
+        """Three standard deviations or the range of honest runs, whichever is larger; and rounding."""
+        middle = self.mean
+        deviation = math.sqrt(sum((x - middle) ** 2 for x in self.honest) / max(1, len(self.honest) - 1))
+        return max(3 * deviation, max(self.honest) - min(self.honest)) + 1e-9 * max(1e-6, abs(middle))
+
+    @property
+    def ground(self) -> float:
+        """The floor, or where it is assumed to be when a candidate without work gets no score at all."""
+        if self.floor is not None and math.isfinite(self.floor):
+            return self.floor
+        return min(0.0, self.mean) if self.mean > 0 else self.mean - 2 * max(abs(self.mean), 0.5)
+
+    @property
+    def gap(self) -> float:
+        return self.mean - self.ground
+
+    def flat(self) -> bool:
+        """Does no work earn as much as honest work?"""
+        return self.floor is not None and self.floor >= min(self.honest) - max(self.noise, 0.02 * abs(self.mean))
+
+
+def credit(score: float | None, control: float | None, scale: Scale) -> str:
+    """Why this signed score is credit that was not worked for; empty when it is not."""
+    if score is None:
+        return ""
+    if math.isnan(score):
+        return "" if control is not None and math.isnan(control) else "nan"
+    if score == math.inf:
+        return "" if control == math.inf else "infinite"
+    if score == -math.inf:
+        return ""
+    before = control if control is not None and math.isfinite(control) else scale.ground
+    before = max(before, scale.ground)
+    if score <= before + scale.noise:
+        return ""
+    if score > max(scale.honest) + scale.noise:
+        return "more"
+    half = before + (scale.mean - before) / 2
+    return "half" if score >= half and scale.mean > before + scale.noise else ""
+
+
+def constant(score: float | None, scale: Scale) -> str:
+    """The same for output that ignores its input: it must come up to the honest score."""
+    if score is None:
+        return ""
+    if math.isnan(score):
+        return "nan"
+    if score == math.inf:
+        return "infinite"
+    near = max(scale.noise, 0.02 * abs(scale.gap))
+    return "half" if score >= min(scale.honest) - near else ""
+
+
+def suffers(scores: Sequence[float | None], scale: Scale) -> int:
+    """How many of these honest runs lost: no score, or less than honest work earns beyond noise."""
+    bar = min(scale.honest) - max(scale.noise, 0.1 * abs(scale.gap))
+    return sum(score is None or not score >= bar for score in scores)

@@ -1,0 +1,69 @@
+"""Which line of the evaluator a hole sits in: from the frames that the candidate saw, else from the source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from festina.drill.model import Place
+
+if TYPE_CHECKING:
+    from festina.drill.outside.bench import Outcome
+    from festina.drill.outside.catalog import Attack
+    from festina.drill.outside.study import Study
+
+# Where to look next when the source has no line of the wanted kind.
+_NEXT = {
+    "call": ("import", "subprocess"), "import": ("subprocess", "call"), "subprocess": ("import",), "except": ("call",),
+    "zip": ("compare", "call"), "compare": ("call",), "in": ("compare", "call"), "timer": ("call",), "data":
+    ("import",), "items": ("data", "call"), "random": ("items", "call"), "eval": ("call",), "pickle": ("call",),
+}  # fmt: skip
+
+
+def locate(attack: Attack, study: Study, best: Outcome | None) -> Place | None:
+    """The nearest line of the attack's kind; ``None`` when the evaluator's source cannot be read."""
+    base = study.bench.base
+    near = _frame(study, "call") or _frame(study, "import")
+    if best is not None:  # the exploit said itself which line it used
+        for effect in best.effects:
+            if effect.get("line") and (name := _inside(str(effect.get("file", "")), study)):
+                return _place(base, name, int(effect["line"]))
+    for kind in (attack.site, *_NEXT.get(attack.site, ())):
+        seen = _frame(study, kind) if kind in ("call", "import") else None
+        if seen:
+            return _place(base, *seen)
+        rows = study.facts.source.places.get(kind, ())
+        if rows:
+            return _place(base, *_closest(rows, near))
+    return _place(base, *near) if near else None
+
+
+def _frame(study: Study, kind: str) -> tuple[str, int] | None:
+    for file, line, _ in study.facts.frames(kind):
+        name = _inside(str(file), study)
+        if name:
+            return name, int(line)
+    return None
+
+
+def _inside(file: str, study: Study) -> str:
+    """``file`` of some evaluation's copy, relative to the evaluator's folder."""
+    head, sep, tail = file.partition("/evaluator/")
+    return tail if sep and (study.bench.base / tail).is_file() and "/runs/" in head else ""
+
+
+def _closest(rows: tuple[tuple[str, int], ...], near: tuple[str, int] | None) -> tuple[str, int]:
+    """After the line that calls the candidate, in its file, where there is one."""
+    if near is None:
+        return rows[0]
+    same = [row for row in rows if row[0] == near[0]]
+    return min(same, key=lambda row: (row[1] < near[1], abs(row[1] - near[1]))) if same else rows[0]
+
+
+def _place(base: Path, name: str, line: int) -> Place:
+    try:
+        rows = (base / name).read_text(encoding="utf-8", errors="replace").splitlines()
+        text = rows[line - 1] if 0 < line <= len(rows) else ""
+    except OSError:
+        text = ""
+    return Place(name, line, text)

@@ -1,0 +1,252 @@
+"""The quiet part of a drill: honest runs, candidates without work, constants, and what the evaluator is like.
+
+Raises ``UsageError`` when no honest candidate gets a score: an evaluator that does not run cannot be drilled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from festina.drill.outside import build, scoring
+from festina.drill.outside.bake import Known, baked
+from festina.drill.outside.bench import Bench, Outcome
+from festina.drill.outside.judge import Scale
+from festina.drill.outside.recon import Event, Facts, read_source
+from festina.errors import FestinaError
+
+WORKERS = 2
+# Constant outputs, as Python and as what a program prints.
+VALUES = (
+    "None",
+    "0",
+    "1",
+    "True",
+    "False",
+    "''",
+    "' '",
+    "[]",
+    "{}",
+    "()",
+    "0.0",
+    "0.5",
+    "1.0",
+    "'0'",
+    "'1'",
+    "'A'",
+    "'yes'",
+)
+WORDS = ("", "0", "1", "[]", "{}", "null", "true", "yes", "A", "PASS", "NaN")
+
+
+class NotScored(FestinaError):
+    """The evaluator gave an honest candidate no score."""
+
+    exit_code = 1
+
+
+@dataclass
+class Study:
+    """What the quiet part found."""
+
+    bench: Bench
+    honest: build.Honest | None  # None: the candidate is not Python
+    raw: str
+    outcomes: list[Outcome]  # honest runs as given
+    facts: Facts
+    scale: Scale
+    text: str
+    husk: float | None = None  # as the evaluator printed it
+    blank: float | None = None
+    constants: dict[str, Outcome] | None = None
+    limit: float = 60.0
+
+    @property
+    def reading(self) -> scoring.Reading:
+        assert self.bench.reading is not None
+        return self.bench.reading
+
+    @property
+    def mean(self) -> float:
+        """The honest score as the evaluator prints it."""
+        return self.scale.mean * self.reading.sign
+
+    def known(self, port: int = 0) -> Known:
+        numbers = {k: v for k, v in self.outcomes[0].numbers.items() if math.isfinite(v)}
+        return Known(
+            self.bench.target,
+            self.reading,
+            self.facts,
+            self.mean,
+            self.text,
+            numbers,
+            port,
+            self.bench.token,
+            bool(self.bench.result),
+        )
+
+
+def first(bench: Bench, raw: str, metric: str | None) -> tuple[Outcome, str]:
+    """The first honest run: decides how the score is read and where candidates lie."""
+    for inside in _places(bench):
+        bench.inside = inside
+        made = bench.fresh()
+        outcome = bench.evaluate(raw, made=made)
+        text = bench.text(made, outcome.ended)
+        if bench.target.form == "command":
+            if outcome.ended.ended == "exit" and (outcome.ended.status == 0 or scoring.named(text)):
+                bench.reading = scoring.choose(text, metric)
+        elif outcome.numbers:
+            name = scoring.choose(json.dumps(dict(outcome.numbers)), metric)
+            bench.reading = replace(name, source="json")
+        if bench.reading is not None:
+            bench.honest_status = outcome.ended.status
+            score, numbers = bench._score(made, outcome.ended)
+            if score is not None and math.isfinite(score) and not _failed(bench, score):
+                return replace(outcome, score=score, numbers=numbers), text
+            bench.reading = None
+    tail = (outcome.ended.stderr.strip() or outcome.ended.stdout.strip())[-1500:]
+    how = {"timeout": f"did not end within {bench.timeout:.0f} s (--timeout)", "memory": "took too much memory"}.get(
+        outcome.ended.ended, f"ended with exit status {outcome.ended.status}"
+    )
+    raise NotScored(
+        "drill-no-honest-score",
+        f"the evaluator gave the honest candidate no score; it {how}" + (f". It said:\n{tail}" if tail else ""),
+        fix="check that the evaluator runs by itself and prints 'name: number', a JSON object, or exits with 0 for "
+        "a pass; or say where the score is: --metric NAME:higher, --result FILE, --root FOLDER",
+    )
+
+
+def _failed(bench: Bench, score: float) -> bool:
+    return bench.reading is not None and bench.reading.source in ("exit", "verdict") and score == 0
+
+
+def _places(bench: Bench) -> list[str]:
+    """A folder of its own first; then where the honest file lies, when that is inside the evaluator's folder."""
+    return [""] if not bench.inside else ["", bench.inside]
+
+
+def together(work: Sequence[Callable[[], Outcome]]) -> list[Outcome]:
+    """Run evaluations, ``WORKERS`` at a time, in order."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return [each.result() for each in [pool.submit(job) for job in work]]
+
+
+def study(
+    bench: Bench, raw: str, *, metric: str | None, runs: int, timeout: float | None, say: Callable[[str], None]
+) -> Study:
+    """All of the quiet part."""
+    outcome, text = first(bench, raw, metric)
+    bench.timeout = timeout or min(120.0, max(8.0, 5 * outcome.ended.seconds + 3))
+    say(f"honest candidate: {outcome.score:g} in {outcome.ended.seconds:.1f} s")
+    outcomes = [outcome, *together([lambda: bench.evaluate(raw)] * (runs - 1))]
+    honest = _python(raw, bench.name)
+    scale = Scale(_scores(bench, outcomes), None)
+    facts = Facts(
+        honest is not None,
+        bench.target.form == "command" and not bench.result and bench.reading is not None,
+        bool(bench.result),
+        read_source(bench.base, _starts(bench)),
+        data=_data(bench.base, bench.inside),
+        tests=any(p.name.startswith("test") or p.stem.endswith("_test") for p in bench.base.rglob("*.py")),
+    )
+    found = Study(bench, honest, raw, outcomes, facts, scale, text, limit=bench.timeout)
+    if honest is not None:
+        say("looking at how the evaluator treats a candidate")
+        found.facts = replace(facts, runs=_watch(found, honest, "recon"))
+        if found.facts.has("called") and found.facts.has("fresh") and found.facts.has("inputs"):
+            found.facts = replace(found.facts, frozen=_watch(found, honest, "recon-frozen"))
+        found.facts = replace(found.facts, more={"claims": _claims(found)})
+        _without_work(found, honest)
+        _timing(found, honest)
+    return found
+
+
+def _python(raw: str, name: str) -> build.Honest | None:
+    if not name.endswith(".py"):
+        return None
+    try:
+        return build.Honest.parse(raw)
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _scores(bench: Bench, outcomes: Sequence[Outcome]) -> tuple[float, ...]:
+    found = [value for each in outcomes if (value := bench.signed(each)) is not None and math.isfinite(value)]
+    return tuple(found)
+
+
+def _starts(bench: Bench) -> list[str]:
+    if bench.target.file:
+        return [bench.target.file]
+    words = " ".join(bench.target.argv).replace("{root}/", "").replace("::", " ").split()
+    found = [word for word in words if (bench.base / bench.target.cwd / word).is_file()]
+    names = [(Path(bench.target.cwd) / word).as_posix() for word in found]
+    return [os.path.normpath(name) for name in names if name.endswith(".py")]
+
+
+def _data(base: Path, inside: str) -> bool:
+    code = {".py", ".sh", ".md", ".toml", ".cfg", ".ini", ".lock", ".rst"}
+    return any(
+        path.is_file() and path.suffix not in code and path.relative_to(base).as_posix() != inside
+        for path in base.rglob("*")
+    )
+
+
+def _watch(found: Study, honest: build.Honest, section: str) -> tuple[tuple[Event, ...], ...]:
+    source = build.compose(honest, "honest", section, baked(found.known()))
+    return tuple(each.events for each in together([lambda: found.bench.evaluate(source)] * 2))
+
+
+def _claims(found: Study) -> bool:
+    """Does the candidate itself print the number that is read as the score?"""
+    printed = found.facts.printed()
+    reading = found.reading
+    if not printed or reading.source in ("exit", "verdict"):
+        return False
+    value = scoring.read(printed, 0, reading)
+    return value is not None and math.isfinite(value)
+
+
+def _without_work(found: Study, honest: build.Honest) -> None:
+    """Husk, blank and constants; the best of those that stay below honest work is the floor."""
+    bench = found.bench
+    plain = baked(found.known())
+    jobs: list[tuple[str, str]] = [("husk", build.husk(honest)), ("blank", build.compose(honest, "blank", "", plain))]
+    if found.facts.has("called"):
+        jobs += [
+            (f"return {value}", build.compose(honest, "husk", "constant/value", {**plain, "VALUE": value}))
+            for value in VALUES
+        ]
+    if found.facts.has("script"):
+        jobs += [
+            (f"print {word!r}", build.compose(honest, "husk", "constant/script", {**plain, "WORD": word}))
+            for word in WORDS
+        ]
+    done = together([lambda source=source: bench.evaluate(source) for _, source in jobs])  # type: ignore[misc]
+    found.constants = {name: outcome for (name, _), outcome in zip(jobs, done, strict=True)}
+    found.husk, found.blank = done[0].score, done[1].score
+    signed = [bench.signed(each) for each in done]
+    bar = min(found.scale.honest) - max(found.scale.noise, 0.02 * abs(found.scale.mean))
+    husks = [value for value in signed[:2] if value is not None and math.isfinite(value)]
+    below = [value for value in signed[2:] if value is not None and math.isfinite(value) and value < bar]
+    floor = max([*husks, *below], default=None)
+    found.scale = Scale(found.scale.honest, floor)
+
+
+def _timing(found: Study, honest: build.Honest) -> None:
+    """Does slowness cost score, and does the evaluator end a candidate that hangs?"""
+    if not found.facts.has("called"):
+        return
+    constants = baked(found.known())
+    source = build.compose(honest, "honest", "clock/slow", constants)
+    [outcome] = together([lambda: found.bench.evaluate(source)])
+    score = found.bench.signed(outcome)
+    moved = score is None or score < min(found.scale.honest) - max(found.scale.noise, 0.02 * abs(found.scale.mean))
+    ended = outcome.ended.ended == "exit"
+    found.facts = replace(found.facts, timing=bool(ended and moved and score is not None))

@@ -1,0 +1,79 @@
+"""How a score is read: the way a plain loop would, decided once."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from festina.drill.outside import scoring
+from festina.drill.outside.judge import Scale, constant, credit, suffers
+
+PRINTED = {
+    "loading\nscore: 0.5\n": ("line", "score", "higher", 0.5),
+    "step 1 loss: 3\nval_loss: 0.25\ntime: 12 s\n": ("line", "val_loss", "lower", 0.25),
+    '{"combined_score": 0.75, "n": 4}\n': ("json", "combined_score", "higher", 0.75),
+    'log\n{\n  "rmse": 1.5,\n  "n": 3\n}\n': ("json", "rmse", "lower", 1.5),
+    "some words\n0.875\n": ("last number", "", "higher", 0.875),
+    "3 passed\nPASS\n": ("verdict", "", "higher", 1.0),
+    "Final score = 95%\n": ("line", "Final score", "higher", 95.0),
+    "": ("exit", "", "higher", 1.0),
+}
+
+
+@pytest.mark.parametrize("text", PRINTED)
+def test_what_an_honest_run_printed_says_how_the_score_is_read(text):
+    reading = scoring.choose(text, None)
+    source, name, direction, value = PRINTED[text]
+    assert (reading.source, reading.name, reading.direction) == (source, name, direction)
+    assert scoring.read(text, 0, reading) == value
+
+
+def test_the_last_line_counts_and_a_failed_exit_has_no_score():
+    reading = scoring.choose("score: 0.5", None)
+    assert scoring.read("score: 0.5\nscore: 0.9\n", 0, reading) == 0.9
+    assert scoring.read("score: 0.9\n", 1, reading) is None
+    assert math.isnan(scoring.read("score: nan\n", 0, reading))
+    assert scoring.read("score: inf\n", 0, reading) == math.inf
+
+
+def test_a_metric_as_given_overrides_the_guess():
+    reading = scoring.choose("score: 0.5\nseconds: 3\n", "seconds:lower")
+    assert (reading.name, reading.direction, scoring.read("seconds: 3\n", 0, reading)) == ("seconds", "lower", 3.0)
+
+
+@given(st.text(max_size=300))
+def test_reading_never_fails_on_any_text(text):
+    reading = scoring.choose(text, None)
+    value = scoring.read(text, 0, reading)
+    assert value is None or isinstance(value, float)
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=8), st.floats(), min_size=1, max_size=4))
+def test_a_printed_object_is_found_with_all_its_numbers(values):
+    found = scoring.last_json("noise\n" + json.dumps(values) + "\n")
+    assert found.keys() == values.keys()
+
+
+SCALE = Scale((0.9, 0.91, 0.89), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("score", "control", "reason"),
+    [
+        (0.89, 0.1, "half"), (0.5, 0.1, "half"), (0.3, 0.1, ""), (2.0, 0.1, "more"), (math.nan, 0.1, "nan"),
+        (math.inf, 0.1, "infinite"), (-math.inf, 0.1, ""), (None, 0.1, ""), (0.89, 0.89, ""), (0.82, 0.8, ""),
+        (math.nan, math.nan, ""),
+    ],
+)  # fmt: skip
+def test_credit_is_half_way_to_honest_work_and_is_compared_with_the_control(score, control, reason):
+    assert credit(score, control, SCALE) == reason
+
+
+def test_a_constant_must_come_up_to_honest_work_and_honest_noise_is_no_suffering():
+    assert constant(0.6, SCALE) == ""
+    assert constant(0.9, SCALE) == "half"
+    assert suffers([0.88, None, 0.2, math.nan], SCALE) == 3
