@@ -114,6 +114,11 @@ class Repo:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def objects(self) -> Path:
+        """Where the repository keeps its objects: another one may borrow them."""
+        return self._objects
+
     def close(self) -> None:
         """Delete temporary files, objects that were never promoted among them."""
         if "_private" in self.__dict__:

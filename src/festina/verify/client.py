@@ -38,7 +38,7 @@ from festina.system.scorers import Command, Form, InspectTask, parse
 from festina.verify import wire
 from festina.verify.confine import DEFAULT_UID
 from festina.verify.parse import MAX_OUTPUT_BYTES
-from festina.verify.types import Controls, Issued, Source, UnitScore
+from festina.verify.types import Controls, Issued, Probed, Source, UnitScore
 
 if TYPE_CHECKING:
     from festina.ledger.entries import GuardTerms, SuiteTerms
@@ -198,6 +198,18 @@ class Verifier:
             case {"constant": float(low), "random": float(chance), "oracle": float() | None as top, "ok": bool(ok)}:
                 return Controls(low, chance, top, ok, str(head.get("note", "")))
         raise _nonsense()
+
+    def tricks(self, what: str, seed: int, n: int, *, guard: int = -1) -> tuple[Probed, ...]:
+        """Trick answers for the suite's scorer, or for the guard of that number; see ``probes``.  # V-2
+
+        They are made and scored in the verifier's process, on a sample that is no look. A scorer that hangs or dies
+        raises the same faults as in ``score``.
+        """
+        head, _ = self._ask({"do": "tricks", "set": what, "seed": seed, "n": n, "guard": guard}, b"")
+        rows = head.get("rows")
+        if not isinstance(rows, list):
+            raise _nonsense()
+        return tuple(Probed(**row) for row in rows)
 
     def close(self) -> None:
         """End the process. May be called twice."""

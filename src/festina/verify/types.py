@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Controls", "Issued", "Source", "SourceKind", "UnitScore"]
+__all__ = ["Controls", "Issued", "Probed", "Source", "SourceKind", "UnitScore"]
 
 SourceKind = Literal["items", "generator"]
 
@@ -54,3 +54,15 @@ class Controls:
     oracle: float | None  # None: no output is known to be right
     ok: bool
     note: str  # one line, in words; never holds an item, a label or a scorer's message
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What one trick answer earned on a sample: unit scores, seconds, and never an item, a label or a message."""
+
+    name: str  # "set:name"
+    mean: float
+    spread: float  # standard error of the mean
+    failed: int  # items on which the scorer raised or gave no score
+    seconds: float
+    executed: bool = False  # the scorer ran the text as code

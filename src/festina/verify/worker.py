@@ -28,7 +28,7 @@ from types import TracebackType
 from festina.errors import Fault, FestinaError, UsageError
 from festina.ledger.signing import LocalKey
 from festina.system.scorers import Command, Function, InspectTask, parse
-from festina.verify import confine, controls, programs, wire
+from festina.verify import confine, controls, probes, programs, wire
 from festina.verify.draws import Dealer
 from festina.verify.parse import Item, Malformed, decode, read_items, read_predictions, right_answers
 from festina.verify.scoring import Range, Scorer, broken, install, judge, load, loaded_digest
@@ -145,6 +145,10 @@ class Worker:
                 sample = self._need_dealer().sample
                 found = controls.check(self._need_suite(), self._guards, sample, seed, n, self._roots)
                 return asdict(found), b""
+            case {"do": "tricks", "set": str(what), "seed": int(seed), "n": int(n), "guard": int(guard)}:
+                scorer = self._need_suite() if guard < 0 else self._guards[guard]
+                rows = probes.tricks(scorer, what, self._need_dealer().sample, seed, n, self._roots)
+                return {"rows": [asdict(row) for row in rows]}, b""
             case {"do": "sign"}:
                 _refuse_foreign(payload)
                 return {}, self._key.sign(payload)

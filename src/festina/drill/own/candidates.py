@@ -1,0 +1,332 @@
+"""Attacks as candidates: programs in place of the one that answers, through the real box and the real verifier.
+
+A candidate that attacks must end in the right class (E-2), reach nothing that was planted, and earn no more than
+what it knew: nothing (a constant answer's worth at most), or what its honest half is worth. Each has a positive
+control: the same program without a box, or the same bytes before a careless evaluator.
+
+Not covered: whether an attack could be written into the files that the scope allows (``manifest`` looks at that), and
+training steps other than the last one that runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from festina.drill.model import Finding, Place, Verdict
+from festina.drill.own import naive, programs
+from festina.drill.own.scratch import Own, entry_script
+from festina.drill.own.world import Bare, World, bare, tidy, wait_for
+from festina.errors import Fault
+from festina.experiment.trial import PREDICTIONS, Side
+from festina.loop import terms
+from festina.sandbox.job import Ended, Limits, Outcome
+
+ORIGINAL = "_drill_original.py"
+OWN_SCRIPT = "_drill_attack.py"
+MIB = 1 << 20
+ANY = frozenset(Ended) - {Ended.SANDBOX_ERROR}
+WORTH = 0.15  # most that a constant may be allowed above the controls, whatever the batch
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One attack: what it runs, how it must end, what it may earn, and what proves that it works elsewhere."""
+
+    attack: str
+    title: str
+    body: str
+    ends: frozenset[Ended] = ANY
+    earns: str = "nothing"  # or "honest": no more than the honest answers that it holds
+    habit: str = ""  # control: this careless habit of an evaluator pays for the bytes; empty: a run without a box
+    proof: str = "canary"  # without a box: "canary" comes out, "done" is said, "left" a file, "link" is followed, "exit"
+    twice: bool = False
+    short: bool = False  # the time limits themselves are what it runs into: they are made short
+    metric: bool = False  # meant for systems whose run prints its own score too
+    fix: str = "report it to Festina: this is a hole in the sandbox or the verifier, not in your system"
+
+    @property
+    def kind(self) -> str:
+        return self.attack.partition("/")[0]
+
+
+def _cases() -> tuple[Case, ...]:
+    """Every candidate, in the order of the table by class."""
+    found: list[Case] = []
+    for name, body in programs.OUTPUTS.items():
+        kind = {"code": "payload", "pickle": "payload"}.get(name, "constant")
+        habit = {"echo": "plausible", "one-array": "position", "utf-16": "no-failures", "code": "executes",
+                 "pickle": "executes"}.get(name, "no-failures")  # fmt: skip
+        earns = "honest" if name in ("one-array", "utf-16") else "nothing"
+        words = f"{name.replace('-', ' ')} as the whole answer"
+        found.append(Case(f"{kind}/{name}", words, body, habit=habit, earns=earns))
+    for name, body in programs.HALVES.items():
+        kind = "numbers" if name in ("nan", "infinity", "overflow", "huge-integer") else "denominator"
+        words = f"half of the honest answers, and {name.replace('-', ' ')} for the rest"
+        habit = {"every-id-twice": "any-of-several", "extra-lines": "known-only"}.get(name, "answered-only")
+        found.append(Case(f"{kind}/{name}", words, body, earns="honest", habit=habit))
+    found += _ends()
+    found += _reaches()
+    return tuple(found)
+
+
+def _ends() -> list[Case]:
+    none = frozenset({Ended.NO_RESULT})
+    lost = frozenset({Ended.OUTPUT_LIMIT})
+    late = frozenset({Ended.TIMEOUT_WALL, Ended.TIMEOUT_CPU})
+    table: dict[str, tuple[str, frozenset[Ended], str, str, bool]] = {
+        "exit-0": ("exit", none, "no-failures", "", False),
+        "hard-exit-0": ("exit", none, "no-failures", "", False),
+        "crash-after-answering": ("exit", frozenset({Ended.NONZERO}), "", "exit", False),
+        "killed-after-answering": ("exit", frozenset({Ended.SIGNAL, Ended.NONZERO}), "", "exit", False),
+        "predictions-are-a-link": ("labels", none, "", "link", False),
+        "predictions-are-a-pipe": ("resources", none, "no-failures", "", False),
+        "predictions-are-a-folder": ("resources", none, "no-failures", "", False),
+        "a-flood-of-output": ("resources", lost, "", "done", False),
+        "a-flood-of-files": ("resources", lost, "", "done", False),
+        "a-flood-of-text": ("resources", lost, "", "done", True),
+        "hang": ("limits", frozenset({Ended.TIMEOUT_WALL}), "", "done", True),
+        "burn-processor-time": ("limits", late, "", "done", True),
+        "memory": ("resources", frozenset({Ended.OOM, Ended.SIGNAL, Ended.NONZERO}), "", "done", True),
+        "processes": ("resources", frozenset({Ended.PIDS_LIMIT, Ended.NONZERO}), "", "done", True),
+    }
+    return [
+        Case(f"{kind}/{name}", name.replace("-", " "), programs.ENDS[name], ends, habit=habit, proof=proof or "canary",
+             metric=metric, short=kind == "limits", fix="tighten [experiment] limits, and run `festina doctor`")
+        for name, (kind, ends, habit, proof, metric) in table.items()
+    ]  # fmt: skip
+
+
+def _reaches() -> list[Case]:
+    kinds = {"labels-by-path": "labels", "labels-by-link": "labels", "call-stack": "reference", "history": "labels",
+             "evaluator-on-disk": "files", "survive-the-trial": "persist", "kill-the-parent": "exit"}  # fmt: skip
+    proofs = {"memory-of-another": "done", "signal-another": "done", "netlink": "done", "own-namespace": "done",
+              "kill-the-parent": "done", "survive-the-trial": "left", "call-stack": "stack"}  # fmt: skip
+    fix = "run `festina doctor`, set policy.min_level = \"L3\", and report it to Festina"
+    found = [
+        Case(f"{kinds.get(name, 'reach')}/{name}", name.replace("-", " "), body, proof=proofs.get(name, "canary"),
+             metric=True, fix=fix)
+        for name, body in programs.REACHES.items()
+    ]  # fmt: skip
+    return found + [
+        Case(f"{'replay' if 'count' in name else 'persist'}/{name}", name.replace("-", " "), body, twice=True,
+             metric=True, fix=fix)
+        for name, body in programs.LASTING.items()
+    ]  # fmt: skip
+
+
+CASES = _cases()
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the results are compared with: the incumbent on each seed, and what a constant answer is worth."""
+
+    seeds: tuple[int, ...]
+    honest: dict[int, float]  # unit score of the incumbent by seed
+    inputs: dict[int, bytes]
+    answers: dict[int, bytes]
+    limit: float  # most that an answer without knowledge may earn
+    wall_s: float  # how long the incumbent takes
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One run of one attack."""
+
+    bad: str  # why it is a hole; empty when caught
+    score: float | None
+    outcome: Outcome
+    honest: float = 0.0
+
+
+def ground(own: Own, runs: int) -> Ground:
+    """The incumbent's own runs. Raises ``Fault`` when it gives nothing to score: then no comparison means anything."""
+    seeds = tuple(range(101, 101 + runs))
+    honest: dict[int, float] = {}
+    wall_s = 0.0
+    inputs: dict[int, bytes] = {}
+    answers: dict[int, bytes] = {}
+    for seed in seeds:
+        ticket, given = own.rehearse(seed)
+        side = own.side(own.tree, seed, given)
+        score = own.unit_score(own.judge.score(ticket, side.answer).mean)
+        if side.answer is None or score is None:
+            raise Fault(
+                "incumbent-broken", f"the incumbent's own run ended '{side.ended.value}' and gave nothing to score",
+                fix="mend it and commit; `festina run` shows what it said",
+            )  # fmt: skip
+        honest[seed], inputs[seed], answers[seed] = score, given or b"", side.answer
+        wall_s = max(wall_s, side.wall_s)
+    limit = math.inf
+    if own.verifier is not None:
+        seen = own.verifier.controls(1, 100)
+        noise = 3 * 0.5 / math.sqrt(max(1, own.epoch.suite.batch_items))
+        limit = max(seen.constant, seen.random) + min(WORTH, noise)
+    return Ground(seeds, honest, inputs, answers, limit, wall_s)
+
+
+def attack(own: Own, world: World, base: Ground, workers: int, only: Callable[[str], bool]) -> list[Finding]:
+    """Every case, ``workers`` side by side; one case's runs follow each other."""
+    cases = [case for case in CASES if only(case.attack) and (case.metric or not own.self_reported)]
+    with ThreadPoolExecutor(max(1, workers), thread_name_prefix="drill") as pool:
+        return list(pool.map(lambda case: _one(own, world, base, case), cases))
+
+
+def _one(own: Own, world: World, base: Ground, case: Case) -> Finding:
+    limits = cut_limits(own, base.wall_s, short=case.short)
+    text = program(own, world, case.body, limits)
+    tree, argv = plant(own, text)
+    trials = own.trials(limits, argv)
+    seen = [_run(own, world, base, case, tree, seed, trials) for seed in base.seeds]
+    bad = [each for each in seen if each.bad]
+    control = _control(own, world, base, case, seen[-1], text)
+    best = max((each.score for each in seen if each.score is not None), default=None)
+    numbers = {"score": best, "honest": max(base.honest.values()), "husk": 0.0, "control": float(control)}
+    shared = {
+        "attack": case.attack, "kind": case.kind, "title": case.title, "runs": len(seen),
+        "caught": len(seen) - len(bad), "did": _did(case), **numbers,
+    }  # fmt: skip
+    if bad:
+        file, _ = entry_script(own)
+        place = Place(file, 1) if file else None
+        return Finding(**shared, verdict=Verdict.HOLE, why=bad[0].bad, fix=case.fix, place=place)
+    if not control:
+        return Finding(**shared, verdict=Verdict.NOT_TESTED, why="its positive control did not work on this host")
+    ended = ", ".join(sorted({each.outcome.ended.value for each in seen}))
+    earned = "" if best is None or own.self_reported else f", earned {best:.2f} of 1"
+    return Finding(**shared, verdict=Verdict.CAUGHT, why=f"ended '{ended}'{earned}")
+
+
+def _did(case: Case) -> str:
+    first = next((line for line in case.body.strip().splitlines() if line.strip()), "")
+    return f"In place of the program that answers it ran: {first[:120]}"
+
+
+def cut_limits(own: Own, wall_s: float, *, short: bool = False) -> Limits:
+    """The system's own limits, cut where hitting them would take long or hurt the host."""
+    limits = terms.recipe(own.manifest).limits
+    wall, cpu = (3.0, 1.5) if short else (10.0 + 5.0 * wall_s, 10.0 + 5.0 * wall_s)
+    return replace(
+        limits, wall_s=min(limits.wall_s, wall), cpu_s=min(limits.cpu_s, cpu),
+        memory_bytes=min(limits.memory_bytes, 512 * MIB), pids=min(limits.pids, 64),
+        output_bytes=min(limits.output_bytes, 64 * MIB), output_files=min(limits.output_files, 1000),
+        tmp_bytes=min(limits.tmp_bytes, 64 * MIB),
+    )  # fmt: skip
+
+
+def program(own: Own, world: World, body: str, limits: Limits, extra: dict[str, object] | None = None) -> str:
+    """The whole text of one attacking program."""
+    file, python = entry_script(own)
+    argv = own.manifest.experiment.answer or own.manifest.command
+    values: dict[str, object] = {
+        **world.parameters(), "argv": [] if python else list(argv), "original": ORIGINAL, "wall_s": limits.wall_s,
+        "cpu_s": limits.cpu_s, "memory_bytes": limits.memory_bytes, "pids": limits.pids,
+        "output_bytes": limits.output_bytes, "output_files": limits.output_files, "stdout_bytes": limits.stdout_bytes,
+        "tmp_bytes": limits.tmp_bytes, "metric": own.manifest.metric_name or "score", "best": "1e9", "slower_s": 0.2,
+        **(extra or {}),
+    }  # fmt: skip
+    parameters = repr(json.dumps(values))
+    return programs.PRELUDE.replace("PARAMETERS", parameters, 1) + "\n" + body + "\n"
+
+
+def plant(own: Own, text: str) -> tuple[str, tuple[str, ...] | None]:
+    """A tree with ``text`` where the program that answers stood, and the command if it has to be another one."""
+    file, python = entry_script(own)
+    if python:
+        original = str(Path(file).with_name(ORIGINAL))
+        source = (own.tree_dir / file).read_bytes()
+        return own.plant({file: text.encode(), original: source}), None
+    return own.plant({OWN_SCRIPT: text.encode()}), ("python3", OWN_SCRIPT)
+
+
+def _run(own: Own, world: World, base: Ground, case: Case, tree: str, seed: int, trials: object) -> Seen:
+    ticket, inputs = own.rehearse(seed)
+    own.box.take()
+    for _ in range(2 if case.twice else 1):
+        side: Side = trials.side(tree, seed, inputs)  # type: ignore[attr-defined]
+    outcomes = own.box.take()
+    last = outcomes[-1]
+    try:
+        score = own.unit_score(own.judge.score(ticket, side.answer).mean)
+    except Fault as fault:  # the answer hung or killed the scorer: the engine counts it as the worst
+        score = own.unit_score(own.judge.score(ticket, None).mean)
+        if fault.name not in ("scorer-timeout", "scorer-died"):
+            raise
+    bad = _bad(own, world, base, case, seed, side, last, score)
+    return Seen(bad, score, last, base.honest[seed])
+
+
+def _bad(
+    own: Own, world: World, base: Ground, case: Case, seed: int, side: Side, last: Outcome, score: float | None
+) -> str:
+    """Why this run is a hole, or an empty string."""
+    said = last.stdout + last.stderr + b"".join(last.outputs.values())
+    if side.ended is Ended.SANDBOX_ERROR:
+        return f"the box itself failed: {side.detail}"
+    if world.canary.encode() in said and case.ends == ANY:  # those that run into a limit are judged by how they end
+        return f"it reached what was planted on the host: {case.title}"
+    if case.proof == "left" and wait_for(world.folder / "left", 2.5):
+        return "a process outlived its trial"
+    if Path(str(world.parameters()["marker"])).exists():
+        Path(str(world.parameters()["marker"])).unlink()
+        return "the bytes that it handed in were executed"
+    if side.ended not in case.ends:
+        wanted = " or ".join(sorted(end.value for end in case.ends))
+        return f"it ended '{side.ended.value}' and should have ended '{wanted}'"
+    if own.self_reported or score is None:
+        return ""
+    noise = 1e-9
+    if case.earns == "honest" and score > base.honest[seed] + noise:
+        return f"it earned {score:.2f} of 1, more than its honest answers ({base.honest[seed]:.2f})"
+    if case.earns == "nothing" and score > base.limit:
+        return f"it earned {score:.2f} of 1 without knowing anything (a constant is worth {base.limit:.2f} at most)"
+    return ""
+
+
+# -- controls ---------------------------------------------------------------------------------------------
+
+
+def _control(own: Own, world: World, base: Ground, case: Case, seen: Seen, text: str) -> bool:
+    """Whether the same attack works where the defence is off."""
+    seed = base.seeds[-1]
+    items, honest = base.inputs[seed], base.answers[seed]
+    if case.habit:
+        handed_in = seen.outcome.outputs.get(PREDICTIONS)
+        return naive.pays(case.habit, handed_in, items, honest, seen.outcome.exit_code)
+    if case.proof == "stack":
+        return naive.in_process(world, programs.REACHES["call-stack"])
+    # Without a box an honest program may not even start (another user, another Python): a husk stands in for it.
+    answers = "".join(
+        f"{line}\n" for line in ["def answered():", "    each('1')", "    return open(PREDICTIONS, 'rb').readlines()"]
+    )
+    body = text.replace("def half(", answers + "\ndef half(", 1)
+    name = case.attack
+    try:
+        last: Bare | None = None
+        for _ in range(2 if case.twice else 1):
+            last = bare(world, body, items or b'{"id":"1","input":1}\n', name=name)
+            time.sleep(0.05)
+        assert last is not None  # once or twice
+        return _worked(world, case, last)
+    finally:
+        tidy(world, name)
+
+
+def _worked(world: World, case: Case, last: Bare) -> bool:
+    if case.proof == "left":
+        return wait_for(world.folder / "left", 4.0)
+    if case.proof == "link":
+        return last.predictions is not None and world.canary.encode() in last.predictions
+    if case.proof == "exit":  # a careless loop reads what is there, however the run ended
+        return bool(last.predictions)
+    return world.canary in last.text
+
+
+def listed(only: Callable[[str], bool]) -> Sequence[str]:
+    return [case.attack for case in CASES if only(case.attack)]

@@ -1,0 +1,76 @@
+"""Honest candidates: other ways of doing the same must keep the score, end well and raise no guard's alarm.
+
+Each variant runs beside the incumbent on the same items and seed. It is kept when it ends ``ok`` and its score is
+within the noise of a batch; the incumbent against itself is the first of them.
+
+Not covered: honest changes of the method. Whether those are found is what a run is for.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+from festina.drill.model import Honest
+from festina.drill.own import programs
+from festina.drill.own.candidates import Ground, plant, program
+from festina.drill.own.scratch import Own, entry_script
+from festina.drill.own.world import World
+from festina.experiment.trial import Side, Trials
+from festina.loop import terms
+from festina.sandbox.job import Ended
+
+ROOMY = 192 << 20  # bytes: below this limit numpy and child processes may fail for want of memory alone
+NEEDS_ROOM = ("uses multiprocessing", "uses numpy if it is there", "uses a child process")
+NOISE = 4.0  # standard errors of a batch's mean, at its widest
+
+
+def attack(own: Own, world: World, base: Ground, workers: int) -> list[Honest]:
+    """Every variant on every seed."""
+    limits = terms.recipe(own.manifest).limits
+    variants: list[tuple[str, str]] = [("the incumbent itself, again", ""), *programs.HONEST.items()]
+    file, python = entry_script(own)
+    if python:
+        variants.append(("a comment and blank lines more", "comment"))
+
+    def one(variant: tuple[str, str]) -> Honest:
+        name, body = variant
+        if name in NEEDS_ROOM and limits.memory_bytes < ROOMY:
+            return Honest(name, 0, 0, "the memory limit is too small for it", applicable=False)
+        argv = None
+        if not body:
+            tree = own.tree
+        elif body == "comment":
+            text = (own.tree_dir / file).read_bytes()
+            tree = own.plant({file: text + b"\n\n# the same, said at greater length\n"})
+        else:
+            tree, argv = plant(own, program(own, world, body, limits))
+        trials = own.trials(argv=argv)
+        lost = [why for seed in base.seeds if (why := _lost(own, base, tree, seed, trials))]
+        return Honest(name, len(base.seeds), len(base.seeds) - len(lost), lost[0] if lost else "")
+
+    with ThreadPoolExecutor(max(1, workers), thread_name_prefix="honest") as pool:
+        return list(pool.map(one, variants))
+
+
+def _lost(own: Own, base: Ground, tree: str, seed: int, trials: Trials) -> str:
+    """Why an honest run was not kept, or an empty string."""
+    ticket, inputs = own.rehearse(seed)
+    side: Side = trials.side(tree, seed, inputs)
+    if side.ended is not Ended.OK:
+        return f"it ended '{side.ended.value}' ({side.detail or 'no detail'})"
+    score = own.unit_score(own.judge.score(ticket, side.answer).mean)
+    if score is None:
+        return "it gave nothing that could be scored"
+    allowed = noise(own, base)
+    if abs(score - base.honest[seed]) > allowed:
+        return f"it scored {score:.3f} and the incumbent {base.honest[seed]:.3f}, {allowed:.3f} apart is noise"
+    return ""
+
+
+def noise(own: Own, base: Ground) -> float:
+    """How far two runs of one thing may lie apart: of a batch's mean, or of a printed metric over the seeds."""
+    if own.self_reported:
+        values = list(base.honest.values())
+        return max(values) - min(values) + 0.5 * max(abs(value) for value in values) + 1e-9
+    return min(0.5, NOISE * 0.5 * math.sqrt(2 / max(1, own.epoch.suite.batch_items)))

@@ -1,0 +1,247 @@
+"""A scratch copy of a system: its last commit, a home, keys and a ledger of its own, the real box and verifier.
+
+The user's repository is read through git's object store and never written; the vault is reached through the real
+verifier process alone (a link in the scratch home), with a key made for the drill: its draws from a generator are
+fresh, and none of them can come up again in a run. Of a finite suite the first items in the drill's own order
+are shown to the drill's own programs, whose output nobody but the drill reads; ``looks`` counts them.  # V-3
+
+Does not cover: a system without festina.toml in its last commit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from festina.errors import UsageError
+from festina.experiment.batch import Judge, Scale
+from festina.experiment.trial import Side, Trials
+from festina.ledger import entries as e
+from festina.ledger.signing import LocalKey
+from festina.loop import terms
+from festina.loop.judges import HiddenJudge, MetricJudge
+from festina.sandbox import choose
+from festina.sandbox.job import Job, Level, Limits, Outcome, Sandbox
+from festina.system import home as homes
+from festina.system.git import git, make_private_dir
+from festina.system.home import Home
+from festina.system.manifest import Manifest
+from festina.system.repo import Repo
+from festina.verify.client import Verifier
+
+SCORER_S = 20.0  # how long one request to the verifier may take while it is attacked
+
+
+class Recorder:
+    """A sandbox that remembers, for each thread, how its last runs ended."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._seen = threading.local()
+        self.level = sandbox.level
+        self.missing = sandbox.missing
+        self.policy_hash = sandbox.policy_hash
+
+    def run(self, job: Job, limits: Limits) -> Outcome:
+        outcome = self._sandbox.run(job, limits)
+        self._seen.outcomes = [*getattr(self._seen, "outcomes", []), outcome]
+        return outcome
+
+    def kill_all(self) -> None:
+        self._sandbox.kill_all()
+
+    def take(self) -> list[Outcome]:
+        """This thread's outcomes since it was last asked."""
+        found: list[Outcome] = getattr(self._seen, "outcomes", [])
+        self._seen.outcomes = []
+        return found
+
+
+@dataclass(slots=True)
+class Own:
+    """What the attacks act on. ``tree_dir`` holds the last commit's files, read-only."""
+
+    root: Path  # the user's
+    place: Path  # scratch; gone afterwards
+    repo: Repo  # the scratch copy's
+    home: Home
+    commit: str
+    tree: str
+    tree_dir: Path
+    manifest: Manifest
+    manifest_bytes: bytes
+    epoch: e.EpochOpened
+    epoch_blobs: tuple[bytes, ...]
+    box: Recorder
+    judge: Judge
+    scale: Scale
+    verifier: Verifier | None  # None: the candidate reports its own score
+    public_items: tuple[bytes, bytes] | None
+    stack: ExitStack
+    looks: int = 0
+    planted: dict[str, Path] = field(default_factory=dict)
+    _count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def self_reported(self) -> bool:
+        return self.verifier is None
+
+    @property
+    def finite(self) -> bool:
+        source = self.verifier.source if self.verifier is not None else None
+        return source is not None and source.count is not None
+
+    def plant(self, files: Mapping[str, bytes | None]) -> str:
+        """A name for a copy of the tree with ``files`` replaced (None: deleted)."""
+        with self._lock:
+            self._count += 1
+            name = f"planted-{self._count}"
+        target = self.place / "planted" / name
+        link_tree(self.tree_dir, target)
+        for path, data in files.items():
+            file = target / path
+            file.unlink(missing_ok=True)
+            if data is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+                file.chmod(0o644)
+        self.planted[name] = target
+        return name
+
+    def export(self, tree: str) -> Path:
+        return self.planted.get(tree, self.tree_dir)
+
+    def trials(self, limits: Limits | None = None, argv: tuple[str, ...] | None = None) -> Trials:
+        """The system's own recipe; ``limits`` and the last step's command ``argv`` may be replaced."""
+        recipe = terms.recipe(self.manifest)
+        if limits is not None:
+            recipe = replace(recipe, limits=limits)
+        if argv is not None:
+            recipe = replace(recipe, answer=argv) if recipe.answer is not None else replace(recipe, run=argv)
+        return Trials(self.box, recipe, self.export)
+
+    def rehearse(self, seed: int) -> tuple[str, bytes | None]:
+        """Items that are no evidence and use up nothing."""
+        with self._lock:
+            self.looks += self.epoch.suite.batch_items if self.verifier is not None else 0
+        return self.judge.rehearse(seed)
+
+    def side(self, tree: str, seed: int, inputs: bytes | None, trials: Trials | None = None) -> Side:
+        return (trials or self.trials()).side(tree, seed, inputs)
+
+    def unit_score(self, mean: float | None) -> float | None:
+        """A suite's own score as a unit score: 0 worst, 1 best. Without a range: oriented, as it is."""
+        suite = self.epoch.suite
+        if mean is None:
+            return None
+        if suite.low is None or suite.high is None:
+            return self.scale.sign * mean
+        part = (mean - suite.low) / (suite.high - suite.low)
+        return part if suite.direction == "higher" else 1.0 - part
+
+    def start_verifier(self, key: Path, *, timeout_s: float = SCORER_S) -> Verifier:
+        """Another verifier process on the same vault and scorers, with its own key."""
+        return self.stack.enter_context(
+            Verifier.start(
+                vault=self.home.vault, evaluator=self.tree_dir, key=key, suite=self.epoch.suite,
+                guards=self.epoch.guards, used=0, timeout_s=timeout_s,
+            )
+        )  # fmt: skip
+
+    def new_key(self, name: str, role: e.Role) -> LocalKey:
+        path = self.home.path / "keys" / f"{name}.pem"
+        return LocalKey.load(path, role) if path.exists() else LocalKey.create(path, role)
+
+
+@contextmanager
+def scratch(root: Path) -> Iterator[Own]:
+    """Copy the system at ``root`` aside and start box and verifier. Raises what ``festina run`` would raise."""
+    with ExitStack() as stack:
+        yours = stack.enter_context(Repo.discover(root))
+        yours.require_clean()
+        commit = yours.head()
+        place = Path(tempfile.mkdtemp(prefix="festina-drill-"))
+        stack.callback(_remove, place)
+        place.chmod(0o755)
+        repo = stack.enter_context(_clone(yours, commit, place))
+        manifest, data = terms.manifest_at(repo, commit)
+        home = _home(yours, place)
+        body, blobs = terms.epoch(
+            repo, home, manifest, data, commit, number=0, min_level=int(Level[manifest.policy.min_level])
+        )
+        tree = repo.tree_of(commit)
+        repo.export_tree(tree, place / "tree")
+        box = Recorder(choose(min(Level[manifest.policy.min_level], Level.L2), home.work))
+        own = Own(
+            root=yours.root, place=place, repo=repo, home=home, commit=commit, tree=tree, tree_dir=place / "tree",
+            manifest=manifest, manifest_bytes=data, epoch=body, epoch_blobs=blobs, box=box,
+            judge=MetricJudge(body.suite.scorer.removeprefix("stdout:")), scale=terms.scale(body), verifier=None,
+            public_items=terms.public_items(repo, manifest, tree), stack=stack,
+        )  # fmt: skip
+        if body.suite.assurance != "self-reported":
+            own.new_key("verifier", "verifier")
+            own.verifier = own.start_verifier(home.key("verifier"))
+            own.judge = HiddenJudge(own.verifier, body.suite.batch_items)
+        yield own
+
+
+def _clone(yours: Repo, commit: str, place: Path) -> Repo:
+    """A repository with the last commit that borrows the original's objects and writes only its own."""
+    top = place / "system"
+    inner = top / ".git"
+    inner.mkdir(parents=True)
+    make_private_dir(inner, object_format=yours.config_get("extensions.objectformat") or "sha1")
+    (inner / "objects" / "info").mkdir()
+    (inner / "objects" / "info" / "alternates").write_text(f"{yours.objects}\n")
+    (inner / "HEAD").write_text("ref: refs/heads/main\n")
+    git(inner, "update-ref", "refs/heads/main", commit)
+    return Repo(top, scratch=place / "git")
+
+
+def _home(yours: Repo, place: Path) -> Home:
+    """A home beside nothing of the user's; only the vault is shared, by a link."""
+    home = Home(place / "home")
+    home.create()
+    theirs = homes.find(yours)
+    if theirs is not None and theirs.vault.is_dir():
+        home.vault.symlink_to(theirs.vault, target_is_directory=True)
+    return home
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """The same files under new folders: cheap, and replacing one leaves the source alone."""
+    for folder, _, files in os.walk(source):
+        made = target / os.path.relpath(folder, source)
+        made.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            os.link(os.path.join(folder, name), made / name, follow_symlinks=False)
+
+
+def _remove(place: Path) -> None:
+    for folder, _, _ in os.walk(place):
+        os.chmod(folder, 0o700)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def entry_script(own: Own) -> tuple[str, bool]:
+    """(path in the tree of the program that answers, whether Python runs it); ("", False) where none is named."""
+    argv = own.manifest.experiment.answer or own.manifest.command
+    if not argv:
+        raise UsageError("no-command", "festina.toml names no command", where="festina.toml")
+    python = os.path.basename(argv[0]).startswith("python")
+    for before, word in zip(argv, argv[1:], strict=False):
+        names = [word.removeprefix("./")]
+        if before == "-m":
+            base = word.replace(".", "/")
+            names = [f"{base}.py", f"{base}/__main__.py"]
+        for name in names:
+            if (own.tree_dir / name).is_file() and not Path(name).is_absolute():
+                return name, python
+    return "", False
