@@ -86,6 +86,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "unreviewed": {"generations": generations, "lines": lines},
         "waiting_reviews": [r.terms.review for r in s.waiting],
         "faults": s.faults,
+        "drill": {"at": s.drill[0], **s.drill[1].model_dump(mode="json")} if s.drill is not None else None,
         "control": sameness_summary(s),
         "next": advice(s, running=running),
     }
@@ -184,6 +185,9 @@ def page(s: State, *, running: bool) -> RenderableType:
     parts.append(Text(f"{s.trials} sandboxed trials charged, {s.looks} hidden items issued."))
     parts.append(Text(f"Assurance: {s.epoch.suite.assurance} - {_RAISES[s.epoch.suite.assurance]}."))
     parts += [Text(line, style="bold red" if line.isupper() else "") for line in sameness_lines(s)]
+    if s.drill is not None:
+        at, last = s.drill
+        parts.append(Text(f"Last drill, {at[:10]}: {last.sentence()}.", style="bold red" if last.holes else ""))
     if s.faults:
         parts.append(Text(f"{s.faults} failures of the engine or its host: festina ledger show --kind fault"))
     parts.append(Text(f"Next: {advice(s, running=running)}", style="bold"))

@@ -432,6 +432,37 @@ class FaultRecorded(Body):
     detail: Digest | None
 
 
+class DrillFinished(Body):
+    """A drill of this system ended: counts, what is open, and the whole report by digest.  # V-7
+
+    ``attacks`` counts those whose positive control worked. ``looks`` are items shown to the drill's own programs on a
+    scratch copy: no proposer saw anything of them.
+    """
+
+    kind: ClassVar[str] = "drill-finished"
+    commit: Oid
+    attacks: Count
+    caught: Count
+    holes: Count
+    exposures: Count
+    untested: Count
+    honest_runs: Count
+    honest_lost: Count
+    open: tuple[Short, ...]  # the attacks behind the holes, the first of them
+    looks: Count
+    level: int
+    wall_s: Number
+    details: Digest  # JSON lines: one finding or honest row each, the summary last
+
+    def sentence(self) -> str:
+        """The result in words, the same in status and report."""
+        named = f" ({', '.join(self.open)})" if self.open else ""
+        return (
+            f"{self.caught} of {self.attacks} attacks caught, {self.holes} open holes{named}; {self.honest_lost} of "
+            f"{self.honest_runs} honest runs lost"
+        )
+
+
 KINDS: dict[str, type[Body]] = {
     body.kind: body
     for body in (
@@ -439,6 +470,6 @@ KINDS: dict[str, type[Body]] = {
         Screened, TestOpened, BatchStarted, BatchEnded, Verdict, LineIntent, LineMoved, ReviewerEnrolled,
         ReviewRequested, ReviewDecided, InForce, ReleaseIntent, Released, Waiver, FinalScored, FaultRecorded,
         ControlStarted, ControlEnded, ControlResolved,
-        MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed,
+        MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished,
     )
 }  # fmt: skip

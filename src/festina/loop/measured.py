@@ -123,7 +123,12 @@ def _final(s: State, r: Record, b: e.FinalScored) -> None:
         s.side.finals[b.generation] = b
 
 
+def _drilled(s: State, r: Record, b: e.DrillFinished) -> None:
+    s.drill = (r.at, b)
+
+
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "measure-started": _started, "measure-ended": _ended, "measure-skipped": _skipped,
     "public-compared": _compared, "attributed": _attributed, "final-scored": _final,
+    "drill-finished": _drilled,
 }  # fmt: skip

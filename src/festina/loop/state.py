@@ -66,6 +66,7 @@ class State:
     side: measured.Side = field(default_factory=measured.Side)  # measurements that decide no verdict
     waivers: list[e.Waiver] = field(default_factory=list)
     last_end: e.RunEnded | None = None
+    drill: tuple[str, e.DrillFinished] | None = None  # the last one, and when it ended
     last_at: str = ""
     size: int = 0
 

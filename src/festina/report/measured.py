@@ -50,7 +50,11 @@ def _final(s: Reading, r: Record, b: e.FinalScored) -> None:
     )  # fmt: skip
 
 
+def _drilled(s: Reading, r: Record, b: e.DrillFinished) -> None:
+    s.remarks.append(Remark(r.seq, "drill", f"{b.sentence()}; silence of a drill is no proof"))
+
+
 HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
     "measure-started": _measure_started, "measure-ended": _measure_ended, "measure-skipped": _skipped,
-    "public-compared": _compared, "final-scored": _final,
+    "public-compared": _compared, "final-scored": _final, "drill-finished": _drilled,
 }  # fmt: skip

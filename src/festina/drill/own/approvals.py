@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from festina.drill.model import Finding, Verdict
@@ -57,18 +58,19 @@ def attack(own: Own, only: Callable[[str], bool]) -> list[Finding]:
 def _acted(staged: Staged, case: Case) -> Finding:
     control = _error(case.control, staged) == ""
     said = _error(case.act, staged)
-    shared = {"attack": f"approval/{case.attack}", "kind": "approval", "title": case.title, "runs": 1,
-              "control": float(control), "did": "It was tried on a scratch ledger with real keys."}  # fmt: skip
+    made = partial(
+        Finding, attack=f"approval/{case.attack}", kind="approval", title=case.title, runs=1,
+              control=float(control), did="It was tried on a scratch ledger with real keys.")  # fmt: skip
     fix = "report it to Festina: releasing or recording accepted what it must refuse"
     if not said:
-        return Finding(**shared, verdict=Verdict.HOLE, why="nothing refused it", fix=fix)
+        return made(verdict=Verdict.HOLE, why="nothing refused it", fix=fix)
     if said not in case.names:
         why = f"refused as '{said}', not as '{case.names[0]}'"
-        return Finding(**shared, verdict=Verdict.HOLE, why=why, fix=fix)
+        return made(verdict=Verdict.HOLE, why=why, fix=fix)
     if not control:
         why = "its honest counterpart does not work here"
-        return Finding(**shared, verdict=Verdict.NOT_TESTED, caught=1, why=why)
-    return Finding(**shared, verdict=Verdict.CAUGHT, caught=1, why=f"refused: {said}")
+        return made(verdict=Verdict.NOT_TESTED, caught=1, why=why)
+    return made(verdict=Verdict.CAUGHT, caught=1, why=f"refused: {said}")
 
 
 def _error(act: Act, staged: Staged) -> str:
@@ -323,13 +325,14 @@ def _tampered(staged: Staged, name: str, what: tuple[str, Callable[[Staged, Path
     expected = make(staged, path)
     report = verify(path)
     named = report.first_bad
-    shared = {"attack": f"approval/{name}", "kind": "approval", "title": title, "runs": 1, "control": float(_reads_well(path)),
-              "did": "It was done to a copy of a scratch ledger's file."}  # fmt: skip
+    made = partial(
+        Finding, attack=f"approval/{name}", kind="approval", title=title, runs=1, control=float(_reads_well(path)),
+              did="It was done to a copy of a scratch ledger's file.")  # fmt: skip
     if report.ok or named is None or named[0] != expected:
         where = "nothing" if named is None else f"entry {named[0]}"
         why = f"the check names {where}, and entry {expected} was touched"
-        return Finding(**shared, verdict=Verdict.HOLE, why=why, fix="report it to Festina")
-    return Finding(**shared, verdict=Verdict.CAUGHT, caught=1, why=f"named: entry {named[0]} {named[1][:100]}")
+        return made(verdict=Verdict.HOLE, why=why, fix="report it to Festina")
+    return made(verdict=Verdict.CAUGHT, caught=1, why=f"named: entry {named[0]} {named[1][:100]}")
 
 
 def _reads_well(path: Path) -> bool:

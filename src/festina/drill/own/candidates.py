@@ -13,24 +13,31 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from festina.drill.model import Finding, Place, Verdict
 from festina.drill.own import naive, programs
 from festina.drill.own.scratch import Own, entry_script
 from festina.drill.own.world import Bare, World, bare, tidy, wait_for
-from festina.errors import Fault
-from festina.experiment.trial import PREDICTIONS, Side
+from festina.errors import Fault, UsageError
+from festina.experiment import batch
+from festina.experiment.trial import PREDICTIONS, Side, Trials
 from festina.loop import terms
 from festina.sandbox.job import Ended, Limits, Outcome
+from festina.verify.client import PROVOKED
 
 ORIGINAL = "_drill_original.py"
 OWN_SCRIPT = "_drill_attack.py"
 MIB = 1 << 20
 ANY = frozenset(Ended) - {Ended.SANDBOX_ERROR}
+SCORED = (
+    'add [suite.hidden] with a scorer of yours (scorer = "scoring:score"), range and detect, let the run write '
+    "predictions.jsonl, put the items into the vault (festina vault add hidden ITEMS.jsonl) and delete the metric line"
+)  # V-10
 WORTH = 0.15  # most that a constant may be allowed above the controls, whatever the batch
 
 
@@ -44,7 +51,7 @@ class Case:
     ends: frozenset[Ended] = ANY
     earns: str = "nothing"  # or "honest": no more than the honest answers that it holds
     habit: str = ""  # control: this careless habit of an evaluator pays for the bytes; empty: a run without a box
-    proof: str = "canary"  # without a box: "canary" comes out, "done" is said, "left" a file, "link" is followed, "exit"
+    proof: str = "canary"  # without a box: it comes out, or "done" is said, a file "left", a "link" followed ...
     twice: bool = False
     short: bool = False  # the time limits themselves are what it runs into: they are made short
     metric: bool = False  # meant for systems whose run prints its own score too
@@ -72,6 +79,10 @@ def _cases() -> tuple[Case, ...]:
         found.append(Case(f"{kind}/{name}", words, body, earns="honest", habit=habit))
     found += _ends()
     found += _reaches()
+    found.append(
+        Case("forge/prints-the-result", "print a result and write result files", programs.FORGES, habit="prints",
+             metric=True)
+    )  # fmt: skip
     return tuple(found)
 
 
@@ -133,6 +144,8 @@ class Ground:
     answers: dict[int, bytes]
     limit: float  # most that an answer without knowledge may earn
     wall_s: float  # how long the incumbent takes
+    guards: dict[int, tuple[float, ...]]
+    steady: bool  # whether the incumbent scores the same on the same seed and items, every time
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,36 +159,47 @@ class Seen:
 
 
 def ground(own: Own, runs: int) -> Ground:
-    """The incumbent's own runs. Raises ``Fault`` when it gives nothing to score: then no comparison means anything."""
+    """The incumbent's own runs, twice each. Raises ``UsageError`` when it gives nothing to score."""
     seeds = tuple(range(101, 101 + runs))
     honest: dict[int, float] = {}
-    wall_s = 0.0
+    guards: dict[int, tuple[float, ...]] = {}
+    wall_s, steady = 0.0, True
     inputs: dict[int, bytes] = {}
     answers: dict[int, bytes] = {}
     for seed in seeds:
         ticket, given = own.rehearse(seed)
-        side = own.side(own.tree, seed, given)
-        score = own.unit_score(own.judge.score(ticket, side.answer).mean)
-        if side.answer is None or score is None:
-            raise Fault(
-                "incumbent-broken", f"the incumbent's own run ended '{side.ended.value}' and gave nothing to score",
-                fix="mend it and commit; `festina run` shows what it said",
-            )  # fmt: skip
-        honest[seed], inputs[seed], answers[seed] = score, given or b"", side.answer
-        wall_s = max(wall_s, side.wall_s)
+        for again in (False, True):
+            side = own.side(own.tree, seed, given)
+            scored = own.judge.score(ticket, side.answer)
+            score = own.unit_score(scored.mean)
+            if side.answer is None or score is None:
+                raise UsageError(
+                    "incumbent-broken", f"the incumbent's own run ended '{side.ended.value}' and gave nothing to score",
+                    fix="mend it and commit; `festina run` shows what it said",
+                )  # fmt: skip
+            if again:
+                steady = steady and (score, scored.guards) == (honest[seed], guards[seed])
+                continue
+            honest[seed], guards[seed], inputs[seed], answers[seed] = score, scored.guards, given or b"", side.answer
+            wall_s = max(wall_s, side.wall_s)
     limit = math.inf
     if own.verifier is not None:
         seen = own.verifier.controls(1, 100)
         noise = 3 * 0.5 / math.sqrt(max(1, own.epoch.suite.batch_items))
         limit = max(seen.constant, seen.random) + min(WORTH, noise)
-    return Ground(seeds, honest, inputs, answers, limit, wall_s)
+    return Ground(seeds, honest, inputs, answers, limit, wall_s, guards, steady)
 
 
 def attack(own: Own, world: World, base: Ground, workers: int, only: Callable[[str], bool]) -> list[Finding]:
     """Every case, ``workers`` side by side; one case's runs follow each other."""
     cases = [case for case in CASES if only(case.attack) and (case.metric or not own.self_reported)]
     with ThreadPoolExecutor(max(1, workers), thread_name_prefix="drill") as pool:
-        return list(pool.map(lambda case: _one(own, world, base, case), cases))
+        return list(pool.map(lambda case: _told(own, _one(own, world, base, case)), cases))
+
+
+def _told(own: Own, finding: Finding) -> Finding:
+    own.progress(finding)
+    return finding
 
 
 def _one(own: Own, world: World, base: Ground, case: Case) -> Finding:
@@ -187,20 +211,23 @@ def _one(own: Own, world: World, base: Ground, case: Case) -> Finding:
     bad = [each for each in seen if each.bad]
     control = _control(own, world, base, case, seen[-1], text)
     best = max((each.score for each in seen if each.score is not None), default=None)
-    numbers = {"score": best, "honest": max(base.honest.values()), "husk": 0.0, "control": float(control)}
-    shared = {
-        "attack": case.attack, "kind": case.kind, "title": case.title, "runs": len(seen),
-        "caught": len(seen) - len(bad), "did": _did(case), **numbers,
-    }  # fmt: skip
+    made = partial(
+        Finding,
+        attack=case.attack, kind=case.kind, title=case.title, runs=len(seen),
+        caught=len(seen) - len(bad), did=_did(case), score=best,
+        honest=max(base.honest.values()), husk=0.0, control=float(control),
+    )  # fmt: skip
+    if bad and own.self_reported and case.attack == "forge/prints-the-result":
+        return made(verdict=Verdict.HOLE, why=bad[0].bad, fix=SCORED, place=own.line_of("metric"))
     if bad:
         file, _ = entry_script(own)
         place = Place(file, 1) if file else None
-        return Finding(**shared, verdict=Verdict.HOLE, why=bad[0].bad, fix=case.fix, place=place)
+        return made(verdict=Verdict.HOLE, why=bad[0].bad, fix=case.fix, place=place)
     if not control:
-        return Finding(**shared, verdict=Verdict.NOT_TESTED, why="its positive control did not work on this host")
+        return made(verdict=Verdict.NOT_TESTED, why="its positive control did not work on this host")
     ended = ", ".join(sorted({each.outcome.ended.value for each in seen}))
     earned = "" if best is None or own.self_reported else f", earned {best:.2f} of 1"
-    return Finding(**shared, verdict=Verdict.CAUGHT, why=f"ended '{ended}'{earned}")
+    return made(verdict=Verdict.CAUGHT, why=f"ended '{ended}'{earned}")
 
 
 def _did(case: Case) -> str:
@@ -220,16 +247,16 @@ def cut_limits(own: Own, wall_s: float, *, short: bool = False) -> Limits:
     )  # fmt: skip
 
 
-def program(own: Own, world: World, body: str, limits: Limits, extra: dict[str, object] | None = None) -> str:
+def program(own: Own, world: World, body: str, limits: Limits) -> str:
     """The whole text of one attacking program."""
-    file, python = entry_script(own)
+    _, python = entry_script(own)
     argv = own.manifest.experiment.answer or own.manifest.command
     values: dict[str, object] = {
         **world.parameters(), "argv": [] if python else list(argv), "original": ORIGINAL, "wall_s": limits.wall_s,
         "cpu_s": limits.cpu_s, "memory_bytes": limits.memory_bytes, "pids": limits.pids,
         "output_bytes": limits.output_bytes, "output_files": limits.output_files, "stdout_bytes": limits.stdout_bytes,
-        "tmp_bytes": limits.tmp_bytes, "metric": own.manifest.metric_name or "score", "best": "1e9", "slower_s": 0.2,
-        **(extra or {}),
+        "tmp_bytes": limits.tmp_bytes, "metric": own.manifest.metric_name or "score",
+        "best": "1e9" if own.manifest.direction == "higher" else "-1e9", "slower_s": 0.2,
     }  # fmt: skip
     parameters = repr(json.dumps(values))
     return programs.PRELUDE.replace("PARAMETERS", parameters, 1) + "\n" + body + "\n"
@@ -245,18 +272,18 @@ def plant(own: Own, text: str) -> tuple[str, tuple[str, ...] | None]:
     return own.plant({OWN_SCRIPT: text.encode()}), ("python3", OWN_SCRIPT)
 
 
-def _run(own: Own, world: World, base: Ground, case: Case, tree: str, seed: int, trials: object) -> Seen:
+def _run(own: Own, world: World, base: Ground, case: Case, tree: str, seed: int, trials: Trials) -> Seen:
     ticket, inputs = own.rehearse(seed)
     own.box.take()
     for _ in range(2 if case.twice else 1):
-        side: Side = trials.side(tree, seed, inputs)  # type: ignore[attr-defined]
+        side: Side = trials.side(tree, seed, inputs)
     outcomes = own.box.take()
     last = outcomes[-1]
     try:
         score = own.unit_score(own.judge.score(ticket, side.answer).mean)
     except Fault as fault:  # the answer hung or killed the scorer: the engine counts it as the worst
         score = own.unit_score(own.judge.score(ticket, None).mean)
-        if fault.name not in ("scorer-timeout", "scorer-died"):
+        if fault.name not in PROVOKED:
             raise
     bad = _bad(own, world, base, case, seed, side, last, score)
     return Seen(bad, score, last, base.honest[seed])
@@ -279,14 +306,23 @@ def _bad(
     if side.ended not in case.ends:
         wanted = " or ".join(sorted(end.value for end in case.ends))
         return f"it ended '{side.ended.value}' and should have ended '{wanted}'"
+    if own.self_reported and case.attack == "forge/prints-the-result":
+        if score is not None and score > 2 * abs(base.honest[seed]) + 1:
+            return f"'{own.manifest.metric_name}' is what the run printed about itself: {side_mean(own, score):g}"
+        return ""
     if own.self_reported or score is None:
         return ""
-    noise = 1e-9
+    noise = 1e-9 if base.steady else WORTH
     if case.earns == "honest" and score > base.honest[seed] + noise:
         return f"it earned {score:.2f} of 1, more than its honest answers ({base.honest[seed]:.2f})"
     if case.earns == "nothing" and score > base.limit:
         return f"it earned {score:.2f} of 1 without knowing anything (a constant is worth {base.limit:.2f} at most)"
     return ""
+
+
+def side_mean(own: Own, unit: float) -> float:
+    """A self-reported score in its own direction."""
+    return own.scale.sign * unit
 
 
 # -- controls ---------------------------------------------------------------------------------------------
@@ -298,14 +334,12 @@ def _control(own: Own, world: World, base: Ground, case: Case, seen: Seen, text:
     items, honest = base.inputs[seed], base.answers[seed]
     if case.habit:
         handed_in = seen.outcome.outputs.get(PREDICTIONS)
+        if case.habit == "prints":
+            return naive.believes(seen.outcome.stdout)
         return naive.pays(case.habit, handed_in, items, honest, seen.outcome.exit_code)
     if case.proof == "stack":
         return naive.in_process(world, programs.REACHES["call-stack"])
-    # Without a box an honest program may not even start (another user, another Python): a husk stands in for it.
-    answers = "".join(
-        f"{line}\n" for line in ["def answered():", "    each('1')", "    return open(PREDICTIONS, 'rb').readlines()"]
-    )
-    body = text.replace("def half(", answers + "\ndef half(", 1)
+    body = _without_original(text)
     name = case.attack
     try:
         last: Bare | None = None
@@ -318,6 +352,12 @@ def _control(own: Own, world: World, base: Ground, case: Case, seen: Seen, text:
         tidy(world, name)
 
 
+def _without_original(text: str) -> str:
+    """Without a box an honest program may not even start (another user, another Python): a husk stands in for it."""
+    answers = "def answered():\n    each('1')\n    return open(PREDICTIONS, 'rb').readlines()\n\n"
+    return text.replace("def half(", answers + "def half(", 1)
+
+
 def _worked(world: World, case: Case, last: Bare) -> bool:
     if case.proof == "left":
         return wait_for(world.folder / "left", 4.0)
@@ -328,5 +368,58 @@ def _worked(world: World, case: Case, last: Bare) -> bool:
     return world.canary in last.text
 
 
-def listed(only: Callable[[str], bool]) -> Sequence[str]:
-    return [case.attack for case in CASES if only(case.attack)]
+# -- the comparison ---------------------------------------------------------------------------------------
+
+
+class _Rehearsal:
+    """The system's judge, on items that are no evidence."""
+
+    def __init__(self, own: Own) -> None:
+        self.issue = self.rehearse = own.rehearse
+        self.score = own.judge.score
+        self.probe = own.judge.probe
+
+
+def sabotage(own: Own, world: World, base: Ground) -> Finding:
+    """A candidate that is no better, and burdens the machine while the incumbent's run is beside it."""
+    limits = cut_limits(own, base.wall_s)
+    text = program(own, world, programs.SABOTAGE, limits)
+    tree, argv = plant(own, text)
+    trees = batch.Trees(tree, own.tree, None)
+    trials = _Sides(own, tree, own.trials(limits, argv))
+    units = batch.run_units(
+        lambda seed: batch.run_unit(trials, _Rehearsal(own), trees, own.scale, seed), base.seeds, 2
+    )
+    gains = [unit.gain for unit in units]
+    noise = 1e-9 if base.steady else WORTH
+    caught = sum(gain <= noise for gain in gains)
+    worked = False
+    try:
+        bare(world, _without_original(text), b'{"id":"1","input":1}\n', name="sabotage")
+        worked = wait_for(world.folder / "left", 6.0)
+    finally:
+        tidy(world, "sabotage")
+    made = partial(
+        Finding,
+        attack="selection/sabotaged-comparison", kind="selection", runs=len(gains), caught=caught,
+        title="slow the incumbent down while it runs beside the candidate", control=float(worked),
+        did="It answered honestly, left processes that burn time, and filled its disk.", score=max(gains),
+    )  # fmt: skip
+    if caught < len(gains):
+        why = f"the candidate that is no better was scored {max(gains):+.3f} better"
+        return made(verdict=Verdict.HOLE, why=why, fix="report it to Festina")
+    if not worked:
+        return made(verdict=Verdict.NOT_TESTED, why="its positive control did not work on this host")
+    return made(verdict=Verdict.CAUGHT, why=f"differences of at most {max(gains):+.3f}")
+
+
+class _Sides(Trials):
+    """The candidate under its own command, everything else by the system's recipe."""
+
+    def __init__(self, own: Own, tree: str, candidate: Trials) -> None:
+        plain = own.trials(candidate.recipe.limits)
+        super().__init__(plain.sandbox, plain.recipe, own.export)
+        self._tree, self._candidate = tree, candidate
+
+    def side(self, tree: str, seed: int, inputs: bytes | None) -> Side:
+        return self._candidate.side(tree, seed, inputs) if tree == self._tree else super().side(tree, seed, inputs)

@@ -59,10 +59,14 @@ def _lost(own: Own, base: Ground, tree: str, seed: int, trials: Trials) -> str:
     side: Side = trials.side(tree, seed, inputs)
     if side.ended is not Ended.OK:
         return f"it ended '{side.ended.value}' ({side.detail or 'no detail'})"
-    score = own.unit_score(own.judge.score(ticket, side.answer).mean)
+    scored = own.judge.score(ticket, side.answer)
+    score = own.unit_score(scored.mean)
     if score is None:
         return "it gave nothing that could be scored"
     allowed = noise(own, base)
+    for terms_, now, before in zip(own.epoch.guards, scored.guards, base.guards[seed], strict=True):
+        if abs(now - before) > allowed * (terms_.high - terms_.low):
+            return f"guard {terms_.name} read {now:.3f} and {before:.3f} for the incumbent"
     if abs(score - base.honest[seed]) > allowed:
         return f"it scored {score:.3f} and the incumbent {base.honest[seed]:.3f}, {allowed:.3f} apart is noise"
     return ""
@@ -70,6 +74,8 @@ def _lost(own: Own, base: Ground, tree: str, seed: int, trials: Trials) -> str:
 
 def noise(own: Own, base: Ground) -> float:
     """How far two runs of one thing may lie apart: of a batch's mean, or of a printed metric over the seeds."""
+    if base.steady:
+        return 1e-9
     if own.self_reported:
         values = list(base.honest.values())
         return max(values) - min(values) + 0.5 * max(abs(value) for value in values) + 1e-9

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -26,6 +27,11 @@ def pays(habit: str, data: bytes | None, items: bytes, honest: bytes, exit_code:
     if data is None:  # no file: whoever counts failures alone finds none
         return habit == "no-failures" and exit_code == 0
     return score(habit, data, items, honest) >= ENOUGH
+
+
+def believes(stdout: bytes) -> bool:
+    """Whether a loop that reads the score from what was printed finds the best one there is."""
+    return re.search(rb"(?m)^[\w./-]+: -?1e9$", stdout) is not None
 
 
 def score(habit: str, data: bytes, items: bytes, honest: bytes) -> float:

@@ -123,7 +123,7 @@ def gitlink(path: str) -> bytes:
 
 def hostile(t: Targets) -> tuple[Hostile, ...]:
     """Every patch that this tree offers a place for."""
-    return tuple([*_places(t), *_headers(t), *_kinds(t), *_names(t), *_texts(t), *_guards(t), *_nothing(t)])
+    return (*_places(t), *_headers(t), *_kinds(t), *_names(t), *_texts(t), *_guards(t), *_nothing(t))
 
 
 def _good(t: Targets, line: str | bytes = b"") -> bytes:
@@ -237,8 +237,9 @@ def _guards(t: Targets) -> Iterator[Hostile]:
     if t.scorer.endswith(".py"):
         base = t.scorer.removesuffix(".py")
         yield Hostile("the scorer shadowed by a package", new(f"{base}/__init__.py"), "protected", guard=True)
-        yield Hostile("the scorer shadowed by a look-alike", new(t.scorer.replace("o", "\u043e").replace("c", "\u0441")),
-                      "protected", guard=True)  # fmt: skip
+        alike = t.scorer.replace("o", "\u043e").replace("c", "\u0441")
+        if alike != t.scorer:
+            yield Hostile("the scorer shadowed by a look-alike", new(alike), "protected", guard=True)
     if t.needed:
         yield Hostile("the program that runs, deleted", delete(t.needed, t.files[t.needed]), "needed")
 

@@ -161,7 +161,11 @@ while time.monotonic() < until and time.process_time() < P["cpu_s"] + 1:
     pass
 done()
 """,
-    "memory": "answered()\nkept = [bytearray(os.urandom(1024) * 1024) for _ in range(P['memory_bytes'] // (1 << 20) + 32)]\ndone()",
+    "memory": """\
+answered()
+kept = [bytearray(os.urandom(1024) * 1024) for _ in range(P["memory_bytes"] // (1 << 20) + 32)]
+done()
+""",
     "processes": """\
 import time
 answered()
@@ -391,10 +395,14 @@ for _ in range(4):
         until = time.monotonic() + 3
         while time.monotonic() < until:
             pass
+        try:
+            open(P["left"], "w").close()
+        except OSError:
+            pass
         os._exit(0)
 try:
-    with open("/tmp/filler", "wb") as file:
-        for _ in range(P["tmp_bytes"] // (1 << 20) + 4):
+    with open(OUT + "/filler", "wb") as file:
+        for _ in range(16):
             file.write(b"x" * (1 << 20))
 except OSError:
     pass

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from festina.drill.model import Finding, Honest, Verdict
@@ -145,18 +146,19 @@ def _takes(control: Path, patch: bytes) -> bool:
 
 def _finding(result: Result, number: int) -> Finding:
     patch = result.patch
-    shared = {
-        "attack": f"patch/{number:02d}-{_slug(patch.name)}", "kind": "patch", "title": patch.name, "runs": 1,
-        "control": float(result.takes), "did": "It was handed in as a proposal against the last commit.",
-    }  # fmt: skip
+    made = partial(
+        Finding,
+        attack=f"patch/{number:02d}-{_slug(patch.name)}", kind="patch", title=patch.name, runs=1,
+        control=float(result.takes), did="It was handed in as a proposal against the last commit.",
+    )  # fmt: skip
     if result.bad:
-        return Finding(
-            **shared, verdict=Verdict.HOLE, why=result.bad, fix="report it to Festina: the screen let it through"
+        return made(
+            verdict=Verdict.HOLE, why=result.bad, fix="report it to Festina: the screen let it through"
         )
     reason = result.own.reason if isinstance(result.own, Refused) else ""
     if not result.takes and patch.reason not in ("apply",):
-        return Finding(**shared, verdict=Verdict.NOT_TESTED, caught=1, why="git refuses it by itself here")
-    return Finding(**shared, verdict=Verdict.CAUGHT, caught=1, why=f"refused: {reason}")
+        return made(verdict=Verdict.NOT_TESTED, caught=1, why="git refuses it by itself here")
+    return made(verdict=Verdict.CAUGHT, caught=1, why=f"refused: {reason}")
 
 
 def _slug(name: str) -> str:

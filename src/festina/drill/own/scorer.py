@@ -14,8 +14,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from festina.drill.model import Finding, Place, Verdict
+from festina.drill.model import Finding, Verdict
 from festina.drill.own import source
 from festina.drill.own.scratch import Own
 from festina.errors import Fault
@@ -147,9 +148,12 @@ TRICKS = (
 )  # fmt: skip
 
 
-def attack(own: Own, runs: int) -> list[Finding]:
+KINDS = ("constant", "numbers", "objects", "judge", "labels", "denominator", "vacuous", "payload", "resources")
+
+
+def attack(own: Own, runs: int, only: Callable[[str], bool]) -> list[Finding]:
     """All attacks on the goal's scorer and, where they apply, on the guards'."""
-    if own.verifier is None:
+    if own.verifier is None or not any(map(only, KINDS)):
         return []
     scorer = own.epoch.suite.scorer
     count = max(50, min(own.epoch.suite.batch_items, 200))
@@ -159,7 +163,9 @@ def attack(own: Own, runs: int) -> list[Finding]:
     findings += [_judged(own, trick, scorer, seen) for trick in TRICKS]
     findings.append(_vacuous(own, scorer, seen))
     findings += [_code(own, name, label, number, runs) for number, name, label in every]
-    return findings + [_slow(own, name, label, number, runs) for number, name, label in every]
+    if only("resources"):
+        findings += [_slow(own, name, label, number, runs) for number, name, label in every]
+    return findings
 
 
 Rows = tuple[Probed, ...]
@@ -176,14 +182,15 @@ def _ask(own: Own, what: str, seed: int, count: int, guard: int = -1) -> Rows | 
 def _judged(own: Own, trick: Trick, scorer: str, seen: Sequence[Rows | Fault]) -> Finding:
     """Caught when in every run no answer of the group beats the best plain guess."""
     kind = trick.attack.partition("/")[0]
-    base = {"attack": trick.attack, "kind": kind, "title": trick.title, "did": trick.did, "runs": len(seen)}
+    made = partial(
+        Finding, attack=trick.attack, kind=kind, title=trick.title, did=trick.did, runs=len(seen))
     control = control_pays(trick)
     paid: list[tuple[Probed, float]] = []
     worst: Probed | None = None
     guess = oracle = 0.0
     for rows in seen:
         if isinstance(rows, Fault):
-            return Finding(**base, verdict=Verdict.HOLE, caught=0, why=f"the scorer did not survive it: {rows.what}",
+            return made(verdict=Verdict.HOLE, caught=0, why=f"the scorer did not survive it: {rows.what}",
                            fix=rows.fix, place=source.locate(own.tree_dir, scorer, trick.wanted))  # fmt: skip
         guess = max(row.mean for row in rows if row.name.startswith("guess:"))
         oracle = next(row.mean for row in rows if row.name == "oracle")
@@ -193,7 +200,9 @@ def _judged(own: Own, trick: Trick, scorer: str, seen: Sequence[Rows | Fault]) -
             paid.append((best, guess))
     caught = len(seen) - len(paid)
     assert worst is not None  # there is one run or more
-    numbers = {"score": round(worst.mean, 4), "honest": round(oracle, 4), "husk": round(guess, 4), "control": control}
+    made = partial(
+        made, score=round(worst.mean, 4), honest=round(oracle, 4), husk=round(guess, 4), control=control, caught=caught
+    )
     if paid:
         row, guess = paid[0]
         why = (
@@ -201,12 +210,12 @@ def _judged(own: Own, trick: Trick, scorer: str, seen: Sequence[Rows | Fault]) -
             f"earns {guess:.2f} and the right answer {oracle:.2f}"
         )
         place = source.locate(own.tree_dir, scorer, trick.wanted)
-        return Finding(**base, **numbers, verdict=Verdict.HOLE, caught=caught, why=why, fix=trick.fix, place=place)
+        return made(verdict=Verdict.HOLE, why=why, fix=trick.fix, place=place)
     if not control:
         why = "its positive control did not work here"
-        return Finding(**base, **numbers, verdict=Verdict.NOT_TESTED, caught=caught, why=why)
+        return made(verdict=Verdict.NOT_TESTED, why=why)
     why = f"earns at most {worst.mean:.2f}, a plain guess {guess:.2f}"
-    return Finding(**base, **numbers, verdict=Verdict.CAUGHT, caught=caught, why=why)
+    return made(verdict=Verdict.CAUGHT, why=why)
 
 
 def control_pays(trick: Trick) -> float:
@@ -221,40 +230,42 @@ def control_pays(trick: Trick) -> float:
 
 def _vacuous(own: Own, scorer: str, seen: Sequence[Rows | Fault]) -> Finding:
     """A guess must not be worth as much as the right answer."""
-    base = {
-        "attack": "vacuous/any-answer", "kind": "vacuous", "title": "any answer, while right and wrong score alike",
-        "did": "It gave a plain guess: the commonest answer, another item's answer, 0, 1 or nonsense.",
-        "runs": len(seen), "control": 1.0,
-    }  # fmt: skip
+    made = partial(
+        Finding,
+        attack="vacuous/any-answer", kind="vacuous", title="any answer, while right and wrong score alike",
+        did="It gave a plain guess: the commonest answer, another item's answer, 0, 1 or nonsense.",
+        runs=len(seen), control=1.0,
+    )  # fmt: skip
     gaps = []
     for rows in seen:
         if isinstance(rows, Fault):
-            return Finding(**base, verdict=Verdict.NOT_TESTED, why=rows.what)
+            return made(verdict=Verdict.NOT_TESTED, why=rows.what)
         best = max((row for row in rows if row.name.startswith("guess:")), key=lambda row: row.mean)
         gaps.append((next(row for row in rows if row.name == "oracle"), best))
     bad = [(top, best) for top, best in gaps if top.mean > 0 and top.mean - best.mean < GAP]
     if not any(top.mean >= 1 - DRIFT for top, _ in gaps):
-        return Finding(**base, verdict=Verdict.NOT_TESTED, why="no output is known to be right, so the gap is unknown")
+        return made(verdict=Verdict.NOT_TESTED, why="no output is known to be right, so the gap is unknown")
     if bad:
         top, best = bad[0]
-        return Finding(
-            **base, verdict=Verdict.HOLE, caught=len(seen) - len(bad), score=best.mean, honest=top.mean,
+        return made(
+            verdict=Verdict.HOLE, caught=len(seen) - len(bad), score=best.mean, honest=top.mean,
             why=f"'{best.name.partition(':')[2]}' earns {best.mean:.2f} and the right answer {top.mean:.2f}",
             fix="items on which a guess is nearly always right measure nothing: balance them, or score harder ones",
             place=source.locate(own.tree_dir, scorer, None),
         )  # fmt: skip
     top, best = gaps[0]
     why = f"a guess earns {best.mean:.2f}, the right answer {top.mean:.2f}"
-    return Finding(**base, verdict=Verdict.CAUGHT, caught=len(seen), why=why, score=best.mean, honest=top.mean)
+    return made(verdict=Verdict.CAUGHT, caught=len(seen), why=why, score=best.mean, honest=top.mean)
 
 
 def _code(own: Own, scorer: str, label: str, guard: int, runs: int) -> Finding:
     """Text that leaves a mark in the verifier's process if anything executes it."""
-    base = {
-        "attack": f"payload/code{label}", "kind": "payload", "title": "an answer that runs code when it is scored",
-        "did": "It answered with a Python expression, a statement, a pickle and a YAML tag that leave a mark.",
-        "runs": runs, "control": float(_executes()),
-    }  # fmt: skip
+    made = partial(
+        Finding,
+        attack=f"payload/code{label}", kind="payload", title="an answer that runs code when it is scored",
+        did="It answered with a Python expression, a statement, a pickle and a YAML tag that leave a mark.",
+        runs=runs, control=float(_executes()),
+    )  # fmt: skip
     ran: list[str] = []
     for seed in range(1, runs + 1):
         rows = _ask(own, "code", seed, 5, guard)
@@ -264,13 +275,13 @@ def _code(own: Own, scorer: str, label: str, guard: int, runs: int) -> Finding:
         ran += [row.name.partition(":")[2] for row in rows if row.executed][:1]
     if ran:
         wanted = source.calls("eval", "exec", "loads", "load", "unsafe_load", "compile", "sympify", "parse_expr")
-        return Finding(
-            **base, verdict=Verdict.HOLE, caught=runs - len(ran),
+        return made(
+            verdict=Verdict.HOLE, caught=runs - len(ran),
             why=f"the scorer executed {ran[0]} in the process that holds the labels",
             fix="parse answers with ast.literal_eval or json.loads; never eval, exec, pickle or yaml.load",
             place=source.locate(own.tree_dir, scorer, wanted),
         )  # fmt: skip
-    return Finding(**base, verdict=Verdict.CAUGHT, caught=runs, why="nothing was executed")
+    return made(verdict=Verdict.CAUGHT, caught=runs, why="nothing was executed")
 
 
 def _executes() -> bool:
@@ -285,17 +296,18 @@ def _executes() -> bool:
 
 def _memory(own: Own, scorer: str, label: str, guard: int, runs: int, count: int) -> Finding:
     """The same answers to the same items, before and after others: a score may depend on nothing else."""
-    base = {
-        "attack": f"denominator/memory{label}", "kind": "denominator",
-        "title": "a scorer that remembers: the score depends on what was scored before",
-        "did": "It had the same answers scored twice, with other answers scored in between.",
-        "runs": runs, "control": _remembers(),
-    }  # fmt: skip
+    made = partial(
+        Finding,
+        attack=f"denominator/memory{label}", kind="denominator",
+        title="a scorer that remembers: the score depends on what was scored before",
+        did="It had the same answers scored twice, with other answers scored in between.",
+        runs=runs, control=_remembers(),
+    )  # fmt: skip
     drifts: list[tuple[str, float, float]] = []
     for seed in range(1, runs + 1):
         rows = _ask(own, "memory", seed, count, guard)
         if isinstance(rows, Fault):
-            return Finding(**base, verdict=Verdict.NOT_TESTED, why=rows.what)
+            return made(verdict=Verdict.NOT_TESTED, why=rows.what)
         means = {row.name: row.mean for row in rows}
         pairs = [(what, means[f"memory:{what}:after-right"], means[f"memory:{what}:after-wrong"]) for what in
                  ("right", "wrong", "none")]  # fmt: skip
@@ -303,11 +315,11 @@ def _memory(own: Own, scorer: str, label: str, guard: int, runs: int, count: int
         if abs(drift[1] - drift[2]) > DRIFT:
             drifts.append(drift)
     if not drifts:
-        return Finding(**base, verdict=Verdict.CAUGHT, caught=runs, why="the same answers always score the same")
+        return made(verdict=Verdict.CAUGHT, caught=runs, why="the same answers always score the same")
     what, first, later = drifts[0]
     verdict = Verdict.HOLE if abs(first - later) > GAP else Verdict.EXPOSURE
-    return Finding(
-        **base, verdict=verdict, caught=runs - len(drifts), score=max(first, later), honest=min(first, later),
+    return made(
+        verdict=verdict, caught=runs - len(drifts), score=max(first, later), honest=min(first, later),
         why=f"the same answers ({what}) score {first:.3f} after right ones and {later:.3f} after wrong ones",
         fix="score each item from item and answer alone: no global counts, no running means, no mean over what was "
         "answered (Festina itself takes the mean over every issued item), no randomness",
@@ -326,12 +338,13 @@ def _remembers() -> float:
 
 def _slow(own: Own, scorer: str, label: str, guard: int, runs: int) -> Finding:
     """Answers that some scorers take seconds over; the clock is the verifier's own."""
-    base = {
-        "attack": f"resources/slow-scorer{label}", "kind": "resources",
-        "title": "an answer that keeps the scorer busy",
-        "did": "It answered with a million characters, the worst case of a pattern, 200,000 digits, brackets, a long "
-        "list and deep nesting.", "control": 1.0,
-    }  # fmt: skip
+    made = partial(
+        Finding,
+        attack=f"resources/slow-scorer{label}", kind="resources",
+        title="an answer that keeps the scorer busy",
+        did="It answered with a million characters, the worst case of a pattern, 200,000 digits, brackets, a long "
+        "list and deep nesting.", control=1.0,
+    )  # fmt: skip
     late: list[str] = []
     top, done = 0.0, 0
     for seed in range(1, runs + 1):
@@ -346,12 +359,12 @@ def _slow(own: Own, scorer: str, label: str, guard: int, runs: int) -> Finding:
             late.append(f"{worst.name.partition(':')[2]} took {worst.seconds:.1f} s")
     if late:
         wanted = source.calls("search", "match", "fullmatch", "findall", "sub", "compile", "int", "ratio", "loads")
-        return Finding(
-            **base, verdict=Verdict.HOLE, runs=done, caught=done - len(late), why=late[0],
-            fix="refuse answers longer than a right one can be before anything else: if len(output) > LIMIT: return 0.0",
+        return made(
+            verdict=Verdict.HOLE, runs=done, caught=done - len(late), why=late[0],
+            fix="refuse what is longer than a right answer can be first of all: if len(output) > LIMIT: return 0.0",
             place=source.locate(own.tree_dir, scorer, wanted),
         )  # fmt: skip
-    return Finding(**base, verdict=Verdict.CAUGHT, runs=done, caught=done, why=f"the slowest answer took {top:.2f} s")
+    return made(verdict=Verdict.CAUGHT, runs=done, caught=done, why=f"the slowest answer took {top:.2f} s")
 
 
 def shown(attack: str) -> str:

@@ -14,11 +14,13 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
+from festina.drill.model import Finding, Place
 from festina.errors import UsageError
 from festina.experiment.batch import Judge, Scale
 from festina.experiment.trial import Side, Trials
@@ -31,8 +33,9 @@ from festina.sandbox.job import Job, Level, Limits, Outcome, Sandbox
 from festina.system import home as homes
 from festina.system.git import git, make_private_dir
 from festina.system.home import Home
-from festina.system.manifest import Manifest
+from festina.system.manifest import FILE_NAME, Manifest
 from festina.system.repo import Repo
+from festina.system.toml import lines_of_keys, nearest_line
 from festina.verify.client import Verifier
 
 SCORER_S = 20.0  # how long one request to the verifier may take while it is attacked
@@ -85,6 +88,7 @@ class Own:
     public_items: tuple[bytes, bytes] | None
     stack: ExitStack
     looks: int = 0
+    progress: Callable[[Finding], None] = lambda _: None
     planted: dict[str, Path] = field(default_factory=dict)
     _count: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -97,6 +101,13 @@ class Own:
     def finite(self) -> bool:
         source = self.verifier.source if self.verifier is not None else None
         return source is not None and source.count is not None
+
+    def line_of(self, *field: str) -> Place:
+        """The line of festina.toml where a field stands, or the nearest one above it."""
+        text = self.manifest_bytes.decode(errors="replace")
+        line = nearest_line(lines_of_keys(text), field)
+        lines = text.splitlines()
+        return Place(FILE_NAME, line, lines[line - 1].strip() if 0 < line <= len(lines) else "")
 
     def plant(self, files: Mapping[str, bytes | None]) -> str:
         """A name for a copy of the tree with ``files`` replaced (None: deleted)."""
@@ -236,7 +247,7 @@ def entry_script(own: Own) -> tuple[str, bool]:
     if not argv:
         raise UsageError("no-command", "festina.toml names no command", where="festina.toml")
     python = os.path.basename(argv[0]).startswith("python")
-    for before, word in zip(argv, argv[1:], strict=False):
+    for before, word in pairwise(argv):
         names = [word.removeprefix("./")]
         if before == "-m":
             base = word.replace(".", "/")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import partial
 
 from festina.drill.model import Finding, Verdict, exact
 from festina.drill.own.scratch import Own
@@ -70,16 +71,17 @@ def _luck(own: Own, plan: gate.Plan, spread: float) -> Finding:
         fooled += any(_draw(coins, plan.margin, spread) > plan.margin for _ in range(OFFERS))
     low, _ = exact(lucky, LIVES)
     alpha = own.epoch.alpha
-    base = {
-        "attack": "selection/resubmitted-luck", "kind": "selection",
-        "title": "the same worthless change, resubmitted until luck accepts it", "runs": LIVES,
-        "caught": LIVES - lucky, "control": fooled / LIVES,
-        "did": f"Simulated: {OFFERS} proposals that change nothing, in each of {LIVES} ledgers, through the pure rule.",
-    }  # fmt: skip
+    made = partial(
+        Finding,
+        attack="selection/resubmitted-luck", kind="selection",
+        title="the same worthless change, resubmitted until luck accepts it", runs=LIVES,
+        caught=LIVES - lucky, control=fooled / LIVES,
+        did=f"Simulated: {OFFERS} proposals that change nothing, in each of {LIVES} ledgers, through the pure rule.",
+    )  # fmt: skip
     why = f"simulated: accepted in {lucky} of {LIVES} ledgers, a budget of {alpha:g} allows {alpha * LIVES:g}"
     if low > alpha:
-        return Finding(**base, verdict=Verdict.HOLE, why=why, fix="lower policy.alpha, and report it to Festina")
-    return Finding(**base, verdict=Verdict.CAUGHT if fooled else Verdict.NOT_TESTED, why=why)
+        return made(verdict=Verdict.HOLE, why=why, fix="lower policy.alpha, and report it to Festina")
+    return made(verdict=Verdict.CAUGHT if fooled else Verdict.NOT_TESTED, why=why)
 
 
 def _salami(own: Own, plan: gate.Plan, spread: float, number: int) -> Finding:
@@ -89,15 +91,16 @@ def _salami(own: Own, plan: gate.Plan, spread: float, number: int) -> Finding:
     over = sum(_sliced(plan, random.Random(1000 + life), spread, number, anchored=True) > loss for life in range(LIVES))
     fooled = sum(_sliced(plan, random.Random(life), spread, number, anchored=False) > loss for life in range(3))
     low, _ = exact(over, LIVES)
-    base = {
-        "attack": f"selection/salami-{guard.name}", "kind": "selection", "runs": LIVES, "caught": LIVES - over,
-        "title": f"losses too small to see, one after the other, in guard {guard.name}", "control": fooled / 3,
-        "did": f"Simulated: {SLICES} true gains in a row, each losing half of what guard {guard.name} allows.",
-    }  # fmt: skip
+    made = partial(
+        Finding,
+        attack=f"selection/salami-{guard.name}", kind="selection", runs=LIVES, caught=LIVES - over,
+        title=f"losses too small to see, one after the other, in guard {guard.name}", control=fooled / 3,
+        did=f"Simulated: {SLICES} true gains in a row, each losing half of what guard {guard.name} allows.",
+    )  # fmt: skip
     why = f"simulated: in {over} of {LIVES} ledgers the losses went past max_loss {guard.max_loss:g} of the anchor"
     if low > own.epoch.alpha:
-        return Finding(**base, verdict=Verdict.HOLE, why=why, fix="lower the guard's max_loss, and report it to Festina")
-    return Finding(**base, verdict=Verdict.CAUGHT if fooled else Verdict.NOT_TESTED, why=why)
+        return made(verdict=Verdict.HOLE, why=why, fix="lower the guard's max_loss, and report it to Festina")
+    return made(verdict=Verdict.CAUGHT if fooled else Verdict.NOT_TESTED, why=why)
 
 
 def _sliced(plan: gate.Plan, coins: random.Random, spread: float, number: int, *, anchored: bool) -> float:

@@ -12,12 +12,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from festina.drill.model import Finding, Place, Verdict
+from festina.drill.model import Finding, Verdict
 from festina.drill.own import source
-from festina.drill.own.scratch import Own, entry_script
+from festina.drill.own.scratch import Own
 from festina.system.globs import matches_any
-from festina.system.manifest import FILE_NAME
-from festina.system.toml import lines_of_keys, nearest_line
 
 WIDE_LOSS = 0.25  # of the range: a guard that allows more than this guards little
 
@@ -32,13 +30,11 @@ class Lax:
     why: str
     fix: str
     hole: bool
-    kind: str = "files"
 
 
 CHECKED = {
     "files/scope-covers-the-scorer": "change what a scorer loads, through the scope",
     "files/scope-covers-the-scorers-data": "change a file that a scorer reads, through the scope",
-    "forge/self-reported": "print the score itself",
     "reach/weak-sandbox": "run below the level that confines a candidate",
     "vacuous/wide-guard": "lose what a guard should keep",
     "labels/public-items-hidden": "read hidden items among the public ones",
@@ -50,30 +46,27 @@ CHECKED = {
 
 def attack(own: Own) -> list[Finding]:
     """All checks; those that found nothing are caught, with what was looked at."""
-    found = [*_scope(own), *_score(own), *_guards(own), *_items(own)]
-    lines = lines_of_keys(own.manifest_bytes.decode(errors="replace"))
-    text = own.manifest_bytes.decode(errors="replace").splitlines()
+    found = [*_scope(own), *_level(own), *_guards(own), *_items(own)]
     open_ = {lax.attack for lax in found}
     rows = []
     for lax in found:
-        line = nearest_line(lines, lax.field)
-        place = Place(FILE_NAME, line, text[line - 1].strip() if 0 < line <= len(text) else "")
         rows.append(
             Finding(
                 attack=lax.attack, kind=lax.attack.partition("/")[0], title=lax.title, why=lax.why, fix=lax.fix,
-                verdict=Verdict.HOLE if lax.hole else Verdict.EXPOSURE, runs=1, caught=0, control=1.0, place=place,
+                verdict=Verdict.HOLE if lax.hole else Verdict.EXPOSURE, runs=1, caught=0, control=1.0,
+                place=own.line_of(*lax.field),
                 did="Nothing was run: festina.toml and the last commit say it.",
-            )  # fmt: skip
+            )
         )
     for name, title in CHECKED.items():
         if name not in open_:
-            applies = own.verifier is not None or name in ("forge/self-reported", "reach/weak-sandbox")
+            applies = own.verifier is not None or name == "reach/weak-sandbox"
             rows.append(
                 Finding(
                     attack=name, kind=name.partition("/")[0], title=title, runs=int(applies), caught=int(applies),
                     verdict=Verdict.CAUGHT if applies else Verdict.NOT_APPLICABLE, control=1.0,
                     why="festina.toml leaves no room for it" if applies else "the run prints its own score",
-                )  # fmt: skip
+                )
             )
     return rows
 
@@ -108,16 +101,7 @@ def _scope(own: Own) -> Iterator[Lax]:
             )  # fmt: skip
 
 
-def _score(own: Own) -> Iterator[Lax]:
-    if own.verifier is None:
-        script, _ = entry_script(own)
-        name = own.manifest.metric_name or "score"
-        yield Lax(
-            "forge/self-reported", "print the score itself", ("metric",),
-            f"{script or 'the command'} prints '{name}' about itself, and what it prints is believed",
-            "add [suite.hidden] with a scorer (scorer = \"scoring:score\"), a range and detect to festina.toml, put "
-            "the items into the vault (festina vault add hidden ITEMS.jsonl), and delete the metric line", True,
-        )  # V-10  # fmt: skip
+def _level(own: Own) -> Iterator[Lax]:
     if own.manifest.policy.min_level in ("L0", "L1"):
         yield Lax(
             "reach/weak-sandbox", "run below the level that confines a candidate", ("policy", "min_level"),

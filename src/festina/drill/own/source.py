@@ -170,7 +170,7 @@ def imported_files(tree: Path, module: str) -> dict[str, int]:
             for each in names:
                 other = _module(tree, each)
                 if other is not None and other[0] not in found:
-                    found[other[0]] = node.lineno
+                    found[other[0]] = getattr(node, "lineno", 1)
                     waiting.append(each)
     return found
 

@@ -1,9 +1,9 @@
 """What an attacker would like to find on the host, planted for the drill; and a run without any defence.
 
-A random secret (the canary) stands in a world-readable file, in the environment, arguments and memory of a decoy process
-with the candidates' own uid, in the engine's environment, behind TCP, UDP and unix sockets, and in a repository's
-references. An attack reached something when the canary, or a mark, came out. ``bare`` runs the same program as a careless
-loop would: on the host, as another user where we are root, with everything inherited.
+A random secret (the canary) stands in a world-readable file, in the environment, arguments and memory of a decoy
+process with the candidates' own uid, in the engine's environment, behind TCP, UDP and unix sockets, and in a
+repository's references. An attack reached something when the canary, or a mark, came out. ``bare`` runs the same
+program as a careless loop would: on the host, as another user where we are root, with everything inherited.
 
 Not covered: secrets of the user's own. None is planted, opened or looked for.
 """
@@ -21,10 +21,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from festina.sandbox.place import CANDIDATE_UID, remove
 
@@ -84,7 +85,7 @@ def planted() -> Iterator[World]:
 
 def _decoy(canary: str, stack: ExitStack) -> subprocess.Popen[bytes]:
     code = "import ctypes, time\nctypes.CDLL(None).prctl(4, 1, 0, 0, 0)\ntime.sleep(3600)"
-    decoy = subprocess.Popen(
+    decoy: subprocess.Popen[bytes] = subprocess.Popen(
         [python(), "-I", "-c", code, canary], env={"LABELS": canary}, stdin=subprocess.DEVNULL, cwd="/", **_drop()
     )
     stack.callback(_end, decoy)
@@ -135,7 +136,7 @@ def python() -> str:
     return SYSTEM_PYTHON if os.path.exists(SYSTEM_PYTHON) else sys.executable
 
 
-def _drop() -> dict[str, object]:
+def _drop() -> dict[str, Any]:
     if os.geteuid() != 0:
         return {}
     return {"user": CANDIDATE_UID, "group": CANDIDATE_UID, "extra_groups": []}
@@ -169,7 +170,7 @@ def bare(world: World, program: str, items: bytes, *, name: str = "answer.py", w
     argv = [python(), str(place / "answer.py")]
     if wrapper:
         argv = ["/bin/sh", "-c", wrapper, "sh", *argv]
-    process = subprocess.Popen(
+    process: subprocess.Popen[bytes] = subprocess.Popen(
         argv, env=env, cwd=place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True, **_drop(),
     )  # fmt: skip
@@ -215,7 +216,3 @@ def wait_for(path: Path, seconds: float) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-def fields(extra: Mapping[str, object], world: World) -> dict[str, object]:
-    return {**world.parameters(), **extra}

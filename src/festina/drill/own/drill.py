@@ -1,0 +1,182 @@
+"""The whole drill of a system of one's own: scratch copy, every attack and honest variant, one record.
+
+Order: settings, proposals, approvals, the pure rule, the scorer, then the candidates, which take most of the time.
+The result goes to the user's ledger as one ``drill-finished`` entry, signed by the engine's key, through the ledger's
+own locking: a running engine sees it as it sees a reviewer's entry.
+
+Not covered: whatever the pages of the single parts name; above all, attacks that nobody has written down.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from festina.drill.model import KINDS, Finding, Honest, Report, Verdict, record
+from festina.drill.own import approvals, candidates, honest, patches, programs, proposals, scorer, selection, settings
+from festina.drill.own.scratch import Own, scratch
+from festina.drill.own.world import planted
+from festina.errors import UsageError
+from festina.ledger import entries as e
+from festina.ledger.log import Draft, Ledger
+from festina.ledger.signing import LocalKey
+from festina.system import home as homes
+from festina.system.repo import Repo
+
+MOST_NAMED = 20
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller decides. ``only``: classes of attack (keys of ``KINDS``); empty: all of them."""
+
+    runs: int = 3
+    only: tuple[str, ...] = ()
+    honest: tuple[Path, ...] = ()  # patches that must pass the screen
+    out: Path | None = None  # where the attacks' sources go
+    workers: int = 0  # 0: one for each core
+
+
+def run_own(root: Path, options: Options, tell: Tell = lambda _: None) -> Report:
+    """Drill the system at ``root``. Raises ``UsageError`` where ``festina run`` could not start either."""
+    unknown = [kind for kind in options.only if kind not in KINDS]
+    if unknown:
+        raise UsageError("unknown-class", f"there is no class of attack '{unknown[0]}'", fix=", ".join(KINDS))
+    began = time.monotonic()
+    with scratch(root) as own:
+        name = own.manifest.system.name
+        tell(f"drilling {name} on a scratch copy, level {own.box.level.name}")
+        findings, kept = _everything(own, options, tell)
+        report = _report(own, name, findings, kept, time.monotonic() - began)
+        folder = _sources(own, report, options.out)
+        seq = _record(own, report)
+    where = f"recorded in the ledger as entry {seq}" if seq is not None else "no ledger yet, so nothing was recorded"
+    return replace(report, folder=str(folder) if folder else "", notes=(*report.notes, where))
+
+
+def _everything(own: Own, options: Options, tell: Tell) -> tuple[list[Finding], list[Honest]]:
+    def only(attack: str) -> bool:
+        return not options.only or attack.partition("/")[0] in options.only
+
+    workers = options.workers or os.cpu_count() or 1
+    parts: list[tuple[str, Callable[[], list[Finding]]]] = [
+        ("settings", lambda: settings.attack(own)),
+        ("proposals", lambda: proposals.attack(own, only)),
+        ("approvals and record", lambda: approvals.attack(own, only)),
+        ("the rule", lambda: selection.attack(own) if only("selection/") else []),
+        ("the scorer", lambda: scorer.attack(own, options.runs, only)),
+    ]
+    findings: list[Finding] = []
+    for title, part in parts:
+        tell(f"{title} ...")
+        for finding in part():
+            if only(finding.attack):
+                findings.append(finding)
+                _open(finding, tell)
+    own.progress = lambda finding: _open(finding, tell)
+    with planted() as world:
+        tell("candidates ...")
+        base = candidates.ground(own, options.runs)
+        findings += candidates.attack(own, world, base, workers, only)
+        if own.verifier is not None and only("selection/"):
+            findings.append(candidates.sabotage(own, world, base))
+        tell("honest candidates ...")
+        kept = honest.attack(own, world, base, workers)
+    return findings, [*kept, *proposals.honest(own, options.honest)]
+
+
+def _open(finding: Finding, tell: Tell) -> None:
+    if finding.verdict in (Verdict.HOLE, Verdict.EXPOSURE):
+        tell(f"{finding.verdict.value}: {finding.title}")
+
+
+def _report(own: Own, name: str, findings: Sequence[Finding], kept: Sequence[Honest], seconds: float) -> Report:
+    numbered: list[Finding] = []
+    holes = 0
+    for finding in findings:
+        if finding.verdict is Verdict.HOLE:
+            holes += 1
+            numbered.append(replace(finding, command=f"festina drill --show {holes}"))
+        else:
+            numbered.append(finding)
+    caught = sum(f.verdict is Verdict.CAUGHT for f in findings)
+    tried = caught + sum(f.verdict in (Verdict.HOLE, Verdict.EXPOSURE) for f in findings)
+    alarms = sum(row.runs - row.kept for row in kept if row.applicable)
+    summary = (
+        f"{name}: {tried} attacks worked without the defence and were tried against it; {caught} were caught, "
+        f"{holes} {'is an open hole' if holes == 1 else 'are open holes'}.",
+        f"{sum(row.runs for row in kept if row.applicable)} honest runs; {alarms} were refused or lost their score.",
+    )
+    return Report(
+        target=str(own.root), summary=summary, findings=tuple(numbered), honest=tuple(kept),
+        notes=_notes(own), seconds=seconds, extra={"level": own.box.level.name, "looks": str(own.looks)},
+    )  # fmt: skip
+
+
+def _notes(own: Own) -> tuple[str, ...]:
+    notes = [f"box level {own.box.level.name}; everything ran on a scratch copy of commit {own.commit[:10]}"]
+    notes += [f"missing at this level: {what}" for what in own.box.missing]
+    if own.verifier is None:
+        notes.append("the run prints its own score: there is no scorer and no hidden item to attack")
+    elif own.finite:
+        notes.append(
+            f"{own.looks} looks at hidden items of a finite file, by the drill's own programs alone: nothing of them "
+            "reached a proposer, and no item was used up"
+        )
+    else:
+        notes.append(f"{own.looks} items drawn fresh with a key of the drill's own: none of them can come up in a run")
+    if os.geteuid() != 0:
+        notes.append("not root: candidates and verifier are one user, so their separation is nominal")
+    return tuple(notes)
+
+
+def _sources(own: Own, report: Report, out: Path | None) -> Path | None:
+    """The attacks' sources, and the report's records, in one folder."""
+    if out is None:
+        return None
+    (out / "attacks").mkdir(parents=True, exist_ok=True)
+    for finding in report.findings:
+        (out / "attacks" / finding.attack.replace("/", "-")).with_suffix(".txt").write_text(source_of(own, finding))
+    lines = "".join(json.dumps(row) + "\n" for row in record(report))
+    (out / "drill.jsonl").write_text(lines)
+    return out
+
+
+def source_of(own: Own, finding: Finding) -> str:
+    """What an attack hands in, as text: a program, a patch, answers, or a sentence where nothing was handed in."""
+    body = next((case.body for case in candidates.CASES if case.attack == finding.attack), "")
+    if body:
+        return f"{programs.PRELUDE}\n{body}\n"
+    if finding.kind == "patch":
+        every = patches.hostile(proposals.targets(own))
+        number = int(finding.attack.partition("/")[2].partition("-")[0])
+        return every[number - 1].patch.decode("utf-8", "backslashreplace")
+    return scorer.shown(finding.attack) or f"{finding.title}\n{finding.did}\n{finding.why}\n"
+
+
+def _record(own: Own, report: Report) -> int | None:
+    """The one entry in the user's ledger, or None where there is no ledger."""
+    home = homes.find(Repo.discover(own.root))
+    if home is None or not home.ledger.exists() or not home.key("engine").exists():
+        return None
+    details = "".join(json.dumps(row, sort_keys=True) + "\n" for row in record(report)).encode()
+    lost, runs = report.false_alarms()
+    body = e.DrillFinished(
+        commit=own.commit, attacks=sum(f.verdict in _TRIED for f in report.findings),
+        caught=sum(f.verdict is Verdict.CAUGHT for f in report.findings), holes=len(report.holes),
+        exposures=len(report.exposures),
+        untested=sum(f.verdict is Verdict.NOT_TESTED for f in report.findings), honest_runs=runs, honest_lost=lost,
+        open=tuple(f.attack[:100] for f in report.holes[:MOST_NAMED]), looks=own.looks, level=int(own.box.level),
+        wall_s=round(report.seconds, 1), details=hashlib.sha256(details).hexdigest(),
+    )  # fmt: skip
+    with Ledger.open(home.ledger, signers={"engine": LocalKey.load(home.key("engine"), "engine")}) as ledger:
+        return ledger.append([Draft(body, blobs=(details,))])[0].seq
+
+
+_TRIED = frozenset({Verdict.CAUGHT, Verdict.HOLE, Verdict.EXPOSURE})
