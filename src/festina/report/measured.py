@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from festina.ledger import entries as e
-from festina.report.data import FinalRow, OverfitRow
+from festina.report.data import FinalRow, OverfitRow, Remark
 
 if TYPE_CHECKING:
     from festina.report.fold import Reading, Record

@@ -12,11 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from festina.drill import render
 from festina.drill.model import KINDS, Finding, Honest, Report, Verdict, record
 from festina.drill.own import approvals, candidates, honest, patches, programs, proposals, scorer, selection, settings
 from festina.drill.own.scratch import Own, scratch
@@ -39,7 +41,7 @@ class Options:
     runs: int = 3
     only: tuple[str, ...] = ()
     honest: tuple[Path, ...] = ()  # patches that must pass the screen
-    out: Path | None = None  # where the attacks' sources go
+    out: Path | None = None  # where report and sources go; default: a new temporary folder
     workers: int = 0  # 0: one for each core
 
 
@@ -53,11 +55,15 @@ def run_own(root: Path, options: Options, tell: Tell = lambda _: None) -> Report
         name = own.manifest.system.name
         tell(f"drilling {name} on a scratch copy, level {own.box.level.name}")
         findings, kept = _everything(own, options, tell)
+        folder = options.out or Path(tempfile.mkdtemp(prefix="festina-drill-results-"))
+        findings = _kept(own, findings, folder)
         report = _report(own, name, findings, kept, time.monotonic() - began)
-        folder = _sources(own, report, options.out)
         seq = _record(own, report)
     where = f"recorded in the ledger as entry {seq}" if seq is not None else "no ledger yet, so nothing was recorded"
-    return replace(report, folder=str(folder) if folder else "", notes=(*report.notes, where))
+    report = replace(report, folder=str(folder), notes=(*report.notes, where))
+    (folder / "report.json").write_text("".join(json.dumps(row) + "\n" for row in record(report)), encoding="utf-8")
+    (folder / "report.txt").write_text(render.text(report), encoding="utf-8")
+    return report
 
 
 def _everything(own: Own, options: Options, tell: Tell) -> tuple[list[Finding], list[Honest]]:
@@ -97,14 +103,7 @@ def _open(finding: Finding, tell: Tell) -> None:
 
 
 def _report(own: Own, name: str, findings: Sequence[Finding], kept: Sequence[Honest], seconds: float) -> Report:
-    numbered: list[Finding] = []
-    holes = 0
-    for finding in findings:
-        if finding.verdict is Verdict.HOLE:
-            holes += 1
-            numbered.append(replace(finding, command=f"festina drill --show {holes}"))
-        else:
-            numbered.append(finding)
+    holes = sum(f.verdict is Verdict.HOLE for f in findings)
     caught = sum(f.verdict is Verdict.CAUGHT for f in findings)
     tried = caught + sum(f.verdict in (Verdict.HOLE, Verdict.EXPOSURE) for f in findings)
     alarms = sum(row.runs - row.kept for row in kept if row.applicable)
@@ -114,7 +113,7 @@ def _report(own: Own, name: str, findings: Sequence[Finding], kept: Sequence[Hon
         f"{sum(row.runs for row in kept if row.applicable)} honest runs; {alarms} were refused or lost their score.",
     )
     return Report(
-        target=str(own.root), summary=summary, findings=tuple(numbered), honest=tuple(kept),
+        target=str(own.root), summary=summary, findings=tuple(findings), honest=tuple(kept),
         notes=_notes(own), seconds=seconds, extra={"level": own.box.level.name, "looks": str(own.looks)},
     )  # fmt: skip
 
@@ -136,16 +135,20 @@ def _notes(own: Own) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _sources(own: Own, report: Report, out: Path | None) -> Path | None:
-    """The attacks' sources, and the report's records, in one folder."""
-    if out is None:
-        return None
-    (out / "attacks").mkdir(parents=True, exist_ok=True)
-    for finding in report.findings:
-        (out / "attacks" / finding.attack.replace("/", "-")).with_suffix(".txt").write_text(source_of(own, finding))
-    lines = "".join(json.dumps(row) + "\n" for row in record(report))
-    (out / "drill.jsonl").write_text(lines)
-    return out
+def _kept(own: Own, findings: Sequence[Finding], folder: Path) -> list[Finding]:
+    """Every finding with the file of its source; holes with the command that shows them."""
+    (folder / "attacks").mkdir(parents=True, exist_ok=True)
+    kept: list[Finding] = []
+    holes = 0
+    for finding in findings:
+        path = folder / "attacks" / f"{finding.attack.replace('/', '-')}.txt"
+        path.write_text(source_of(own, finding), encoding="utf-8", errors="backslashreplace")
+        command = ""
+        if finding.verdict is Verdict.HOLE:
+            holes += 1
+            command = f"festina drill --show {holes} --out {folder}"
+        kept.append(replace(finding, source=str(path), command=command))
+    return kept
 
 
 def source_of(own: Own, finding: Finding) -> str:

@@ -1,0 +1,83 @@
+"""The drill against the user's own scorer: planted holes are named with their line; a good scorer raises no alarm."""
+
+from __future__ import annotations
+
+import pytest
+
+from festina.drill.own import scorer, source
+from festina.verify import probes
+from tests.drill.systems import SCORERS, scorer_holes, with_scorer
+from tests.toy import make_toy
+
+
+@pytest.mark.parametrize(
+    ("planted", "attack", "line"),
+    [
+        ("substring", "constant/everything", 3),
+        ("evaluates", "payload/code", 3),
+        ("answered-only", "denominator/memory", 6),
+        pytest.param("tolerant", "numbers/not-a-number", 2, marks=pytest.mark.slow),
+        pytest.param("excuses", "denominator/abstain", 2, marks=pytest.mark.slow),
+        pytest.param("pattern", "constant/pattern", 5, marks=pytest.mark.slow),
+        pytest.param("judge", "judge/instructions", 3, marks=pytest.mark.slow),
+    ],
+)
+def test_V2_a_careless_scorer_is_a_hole_with_its_line_and_a_fix(tmp_path, planted, attack, line):
+    holes = scorer_holes(with_scorer(tmp_path, SCORERS[planted]))
+    assert attack in holes, list(holes)
+    found = holes[attack]
+    assert str(found.place) == f"scoring.py:{line}"
+    assert found.caught < found.runs
+    assert found.fix
+
+
+@pytest.mark.slow
+def test_V2_a_scorer_that_can_be_kept_busy_is_a_hole(tmp_path, monkeypatch):
+    from festina.drill.own import scratch as room
+
+    monkeypatch.setattr(room.Own.start_verifier, "__kwdefaults__", {"timeout_s": 3.0})
+    holes = scorer_holes(with_scorer(tmp_path, SCORERS["slow"]))
+    assert set(holes) == {"resources/slow-scorer"}
+    assert holes["resources/slow-scorer"].place.line == 5
+
+
+def test_V2_a_strict_scorer_has_no_hole(tmp_path):
+    assert scorer_holes(make_toy(tmp_path, skill=0.7)) == {}
+
+
+@pytest.mark.parametrize("trick", scorer.TRICKS, ids=lambda trick: trick.attack)
+def test_V2_positive_control_each_trick_pays_with_a_careless_scorer(trick):
+    assert scorer.control_pays(trick) == 1.0
+
+
+def test_V2_positive_control_the_payload_runs_where_answers_are_evaluated():
+    assert scorer._executes()
+
+
+def test_T1_no_label_comes_back_from_the_tricks(tmp_path):
+    rows = scorer_holes(with_scorer(tmp_path, SCORERS["substring"]))
+    assert all(len(each.why) < 300 for each in rows.values())
+    assert {each.name.partition(":")[0] for each in _rows(tmp_path)} == {
+        "guess", "oracle", "abstain", "trick", "everything",
+    }  # fmt: skip
+
+
+def _rows(base):
+    from tests.drill.systems import scratched
+
+    with scratched(make_toy(base / "other")) as own:
+        return own.verifier.tricks("answers", 1, 50)
+
+
+def test_the_tricks_hold_every_right_answer():
+    made = probes.everything([5, "x", [1]])
+    assert made["everything-in-one-text"] == "5, x, [1]"
+    assert made["everything-in-a-list"] == [5, "x", [1]]
+
+
+def test_the_line_is_found_in_a_helper_that_the_scorer_imports(tmp_path):
+    (tmp_path / "scoring.py").write_text("from helper import near\n\n\ndef right(item, output):\n    return near(1, 2)\n")
+    (tmp_path / "helper.py").write_text("def near(a, b):\n    c = float(a)\n    return c\n")
+    place = source.locate(tmp_path, "scoring:right", source.calls("float"))
+    assert (place.file, place.line) == ("helper.py", 2)
+    assert source.imported_files(tmp_path, "scoring") == {"helper.py": 1}
