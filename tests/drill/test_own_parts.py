@@ -101,7 +101,8 @@ def test_T4_a_scope_that_covers_what_the_scorer_loads_is_a_hole_with_its_line(tm
     assert holes.keys() == {"files/scope-covers-the-scorer", "files/scope-covers-the-scorers-data"}
     assert holes["files/scope-covers-the-scorer"].place.text.startswith("allow = ")
     assert 'protect = ["helper.py"]' in holes["files/scope-covers-the-scorer"].fix
-    (toy.root / "festina.toml").write_text(wide.replace("[scope]\n", '[scope]\nprotect = ["helper.py", "table.json"]\n'))
+    mended = wide.replace("[scope]\n", '[scope]\nprotect = ["helper.py", "table.json"]\n')
+    (toy.root / "festina.toml").write_text(mended)
     toy.commit()
     with scratched(toy) as own:  # with the remedy the same check is silent
         assert Verdict.HOLE not in by_verdict(settings.attack(own))

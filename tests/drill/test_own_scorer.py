@@ -76,7 +76,8 @@ def test_the_tricks_hold_every_right_answer():
 
 
 def test_the_line_is_found_in_a_helper_that_the_scorer_imports(tmp_path):
-    (tmp_path / "scoring.py").write_text("from helper import near\n\n\ndef right(item, output):\n    return near(1, 2)\n")
+    scoring = "from helper import near\n\n\ndef right(item, output):\n    return near(1, 2)\n"
+    (tmp_path / "scoring.py").write_text(scoring)
     (tmp_path / "helper.py").write_text("def near(a, b):\n    c = float(a)\n    return c\n")
     place = source.locate(tmp_path, "scoring:right", source.calls("float"))
     assert (place.file, place.line) == ("helper.py", 2)
