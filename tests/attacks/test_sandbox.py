@@ -1,8 +1,7 @@
 """Attacks on the sandbox, carried out for real.  # T-2, E-1, E-4, E-6
 
-Each attack prints WORKED when it succeeds. It runs twice: at L0, the positive control, where it must work
-(so that its failure elsewhere means something), and in the strongest box of this host, where it must not.
-The attacker at L0 has the same uid as the victim process, the worst case.
+The escape suite (``festina.sandbox.escapes``) runs each attempt first where it must succeed and then in the boxes
+of this host. What follows it here are attacks that need a box of a special make, and the classes of a run's end.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ from pathlib import Path
 import pytest
 
 from festina.sandbox.box import BubblewrapBox
-from festina.sandbox.host import probe
+from festina.sandbox.escapes import ATTEMPTS, Report, Seen, try_out
+from festina.sandbox.host import boxes, probe
 from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Outcome
 from festina.sandbox.place import CANDIDATE_UID
 from festina.sandbox.plain import PlainBox
@@ -132,9 +132,7 @@ def plain(state: Path) -> PlainBox:
     return PlainBox(state)
 
 
-def attack(
-    sandbox: Box | PlainBox, world: World, code: str, limits: Limits = QUICK, **job: object
-) -> Outcome:
+def attack(sandbox: Box | PlainBox, world: World, code: str, limits: Limits = QUICK, **job: object) -> Outcome:
     words = (str(world.victim), str(world.port), world.name, world.folder, str(os.getpid()))
     script = PRELUDE + textwrap.dedent(code)
     outcome = sandbox.run(Job((PYTHON, "-I", "-c", script, *words), **job), limits)  # type: ignore[arg-type]
@@ -142,152 +140,67 @@ def attack(
     return outcome
 
 
-# name -> code. All of these must work at L0.
-WORKS_WITHOUT = {
-    "tcp": "s = socket.create_connection(('127.0.0.1', PORT), 3); print('WORKED')",
-    "udp": "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', ('127.0.0.1', PORT)); print('WORKED')",
-    "unix_path": "s = socket.socket(socket.AF_UNIX); s.connect(DIR + '/sock'); print('WORKED')",
-    "unix_abstract": "s = socket.socket(socket.AF_UNIX); s.connect('\\0' + NAME); print('WORKED')",
-    "netlink": "s = socket.socket(16, socket.SOCK_RAW, 0); s.bind((0, 0)); print('WORKED')",
-    "vsock": "s = socket.socket(40, socket.SOCK_STREAM); print('WORKED')",
-    "host_file": "assert open(DIR + '/secret').read() == 'label=7'; print('WORKED')",
-    "host_file_by_magic_link": "assert open(f'/proc/{PID}/root{DIR}/secret').read() == 'label=7'; print('WORKED')",
-    "environ_of_another": "assert b'secret-in' in open(f'/proc/{PID}/environ', 'rb').read(); print('WORKED')",
-    "environ_scan": """
-        for p in os.listdir('/proc'):
-            try:
-                if p.isdigit() and b'secret-in-environ' in open(f'/proc/{p}/environ', 'rb').read(): print('WORKED')
-            except OSError: pass""",
-    "memory_of_another": """
-        line = next(l for l in open(f'/proc/{PID}/maps') if 'rw-p' in l)
-        f = open(f'/proc/{PID}/mem', 'rb'); f.seek(int(line.split('-')[0], 16)); f.read(16); print('WORKED')""",
-    "ptrace": "call(101, 16, PID, 0, 0); os.waitpid(PID, 0x40000000); call(101, 17, PID, 0, 0); print('WORKED')",
-    "process_vm_readv": """
-        base = int(next(l for l in open(f'/proc/{PID}/maps') if 'rw-p' in l).split('-')[0], 16)
-        buf = ctypes.create_string_buffer(16)
-        class V(ctypes.Structure): _fields_ = [('b', ctypes.c_void_p), ('n', ctypes.c_size_t)]
-        a, b = V(ctypes.addressof(buf), 16), V(base, 16)
-        call(310, PID, ctypes.byref(a), 1, ctypes.byref(b), 1, 0); print('WORKED')""",
-    "signal_another": "os.kill(PID, 0); print('WORKED')",
-    "see_processes": "assert os.path.exists(f'/proc/{PARENT}/cmdline'); print('WORKED')",
-    "pidfd_getfd": "p = os.pidfd_open(PID); call(438, p, 0, 0); print('WORKED')",
-    "write_beside": "open(DIR + '/planted', 'w').write('x'); os.unlink(DIR + '/planted'); print('WORKED')",
-    "user_namespace": "call(272, 0x10000000); print('WORKED')",
-    "mount_in_namespace": """
-        call(272, 0x10000000 | 0x20000)
-        assert libc.mount(b'x', b'/tmp', b'tmpfs', 0, None) == 0; print('WORKED')""",
-    "clone_with_namespace": """
-        r = call(56, 0x10000000 | 17, 0, 0, 0, 0)
-        if r == 0: os._exit(0)
-        os.waitpid(r, 0); print('WORKED')""",
-    "io_uring": "b = ctypes.create_string_buffer(120); call(425, 4, b); print('WORKED')",
-    "keyring": "call(248, b'user', b'k', b'v', 1, -4); print('WORKED')",
-    "int80": """
-        import mmap
-        m = mmap.mmap(-1, 4096, prot=7); m.write(bytes.fromhex('b814000000cd80c3'))
-        f = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))
-        if f() == os.getpid(): print('WORKED')""",
-    "persist_tmp": """
-        import glob
-        print('WORKED' if os.path.exists('/tmp/' + NAME + '.left') else 'first')
-        open('/tmp/' + NAME + '.left', 'w')""",
-    "persist_shm_file": """
-        print('WORKED' if os.path.exists('/dev/shm/' + NAME) else 'first'); open('/dev/shm/' + NAME, 'w')""",
-    "persist_sysv": """
-        ident = libc.shmget(0x5eed, 4096, 0o600)
-        print('WORKED' if ident >= 0 else 'first'); libc.shmget(0x5eed, 4096, 0o1600)""",
-    "setuid_program_seen": "assert os.stat('/etc/shadow'); print('WORKED')",
-    "host_configuration": "assert os.path.exists('/etc/fstab') or os.path.exists('/etc/hostname'); print('WORKED')",
-}
-TWICE = {"persist_tmp", "persist_shm_file", "persist_sysv"}
-DENIED = {
-    "tcp": "socket(AF_INET)", "udp": "socket(AF_INET)", "netlink": "socket(AF_NETLINK)", "vsock": "socket(AF_VSOCK)",
-    "ptrace": "ptrace", "user_namespace": "unshare", "mount_in_namespace": "unshare",
-    "clone_with_namespace": "clone(new namespaces)", "io_uring": "io_uring_setup", "keyring": "add_key",
+# One or two of each kind; the rest, and every level that this host has, in the slow test below.
+FAST = (
+    "tcp", "tcp_fastopen", "udp", "unix_path", "unix_pair_reconnected", "unix_abstract", "vsock", "netlink_route",
+    "every_family", "environ", "environ_scan", "memory_file", "ptrace", "process_vm_readv", "pidfd_getfd",
+    "root_of_another", "kill", "owner_of_output", "limits_of_another", "engine_command_line", "descriptors", "read",
+    "size", "write", "append", "chmod", "git_hook", "shown_folder", "write_system", "write_own_program",
+    "host_configuration", "symlink_as_result", "names_leave_out", "user_namespace", "clone_namespace",
+    "clone3_namespace", "mount_in_namespace", "chroot", "id_map", "io_uring", "keyring_user", "adjtimex", "int80",
+    "int80_socket", "own_filter", "own_filter_by_prctl", "kernel_settings", "cgroup_files", "raise_limits",
+    "setuid_program", "memory_in_grandchild", "double_fork", "adopting_orphan", "shared_memory_file", "sysv_memory",
+    "posix_queue", "flock", "open_file_lock", "inotify", "watch_quota", "machine_id", "mount_paths",
+)  # fmt: skip
+KNOWN_OPEN = {
+    "own_filter", "own_filter_by_prctl", "flock", "record_lock", "open_file_lock", "inotify", "directory_notice",
+    "boot_id", "kernel_command_line", "mount_paths", "disks", "modules", "watch_quota", "pipe_quota",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", WORKS_WITHOUT)
-def test_T2_an_attack_that_works_at_L0_fails_in_the_box(
-    name: str, world: World, box: Box, plain: PlainBox
-) -> None:
-    for _ in range(2 if name in TWICE else 1):
-        control = attack(plain, world, WORKS_WITHOUT[name])
-    assert b"WORKED" in control.stdout, control.stderr.decode()
-    seen = len(world.accepted)
-    for _ in range(2 if name in TWICE else 1):
-        outcome = attack(box, world, WORKS_WITHOUT[name])
-    assert b"WORKED" not in outcome.stdout
-    assert world.accepted[seen:] == []
-    if name in DENIED and probe().mechanisms.notify:  # type: ignore[union-attr]
-        assert DENIED[name] in outcome.denied  # E-2: a denied call is evidence
+def judge(report: Report) -> None:
+    """Nothing open against a promise, nothing broken, no control silent, nothing left behind."""
+    assert [
+        (box, row.attempt.name, row.note) for box, row in report.open_ways() if row.attempt.name not in KNOWN_OPEN
+    ] == []
+    assert [(box, row.attempt.name, row.note) for box, row in report.broken()] == []
+    assert [(row.attempt.name, row.note) for row in report.silent_controls()] == []
+    assert report.left == ()
+    for rows in report.results.values():
+        assert [row.attempt.name for row in rows if row.recorded is False] == []  # E-2: a denied call is evidence
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _tidy(world: World) -> Iterator[None]:
-    yield
-    for path in (f"/tmp/{world.name}.left", f"/dev/shm/{world.name}"):
-        Path(path).unlink(missing_ok=True)
-    subprocess.run(["ipcrm", "-M", "0x5eed"], capture_output=True, check=False)
+def test_T2_what_works_at_L0_fails_in_the_strongest_boxes(tmp_path: Path) -> None:
+    offered = boxes(tmp_path)
+    chosen = {name: offered[name] for name in [next(iter(offered)), *({"warm"} & offered.keys())]}
+    report = try_out(chosen, attempts=[attempt for attempt in ATTEMPTS if attempt.name in FAST])
+    assert len(report.controls) == len(FAST)
+    assert sum(row.seen is Seen.OPEN for row in report.controls.values()) > len(FAST) * 2 / 3
+    judge(report)
 
 
-# Refused by the kernel at L0 too on some hosts, so there is no control; they must never work in a box.
-NEVER = {
-    "raw_socket": "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1); print('WORKED')",
-    "packet_socket": "socket.socket(17, socket.SOCK_RAW, 3); print('WORKED')",
-    "alg_socket": "socket.socket(38, socket.SOCK_SEQPACKET, 0); print('WORKED')",
-    "inet6": "socket.socket(socket.AF_INET6); print('WORKED')",
-    "bpf": "b = ctypes.create_string_buffer(128); call(321, 0, b, 128); print('WORKED')",
-    "perf": """
-        b = ctypes.create_string_buffer(struct.pack('IIQ', 1, 128, 0).ljust(128, b'\\0'))
-        call(298, b, 0, -1, -1, 0); print('WORKED')""",
-    "keyctl": "call(250, 0, -3, 0, 0, 0); print('WORKED')",
-    "clone3": "b = ctypes.create_string_buffer(88); call(435, b, 88); print('WORKED')",
-    "setns": "call(308, os.open('/proc/self/ns/net', os.O_RDONLY), 0); print('WORKED')",
-    "new_mount_api": "call(430, b'tmpfs', 0); print('WORKED')",
-    "open_by_handle": "b = ctypes.create_string_buffer(64); call(304, 3, b, 0); print('WORKED')",
-    "chroot": "os.chroot('/tmp'); print('WORKED')",
-    "mknod": "os.mknod('/tmp/sda', 0o60666, os.makedev(8, 0)); print('WORKED')",
-    "tiocsti": """
-        import fcntl, pty
-        master, slave = pty.openpty(); fcntl.ioctl(slave, 0x5412, b'x'); print('WORKED')""",
-    "personality": "call(135, 0x0040000); print('WORKED')",
-    "modules": "call(175, b'', 0, b''); print('WORKED')",
-    "reboot": "call(169, 0xfee1dead, 672274793, 0, 0); print('WORKED')",
-    "clock": "time.clock_settime(time.CLOCK_REALTIME, 0); print('WORKED')",
-    "rlimit_raise": """
-        import resource
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 16, 1 << 16)); print('WORKED')""",
-    "core_limit_raise": "import resource; resource.setrlimit(resource.RLIMIT_CORE, (-1, -1)); print('WORKED')",
-    "realtime": "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10)); print('WORKED')",
-    "nice": "os.setpriority(os.PRIO_PROCESS, 0, -5); print('WORKED')",
-    "syslog": "call(103, 10, 0, 0); print('WORKED')",
-    "become_root": "os.setuid(0); print('WORKED')",
-    "cgroup_files": "print('WORKED') if os.path.exists('/sys/fs/cgroup') else 0",
-    "sysctl": "open('/proc/sys/kernel/core_pattern', 'w').write('x'); print('WORKED')",
-    "sysrq": "open('/proc/sysrq-trigger', 'w').write('h'); print('WORKED')",
-    "kernel_memory": "os.open('/proc/kcore', os.O_RDONLY); print('WORKED')",
-    "host_devices": "print('WORKED') if any(os.path.exists('/dev/' + p) for p in ('vda', 'sda', 'kvm', 'mem')) else 0",
-    "root_home": "print('WORKED') if os.path.exists('/root/.bashrc') or os.path.exists('/home') else 0",
-    "engine_visible": "print('WORKED') if os.path.exists(f'/proc/{PARENT}') else 0",
-    "write_root": "open('/x', 'w'); print('WORKED')",
-    "write_dev": "open('/dev/x', 'w'); print('WORKED')",
-    "write_in": "open('/in/x', 'w'); print('WORKED')",
-    "write_etc": "open('/etc/passwd', 'a'); print('WORKED')",
-    "write_python": "open(os.__file__, 'a'); print('WORKED')",
-    "remount": "assert libc.mount(None, b'/', None, 32, None) == 0; print('WORKED')",
-    "umount": "assert libc.umount2(b'/in', 2) == 0; print('WORKED')",
-    "kill_pid_1": """
-        os.kill(1, 9); time.sleep(.2); os.kill(1, 0)
-        print('still here')""",
-}
+@pytest.mark.slow
+def test_T2_every_attempt_at_every_level(tmp_path: Path) -> None:
+    offered = {name: make for name, make in boxes(tmp_path).items() if name != "L0"}
+    judge(try_out(offered))
 
 
-@pytest.mark.parametrize("name", NEVER)
-def test_T2_never_in_a_box(name: str, world: World, box: Box) -> None:
-    outcome = attack(box, world, NEVER[name])
-    assert b"WORKED" not in outcome.stdout
-    assert outcome.ended is not Ended.SANDBOX_ERROR
+def test_T2_the_suite_sees_an_open_box(tmp_path: Path) -> None:
+    """The suite's own control: a box that confines nothing and claims to is found out."""
+
+    class Liar(PlainBox):
+        level = Level.L3
+
+    names = ("tcp", "environ", "kill", "write", "user_namespace", "memory", "sysv_memory")
+    report = try_out(
+        {"liar": lambda uid, _: Liar(tmp_path, uid=uid)}, attempts=[item for item in ATTEMPTS if item.name in names]
+    )
+    assert {row.attempt.name for _, row in report.open_ways()} == set(names) - {"memory"}
+
+
+def test_T2_kill_pid_1_of_the_box(world: World, box: Box) -> None:
+    outcome = attack(box, world, "os.kill(1, 9); time.sleep(.2); os.kill(1, 0); print('still here')")
+    assert outcome.stdout == b"still here\n"
 
 
 @pytest.mark.parametrize("code", ["call(0x40000000 + 39)", "libc.mount(b'x', b'/tmp', b'tmpfs', 0, None)"])

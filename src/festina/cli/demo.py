@@ -50,7 +50,11 @@ class Arm:
 
 @click.command()
 @click.option(
-    "--dir", "folder", type=click.Path(path_type=Path), default=Path("festina-demo"), show_default=True,
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("festina-demo"),
+    show_default=True,
     help="Folder to make; an earlier demo there is replaced.",
 )
 @click.option("--seconds", default=150, show_default=True, help="Time for the loop itself.")

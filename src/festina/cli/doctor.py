@@ -3,16 +3,63 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 
 import click
 
 __all__ = ["command"]
 
+_REJECTED = 3  # as for everything that the gate refuses
+
 
 @click.command("doctor")
+@click.option("--attack", is_flag=True, help="Try to break out of every box that this host offers, for real.")
+@click.option("--level", type=click.Choice(["L0", "L1", "L2", "L3", "warm"]), help="With --attack: only this.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def command(as_json: bool) -> None:
-    """Try every confinement mechanism of this host and say which level of sandbox it gives."""
+@click.pass_context
+def command(ctx: click.Context, attack: bool, level: str | None, as_json: bool) -> None:
+    """Try every confinement mechanism of this host and say which level of sandbox it gives.
+
+    With --attack some 200 attempts to get out are carried out in each kind of box, and first where nothing stops
+    them, as a control. It takes a minute or two and leaves nothing behind. Exit status 3: something is open that
+    the level promises to stop.
+    """
+    if level is not None and not attack:
+        raise click.UsageError("--level belongs to --attack")
+    if attack:
+        ctx.exit(_attack(level, as_json=as_json))
+    _tell(as_json=as_json)
+
+
+def _attack(level: str | None, *, as_json: bool) -> int:
+    from festina.errors import UsageError
+    from festina.sandbox.escapes import try_out
+    from festina.sandbox.escapes.table import as_data, lines
+    from festina.sandbox.host import boxes, probe
+
+    found = probe()
+    with tempfile.TemporaryDirectory(prefix="festina-doctor-") as folder:
+        offered = boxes(Path(folder))
+        if level is not None and level not in offered:
+            raise UsageError(
+                "level-not-here",
+                f"this host offers {', '.join(offered)} and not {level}",
+                fix="`festina doctor` says what is missing",
+            )
+        chosen = {name: make for name, make in offered.items() if level in (None, name) and (level or name != "L0")}
+        report = try_out(chosen, tell=lambda text: click.echo(text, err=True))
+    if as_json:
+        click.echo(json.dumps({"level": found.level.name, "facts": found.facts, **as_data(report)}, indent=2))
+    else:
+        click.echo(found.sentence())
+        for line in lines(report):
+            click.echo(line)
+        click.echo(f"\n{report.wall_s:.0f} s. A blocked list is no proof: other ways exist than those tried here.")
+    return _REJECTED if report.open_ways() else 0
+
+
+def _tell(*, as_json: bool) -> None:
     from festina.sandbox.host import probe, try_warm  # loaded only here: they start processes
 
     found = probe()

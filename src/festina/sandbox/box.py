@@ -7,8 +7,8 @@ the end the spawner sees the box's PID 1 exit, which proves that its whole PID n
 ``/out`` is read through the pinned descriptor. Nothing is mounted outside the box's own namespaces, so a
 killed engine leaves no mount.  # E-1, E-4
 
-As root every box runs under a uid that no account has (``CANDIDATE_UID``, ``PROPOSER_UID``; from the range
-60706-61183 that systemd's uid table leaves unused): ``bwrap`` itself is started after the switch, and what
+As root every run has a uid that no account and no other run has (``lease_uid``; from the range 60706-61183
+that systemd's uid table leaves unused): ``bwrap`` itself is started after the switch, and what
 that uid could not reach on the host is bind-mounted for it in the launcher's private mount namespace.
 Started by another user, the separation is by namespace only.  # T-1
 
@@ -35,7 +35,16 @@ from festina.sandbox.cgroup import Group, Home
 from festina.sandbox.finish import Finished, Stamp, conclude
 from festina.sandbox.job import Job, Level, Limits, Outcome
 from festina.sandbox.launch import Launched, Request, shared
-from festina.sandbox.place import CANDIDATE_UID, PROPOSER_UID, check_job, check_uid, fill, prepare_state, scratch
+from festina.sandbox.place import (
+    CANDIDATE_UID,
+    PROPOSER_UID,
+    check_job,
+    check_uid,
+    fill,
+    lease_uid,
+    prepare_state,
+    scratch,
+)
 from festina.sandbox.runtime import FIXED_ENV, environment, runtime
 from festina.sandbox.seccomp import Action, Part, compile_filter, here
 from festina.sandbox.spawner import EXTRA, STAGE
@@ -66,10 +75,12 @@ class Mechanisms:
 class BubblewrapBox:
     """L3 with a control group, L2 without. Safe to share between threads; ``kill_all`` ends what runs."""
 
-    def __init__(self, state: Path, mechanisms: Mechanisms, *, uid: int = CANDIDATE_UID) -> None:
+    def __init__(self, state: Path, mechanisms: Mechanisms, *, uid: int | None = None) -> None:
+        """``uid``: one for all runs of this box, as root; without it each run has its own."""
         self.state = prepare_state(state)
         self.mechanisms = mechanisms
-        self.uid = check_uid(uid) if os.geteuid() == 0 else None
+        self.root = os.geteuid() == 0
+        self.uid = check_uid(uid) if self.root and uid is not None else None
         machine = here()
         if machine is None:
             raise UsageError("no-such-machine", "there is no system-call table for this machine", fix="use x86_64")
@@ -116,7 +127,7 @@ class BubblewrapBox:
             found.append("no seccomp listener: denied system calls are refused but not recorded")
         if not self.mechanisms.disable_userns:
             found.append("nested user namespaces are refused by the system-call filter alone")
-        if self.uid is None:
+        if not self.root:
             found.append("not root: candidates, verifier and engine share one uid; the separation is by namespace")
         return tuple(found)
 
@@ -156,9 +167,12 @@ class _Run:
         self.tripwire: Tripwire | None = None
         self.passed: list[int] = []  # descriptors that the launcher gets; closed here once it has them
         self.info = b""
+        self.uid = box.uid
 
     def go(self) -> Outcome:
         box, limits = self.box, self.limits
+        if box.root and self.uid is None:
+            self.uid = self.stack.enter_context(lease_uid())
         if box.mechanisms.groups is not None:
             try:
                 self.group = box.mechanisms.groups.create(
@@ -206,9 +220,9 @@ class _Run:
         request = Request(
             argv=(*command, self.job.cwd, *self.job.argv),
             env=self.env,
-            uid=box.uid,
+            uid=self.uid,
             rlimits=rlimits(self.limits, per_process_memory=self.group is None),
-            stage=tuple(self.sources) if box.uid is not None else (),
+            stage=tuple(self.sources) if box.root else (),
             cgroup=self.group.entrances if self.group else (),
             filter=box.outer,
             notify=box.mechanisms.notify,
@@ -238,7 +252,7 @@ class _Run:
     def _bind(self, source: str | Path, target: str) -> list[str]:
         """As root sources are staged under a number, so that the unprivileged bwrap can reach them."""
         self.sources.append(str(source))
-        shown = str(source) if self.box.uid is None else f"{STAGE}/{len(self.sources) - 1}"
+        shown = str(source) if not self.box.root else f"{STAGE}/{len(self.sources) - 1}"
         return ["--ro-bind", shown, target]
 
     def _arguments(self) -> list[str]:

@@ -27,7 +27,7 @@ from festina.sandbox.plain import PlainBox, sweep_plain
 from festina.sandbox.seccomp import Action, compile_filter, here
 from festina.sandbox.warm import WarmBox
 
-__all__ = ["Finding", "Probe", "choose", "probe", "sweep", "try_warm", "warmed"]
+__all__ = ["Finding", "Probe", "boxes", "choose", "probe", "sweep", "try_warm", "warmed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +197,10 @@ def _result(findings: tuple[Finding, ...], mechanisms: Mechanisms, *, boxed: boo
     return Probe(level, missing, facts, findings, mechanisms if boxed else None)
 
 
-def choose(minimum: Level, state_dir: Path, *, uid: int = CANDIDATE_UID) -> Sandbox:
+def choose(minimum: Level, state_dir: Path, *, uid: int | None = None) -> Sandbox:
     """The strongest box of this host, at least ``minimum``; below it a refusal, never a silent fallback.  # T-2
+
+    As root every run has a uid of its own, unless ``uid`` names one for all runs.
 
     ``PlainBox`` comes back only to a caller who asks for L0 by name, which takes a recorded waiver.
     """
@@ -243,6 +245,31 @@ def try_warm(found: Probe) -> Finding:
         "warm box", not broken, "modules named in experiment.preload cannot be loaded ahead; leave the list empty",
         "allow user namespaces inside user namespaces, and a fresh /proc in them", broken,
     )  # fmt: skip
+
+
+def boxes(state_dir: Path) -> dict[str, Callable[[int | None, str], Sandbox]]:
+    """Every kind of box that this host offers, strongest first, each as a way to make one.
+
+    A maker takes the uid of all its runs (None: one for each) and the Python of a warm box.
+    """
+    found = probe()
+    offered: dict[str, Callable[[int | None, str], Sandbox]] = {}
+    if (mechanisms := found.mechanisms) is not None:
+        if mechanisms.groups:
+            offered["L3"] = functools.partial(_cold, state_dir, mechanisms)
+        if try_warm(found).works:
+            offered["warm"] = functools.partial(_warm, state_dir, mechanisms)
+        offered["L2"] = functools.partial(_cold, state_dir, replace(mechanisms, groups=None))
+    offered["L0"] = lambda uid, _: PlainBox(state_dir, uid=uid)
+    return offered
+
+
+def _cold(state_dir: Path, form: Mechanisms, uid: int | None, _python: str) -> Sandbox:
+    return BubblewrapBox(state_dir, form, uid=uid)
+
+
+def _warm(state_dir: Path, form: Mechanisms, uid: int | None, python: str) -> Sandbox:
+    return WarmBox(BubblewrapBox(state_dir, form, uid=uid), (), python=python)
 
 
 def sweep(state_dir: Path) -> list[str]:

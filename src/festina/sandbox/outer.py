@@ -27,6 +27,7 @@ from festina.sandbox import kernel, landlock
 from festina.sandbox.cgroup import Home, stamp
 from festina.sandbox.job import Limits
 from festina.sandbox.launch import Launched, Request, shared
+from festina.sandbox.place import lease_uid
 from festina.sandbox.runtime import Runtime, environment
 from festina.sandbox.spawner import EXTRA, STAGE
 from festina.sandbox.supervise import Watch
@@ -49,7 +50,8 @@ class Plan:
     """All that makes an outer box what it is."""
 
     bwrap: str
-    uid: int | None
+    root: bool  # whether the engine is
+    uid: int | None  # as root: the one to use; None: one that no other run has
     runtime: Runtime
     python: str
     preload: tuple[str, ...]
@@ -60,7 +62,7 @@ class Plan:
     @property
     def shown(self) -> Path | None:
         """Without root: the folder with everything that trials can be shown."""
-        return self.state if self.uid is None else None
+        return None if self.root else self.state
 
     def leftovers(self) -> tuple[str, ...]:
         """Patterns of what trials of this engine would leave if it were killed."""
@@ -172,9 +174,9 @@ class Outer:
         request = Request(
             argv=(*command, str(EXTRA + 2), str(EXTRA + 3)),
             env=environment(plan.runtime.path, {}),
-            uid=plan.uid,
+            uid=stack.enter_context(lease_uid()) if plan.root and plan.uid is None else plan.uid,
             rlimits={},
-            stage=tuple(sources) if plan.uid is not None else (),
+            stage=tuple(sources) if plan.root else (),
             cgroup=doors,
             cleanup=(*groups, *plan.leftovers()),
         )
@@ -199,7 +201,7 @@ class Outer:
         pairs += [(str(plan.shown), SHOWN)] if plan.shown is not None else []
         words = ["--info-fd", str(EXTRA + 1), "--size", _TMP, "--tmpfs", "/tmp"]
         for index, (source, target) in enumerate(pairs):
-            words += ["--ro-bind", source if plan.uid is None else f"{STAGE}/{index}", target]
+            words += ["--ro-bind", f"{STAGE}/{index}" if plan.root else source, target]
         for link, target in plan.runtime.links:
             words += ["--symlink", link, target]
         return [source for source, _ in pairs], words + plan.arguments()

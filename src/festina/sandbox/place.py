@@ -6,10 +6,14 @@ its engine's pid and start time in its name, so that a sweep can tell the leftov
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import itertools
 import os
 import pwd
 import shutil
+import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -24,6 +28,7 @@ __all__ = [
     "check_job",
     "check_uid",
     "fill",
+    "lease_uid",
     "prepare_state",
     "scratch",
     "sweep_scratch",
@@ -31,6 +36,7 @@ __all__ = [
 
 CANDIDATE_UID = 60810
 PROPOSER_UID = 60811
+_POOL = range(60820, 61180)  # the rest of the range that systemd's uid table leaves unused
 _counter = itertools.count()
 _RESERVED = ("/in", "/out", "/proc", "/dev", "/etc", "/usr", "/.work", "/tmp", "/bin", "/lib", "/lib64", "/sbin")
 
@@ -48,6 +54,52 @@ def check_uid(uid: int) -> int:
     except KeyError:
         return uid
     raise UsageError("uid-in-use", f"uid {uid} belongs to the account {name!r}", fix="choose a uid without an account")
+
+
+@contextmanager
+def lease_uid() -> Iterator[int]:
+    """A uid that no other run on this machine has for the time being, held by a lock that dies with its engine.
+
+    The kernel counts some things by user id, whatever the namespace: processes, watch lists, pipe memory. Runs
+    side by side under one uid could starve each other, and signal by it.  # E-1, E-4
+    """
+    folder = _lease_folder()
+    for uid in _POOL:
+        if not _nobodys(uid):
+            continue
+        handle = os.open(folder / str(uid), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            continue
+        try:
+            yield uid
+        finally:
+            os.close(handle)
+        return
+    raise Fault(
+        "no-free-uid", "every user id kept for runs is in use", fix="run fewer trials at a time on this machine"
+    )
+
+
+@functools.cache
+def _nobodys(uid: int) -> bool:
+    try:
+        check_uid(uid)
+    except UsageError:
+        return False
+    return True
+
+
+def _lease_folder() -> Path:
+    top = Path("/run") if os.access("/run", os.W_OK) else Path(tempfile.gettempdir())
+    folder = top / "festina-uids"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise Fault("lease-folder", f"{folder} is not a folder of this user alone", fix=f"remove {folder}")
+    return folder
 
 
 def check_job(job: Job, state: Path) -> None:

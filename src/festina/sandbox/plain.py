@@ -30,7 +30,7 @@ from festina.sandbox.cgroup import alive, stamp
 from festina.sandbox.harvest import Harvest, after_harvest, harvest
 from festina.sandbox.job import Ended, Job, Level, Limits, Outcome
 from festina.sandbox.launch import Request, shared
-from festina.sandbox.place import CANDIDATE_UID, check_job, check_uid, fill, prepare_state, remove
+from festina.sandbox.place import check_job, check_uid, fill, lease_uid, prepare_state, remove
 from festina.sandbox.runtime import FIXED_ENV, environment
 from festina.sandbox.supervise import Stream, TreeMeter, Watch, classify, rlimits
 
@@ -52,13 +52,15 @@ class PlainBox:
 
     level = Level.L0
 
-    def __init__(self, state: Path, *, uid: int = CANDIDATE_UID) -> None:
+    def __init__(self, state: Path, *, uid: int | None = None) -> None:
+        """``uid``: one for all runs, as root; without it each run has its own."""
         self._state = prepare_state(state)
-        self._uid = check_uid(uid) if os.geteuid() == 0 else None
+        self._root = os.geteuid() == 0
+        self._uid = check_uid(uid) if self._root and uid is not None else None
         self._path = os.pathsep.join(
             dict.fromkeys([f"{sys.prefix}/bin", f"{sys.base_prefix}/bin", "/usr/local/bin", "/usr/bin", "/bin"])
         )
-        self.missing = _MISSING if self._uid is not None else (*_MISSING, "not root: jobs run as the engine's own user")
+        self.missing = _MISSING if self._root else (*_MISSING, "not root: jobs run as the engine's own user")
         self.policy_hash = hashlib.sha256(repr((int(self.level), self.missing, sorted(FIXED_ENV))).encode()).hexdigest()
         self._live: set[Watch] = set()
         self._lock = threading.Lock()
@@ -84,11 +86,12 @@ class PlainBox:
 
     def _run(self, job: Job, limits: Limits, watch: Watch, stack: ExitStack) -> Outcome:
         place = stack.enter_context(_folder())
-        paths = self._lay_out(job, place)
+        uid = stack.enter_context(lease_uid()) if self._root and self._uid is None else self._uid
+        paths = self._lay_out(job, place, uid)
         request = Request(
             argv=tuple(_rewrite(word, paths) for word in job.argv),
             env=self._env(job, place, paths),
-            uid=self._uid,
+            uid=uid,
             rlimits=self._rlimits(limits),
             keep=True,
             cwd=_rewrite(job.cwd, paths),
@@ -151,8 +154,8 @@ class PlainBox:
 
     def _rlimits(self, limits: Limits) -> dict[int, int]:
         found = rlimits(limits, per_process_memory=True)
-        if self._uid is not None:
-            # Counted per uid on the whole host, so runs side by side share it: a loose bound that keeps a fork
+        if self._root:
+            # Counted by uid on the whole host: a loose bound that keeps a fork
             # bomb finite until the poll sees it. Without root it would count the engine's own processes.
             found[resource.RLIMIT_NPROC] = limits.pids + _CROWD
         return found
@@ -163,7 +166,7 @@ class PlainBox:
         extra = {name: _rewrite(value, paths) for name, value in job.env.items()}
         return environment(self._path, extra, {**FIXED_ENV, **own})
 
-    def _lay_out(self, job: Job, place: Path) -> dict[str, str]:
+    def _lay_out(self, job: Job, place: Path, uid: int | None) -> dict[str, str]:
         """Make the folders; returns box path -> host path."""
         paths = {"/in": str(place / "in"), "/out": str(place / "out")}
         fill(place / "in", job.inputs)
@@ -173,13 +176,13 @@ class PlainBox:
             shutil.copytree(job.work, place / "out" / "work", symlinks=True)
         for index, bind in enumerate(job.binds):
             paths[bind.target] = str(bind.source.resolve())
-            if self._uid is not None:
+            if uid is not None:
                 copy = place / f"bind{index}"
                 _copy(bind.source.resolve(), copy)
                 paths[bind.target] = str(copy)
-        if self._uid is not None:
+        if uid is not None:
             for top in ("out", "tmp"):
-                _give(place / top, self._uid)
+                _give(place / top, uid)
         return paths
 
 

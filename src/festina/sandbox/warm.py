@@ -73,11 +73,11 @@ class WarmBox:
             else compile_filter(Action.EPERM).hex(),
             "inner": compile_filter(Action.EPERM, part=Part.INNER_MOUNTS).hex() if notify else "",
             "landlock": landlock.abi(),
-            "covered": SHOWN if cold.uid is None else "",
+            "covered": "" if cold.root else SHOWN,
             "kept": [target for _, target in cold.runtime.binds if target.startswith("/tmp/")],
         }
         self.plan = Plan(
-            mechanisms.bwrap, cold.uid, cold.runtime, found, preload, mechanisms.groups, policy, self.state
+            mechanisms.bwrap, cold.root, cold.uid, cold.runtime, found, preload, mechanisms.groups, policy, self.state
         )
         self.policy_hash = self._hash()
         self.stamp = Stamp(self.level, self.missing, self.policy_hash, "warm")
