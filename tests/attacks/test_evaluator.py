@@ -15,6 +15,7 @@ import sys
 import textwrap
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,16 @@ import pytest
 from festina.errors import UsageError
 from festina.ledger.signing import LocalKey
 from festina.verify import Vault
-from tests.verify.home import FORMS, MARK, Home, answers, right, suite, write_scorers
+from tests.verify.home import FORMS, INSPECT, MARK, Home, answers, right, suite, write_scorers
 
 CANDIDATE_UID = 64_900
+ASKED = pytest.param(
+    INSPECT,
+    marks=[
+        pytest.mark.slow,
+        pytest.mark.skipif(find_spec("inspect_ai") is None, reason="the extra festina[inspect] is not installed"),
+    ],
+)
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to have two uids")
 
 
@@ -305,7 +313,7 @@ print(found)
 """
 
 
-@pytest.mark.parametrize("scorer", FORMS)
+@pytest.mark.parametrize("scorer", [*FORMS, ASKED])
 @pytest.mark.parametrize(("read", "leaks"), [("no", False), ("read", True)], ids=["engine", "positive control"])
 def test_T1_the_engines_memory_never_holds_a_label(tmp_path, read, leaks, scorer):
     home = Home(tmp_path, generator=None)
@@ -411,7 +419,7 @@ def test_positive_control_the_same_ways_work_on_a_plain_process_of_that_uid():
 
 
 @root_only
-@pytest.mark.parametrize("scorer", [form for form in FORMS if form != "scoring:right"])
+@pytest.mark.parametrize("scorer", [FORMS[1], ASKED])
 def test_T1_a_candidates_uid_cannot_read_trace_or_signal_a_scorers_own_process(tmp_path, scorer):
     home = Home(tmp_path)
     write_scorers(home, slow=True)
@@ -432,14 +440,15 @@ def test_T1_a_candidates_uid_cannot_read_trace_or_signal_a_scorers_own_process(t
 
 
 def the_process_that_holds_labels(parent):
-    """The youngest descendant of the verifier, once it has read what it was given."""
+    """The youngest descendant of the verifier, once it has read what it was given: a program, or a task's fork."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        pid = parent
-        while found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            pid = int(found[-1])
-        if pid != parent and b"sleeping" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            return pid
+        line = [parent]
+        while found := Path(f"/proc/{line[-1]}/task/{line[-1]}/children").read_text().split():
+            line.append(int(found[-1]))
+        shown = Path(f"/proc/{line[-1]}/cmdline").read_bytes()
+        if b"sleeping" in shown or (len(line) == 3 and b"inspect_child" in shown):
+            return line[-1]
         time.sleep(0.02)
     raise AssertionError("no scorer's process was seen")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,26 @@ def test_T6_a_scorer_that_fails_by_itself_is_nobodys_fault_but_its_own(tmp_path:
     assert state.faults >= 3
     assert "accepted" not in [p.word for p in state.proposals.values()]
     assert "rejected" not in [p.word for p in state.proposals.values()]
+
+
+TASK = """\
+from inspect_ai import Task, task
+from inspect_ai.scorer import match
+
+@task
+def quiz():
+    return Task(scorer=match(), sandbox="local")
+"""
+
+
+@pytest.mark.slow
+def test_V1_an_inspect_task_judges_offline_and_its_traps_are_told(tmp_path: Path) -> None:
+    if importlib.util.find_spec("inspect_ai") is None:
+        pytest.skip("the extra festina[inspect] is not installed")
+    toy = make_toy(tmp_path, step="0.7")
+    (toy.root / "quiz.py").write_text(TASK)
+    with_program(toy, scorer='"inspect:quiz.py@quiz"')
+    done = festina("run", "--proposals", "1", "--budget", "200s", toy=toy)
+    assert done.returncode == 0, done.stderr
+    assert "quiz.py:6: sandbox=" in done.stderr
+    assert words(toy) == ["accepted"]

@@ -51,10 +51,28 @@ for row in rows:
 
 #: One scorer of each form; ``write_scorers`` writes their files.
 FORMS = ("scoring:right", 'command:["./score.py"]')
+INSPECT = "inspect:quiz.py@quiz"
+TASK = """\
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+from inspect_ai.scorer import Score, accuracy, scorer, stderr
+
+@scorer(metrics=[accuracy(), stderr()])
+def exact():
+    async def score(state, target):
+        ODD
+        return Score(value="C" if state.output.completion == target.text else "I")
+    return score
+
+@task
+def quiz():
+    return Task(dataset=[Sample(input="own", target="own")], scorer=exact())
+"""
 
 
 def write_scorers(home: Home, *, slow: bool = False) -> None:
-    """All scorers of ``FORMS``. ``slow``: a process called "sleeping" holds the labels for two seconds."""
+    """A scorer of every form. ``slow``: a process of its own holds the labels for two seconds."""
+    (home.evaluator / "quiz.py").write_text(TASK.replace("ODD", "import time; time.sleep(2)" if slow else "pass"))
     program = home.evaluator / "score.py"
     program.write_text(PROGRAM.replace("SLOW", str(slow)))
     program.chmod(0o755)

@@ -82,3 +82,20 @@ def parse_duration(text: str) -> float:
     if not 0 < value < 366 * 86400:
         raise click.BadParameter(f"'{text}' is not a duration: write 90s, 5m or 8h")
     return value
+
+
+def tell_traps(root: Path) -> None:
+    """Say on standard error what in the Inspect tasks of the system at ``root`` can be gamed or cannot work here."""
+    from festina.errors import UsageError
+    from festina.system.manifest import load_manifest
+    from festina.verify.inspect_lint import findings
+
+    def read(name: str) -> bytes | None:
+        return (root / name).read_bytes() if (root / name).is_file() else None
+
+    try:
+        scorers = load_manifest(root).scorers().values()
+    except UsageError:
+        return  # no system here, or one whose mistakes are told elsewhere
+    for line in findings(scorers, read):
+        click.echo(f"Note on an Inspect task: {line}", err=True)

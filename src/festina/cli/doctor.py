@@ -60,6 +60,7 @@ def _attack(level: str | None, *, as_json: bool) -> int:
 
 
 def _tell(*, as_json: bool) -> None:
+    from festina.cli.common import tell_traps
     from festina.sandbox.host import probe, try_warm  # loaded only here: they start processes
 
     found = probe()
@@ -99,3 +100,4 @@ def _tell(*, as_json: bool) -> None:
     click.echo(
         "Not covered at any level: kernel bugs, timing side channels, locks and watches on shared read-only files."
     )
+    tell_traps(Path.cwd())

@@ -45,6 +45,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
     Runs the loop that festina.toml describes; or, given a command that prints a metric
     (festina run -- python train.py), a loop around that command.
     """
+    from festina.cli.common import tell_traps
     from festina.loop.engine import Options, run
 
     wall_s = parse_duration(options["budget"])
@@ -64,6 +65,8 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
         demo=options["demo"],
         weak_sandbox=options["weak_sandbox"],
     )
+    if manifest is None and not as_json:
+        tell_traps(root)
     state = run(root, settings, JsonTeller() if as_json else Teller())
     end = state.last_end
     if not as_json:

@@ -35,6 +35,7 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWNET, _CLONE_NEWPID = 0x0002_0000, 0x0800_0000, 0x4000_0000, 0x2000_0000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x4_0000
+_SCRATCH = "/dev/shm"  # the verifier's own, as root: what scorers leave there is gone with it
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -120,6 +121,9 @@ def separate(uid: int, reach: Sequence[Path]) -> Separation:
         return Separation(False, ("the verifier runs as the engine's own user: the separation is nominal",))
     notes: list[str] = []
     namespaces = _unshare(notes)
+    if namespaces and not any(path.is_relative_to(_SCRATCH) for path in reach):
+        with contextlib.suppress(OSError):
+            _mount("none", _SCRATCH, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777,size=64m")
     blocked = {path: top for path in reach if (top := _blocked_at(path, uid)) is not None}
     if blocked and not namespaces:
         notes.append(f"uid {uid} cannot enter {min(blocked.values())}: the verifier keeps the engine's own user")

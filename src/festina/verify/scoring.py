@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Failure", "Mark", "Range", "Row", "Scorer", "broken", "install", "judge", "load", "loaded_digest", "mark", "marks",
-    "run",
+    "run", "source_loader",
 ]  # fmt: skip
 
 ROUNDING = 1e-9  # of the range: a mean of many floats may leave it by this much
@@ -157,6 +157,11 @@ class _Source(importlib.machinery.SourceFileLoader):
         return code
 
 
+def source_loader(name: str, path: str) -> importlib.machinery.SourceFileLoader:
+    """A loader that reads the source at ``path`` and nothing compiled."""
+    return _Source(name, path)
+
+
 class _Pinned(importlib.abc.MetaPathFinder):
     """Serves the scorers' own top-level modules from the evaluator, before anything installed."""
 
@@ -212,9 +217,15 @@ def broken(name: str, what: str, where: str) -> UsageError:
     )  # fmt: skip
 
 
-def loaded_digest(evaluator: Path) -> str:
-    """Over the source of every module that came from the evaluator: a restart must find the same.  # T-4"""
+def loaded_digest(evaluator: Path, others: Sequence[str] = ()) -> str:
+    """Over the source of every module that came from the evaluator, and of ``others``: a restart must find the same.
+
+    # T-4
+    """
     digest = sha256()
+    for path in sorted(others):
+        if (evaluator / path).is_file():
+            digest.update(f"{path}\0{sha256((evaluator / path).read_bytes()).hexdigest()}\n".encode())
     for name in sorted(sys.modules):
         file = getattr(sys.modules[name], "__file__", None)
         if isinstance(file, str) and file.startswith(f"{evaluator}/"):

@@ -27,9 +27,10 @@ from types import TracebackType
 
 from festina.errors import Fault, FestinaError, UsageError
 from festina.ledger.signing import LocalKey
-from festina.system.scorers import Command, Function, InspectTask, parse
+from festina.system.scorers import Command, Form, Function, InspectTask, parse
 from festina.verify import confine, controls, probes, programs, wire
 from festina.verify.draws import Dealer
+from festina.verify.inspecting import TaskScorer
 from festina.verify.parse import Item, Malformed, decode, read_items, read_predictions, right_answers
 from festina.verify.scoring import Range, Scorer, broken, install, judge, load, loaded_digest
 from festina.verify.types import Source, UnitScore
@@ -100,7 +101,7 @@ class Worker:
             "public": self._key.public.hex(),
             "keyid": self._key.keyid,
             "source": None if source is None else asdict(source),
-            "evaluator": loaded_digest(setup.evaluator),
+            "evaluator": loaded_digest(setup.evaluator, [path for form in forms for path in _files(form)]),
             "separated": separation.separated,
             "notes": list(separation.notes),
             "pid": confine.outer_pid(),
@@ -187,19 +188,26 @@ def _self_reported(terms: Mapping[str, object]) -> bool:
     return str(terms["scorer"]).startswith("stdout:")
 
 
-def _load(terms: Mapping[str, object], form: Command | Function | InspectTask, setup: Setup) -> Scorer:
+def _load(terms: Mapping[str, object], form: Form, setup: Setup) -> Scorer:
     """A scorer of any form, ready to judge. Raises ``UsageError`` scorer-broken."""
     name, bounds = str(terms["scorer"]), _range(terms)
     if isinstance(form, Function):
         return load(name, bounds, setup.evaluator)
     if isinstance(form, InspectTask):
-        raise broken(name, "is not built", form.file)
+        task = TaskScorer(name, setup.evaluator, form.file, form.task, setup.caps)
+        task.start()
+        return Scorer(name, None, bounds, task, together=True)
     path = programs.search_path()
     found = programs.find(form.argv[0], setup.evaluator, path)
     if found is None:
         raise broken(name, f"cannot be started: there is no program {form.argv[0]!r} that may be run", form.argv[0])
     argv = (found, *form.argv[1:])
     return Scorer(name, None, bounds, programs.Program(name, argv, setup.evaluator, setup.caps, path))
+
+
+def _files(form: Form) -> tuple[str, ...]:
+    """The files of a scorer that is not imported here."""
+    return form.paths if isinstance(form, Command) else (form.file,) if isinstance(form, InspectTask) else ()
 
 
 def _range(terms: Mapping[str, object]) -> Range:
