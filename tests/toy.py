@@ -105,7 +105,7 @@ class Toy:
 
 def make_toy(
     base: Path, *, skill: float = 0.3, step: str = "0.3", detect: float = 0.2, extra: str = "", vault: bool = True,
-    policy: str = "", public: int = 0,
+    policy: str = "plant_rate = 0.0", public: int = 0,
 ) -> Toy:  # fmt: skip
     """Write the system under ``base``, commit it, and fill its vault. ``public``: how many public items it has."""
     root = base / "system"

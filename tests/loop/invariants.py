@@ -42,7 +42,11 @@ def check(root: Path, *, settled: bool) -> State:
     ended = Counter(r.body.measure for r in records if r.kind == "measure-ended")
     assert all(count == 1 for count in ended.values()), "a measurement counted twice"  # E-1
     charged = sum(r.body.trials for r in records if r.kind in ("batch-started", "control-started", "measure-started"))
+    charged += sum(r.body.trials for r in records if r.kind == "plant-revealed")
     assert state.trials == charged  # E-1
+    revealed = Counter(r.body.proposal for r in records if r.kind == "plant-revealed")
+    assert all(count == 1 for count in revealed.values()), "a plant was revealed twice"  # V-7
+    assert all(g.proposal not in revealed for g in state.generations.values()), "a plant is on the line"
     _budget_charged_once(state, records)
     _line(repo, state, settled)
     if settled:
@@ -58,8 +62,11 @@ def _budget_charged_once(state: State, records: list) -> None:
     budget = Budget(epoch.alpha, epoch.spread)
     levels: dict[int, float] = {}
     spent = 0.0
+    last: tuple[int, Budget, float] | None = None  # the newest verdict: proposal, budget and spending before its test
+    before: dict[int, tuple[Budget, float]] = {}
     for record in records:
         if record.kind == "test-opened":
+            before[record.body.test] = budget, spent
             level, budget = budget.open()
             assert level == record.body.level
             levels[record.body.test] = level
@@ -67,6 +74,9 @@ def _budget_charged_once(state: State, records: list) -> None:
             level = levels.pop(record.body.test)
             spent += record.body.alpha_spent
             budget = budget.close(level, record.body.verdict == "accept", 1 - record.body.alpha_spent / level)
+            last = (record.body.proposal, *before[record.body.test])
+        if record.kind == "plant-revealed" and last is not None and last[0] == record.body.proposal:
+            _, budget, spent = last  # V-7: as if it had never been tested
     assert len(levels) <= 1
     assert state.budget is not None
     assert abs(budget.free - state.budget.free) < 1e-12
@@ -91,9 +101,10 @@ def _line(repo: Repo, state: State, settled: bool) -> None:
         assert found.stdout.strip() == parent
     if settled:  # every generation's commit is kept, whoever finished its move
         assert all(repo.ref(generation_ref(n)) == state.generations[n].commit for n in state.line)
-    accepted = [p for p in state.proposals.values() if p.word == "accepted"]
+    accepted = [p for p in state.proposals.values() if p.word == "accepted" and p.plant is None]
     made = [g for g in state.generations.values() if g.parent is not None]  # also those that the line went back from
-    assert len(made) == len(accepted), "a decision was lost or doubled"
+    unrevealed = 0 if settled else 1  # a kill between a verdict and its reveal
+    assert abs(len(made) - len(accepted)) <= unrevealed, "a decision was lost or doubled"
     assert all(g.commit for g in made) or not settled
 
 

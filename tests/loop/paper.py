@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from festina.ledger import entries as e
+from festina.ledger.statement import commitment
 from festina.loop import next as plan
+from festina.loop import plants
 from festina.loop.state import State
 from festina.select import gate
 
@@ -32,6 +34,7 @@ class Paper:
     at: str
     body: Any
     leaf: str
+    commitments: Any = field(default_factory=dict)
 
 
 @dataclass
@@ -44,6 +47,8 @@ class PaperLoop:
     guards: int = 0
     share: float = 0.0  # of the units: the incumbent against itself
     favour: float = 0.0  # what its first side is given
+    plant: float = 0.0  # of the slots
+    plant_gain: float | None = None  # a verifier that is fooled: what plants seem to gain
     records: list[Paper] = field(default_factory=list)
     state: State = field(default_factory=State)
 
@@ -51,11 +56,13 @@ class PaperLoop:
         self.coins = random.Random(self.seed)
         self.gain = 0.0
         self.objects = 1000
+        self.origins: dict[int, tuple[bytes, str]] = {}  # what an engine would read back from its openings
 
-    def put(self, *bodies: e.Body) -> None:
+    def put(self, *bodies: e.Body, commitments: dict[str, str] | None = None) -> None:
         for body in bodies:
             seq = len(self.records)
-            record = Paper(seq, body.kind, f"2026-01-01T00:00:00.{seq % 1000:03d}Z", body, digest(10**9 + seq))
+            at = f"2026-01-01T00:00:00.{seq % 1000:03d}Z"
+            record = Paper(seq, body.kind, at, body, digest(10**9 + seq), commitments or {})
             self.state.apply(record)
             self.records.append(record)
 
@@ -81,7 +88,7 @@ class PaperLoop:
                 epoch=0, reason="first", start_commit=oid(1), start_tree=oid(2), anchor_tree=oid(2),
                 manifest=digest(3), evaluator=digest(4), alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=guards,
                 autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2,
-                control_share=self.share,
+                control_share=self.share, plant_rate=self.plant,
             ),
             e.ReviewerEnrolled(reviewer="ann", key="k", demo=False),
         )  # fmt: skip
@@ -100,12 +107,34 @@ class PaperLoop:
         """To the end of a run. Fails when it does not come within ``limit`` actions."""
         for _ in range(limit):
             self.people()
-            action = plan.next_action(self.state, plan.Facts(0.0))
+            action = plan.next_action(self.state, plan.Facts(0.0, plant_due=self.due()))
+            if isinstance(action, plan.RevealPlant) and self.coins.random() < 0.2:
+                continue  # a crash between verdict and reveal
             if isinstance(action, plan.Finish):
                 self.put(e.RunEnded(run="run-x", reason=action.reason, detail=action.detail, wall_s=1.0))
                 return action
             getattr(self, "_" + type(action).__name__)(action)
         raise AssertionError("the loop does not end")
+
+    def planted(self, number: int) -> bool:
+        return number in self.origins and plants.defect_of(self.origins[number][1]) is not None
+
+    def due(self) -> int | None:
+        last = plants.last_closed(self.state)
+        return last.number if last is not None and self.planted(last.number) else None
+
+    def _RevealPlant(self, action: plan.RevealPlant) -> None:
+        salt, origin = self.origins[action.proposal]
+        found = plants.defect_of(origin)
+        received = self.state.proposals[action.proposal].received_seq
+        assert found is not None
+        assert received is not None
+        self.put(
+            e.PlantRevealed(
+                proposal=action.proposal, received=received, origin=origin, salt=salt.hex(), defect=found[0],
+                basis=found[1], trials=found[2],
+            )
+        )  # fmt: skip
 
     def people(self) -> None:
         """Now and then a person decides about something that waits."""
@@ -195,17 +224,24 @@ class PaperLoop:
         )  # fmt: skip
         if self.coins.random() < 0.1:
             return  # a crash: the intent stays open
-        gives = self.coins.random() < 0.9
+        chosen = self.plant > 0 and bool(plants.cover(s, "own")) and self.coins.random() < self.plant
+        gives = chosen or self.coins.random() < 0.9
+        defect = self.coins.choice(["null:construction:0", "operator:public:3", "branch:presumed:4"])
+        salt = self.coins.randbytes(32)
+        self.origins[action.number] = salt, f"planted:{defect}" if chosen else plants.IMPROVER
         self.put(
             e.ProposalReceived(
                 proposal=action.number, author="own", patch=digest(self.new()) if gives else None, plan=None,
                 predicted=None, exhausted=False, reason="" if gives else "nothing", wall_s=0.0, cpu_s=0.0,
-            )
+            ),
+            commitments={"origin": commitment(*self.origins[action.number])} if self.plant > 0 else None,
         )  # fmt: skip
 
     def _Screen(self, action: plan.Screen) -> None:
         p = self.state.proposals[action.proposal]
         self.gain = self.coins.choice([-0.1, 0.0, 0.0, 0.3, 0.5])
+        if self.plant_gain is not None and self.planted(action.proposal):
+            self.gain = self.plant_gain
         stale = p.base_commit != self.state.head.commit
         result = "stale" if stale else self.coins.choice(["passed"] * 6 + ["refused", "no-op", "duplicate"])
         self.put(
@@ -280,7 +316,7 @@ class PaperLoop:
             guard_evidence=(), alpha_spent=0.0, alpha_left=0.0, public_gain=None, assurance="hidden", provisional=False,
         )  # fmt: skip
         bodies: list[e.Body] = [verdict]
-        if action.verdict == "accept":
+        if action.verdict == "accept" and not self.planted(test.proposal):
             bodies.append(
                 e.LineIntent(
                     move=s.moves, cause="accept", generation=max(s.generations) + 1, old_commit=s.head.commit,

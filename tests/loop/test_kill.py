@@ -50,8 +50,10 @@ def test_every_crash_point_is_tested() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("label", STEPS)
 def test_D1_a_kill_at_any_step_changes_nothing(tmp_path: Path, label: str) -> None:
-    toy = make_toy(tmp_path, step="0.6", public=20, policy="control_share = 0.3")
-    process = engine(toy, crash_at=label)
+    plants = label == "plant-unrevealed"
+    policy = f"control_share = 0.3\nplant_rate = {0.9 if plants else 0.0}"  # two real changes; nearly surely one plant
+    toy = make_toy(tmp_path, step="0.1 * (6 - 5 * len(tried))" if plants else "0.6", public=20, policy=policy)
+    process = engine(toy, *(("--proposals", "4") if plants else ()), crash_at=label)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, "the step was never reached"
     no_orphans(str(tmp_path))
@@ -65,7 +67,8 @@ def test_D1_a_kill_at_any_step_changes_nothing(tmp_path: Path, label: str) -> No
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_D1_E1_two_hundred_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, step="0.12 if len(tried) % 2 else -0.1", detect=0.1, policy="control_share = 0.2")
+    toy = make_toy(tmp_path, step="0.12 if len(tried) % 2 else -0.1", detect=0.1,
+                   policy="control_share = 0.2\nplant_rate = 0.2")  # fmt: skip
     moments = random.Random(20260101)
     kills = 0
     while kills < 200:

@@ -130,8 +130,8 @@ def right(item, output):
 def test_V2_a_scorer_that_leaks_the_order_trips_it_and_an_honest_one_does_not(tmp_path: Path) -> None:
     """The attack: the scorer remembers what it has seen. Its control: the same system with the honest scorer."""
     for name, leaky in (("honest", False), ("leaky", True)):
-        toy = make_toy(tmp_path / name, skill=0.6, step="0.01 * (1 + len(tried))", detect=0.1,
-                       policy="control_share = 0.5")  # fmt: skip
+        toy = make_toy(tmp_path / name, skill=0.6, step="0.01 * (1 + len(tried))", detect=0.2,
+                       policy="control_share = 0.5\nplant_rate = 0.0")  # fmt: skip
         if leaky:
             (toy.root / "scoring.py").write_text(LEAKY)
             toy.commit("a scorer that remembers")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from festina.cli.words import count
+from festina.select.catches import Caught, rates
 
 if TYPE_CHECKING:
     from festina.loop.state import State
@@ -66,3 +67,49 @@ def _broken(s: State) -> list[str]:
         "Find the cause; then mend it and open a new epoch (festina run --new-epoch \"why\"), or sign that it was "
         "found outside the rules: festina review control --as NAME --reason TEXT",
     ]
+
+
+def plant_summary(s: State) -> dict[str, Any]:
+    """The catch rates as plain data.  # V-7"""
+    counted = rates(s.plants)
+    return {
+        "rate": s.epoch.plant_rate if s.epoch else 0.0,
+        "trials": sum(plant.trials for plant in s.plants),
+        "share_of_trials": sum(plant.trials for plant in s.plants) / s.trials if s.trials else 0.0,
+        "all": _row(counted.all),
+        "this_run": _row(rates([plant for plant in s.plants if plant.run == s.runs]).all),
+        "kinds": {kind: _row(row) for kind, row in counted.kinds.items()},
+    }
+
+
+def _row(row: Caught) -> dict[str, Any]:
+    return {"caught": row.caught, "judged": row.judged, "interval": list(row.interval), "presumed": row.presumed}
+
+
+def plant_lines(s: State) -> list[str]:
+    """What was planted and what of it was caught, in plain words."""
+    if s.epoch is None:
+        return []
+    if not s.plants:
+        if s.epoch.plant_rate == 0.0:
+            return ["No known-bad changes are planted (policy.plant_rate = 0), so the verifier's miss rate is unknown."]
+        return ["No known-bad change was planted so far, so the verifier's miss rate is unknown."]
+    counted = rates(s.plants)
+    share = sum(plant.trials for plant in s.plants) / s.trials if s.trials else 0.0
+    lines = [f"Planted on purpose: {_caught(counted.all)}; that took {share:.1%} of all trials."]
+    kinds = [f"{kind} {row.caught}/{row.judged}" for kind, row in counted.kinds.items() if row.judged]
+    presumed = sum(row.presumed for row in counted.kinds.values())
+    if kinds:
+        note = f" ({presumed} of them are presumed bad, not shown to be)" if presumed else ""
+        lines.append(f"  caught by kind: {', '.join(kinds)}{note}")
+    return lines
+
+
+def _caught(row: Caught) -> str:
+    if not row.judged:
+        return "known-bad changes, none of them decided about yet"
+    low, high = row.interval
+    return (
+        f"{row.caught} of {count(row.judged, 'known-bad change')} caught; the catch rate lies between {low:.0%} and "
+        f"{high:.0%} (95 %)"
+    )

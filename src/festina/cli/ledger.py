@@ -201,6 +201,30 @@ def prove(seq: int, path: str | None) -> None:
 
 
 @group.command()
+@_LEDGER
+@click.pass_context
+def plants(ctx: click.Context, path: str | None) -> None:
+    """Recompute which slots had to be filled with known-bad changes, and whether they were."""
+    from festina.ledger.log import Ledger
+    from festina.loop.planting import audit
+    from festina.loop.state import fold
+
+    with Ledger.open(_where(path), readonly=True) as ledger:
+        state = fold(ledger.records())
+        found = audit(ledger, state)
+    if found.slots == 0:
+        click.echo("Nothing to recompute: this epoch plants nothing, or this copy lacks what opens the sealed fields.")
+        return
+    left = f"{found.left} drawn and left to the improver"
+    click.echo(f"{found.slots} slots in this epoch, {found.planted} planted, {left}")
+    if found.wrong:
+        listed = ", ".join(str(number) for number in found.wrong)
+        click.echo(f"These do not follow from the epoch's secret, or were never revealed: proposal {listed}")
+        ctx.exit(INTEGRITY)
+    click.echo("Every planted slot follows from the secret that was sealed when the epoch was opened.")
+
+
+@group.command()
 @click.argument("target", metavar="DIR|FILE.db", type=click.Path())
 @_LEDGER
 @click.option("--public", is_flag=True, help="Leave out what opens sealed fields; everything still verifies.")

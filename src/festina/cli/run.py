@@ -156,7 +156,8 @@ def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], *, ask: b
 
 def _farewell(state: State) -> str:
     end = state.last_end
-    accepted = sum(1 for p in state.proposals.values() if p.word == "accepted")
+    real = [p for p in state.proposals.values() if p.plant is None]
+    accepted = sum(1 for p in real if p.word == "accepted")
     words = {
         "finished": "Every proposal was judged",
         "exhausted": "The improver has nothing new to offer",
@@ -169,4 +170,4 @@ def _farewell(state: State) -> str:
     why = words.get(end.reason, end.reason) if end is not None else "Ended"
     spent = duration(end.wall_s) if end is not None else ""
     tail = f" ({end.detail})" if end is not None and end.reason in ("fault", "waiting", "budget", "control") else ""
-    return f"{why}{tail}. {accepted} accepted of {len(state.proposals)} proposals in {spent}. Next: festina status"
+    return f"{why}{tail}. {accepted} accepted of {len(real)} proposals in {spent}. Next: festina status"

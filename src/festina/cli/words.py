@@ -91,6 +91,18 @@ def _control_ended(b: e.ControlEnded, s: State) -> str | None:
     return "\n".join(sameness_lines(s))
 
 
+def _plant(b: e.PlantRevealed, s: State) -> str:
+    plant = s.proposals[b.proposal].plant
+    assert plant is not None  # the fold has just set it
+    if plant.missed:
+        word = "MISSED: it passed every test. It moves nothing and counts for nothing but the miss rate"
+    elif plant.judged:
+        word = "caught"
+    else:
+        word = "not decided about"
+    return f"Proposal {b.proposal} was planted on purpose, a known-bad change ({b.defect}): {word}."
+
+
 def _moved(b: e.LineMoved, s: State) -> str | None:
     if b.generation == s.line[0]:
         return f"Generation {b.generation} is the starting point ({b.commit[:10]})"
@@ -149,4 +161,5 @@ _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "proposal-received": _received, "screened": _screened, "verdict": _verdict, "line-moved": _moved,
     "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
     "public-compared": _compared,
+    "plant-revealed": _plant,
 }  # fmt: skip

@@ -8,6 +8,7 @@ and a crash cannot be used to draw again.
 from __future__ import annotations
 
 import hashlib
+import hmac
 
 
 def unit_seed(leaf: str, batch: int, unit: int) -> int:
@@ -20,6 +21,16 @@ def control_seed(leaf: str, unit: int) -> int:
     """The seed of one unit of the incumbent against itself. ``leaf``: of the control's first intent."""
     digest = hashlib.sha256(f"festina-control-seed:{leaf}:{unit}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def plant_coin(secret: str, leaf: str) -> tuple[float, int]:
+    """(a number in [0, 1) that decides whether a slot is planted, a seed for what is planted).  # V-7
+
+    ``secret`` is the epoch's, sealed in its opening entry; ``leaf`` that of the slot's first request. Nobody without
+    the secret can tell before the reveal, and an auditor who has the openings can recompute every slot.
+    """
+    digest = hmac.digest(secret.encode(), f"festina-plant:{leaf}".encode(), "sha256")
+    return int.from_bytes(digest[:7], "big") / (1 << 56), int.from_bytes(digest[8:16], "big") >> 1
 
 
 def proposal_seed(leaf: str, proposal: int) -> int:

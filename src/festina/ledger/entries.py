@@ -103,6 +103,7 @@ class EpochOpened(Body):
     min_level: int
     control_share: Number = 0.0  # of the units: the incumbent against itself  # V-2
     control_level: Number = 0.01  # chance that this control ever raises a false alarm in the epoch
+    plant_rate: Number = 0.0  # of the improver's slots: filled with known-bad changes; sealed: ``plant_secret``  # V-7
 
 
 class RunStarted(Body):
@@ -203,7 +204,10 @@ class ProposalRequested(Body):
 
 
 class ProposalReceived(Body):
-    """An improver handed in a change (``patch``), or nothing (``patch`` is None)."""
+    """An improver handed in a change (``patch``), or nothing (``patch`` is None).
+
+    Sealed where the epoch plants defects: ``origin``, whether this is one, for every proposal alike.  # V-7, L-5
+    """
 
     kind: ClassVar[str] = "proposal-received"
     proposal: Count
@@ -305,6 +309,23 @@ class Verdict(Body):
     public_gain: Number | None  # of records before ``public-compared``; else None  # V-6
     assurance: Literal["self-reported", "scored", "hidden"]
     provisional: bool  # below L2: never released  # T-2
+
+
+class PlantRevealed(Body):
+    """A judged proposal was a planted defect; opens the ``origin`` that its received entry sealed.  # V-7
+
+    From here on it counts for nothing but the catch rate: its level is back in the error budget, it is on no line, in
+    no history and in no count of proposals. Author, words, predicted gain and ``cpu_s`` of its entries were a cover.
+    """
+
+    kind: ClassVar[str] = "plant-revealed"
+    proposal: Count
+    received: Count  # number of the entry whose ``origin`` this opens
+    origin: Short  # "planted:KIND:BASIS:TRIALS"
+    salt: Digest  # hex
+    defect: Name
+    basis: Literal["construction", "public", "presumed"]  # why it is bad; public: shown so on public items
+    trials: Count  # run on public items before it was handed in; charged here, for a charge then would have told
 
 
 class LineIntent(Body):
@@ -469,7 +490,7 @@ KINDS: dict[str, type[Body]] = {
         Genesis, EpochOpened, RunStarted, RunEnded, ControlsChecked, ProposalRequested, ProposalReceived,
         Screened, TestOpened, BatchStarted, BatchEnded, Verdict, LineIntent, LineMoved, ReviewerEnrolled,
         ReviewRequested, ReviewDecided, InForce, ReleaseIntent, Released, Waiver, FinalScored, FaultRecorded,
-        ControlStarted, ControlEnded, ControlResolved,
+        ControlStarted, ControlEnded, ControlResolved, PlantRevealed,
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished,
     )
 }  # fmt: skip

@@ -192,6 +192,13 @@ class Ledger:
             raise UsageError("bad-digest", f"not a sha256 in lower-case hex: {digest[:80]!r}")
         return self._store.blob(digest)
 
+    def opening(self, record: Record, name: str) -> tuple[bytes, str] | None:
+        """(salt, value) of a sealed field, checked against its commitment; None where this copy has none.  # L-5"""
+        found = self._store.opening(record.seq, name)
+        if found is not None and commitment(*found) != record.commitments.get(name):
+            raise damaged(f"the opening of entry {record.seq}'s {name} was changed", self.path)
+        return found
+
     def checkpoint(self) -> str:
         """The newest signed checkpoint: keep a copy elsewhere, and nobody can cut the ledger behind it.  # L-2"""
         return self._note

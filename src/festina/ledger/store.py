@@ -354,6 +354,13 @@ class Store:
                 raise damaged("an opening of another type", self.path)
             yield seq, name, salt, value
 
+    def opening(self, seq: int, name: str) -> tuple[bytes, str] | None:
+        for salt, value in self._rows("SELECT salt, value FROM opening WHERE seq = ? AND field = ?", (seq, name)):
+            if type(salt) is bytes and type(value) is str:
+                return salt, value
+            raise damaged("an opening of another type", self.path)
+        return None
+
     def problems(self) -> str:
         """What SQLite itself finds wrong with the file, or nothing."""
         rows = list(self._rows("PRAGMA integrity_check(1)"))

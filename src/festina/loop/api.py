@@ -65,10 +65,15 @@ def _seconds(budget: float | str) -> float:
 def _verdicts(root: Path, options: Options, stop: threading.Event) -> Iterator[e.Verdict]:
     """Run the loop beside the caller and hand its verdicts over."""
     found: queue.Queue[e.Verdict | BaseException | None] = queue.Queue()
+    held: list[e.Verdict] = []  # until the next entry tells whether it was about a planted defect  # V-7
 
     def listen(record: Record, _state: State) -> None:
+        if isinstance(record.body, e.PlantRevealed):
+            held.clear()
+        while held:
+            found.put(held.pop())
         if isinstance(record.body, e.Verdict):
-            found.put(record.body)
+            held.append(record.body)
 
     def work() -> None:
         try:
@@ -76,7 +81,7 @@ def _verdicts(root: Path, options: Options, stop: threading.Event) -> Iterator[e
         except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
             found.put(error)
         else:
-            found.put(None)
+            found.put(None)  # a run's last entry is its end, so no verdict is held here
 
     thread = threading.Thread(target=work, name="festina-loop")
     thread.start()

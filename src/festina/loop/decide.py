@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from festina.ledger import entries as e
 from festina.ledger.log import Draft
 from festina.loop import next as plan
+from festina.loop import planting
 from festina.loop.bench import Bench
 from festina.loop.crash import crash_point
 from festina.loop.rows import OpenTest, Proposed
@@ -28,11 +29,12 @@ def decide(b: Bench, action: plan.Decide) -> None:
     at = stamp(datetime.now(UTC))
     verdict = _verdict(b, test, action)
     drafts = [Draft(verdict, subjects=(("candidate", test.terms.tree),), signer=b.verifier_signer, at=at)]
-    if action.verdict == "accept":
+    moves = action.verdict == "accept" and not planting.is_planted(b, proposed)  # V-7: a plant moves no line
+    if moves:
         drafts.append(_move(b, test, proposed, verdict.sentence, at))
     crash_point("verdict-unrecorded")
     b.append(*drafts)
-    if action.verdict == "accept":
+    if moves:
         crash_point("accepted")
 
 

@@ -25,7 +25,7 @@ from festina.experiment.trial import Trials
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
-from festina.loop import acts, terms
+from festina.loop import acts, planting, terms
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan, export
 from festina.loop.crash import crash_point
@@ -199,7 +199,8 @@ def _epoch(ledger: Ledger, state: State, fresh: tuple[e.EpochOpened, tuple[bytes
         )  # fmt: skip
     else:
         reason = ""
-    drafts = [] if not reason else [Draft(body.model_copy(update={"reason": reason}), blobs=blobs)]
+    secret = {"plant_secret": secrets.token_hex(32)} if body.plant_rate > 0 else {}  # V-7, L-5
+    drafts = [] if not reason else [Draft(body.model_copy(update={"reason": reason}), blobs=blobs, sealed=secret)]
     if options.weak_sandbox and body.min_level < 2:  # each such run says so anew
         text = options.weak_sandbox.encode()
         until = stamp(datetime.now(UTC) + timedelta(days=7))
@@ -280,7 +281,9 @@ def _loop(b: Bench, options: Options) -> None:
             waited_since = b.elapsed_s
         wait_left = options.review_wait_s - (b.elapsed_s - waited_since) if waited_since is not None else 0.0
         elapsed = options.wall_s if b.expired.is_set() else b.elapsed_s
-        facts = plan.Facts(elapsed, b.interrupted.is_set(), b.items_left, max(0.0, wait_left))
+        facts = plan.Facts(
+            elapsed, b.interrupted.is_set(), b.items_left, planting.due(b), review_wait_left_s=max(0.0, wait_left)
+        )
         action = plan.next_action(b.state, facts)
         if isinstance(action, plan.Finish):
             _finish(b, action)

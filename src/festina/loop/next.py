@@ -28,6 +28,7 @@ class Facts:
     elapsed_s: float
     interrupted: bool = False
     items_left: int | None = None  # hidden items not yet issued; None: they never end
+    plant_due: int | None = None  # a closed proposal that was planted and is not revealed yet  # V-7
     review_wait_left_s: float = 0.0  # how long the operator wants to wait for a person before proposing on
 
 
@@ -117,6 +118,13 @@ class RunControl:
 
 
 @dataclass(frozen=True, slots=True)
+class RevealPlant:
+    """Say that a judged proposal was a planted defect, and take it out of every count.  # V-7"""
+
+    proposal: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decide:
     """Write the verdict."""
 
@@ -134,20 +142,22 @@ class Finish:
 
 Action = (
     FinishMove | FinishRelease | StartLine | PutInForce | TakeBack | CheckControls | ComparePublic | RunControl
-    | AskReview | AwaitReview | Propose | Screen | OpenTest | RunBatch | Decide | Finish
+    | AskReview | AwaitReview | Propose | Screen | OpenTest | RunBatch | RevealPlant | Decide | Finish
 )  # fmt: skip
 
 
 def next_action(state: State, facts: Facts) -> Action:
     """The one next step. Pure: same state and facts, same action."""
     return (
-        _halves(state) or _people(state) or _stops(state, facts) or _control(state, facts) or _test(state, facts)
+        _halves(state, facts) or _people(state) or _stops(state, facts) or _control(state, facts) or _test(state, facts)
         or _work(state, facts)
     )  # fmt: skip
 
 
-def _halves(s: State) -> Action | None:
-    """Effects with an intent and no end come first.  # L-3"""
+def _halves(s: State, facts: Facts) -> Action | None:
+    """Effects with an intent and no end come first; so does what a planted defect left in the counts.  # L-3"""
+    if facts.plant_due is not None:
+        return RevealPlant(facts.plant_due)
     if s.move is not None:
         return FinishMove()
     if s.release is not None:

@@ -12,7 +12,30 @@ from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.propose.types import Word
 from festina.select import gate
+from festina.select.budget import Budget, SealedBlocks
 from festina.select.sameness import Sameness
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """A planted defect after its reveal.  # V-7"""
+
+    proposal: int
+    defect: str
+    basis: str  # construction | public | presumed
+    run: int
+    word: Word  # what the loop made of it; "accepted" is a miss
+    trials: int
+    reason: str
+
+    @property
+    def missed(self) -> bool:
+        return self.word == "accepted"
+
+    @property
+    def judged(self) -> bool:
+        """Whether the gate came to a decision: what was closed by a new epoch or a moved line says nothing."""
+        return self.word in ("accepted", "rejected", "refused") or self.reason == "cap"
 
 
 @dataclass(slots=True)
@@ -37,6 +60,15 @@ class Proposed:
     improver_changed: bool = False
     guard_change: bool = False
     verdict_seq: int | None = None
+    run: int = 0  # in which run it was first asked for
+    leaf: str = ""  # of its first request: whether the slot is planted follows from it  # V-7
+    received_seq: int | None = None
+    origin: str = ""  # commitment to whether it is planted; empty where nothing is planted
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    trials: int = 0
+    barren_before: int = 0
+    plant: Plant | None = None  # set when it is revealed
 
 
 @dataclass(slots=True)
@@ -49,6 +81,7 @@ class OpenTest:
     leaf: str  # of the test-opened entry: unit seeds are derived from it  # E-3
     terms: e.TestOpened
     progress: gate.TestState
+    before: Budget | SealedBlocks  # the error budget as it was before this test took its level
     batches: int = 0
     attempt: int = 0  # of the batch in flight; 0: none in flight
     units: int = 0  # of the batch in flight

@@ -14,12 +14,14 @@ from typing import Any
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import measured, sameness
-from festina.loop.rows import Generation, OpenTest, Proposed, Review, Twins
+from festina.loop import measured, people, plants, sameness
+from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
 from festina.select import budget as error_budget
 from festina.select import gate
+
+Budget = error_budget.Budget | error_budget.SealedBlocks
 
 
 @dataclass(slots=True)
@@ -28,8 +30,9 @@ class State:
 
     genesis: e.Genesis | None = None
     epoch: e.EpochOpened | None = None
+    epoch_seq: int = 0
     alpha_epochs: float = 0.0  # summed alpha of all epochs  # S-1
-    budget: error_budget.Budget | error_budget.SealedBlocks | None = None
+    budget: Budget | None = None
     generations: dict[int, Generation] = field(default_factory=dict)
     line: list[int] = field(default_factory=list)
     in_force: int = 0
@@ -45,6 +48,8 @@ class State:
     current: int | None = None  # the proposal that is under way
     test: OpenTest | None = None
     tests: int = 0
+    undo: tuple[int, Budget] | None = None  # the last verdict's proposal, and the budget as before its test  # V-7
+    plants: list[Plant] = field(default_factory=list)
     tried: dict[tuple[str, str], int] = field(default_factory=dict)  # (base commit, tree) -> proposal
     reviews: dict[int, Review] = field(default_factory=dict)
     reviewers: dict[str, e.ReviewerEnrolled] = field(default_factory=dict)
@@ -192,13 +197,14 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     if s.test is not None:  # new rules end what was tested under the old ones  # S-1
         _close(s, s.proposals[s.test.proposal], "inconclusive", "new-epoch")
         s.test = None
-    s.epoch = b
+    s.epoch, s.epoch_seq = b, r.seq
     s.side.new_epoch()
     s.alpha_epochs += b.alpha
     s.budget = (
         error_budget.SealedBlocks(b.alpha) if b.suite.mode == "sealed" else error_budget.Budget(b.alpha, b.spread)
     )
     s.twins = sameness.begin(b, r.seq)
+    s.undo = None
     s.current = None
     s.line = []  # a new epoch starts a new line at its own start commit
 
@@ -233,8 +239,10 @@ def _requested(s: State, r: Record, b: e.ProposalRequested) -> None:
     if known is not None and (known.stage != "requested" or b.attempt != known.attempt + 1):
         raise _misfit(r, "a proposal was asked for again out of order")
     s.proposals[b.proposal] = Proposed(
-        b.proposal, b.improver, b.from_generation, b.base_commit, b.attempt, b.seed
-    )
+        b.proposal, b.improver, b.from_generation, b.base_commit, b.attempt, b.seed,
+        run=known.run if known is not None else s.runs, leaf=known.leaf if known is not None else r.leaf,
+        barren_before=s.run_barren,
+    )  # fmt: skip
     s.current = b.proposal
     if b.attempt == 1:
         s.run_proposals += 1
@@ -243,6 +251,8 @@ def _requested(s: State, r: Record, b: e.ProposalRequested) -> None:
 def _received(s: State, r: Record, b: e.ProposalReceived) -> None:
     p = _current(s, r, b.proposal, "requested")
     p.author, p.patch, p.plan, p.predicted = b.author, b.patch, b.plan, b.predicted
+    p.received_seq, p.origin = r.seq, r.commitments.get("origin", "")
+    p.wall_s, p.cpu_s = b.wall_s, b.cpu_s
     p.stage = "received"
     if b.patch is None:
         s.run_barren += 1
@@ -271,14 +281,16 @@ def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
     terms = (p.tree, p.base_commit, s.epoch.anchor_tree, s.epoch.suite.max_units)
     if (b.tree, b.base_commit, b.anchor_tree, b.units_max) != terms:
         raise _misfit(r, "its plan is not the one that proposal and epoch give")  # L-4
-    level, s.budget = s.budget.open()
+    before = s.budget
+    level, s.budget = before.open()
     if abs(level - b.level) > 1e-12 * max(level, b.level):
         raise _misfit(r, f"its level {b.level} is not the one that the budget gives ({level})")
     s.tests = max(s.tests, b.test + 1)
-    s.test = OpenTest(b.test, b.proposal, r.seq, r.leaf, b, gate.start(plan_of(s.epoch, b)))
+    s.test = OpenTest(b.test, b.proposal, r.seq, r.leaf, b, gate.start(plan_of(s.epoch, b)), before)
     s.test.first_item = s.source_looks.get(s.epoch.suite.source or "", 0)
     s.tried[(b.base_commit, b.tree)] = b.proposal
     p.stage = "testing"
+    s.undo = None
 
 
 def _batch_started(s: State, r: Record, b: e.BatchStarted) -> None:
@@ -287,6 +299,7 @@ def _batch_started(s: State, r: Record, b: e.BatchStarted) -> None:
         raise _misfit(r, "a batch out of order")
     t.attempt, t.units = b.attempt, b.units
     t.items += b.items
+    s.proposals[t.proposal].trials += b.trials
     s.looked(b.items)
     s.trials += b.trials
     s.run_trials += b.trials
@@ -325,6 +338,7 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
         raise _misfit(r, "accepted without the evidence that the rule asks for")  # S-1
     refund = 0.0 if accepted else gate.refund_share(t.progress)
     s.budget = s.budget.close(t.terms.level, accepted, refund)
+    s.undo = (b.proposal, t.before)
     p = s.proposals[b.proposal]
     p.verdict_seq = r.seq
     words: dict[str, Word] = {"accept": "accepted", "reject": "rejected", "inconclusive": "inconclusive"}
@@ -392,36 +406,6 @@ def _check_move(s: State, r: Record, b: e.LineIntent) -> None:
         raise _misfit(r, "the line cannot move there from where it is")
 
 
-def _enrolled(s: State, r: Record, b: e.ReviewerEnrolled) -> None:
-    if b.reviewer in s.reviewers and s.reviewers[b.reviewer].key != b.key:
-        raise _misfit(r, "an enrolment is never replaced")
-    s.reviewers[b.reviewer] = b
-
-
-def _review_requested(s: State, r: Record, b: e.ReviewRequested) -> None:
-    generation = s.generations.get(b.generation)
-    if b.review in s.reviews or generation is None or generation.commit != b.commit:
-        raise _misfit(r, "a review with a used number, or of a generation that is not there")
-    if generation.verdict_leaf != b.evidence:
-        raise _misfit(r, "a review of other evidence than the generation's verdict")
-    s.reviews[b.review] = Review(b, r.seq)
-
-
-def _review_decided(s: State, r: Record, b: e.ReviewDecided) -> None:
-    review, who = s.reviews.get(b.review), s.reviewers.get(b.reviewer)
-    if review is None or review.terms.binding != b.binding or review.decision is not None:
-        return  # for something else than what waits: recorded, without effect  # R-1
-    if who is None or (who.demo and not (s.genesis and s.genesis.demo and b.without_person)):
-        return  # not somebody who may decide here: a person's key alone can never stop a ledger
-    if max(r.at, s.last_at) > review.terms.expires:
-        return  # expired
-    review.decision, review.decision_at, review.decision_seq = b, r.at, r.seq
-    if b.decision == "approve":
-        generation = s.generations[review.terms.generation]
-        generation.approved = b.review
-        generation.without_person = b.without_person
-
-
 def _in_force(s: State, r: Record, b: e.InForce) -> None:
     generation = s.generations.get(b.generation)
     if generation is None or generation.approved != b.review or generation.commit != b.commit:
@@ -487,8 +471,9 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "controls-checked": _controls, "proposal-requested": _requested, "proposal-received": _received,
     "screened": _screened, "test-opened": _test_opened, "batch-started": _batch_started,
     "batch-ended": _batch_ended, "verdict": _verdict, "line-intent": _line_intent, "line-moved": _line_moved,
-    "reviewer-enrolled": _enrolled, "review-requested": _review_requested, "review-decided": _review_decided,
+    "reviewer-enrolled": people.enrolled, "review-requested": people.requested, "review-decided": people.decided,
     "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
     "waiver": _waiver, "fault": _fault, **measured.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
+    "plant-revealed": plants.revealed,
 }  # fmt: skip

@@ -19,7 +19,7 @@ from festina.experiment.seeds import proposal_seed, unit_seed
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
-from festina.loop import acts
+from festina.loop import acts, planting
 from festina.loop import next as plan
 from festina.loop.against_itself import run_control
 from festina.loop.bench import Bench, Replan
@@ -158,8 +158,15 @@ def propose(b: Bench, action: plan.Propose) -> None:
         max_changed_lines=b.scope.max_changed_lines,
     )
     left = max(1.0, b.wall_s - b.elapsed_s)  # never over the run's time  # E-5
-    made = source.propose(view, replace(b.propose_budget, wall_s=min(b.propose_budget.wall_s, left)))
-    b.append(_received(b, action.number, made, base_tree), still=lambda now: now.current == action.number)
+    planted = planting.make(b, action.number, base_tree) if source is b.improver else None  # V-7
+    if planted is None or planted.proposal is None:
+        made = source.propose(view, replace(b.propose_budget, wall_s=min(b.propose_budget.wall_s, left)))
+    else:
+        made = planted.proposal
+    draft = _received(b, action.number, made, base_tree)
+    if _epoch(s).plant_rate > 0:  # every slot alike  # L-5
+        draft = replace(draft, sealed={"origin": planted.origin if planted is not None else planting.IMPROVER})
+    b.append(draft, still=lambda now: now.current == action.number)
     crash_point("proposal-received")
 
 
@@ -182,7 +189,7 @@ def history(b: Bench, author: str) -> tuple[HistoryRow, ...]:
     blurred = {"rejected", "inconclusive"} if epoch.suite.mode in ("sealed", "ledger") else set()
     rows: list[HistoryRow] = []
     for p in b.state.proposals.values():
-        if p.improver != author or p.word is None or p.patch is None:
+        if p.improver != author or p.word is None or p.patch is None or p.plant is not None:
             continue
         word: Word = "not accepted" if p.word in blurred else p.word
         reason = p.reason if p.word == "refused" else ""
@@ -401,6 +408,6 @@ STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.TakeBack: take_back, plan.AskReview: ask_review, plan.AwaitReview: await_review,
     plan.PutInForce: put_in_force, plan.Propose: propose, plan.Screen: screen_proposal,
     plan.OpenTest: open_test, plan.RunBatch: run_batch, plan.CheckControls: check_controls, plan.Decide: decide,
-    plan.RunControl: run_control,
+    plan.RunControl: run_control, plan.RevealPlant: planting.reveal,
     plan.ComparePublic: compare_public,
 }  # fmt: skip

@@ -74,6 +74,7 @@ def epoch(
         spread=float(manifest.policy.spread), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
         debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
         control_share=float(manifest.policy.control_share), control_level=sameness.LEVEL,
+        plant_rate=float(manifest.policy.plant_rate),
     )  # fmt: skip
     planning.check_reachable(
         first_plan(body), width=_width(suite), guards=[(g.name, g.high - g.low) for g in guards]

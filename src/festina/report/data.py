@@ -95,6 +95,28 @@ class TwinsRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PlantRow:
+    """A known-bad change that was planted, after its reveal.  # V-7"""
+
+    seq: int
+    proposal: int
+    defect: str
+    basis: str
+    outcome: Outcome
+    reason: str
+    run: int
+    trials: int
+
+    @property
+    def missed(self) -> bool:
+        return self.outcome == "accepted"
+
+    @property
+    def judged(self) -> bool:
+        return self.outcome in ("accepted", "rejected", "refused") or self.reason == "cap"
+
+
+@dataclass(frozen=True, slots=True)
 class ProposalRow:
     """One proposal's way, from request to outcome. Missing ``*_seq``: it did not come so far."""
 
@@ -250,6 +272,7 @@ class ReportData:
     runs: tuple[RunRow, ...]
     controls: tuple[ControlRow, ...]
     twins: TwinsRow | None  # V-2
+    plants: tuple[PlantRow, ...]  # V-7; their proposals and tests stand in no other list
     proposals: tuple[ProposalRow, ...]
     tests: tuple[TestRow, ...]
     generations: tuple[GenerationRow, ...]

@@ -24,6 +24,7 @@ from festina.report.data import (
     GenerationRow,
     Outcome,
     OverfitRow,
+    PlantRow,
     ProposalRow,
     Remark,
     ReportData,
@@ -73,6 +74,7 @@ class Reading:
         self.controls: list[ControlRow] = []
         self.twins = Twins()
         self.proposals: dict[int, ProposalRow] = {}
+        self.plants: dict[int, PlantRow] = {}
         self.tests: dict[int, TestRow] = {}
         self.plans: dict[int, e.TestOpened] = {}
         self.units: dict[int, list[tuple[float, tuple[float, ...]]]] = {}
@@ -85,6 +87,7 @@ class Reading:
         self.findings: list[Remark] = []
         self.open: dict[tuple[str, int], int] = {}  # intents without an end yet: (what, number) -> entry  # L-3
         self.overfit: OverfitRow | None = None
+        self.charged: dict[int, int] = {}  # trials by test
         self.trials = 0
         self.looks = 0
         self.in_force = 0
@@ -115,8 +118,9 @@ class Reading:
             runs=tuple(self.runs),
             controls=tuple(self.controls),
             twins=self.twins.row(),
-            proposals=tuple(self.proposals.values()),
-            tests=tuple(self.tests.values()),
+            plants=tuple(self.plants.values()),
+            proposals=tuple(p for p in self.proposals.values() if p.proposal not in self.plants),
+            tests=tuple(t for t in self.tests.values() if t.proposal not in self.plants),
             generations=tuple(self.generations[number] for number in sorted(self.generations)),
             finals=tuple(self.finals),
             remarks=tuple(self.remarks),
@@ -267,6 +271,7 @@ def _batch_started(s: Reading, r: Record, b: e.BatchStarted) -> None:
         )
     s.begin("batch of test", b.test, r.seq)
     s.trials += b.trials
+    s.charged[b.test] = s.charged.get(b.test, 0) + b.trials
     s.looks += b.items
     row = s.tests.get(b.test)
     if row is not None:
@@ -428,6 +433,18 @@ def _fault(s: Reading, r: Record, b: e.FaultRecorded) -> None:
     s.remarks.append(Remark(r.seq, "fault of Festina's own", f"{b.what}; charged to no candidate"))  # T-6
 
 
+def _plant(s: Reading, r: Record, b: e.PlantRevealed) -> None:
+    row = s.proposals.get(b.proposal)
+    if row is None or row.received_seq != b.received:
+        s.finding(r.seq, f"a planted defect was revealed that does not fit proposal {b.proposal}")
+        return
+    used = sum(s.charged.get(t.test, 0) for t in s.tests.values() if t.proposal == b.proposal)
+    s.trials += b.trials
+    s.plants[b.proposal] = PlantRow(
+        r.seq, b.proposal, b.defect, b.basis, row.outcome, row.reason, len(s.runs), used + b.trials
+    )
+
+
 def _control_started(s: Reading, r: Record, b: e.ControlStarted) -> None:
     s.begin("control", b.control, r.seq)
     s.trials += b.trials
@@ -463,4 +480,5 @@ _HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
     "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
     "control-started": _control_started, "control-ended": _control_ended, "control-resolved": _control_resolved,
     **measured.HANDLERS, "waiver": _waiver, "fault": _fault,
+    "plant-revealed": _plant,
 }  # fmt: skip

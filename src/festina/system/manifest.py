@@ -246,6 +246,7 @@ class Policy(_Table):
     autonomy: Literal["observe", "propose-only", "release-by-approval"] = "release-by-approval"
     debt: Debt = Debt()
     control_share: Annotated[Number, Field(ge=0, le=0.5)] = 0.02
+    plant_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.05
 
 
 class Manifest(_Table):
