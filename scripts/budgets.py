@@ -25,8 +25,8 @@ FILE_LINES = 500
 BOUNDARIES = {
     ("cli/__init__.py", "main"): "the command line: whatever happens becomes a message and an exit code",
     ("loop/api.py", "work"): "the thread that runs a loop for Python callers: the error is raised in the caller's own",
-    ("sandbox/zygote.py", "_become"): "the candidate's program: whatever it raises is shown as an interpreter would",
-    ("sandbox/zygote.py", "_finish"): "the candidate's own clean-up, run as an interpreter would",
+    ("sandbox/becoming.py", "become"): "the candidate's program: whatever it raises is shown as an interpreter would",
+    ("sandbox/becoming.py", "_finish"): "the candidate's own clean-up, run as an interpreter would",
     ("sandbox/zygote.py", "_preload"): "an import that the operator asked for: whatever it raises is reported by name",
     ("verify/scoring.py", "run"): "the user's scorer: whatever it raises is the worst score",
 }

@@ -7,6 +7,7 @@ of the same shape without any confinement, or L0, where two trials share the mac
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 import textwrap
@@ -86,12 +87,12 @@ ON_THE_SERVER = {
             if int(pid) in (me,): continue
             try:
                 with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
-                    print("OPENED")
+                    print(f"OPENED-{pid}-")
                     for line in maps:
                         if int(pid) == os.getppid() and "rw-p" in line:
                             a, b = (int(x, 16) for x in line.split()[0].split("-"))
                             mem.seek(a)
-                            if needle in mem.read(b - a): print("WORKED")
+                            if needle in mem.read(b - a) and pid != "1": print("WORKED")
             except (OSError, OverflowError) as e: print(e)""",
     ),
     "descriptors": (
@@ -129,7 +130,9 @@ def test_T2_the_warm_process_cannot_be_reached(name: str, warm: WarmBox) -> None
     before = warm._outer
     outcomes = [trial(warm, code), trial(warm, code)]
     assert warm._outer is before  # it lives, and no trial fell outside it
-    assert not any(b"WORKED" in outcome.stdout or b"OPENED" in outcome.stdout for outcome in outcomes)
+    assert not any(b"WORKED" in outcome.stdout for outcome in outcomes)
+    # The trial's own PID 1 may share the candidate's memory and has no right that the candidate lacks.
+    assert all({b"1"} >= set(re.findall(rb"OPENED-(\d+)-", outcome.stdout)) for outcome in outcomes)
     assert trial(warm, "print('next')").stdout == b"next\n"
 
 
@@ -208,10 +211,8 @@ NEVER = {
     "write_below_the_root": "import os; os.mkdir('/new'); print('WORKED')",
     "write_the_script": "open('/.festina/zygote.py', 'a'); print('WORKED')",
     "shown_of_all_trials": "import os; print('WORKED') if os.path.exists('/.shown') and os.listdir('/.shown') else 0",
-    "device_by_landlock": "open('/dev/random', 'w'); print('WORKED')",
+    "device_by_landlock": "import os; os.mknod('/tmp/w', 0o20600, 0); print('WORKED')",  # else allowed: a whiteout
     "limits": "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (9999, 9999)); print('WORKED')",
-    "dump_pid_1": "open('/proc/1/mem', 'rb'); print('WORKED')",
-    "env_of_pid_1": "open('/proc/1/environ', 'rb'); print('WORKED')",
     "other_group": "import os; print('WORKED') if 'festina-' in open('/proc/self/cgroup').read() else 0",
     "engine_in_frames": """
         import sys, gc

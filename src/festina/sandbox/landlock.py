@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Flag, auto
 
-__all__ = ["Access", "Rule", "abi", "lacks", "restrict", "ruleset"]
+__all__ = ["Access", "Prepared", "Rule", "abi", "lacks", "make", "prepare", "restrict", "ruleset"]
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same numbers on every machine
 _VERSION, _PATH_BENEATH = 1, 1  # linux/landlock.h
@@ -97,31 +97,52 @@ def _handled(version: int) -> tuple[int, int, int]:
     return files, _TCP if version >= 4 else 0, _SCOPES if version >= 6 else 0
 
 
-def ruleset(rules: Iterable[Rule], *, version: int | None = None) -> int:
-    """A descriptor of everything ``rules`` allow, and nothing else: no TCP, no signal and no abstract socket beyond
-    the confined processes themselves. A path that does not exist is an error, so that no rule is lost unseen."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rules in the kernel's own terms: worked out once, made into a ruleset many times."""
+
+    attributes: bytes
+    paths: tuple[tuple[str, int], ...]
+
+
+def prepare(rules: Iterable[Rule], *, version: int | None = None) -> Prepared:
     version = abi() if version is None else version
     files, tcp, scopes = _handled(version)
     words = struct.pack("QQQ", files, tcp, scopes)[: 8 if version < 4 else 16 if version < 6 else 24]
+    found = []
+    for rule in rules:
+        bits = 0
+        for access, granted in _BITS.items():
+            bits |= granted if access in rule.access else 0
+        found.append((rule.path, bits & files))
+    return Prepared(words, tuple(found))
+
+
+def make(prepared: Prepared) -> int:
+    """A descriptor of everything the rules allow, and nothing else: no TCP, no signal and no abstract socket beyond
+    the confined processes themselves. A path that does not exist is an error, so that no rule is lost unseen."""
+    words = prepared.attributes
     made = _call(_CREATE, ctypes.c_char_p(words), ctypes.c_size_t(len(words)), ctypes.c_uint32(0))
     try:
-        for rule in rules:
-            _add(made, rule, files)
+        for path, bits in prepared.paths:
+            _add(made, path, bits)
     except OSError:
         os.close(made)
         raise
     return made
 
 
-def _add(made: int, rule: Rule, handled: int) -> None:
-    bits = 0
-    for access, granted in _BITS.items():
-        bits |= granted if access in rule.access else 0
-    handle = os.open(rule.path, os.O_PATH | os.O_CLOEXEC)
+def ruleset(rules: Iterable[Rule], *, version: int | None = None) -> int:
+    """``prepare`` and ``make`` in one."""
+    return make(prepare(rules, version=version))
+
+
+def _add(made: int, path: str, bits: int) -> None:
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         if not stat.S_ISDIR(os.fstat(handle).st_mode):
             bits &= _ON_FILES
-        words = struct.pack("=Qi", bits & handled, handle)
+        words = struct.pack("=Qi", bits, handle)
         _call(_ADD, ctypes.c_int(made), ctypes.c_int(_PATH_BENEATH), ctypes.c_char_p(words), ctypes.c_uint32(0))
     finally:
         os.close(handle)

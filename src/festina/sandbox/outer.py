@@ -32,12 +32,16 @@ from festina.sandbox.runtime import Runtime, environment
 from festina.sandbox.spawner import EXTRA, STAGE
 from festina.sandbox.supervise import Watch
 
-__all__ = ["INNER_ID", "SHOWN", "Forked", "Outer", "Plan"]
+__all__ = ["INNER_ID", "SCRIPTS", "SHOWN", "Forked", "Outer", "Plan"]
 
 INNER_ID = "1000"
 SHOWN = "/.shown"
 _PLACE = "/.festina"
-_SCRIPTS = (Path(__file__).with_name("zygote.py"), Path(landlock.__file__))
+SCRIPTS = (
+    Path(__file__).with_name("zygote.py"),
+    Path(__file__).with_name("becoming.py"),
+    Path(landlock.__file__),
+)
 _NAMESPACES = ("user", "ipc", "pid", "net", "uts", "cgroup")
 _PRELOAD_S = 300.0  # a torch with CUDA takes 9 s on a loaded machine; what hangs is not waited for forever
 _BYTES = 8 << 30  # of the zygote itself; a trial's memory is its own group's
@@ -197,7 +201,7 @@ class Outer:
     def _binds(self) -> tuple[list[str], list[str]]:
         """The sources in order, and bwrap's arguments; as root sources are staged under a number."""
         plan = self.plan
-        pairs = [*plan.runtime.binds, *((str(path), f"{_PLACE}/{path.name}") for path in _SCRIPTS)]
+        pairs = [*plan.runtime.binds, *((str(path), f"{_PLACE}/{path.name}") for path in SCRIPTS)]
         pairs += [(str(plan.shown), SHOWN)] if plan.shown is not None else []
         words = ["--info-fd", str(EXTRA + 1), "--size", _TMP, "--tmpfs", "/tmp"]
         for index, (source, target) in enumerate(pairs):

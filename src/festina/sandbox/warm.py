@@ -9,7 +9,8 @@ A job that a warm process cannot carry out runs in the cold box, and its outcome
 warm process is replaced after ``_TRIALS`` trials, after any denied call, and when it died.
 
 Not covered, beyond what the cold box does not cover: trials share the address layout of their common ancestor, so
-that an address learnt in one helps in another; the outer box and all trials have one uid on the host; a candidate
+that an address learnt in one helps in another; the outer box and all its trials have one uid on the host, and what
+the kernel counts by uid in every namespace (pipe buffers, watch lists) they share while they run side by side; a candidate
 can tell from ``sys.modules`` that it runs in a warm process. As root a trial's trees are handed over as mounts that are
 attached nowhere else; as a plain user the outer box sees Festina's scratch folder, and each trial covers it up.
 """
@@ -35,7 +36,7 @@ from festina.sandbox.box import BubblewrapBox
 from festina.sandbox.cgroup import Group
 from festina.sandbox.finish import Finished, Stamp, conclude
 from festina.sandbox.job import Ended, Job, Limits, Outcome
-from festina.sandbox.outer import INNER_ID, SHOWN, Forked, Outer, Plan
+from festina.sandbox.outer import INNER_ID, SCRIPTS, SHOWN, Forked, Outer, Plan
 from festina.sandbox.place import check_job, fill, scratch
 from festina.sandbox.pycall import PythonCall, interpreter, read_call
 from festina.sandbox.runtime import FIXED_ENV, environment
@@ -73,6 +74,7 @@ class WarmBox:
             else compile_filter(Action.EPERM).hex(),
             "inner": compile_filter(Action.EPERM, part=Part.INNER_MOUNTS).hex() if notify else "",
             "landlock": landlock.abi(),
+            "one_memory": mechanisms.groups is not None,
             "covered": "" if cold.root else SHOWN,
             "kept": [target for _, target in cold.runtime.binds if target.startswith("/tmp/")],
         }
@@ -88,7 +90,7 @@ class WarmBox:
     def _hash(self) -> str:
         policy = {
             "zygote": self.plan.policy,
-            "script": hashlib.sha256(Path(__file__).with_name("zygote.py").read_bytes()).hexdigest(),
+            "scripts": [hashlib.sha256(script.read_bytes()).hexdigest() for script in SCRIPTS],
             "arguments": self.plan.arguments(),
             "env": FIXED_ENV,
             "preload": self.plan.preload,

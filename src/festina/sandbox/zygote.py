@@ -1,6 +1,6 @@
 """The warm process inside the outer box: it imports what the system declared and forks one trial at a time.
 
-Run as a script, by path, by the interpreter that trials use; it imports nothing of the package but ``landlock``.
+Run as a script, by path, by the interpreter that trials use; it imports nothing of the package but what lies beside it.
 It holds no secret, is single-threaded, and runs no code of a candidate: it clones a child (``_Trial``) straight into
 new user, process, mount, network, IPC and host-name namespaces. That child is the trial's PID 1. It confines itself,
 hands the engine what it needs (its ``/out``, the listener for denied calls) and forks the candidate as PID 2.
@@ -10,13 +10,8 @@ Order in the child, each step needing what the next gives up: view (mounts), con
 capabilities, no new privileges, filter, descriptors; only then the candidate's first instruction. Any failure is
 reported and ends the child: a candidate never runs half confined.  # T-6
 
-What the candidate's program sees differs from a fresh interpreter in this: the preloaded modules are in
-``sys.modules`` already; address layout and hash seed are the same in every trial; ``sys.flags`` are the zygote's;
-at the end functions of ``atexit`` run, ``__main__`` is cleared and open files are flushed, but other modules are
-not torn down. Where the program's folder holds a module with the name of a loaded one, a fresh interpreter is
-started instead.
-Generators of random numbers in ``random``, ``numpy`` and ``torch`` are seeded anew; others that a preloaded module made
-at import are the same in every trial.
+The candidate's program is run by ``becoming.py``. Generators of random numbers in ``random``, ``numpy`` and ``torch``
+are seeded anew; others that a preloaded module made at import are the same in every trial.
 
 Protocol: one SEQPACKET message per trial with descriptors [connection, paper, stdout, stderr, doors to control
 groups, trees...]; the paper is JSON in an anonymous file. Replies go to the connection.
@@ -27,21 +22,17 @@ from __future__ import annotations
 import os
 import sys
 
-_PLAIN = frozenset(sys.modules)  # what a fresh interpreter has loaded: such names are never a tree's own
+_program = __import__("becoming")  # beside this file; first, since it notes what a fresh interpreter has loaded
 
 import _socket  # noqa: E402
-import atexit  # noqa: E402
 import ctypes  # noqa: E402
 import gc  # noqa: E402
 import importlib  # noqa: E402
 import json  # noqa: E402
+import mmap  # noqa: E402
 import resource  # noqa: E402
-import runpy  # noqa: E402
 import select  # noqa: E402
 import signal  # noqa: E402
-import types  # noqa: E402
-from importlib.machinery import BuiltinImporter, SourceFileLoader  # noqa: E402
-from pkgutil import get_importer  # noqa: E402
 from typing import Any, NoReturn  # noqa: E402
 
 _CLONE, _SECCOMP = {"x86_64": (56, 317), "aarch64": (220, 277)}.get(os.uname().machine, (0, 0))
@@ -78,18 +69,19 @@ def _clone(flags: int) -> tuple[int, int]:
     return (0, -1) if pid == 0 else (pid, handle.value)
 
 
-def _write(path: str, text: str) -> None:
+def _write(path: str, data: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(fd, text.encode())
+        os.write(fd, data)
     finally:
         os.close(fd)
 
 
-def _send(connection: _socket.socket, message: dict[str, Any], fds: list[int] | None = None) -> None:
+def _send(connection: _socket.socket, message: dict[str, Any] | bytes, fds: list[int] | None = None) -> None:
     packed = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds or [])
     ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)] if fds else []
-    connection.sendmsg([json.dumps(message).encode()], ancillary, _socket.MSG_NOSIGNAL)
+    data = message if isinstance(message, bytes) else json.dumps(message).encode()
+    connection.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
 
 
 class _Header(ctypes.Structure):
@@ -100,13 +92,91 @@ class _Program(ctypes.Structure):
     _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
 
-def _filter(code: bytes, flags: int) -> int:
-    buffer = ctypes.create_string_buffer(code, len(code))
-    program = _Program(len(code) // 8, ctypes.addressof(buffer))
-    return _check(
-        _libc.syscall(ctypes.c_long(_SECCOMP), ctypes.c_long(1), ctypes.c_ulong(flags), ctypes.byref(program)),
-        "seccomp",
-    )
+class _Policy:
+    """What every trial gets, worked out once: each page that a trial does not touch need not be copied for it."""
+
+    def __init__(self, words: dict[str, Any]) -> None:
+        self.identity = f"{words['id']} {words['id']} 1".encode()
+        self.kept: list[str] = words["kept"]
+        self.covered: str = words["covered"]
+        self.flags = ctypes.c_ulong(_NEW_LISTENER if words["notify"] else 0)
+        self._codes = [bytes.fromhex(words[name]) for name in ("inner", "filter")]
+        self._buffers = [ctypes.create_string_buffer(code, len(code)) for code in self._codes]
+        programs = [_Program(len(b) // 8, ctypes.addressof(b)) for b in self._buffers]
+        self.inner = ctypes.pointer(programs[0]) if self._codes[0] else None
+        self.filter = ctypes.pointer(programs[1])
+        self.landlock: Any = importlib.import_module("landlock") if words["landlock"] else None  # beside this file
+        if self.landlock is not None:
+            rule, access = self.landlock.Rule, self.landlock.Access
+            everything = access.READ | access.RUN | access.WRITE
+            rules = [rule("/", access.READ | access.RUN), rule("/dev", access.READ | access.WRITE | access.DEVICE)]
+            rules += [rule(path, everything) for path in ("/tmp", "/out", "/dev/shm")]
+            self.rules = self.landlock.prepare(rules, version=words["landlock"])
+
+
+def _filter(program: ctypes._Pointer[_Program], flags: ctypes.c_ulong) -> int:
+    return _check(_libc.syscall(ctypes.c_long(_SECCOMP), ctypes.c_long(1), flags, program), "seccomp")
+
+
+# The quick way from PID 1 to the candidate: one address space, where a second copy of a large process would be made.
+#
+# clone(VM | VFORK) suspends PID 1 until the candidate ends or executes something else; the candidate goes on in the
+# same memory on a stack of its own. What PID 1 does after that is this code and nothing else, since its memory is the
+# candidate's by then: wait for the candidate and exit as it did. It holds no descriptor and no right that the candidate
+# lacks, so taking it over gives nothing. Made with GNU as from:
+#
+#   push rbx; push r12; sub rsp,24; mov r12,rdi; xor edx,edx; xor r10d,r10d; xor r8d,r8d; mov edi,0x4111; mov eax,56
+#   syscall; test rax,rax; jz child; js back; mov ebx,eax
+#   again: mov edi,-1; lea rsi,[rsp+8]; xor edx,edx; xor r10d,r10d; mov eax,61; syscall; cmp eax,-4; je again
+#   test eax,eax; js lost; cmp eax,ebx; jne again; mov edi,[rsp+8]; mov eax,edi; and eax,0x7f; jz exited
+#   lea edi,[rax+128]; jmp out;  lost: mov edi,125; jmp out;  exited: shr edi,8; and edi,0xff
+#   out: mov eax,231; syscall;  back: add rsp,24; pop r12; pop rbx; ret;  child: xor ebp,ebp; call r12; ud2
+_BRIDGE = bytes.fromhex(
+    "5341544883ec184989fc31d24531d24531c0bf11410000b8380000000f054885c07459784f89c3bfffffffff488d74240831"
+    "d24531d2b83d0000000f0583f8fc74e585c0781739d875dd8b7c240889f883e07f740f8db880000000eb10bf7d000000eb09"
+    "c1ef0881e7ff000000b8e70000000f054883c418415c5bc331ed41ffd40f0b"
+)
+_STACK = 64 << 20  # reserved, not used: at most what the limit on stacks allows a main thread
+
+
+class _Bridge:
+    """Made once by the zygote; ``cross`` is called by PID 1 and does not come back."""
+
+    def __init__(self) -> None:
+        size = resource.getrlimit(resource.RLIMIT_STACK)[0]
+        size = _STACK if size == resource.RLIM_INFINITY else min(size, _STACK)
+        self.code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self.code.write(_BRIDGE)
+        self.stack = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)  # no reservation
+        place = ctypes.addressof(ctypes.c_char.from_buffer(self.code))
+        bottom = ctypes.addressof(ctypes.c_char.from_buffer(self.stack))
+        long = ctypes.c_long
+        _check(_libc.mprotect(ctypes.c_void_p(place), long(mmap.PAGESIZE), 5), "bridge")
+        _check(_libc.mprotect(ctypes.c_void_p(bottom), long(mmap.PAGESIZE), 0), "guard page")
+        self.job: dict[str, Any] = {}
+        self.land = ctypes.PYFUNCTYPE(None)(self._land)
+        self.call = ctypes.PYFUNCTYPE(long, ctypes.c_void_p, ctypes.c_void_p)(place)
+        self.top = bottom + size
+
+    def _land(self) -> None:
+        ctypes.pythonapi.PyOS_AfterFork_Child()  # hooks of modules that must know
+        _program.become(self.job)
+
+    def cross(self, job: dict[str, Any]) -> NoReturn:
+        self.job = job
+        self.call(ctypes.cast(self.land, ctypes.c_void_p), self.top)
+        os._exit(125)
+
+
+def _bridge(policy: dict[str, Any]) -> _Bridge | None:
+    """None where the quick way is not known to hold: then the candidate is an ordinary fork.
+
+    glibc keeps the thread's number in memory that is shared here, so it must be the candidate's, which is 2 in its
+    namespace as the zygote is in its own. From 3.14 on Python watches the bounds of its stack. Where memory is
+    counted process by process, PID 1 would count twice.
+    """
+    fits = os.uname().machine == "x86_64" and sys.version_info < (3, 14) and os.getpid() == 2
+    return _Bridge() if fits and policy["one_memory"] else None
 
 
 # The trial's PID 1
@@ -115,8 +185,12 @@ def _filter(code: bytes, flags: int) -> int:
 class _Trial:
     """The side of the child: confine, report, start the candidate, wait for it."""
 
-    def __init__(self, policy: dict[str, Any], job: dict[str, Any], fds: list[int], connection: _socket.socket) -> None:
+    def __init__(
+        self, policy: _Policy, job: dict[str, Any], fds: list[int], connection: _socket.socket,
+        bridge: _Bridge | None,
+    ) -> None:  # fmt: skip
         self.policy = policy
+        self.bridge = bridge
         self.job = job
         self.stdout, self.stderr, *rest = fds
         self.doors, self.trees = rest[: job["doors"]], rest[job["doors"] :]
@@ -129,10 +203,11 @@ class _Trial:
             _send(self.connection, {"error": str(error)})
             os._exit(125)
         del self.connection  # its descriptor is closed already
+        if self.bridge is not None and not self.job["fresh"]:
+            self.bridge.cross(self.job)
         candidate = os.fork()
         if candidate == 0:
-            _libc.prctl(_DUMPABLE, 1, 0, 0, 0)
-            _become(self.job)
+            _program.become(self.job)
         os.closerange(0, 3)
         while True:
             pid, status = os.waitpid(-1, 0)
@@ -143,10 +218,9 @@ class _Trial:
     def confine(self) -> None:
         job = self.job
         _check(_libc.prctl(_DUMPABLE, 1, 0, 0, 0), "dumpable")
-        identity = self.policy["id"]
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{identity} {identity} 1")
-        _write("/proc/self/gid_map", f"{identity} {identity} 1")
+        _write("/proc/self/setgroups", b"deny")
+        _write("/proc/self/uid_map", self.policy.identity)
+        _write("/proc/self/gid_map", self.policy.identity)
         os.setsid()
         self.view()
         for door in self.doors:
@@ -161,13 +235,11 @@ class _Trial:
         os.dup2(self.stderr, 2)
         self.give_up()
         os.chdir("/")
-        flags = _NEW_LISTENER if self.policy["notify"] else 0
-        listener = []
-        if self.policy["inner"]:
-            _filter(bytes.fromhex(self.policy["inner"]), 0)
-        found = _filter(bytes.fromhex(self.policy["filter"]), flags)
-        listener = [found] if flags else []
-        _send(self.connection, {"ready": True}, [out, *listener])
+        job["fresh"] = _program.shadowed(job)
+        if self.policy.inner is not None:
+            _filter(self.policy.inner, ctypes.c_ulong(0))
+        listener = _filter(self.policy.filter, self.policy.flags)
+        _send(self.connection, b'{"ready": true}', [out, listener] if self.policy.flags else [out])
         self.connection.close()
         os.closerange(3, 4096)
 
@@ -176,7 +248,7 @@ class _Trial:
         sizes = self.job["sizes"]
         _mount("none", "/", None, _REC | _PRIVATE)
         plain = _NOSUID | _NODEV
-        kept = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in self.policy["kept"]]
+        kept = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in self.policy.kept]
         _mount("tmpfs", "/tmp", "tmpfs", plain, sizes["/tmp"])
         for path, handle in kept:
             os.makedirs(path)
@@ -185,7 +257,7 @@ class _Trial:
         _mount("tmpfs", "/dev/shm", "tmpfs", plain, sizes["/dev/shm"])
         _mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC, "newinstance,ptmxmode=0666,mode=620")
         _mount("proc", "/proc", "proc", plain | _NOEXEC)
-        _write("/proc/sys/user/max_user_namespaces", "0")  # no further view can be built, whatever the filter does
+        _write("/proc/sys/user/max_user_namespaces", b"0")  # no further view can be built, whatever the filter does
         self.show()
         _mount("none", "/", None, _REMOUNT | _BIND | _RDONLY | plain)
 
@@ -204,146 +276,21 @@ class _Trial:
             else:
                 words = (ctypes.c_int(next(handles)), b"", ctypes.c_int(-100), target.encode(), 4)
                 _check(_libc.syscall(ctypes.c_long(_MOVE_MOUNT), *words), f"show {target}")
-        if self.policy["covered"]:
-            _mount("tmpfs", self.policy["covered"], "tmpfs", _NOSUID | _NODEV | _RDONLY, "size=4k,mode=555")
+        if self.policy.covered:
+            _mount("tmpfs", self.policy.covered, "tmpfs", _NOSUID | _NODEV | _RDONLY, "size=4k,mode=555")
 
     def give_up(self) -> None:
         """Landlock, capabilities, the way to new privileges."""
-        if self.policy["landlock"]:
-            landlock = sys.modules["landlock"]
-            read, run, write, device = (landlock.Access[name] for name in ("READ", "RUN", "WRITE", "DEVICE"))
-            rules = [landlock.Rule("/", read | run), landlock.Rule("/dev", device | read)]
-            rules += [landlock.Rule(path, write | read | run) for path in ("/tmp", "/out", "/dev/shm")]
-            rules += [landlock.Rule(f"/dev/{name}", write | read) for name in ("null", "zero", "full", "tty", "pts")]
-            made = landlock.ruleset(rules, version=self.policy["landlock"])
-            _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
-            landlock.restrict(made)
+        _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+        if self.policy.landlock is not None:
+            self.policy.landlock.restrict(self.policy.landlock.make(self.policy.rules))
         _check(_libc.prctl(_CAP_AMBIENT, 4, 0, 0, 0), "ambient capabilities")
         for number in range(64):
             if _libc.prctl(_CAPBSET_DROP, number, 0, 0, 0) < 0:
                 break  # past the last capability that this kernel knows
         none = (ctypes.c_uint32 * 6)()
         _check(_libc.capset(ctypes.byref(_Header(0x20080522, 0)), ctypes.byref(none)), "capset")
-        _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
         _check(_libc.prctl(_DUMPABLE, 0, 0, 0, 0), "dumpable")
-
-
-# The candidate's program
-
-
-def _become(job: dict[str, Any]) -> NoReturn:
-    """Be what ``python ARGUMENTS`` would be. Nothing of the zygote's is open or trusted here any more."""
-    try:
-        os.chdir(job["cwd"])
-    except OSError:
-        os._exit(120)
-    os.environ.update({**job["env"], "PWD": job["cwd"], "OLDPWD": "/"})  # as the shell at a cold box's gate does
-    _reseed()
-    kind, words, isolated = job["kind"], job["words"], job["isolated"]
-    sys.orig_argv[:] = job["argv"]
-    if job["unbuffered"]:
-        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
-    place = {"-c": "", "-m": os.getcwd()}.get(kind) if kind != "script" else os.path.dirname(os.path.realpath(words[0]))
-    if not isolated and _shadowed(place or "."):
-        os.execve(sys.executable, [job["argv"][0], *job["argv"][1:]], dict(os.environ))
-    code = 1
-    try:
-        if not isolated:
-            sys.path.insert(0, place if place is not None else "")
-        _run(kind, words)
-        code = 0
-    except SystemExit as end:
-        code = _status(end)
-    except BaseException as error:  # noqa: BLE001  # the candidate's own: shown as the interpreter would
-        _show(error)
-    _finish(code)
-
-
-def _run(kind: str, words: list[str]) -> None:
-    main = types.ModuleType("__main__")
-    sys.modules["__main__"] = main
-    space = main.__dict__
-    space["__builtins__"] = sys.modules["builtins"]
-    space["__annotations__"] = {}
-    if kind == "-c":
-        sys.argv[:] = ["-c", *words[1:]]
-        space["__loader__"] = BuiltinImporter
-        exec(compile(words[0], "<string>", "exec", dont_inherit=True), space)  # noqa: S102  # the candidate, confined
-    elif kind == "-m":
-        sys.argv[:] = ["-m", *words[1:]]
-        runpy._run_module_as_main(words[0])  # type: ignore[attr-defined]
-    elif get_importer(words[0]) is not None:  # a folder or archive with a __main__ in it
-        sys.argv[:] = words
-        sys.path[0] = words[0]
-        runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
-    else:
-        sys.argv[:] = words
-        path = os.path.abspath(words[0])
-        try:
-            with open(path, "rb") as file:
-                source = file.read()
-        except OSError as error:
-            why = f"[Errno {error.errno}] {error.strerror}"
-            sys.stderr.write(f"{sys.orig_argv[0]}: can't open file {path!r}: {why}\n")
-            raise SystemExit(2) from None
-        space |= {"__file__": path, "__cached__": None, "__loader__": SourceFileLoader("__main__", path)}
-        exec(compile(source, path, "exec", dont_inherit=True), space)  # noqa: S102  # the candidate, confined
-
-
-def _shadowed(place: str) -> bool:
-    """Whether the program's folder holds a module that a fresh interpreter would take before a loaded one."""
-    try:
-        names = {name.partition(".")[0] for name in os.listdir(place)}
-    except OSError:
-        return False
-    return any(name in sys.modules and name not in _PLAIN for name in names)
-
-
-def _reseed() -> None:
-    """Copies of one process would draw the same numbers; fresh processes do not.  # E-3"""
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
-    if "torch" in sys.modules:
-        sys.modules["torch"].default_generator.seed()
-
-
-def _status(end: SystemExit) -> int:
-    if end.code is None:
-        return 0
-    if isinstance(end.code, int):
-        return end.code & 0xFF
-    sys.stderr.write(f"{end.code}\n")
-    return 1
-
-
-def _show(error: BaseException) -> None:
-    """Without the zygote's own frames on top."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
-    sys.excepthook(type(error), error.with_traceback(trace), trace)
-
-
-def _finish(code: int) -> NoReturn:
-    """What an interpreter does at its end and a result may depend on."""
-    import io
-
-    try:
-        if "threading" in sys.modules:
-            sys.modules["threading"]._shutdown()  # waits for threads that are not daemons
-        atexit._run_exitfuncs()
-        for names in ({}, sys.modules["__main__"].__dict__):  # before and after its names are gone
-            names.clear()
-            gc.collect()
-            for thing in gc.get_objects():  # the candidate's alone: what is older is frozen
-                if isinstance(thing, io.BufferedWriter | io.BufferedRandom | io.TextIOWrapper) and not thing.closed:
-                    thing.flush()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BaseException as error:  # noqa: BLE001  # still the candidate's own
-        _show(error)
-        code = code or 120
-    os._exit(code)
 
 
 # The zygote
@@ -370,9 +317,10 @@ def _preload(names: list[str], control: _socket.socket) -> bool:
 
 
 class _Zygote:
-    def __init__(self, control: _socket.socket, policy: dict[str, Any]) -> None:
+    def __init__(self, control: _socket.socket, words: dict[str, Any]) -> None:
         self.control = control
-        self.policy = policy
+        self.policy = _Policy(words)
+        self.bridge = _bridge(words)
         self.trials: dict[int, tuple[int, _socket.socket]] = {}  # by pidfd
         self.poll = select.poll()
         self.poll.register(control.fileno(), select.POLLIN)
@@ -394,6 +342,9 @@ class _Zygote:
         data = b"".join(part for _, _, part in ancillary)
         fds = [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data) - 3, 4)]
         connection = _socket.socket(fileno=fds[0])
+        with os.fdopen(fds[1], "rb") as paper:
+            job = json.loads(paper.read())
+        _program.reseed()
         try:
             pid, handle = _clone(_NEWUSER | _NEWPID | _NEWNS | _NEWNET | _NEWIPC | _NEWUTS)
         except OSError as error:
@@ -401,16 +352,14 @@ class _Zygote:
             connection.close()
         else:
             if pid == 0:
-                with os.fdopen(fds[1], "rb") as paper:
-                    job = json.loads(paper.read())
-                _Trial(self.policy, job, fds[2:], connection).run()
+                _Trial(self.policy, job, fds[2:], connection, self.bridge).run()
             try:
                 _send(connection, {"pid": pid}, [handle])
             except OSError:
                 pass  # the engine gave the trial up: it is killed when its end is seen
             self.trials[handle] = (pid, connection)
             self.poll.register(handle, select.POLLIN)
-        for fd in fds[1:]:
+        for fd in fds[2:]:
             os.close(fd)
         return True
 
@@ -431,16 +380,17 @@ def main() -> None:
     with os.fdopen(int(sys.argv[2]), "rb") as file:
         policy = json.loads(file.read())
     if policy["landlock"]:
-        importlib.import_module("landlock")  # beside this file
+        importlib.import_module("landlock")  # beside this file, as long as that is searched
     sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
     sys.argv[:] = [""]
     os.chdir("/")
     if not _preload(policy["preload"], control):
         return
+    zygote = _Zygote(control, policy)
     gc.collect()
     gc.freeze()
     _send(control, {"ready": True})
-    _Zygote(control, policy).serve()
+    zygote.serve()
 
 
 if __name__ == "__main__":
