@@ -21,6 +21,7 @@ import pytest
 from festina.sandbox.box import BubblewrapBox
 from festina.sandbox.host import probe
 from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Outcome
+from festina.sandbox.place import CANDIDATE_UID
 from festina.sandbox.plain import PlainBox
 from festina.sandbox.warm import WarmBox
 
@@ -189,7 +190,7 @@ def test_E4_two_trials_at_once_do_not_meet(name: str, warm: WarmBox, state: Path
     holds, tries = SIDE_BY_SIDE[name]
     code = f"{holds}\nimport os, time\nprint('holds', flush=True)\ntime.sleep(1.2)"
     shown = (Bind(tree, "/system"),)
-    for box in (PlainBox(state), warm):
+    for box in (PlainBox(state, uid=CANDIDATE_UID), warm):
         with ThreadPoolExecutor(1) as pool:
             holder = pool.submit(trial, box, code, binds=shown)
             time.sleep(0.5)

@@ -10,9 +10,10 @@ warm process is replaced after ``_TRIALS`` trials, after any denied call, and wh
 
 Not covered, beyond what the cold box does not cover: trials share the address layout of their common ancestor, so
 that an address learnt in one helps in another; the outer box and all its trials have one uid on the host, and what
-the kernel counts by uid in every namespace (pipe buffers, watch lists) they share while they run side by side; a candidate
-can tell from ``sys.modules`` that it runs in a warm process. As root a trial's trees are handed over as mounts that are
-attached nowhere else; as a plain user the outer box sees Festina's scratch folder, and each trial covers it up.
+the kernel counts by uid in every namespace (pipe buffers, watch lists) they share while they run side by side; a
+candidate can tell from ``sys.modules`` that it runs in a warm process. As root a trial's trees are handed over as
+mounts that are attached nowhere else; as a plain user the outer box sees Festina's scratch folder, and each trial
+covers it up.
 """
 
 from __future__ import annotations
