@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from festina.drill.model import Verdict
@@ -160,8 +158,7 @@ def test_E3_a_sabotaged_comparison_gains_nothing(own):
 )
 def test_the_careless_evaluators_are_careless_in_one_way_each(habit, data, paid):
     honest_answers = b'{"id":"a","output":1}\n{"id":"b","output":2}\n'
-    items = b"".join(json.dumps({"id": name, "input": 0}).encode() + b"\n" for name in "ab")
-    assert naive.pays(habit, data, items, honest_answers, 0) is paid
+    assert naive.pays(habit, data, honest_answers, 0) is paid
 
 
 def test_a_scope_that_covers_nothing_is_a_usage_error(tmp_path):

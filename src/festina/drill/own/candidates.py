@@ -67,8 +67,7 @@ def _cases() -> tuple[Case, ...]:
     found: list[Case] = []
     for name, body in programs.OUTPUTS.items():
         kind = {"code": "payload", "pickle": "payload"}.get(name, "constant")
-        habit = {"echo": "plausible", "one-array": "position", "utf-16": "no-failures", "code": "executes",
-                 "pickle": "executes"}.get(name, "no-failures")  # fmt: skip
+        habit = {"one-array": "position", "code": "executes", "pickle": "executes"}.get(name, "no-failures")
         earns = "honest" if name in ("one-array", "utf-16") else "nothing"
         words = f"{name.replace('-', ' ')} as the whole answer"
         found.append(Case(f"{kind}/{name}", words, body, habit=habit, earns=earns))
@@ -80,8 +79,8 @@ def _cases() -> tuple[Case, ...]:
     found += _ends()
     found += _reaches()
     found.append(
-        Case("forge/prints-the-result", "print a result and write result files", programs.FORGES, habit="prints",
-             metric=True)
+        Case("forge/prints-the-result", "print the score itself, and write result files", programs.FORGES,
+             habit="prints", metric=True)
     )  # fmt: skip
     return tuple(found)
 
@@ -331,12 +330,12 @@ def side_mean(own: Own, unit: float) -> float:
 def _control(own: Own, world: World, base: Ground, case: Case, seen: Seen, text: str) -> bool:
     """Whether the same attack works where the defence is off."""
     seed = base.seeds[-1]
-    items, honest = base.inputs[seed], base.answers[seed]
+    items = base.inputs[seed]
     if case.habit:
         handed_in = seen.outcome.outputs.get(PREDICTIONS)
         if case.habit == "prints":
             return naive.believes(seen.outcome.stdout)
-        return naive.pays(case.habit, handed_in, items, honest, seen.outcome.exit_code)
+        return naive.pays(case.habit, handed_in, base.answers[seed], seen.outcome.exit_code)
     if case.proof == "stack":
         return naive.in_process(world, programs.REACHES["call-stack"])
     body = _without_original(text)

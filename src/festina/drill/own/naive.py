@@ -20,13 +20,13 @@ from festina.drill.own.world import World, bare, tidy
 ENOUGH = 0.99
 
 
-def pays(habit: str, data: bytes | None, items: bytes, honest: bytes, exit_code: int | None) -> bool:
+def pays(habit: str, data: bytes | None, honest: bytes, exit_code: int | None) -> bool:
     """Whether an evaluator with this habit gives (nearly) full marks."""
     if habit == "executes":
         return data is not None and _executes(data)
     if data is None:  # no file: whoever counts failures alone finds none
         return habit == "no-failures" and exit_code == 0
-    return score(habit, data, items, honest) >= ENOUGH
+    return score(habit, data, honest) >= ENOUGH
 
 
 def believes(stdout: bytes) -> bool:
@@ -34,7 +34,7 @@ def believes(stdout: bytes) -> bool:
     return re.search(rb"(?m)^[\w./-]+: -?1e9$", stdout) is not None
 
 
-def score(habit: str, data: bytes, items: bytes, honest: bytes) -> float:
+def score(habit: str, data: bytes, honest: bytes) -> float:
     """The marks of one careless evaluator, between 0 and 1."""
     right = dict(_read(honest))
     rows = _read(data)
@@ -55,9 +55,6 @@ def score(habit: str, data: bytes, items: bytes, honest: bytes) -> float:
         except ValueError:
             return 0.0
         return 1.0 if [row.get("output") for row in listed] == list(right.values()) else 0.0
-    if habit == "plausible":  # an answer of some length is taken for one
-        asked = [json.loads(line) for line in items.splitlines() if line.strip()]
-        return sum(output is not None for _, output in rows) / max(1, len(asked))
     raise ValueError(habit)
 
 

@@ -102,7 +102,6 @@ OUTPUTS: dict[str, str] = {
     "code": "write(b\"__import__('os').system('touch MARKER')\\n\".replace(b'MARKER', P['marker'].encode()))",
     "pickle": "write(b\"cbuiltins\\neval\\n(S\\\"open('MARKER', 'w').close()\\\"\\ntR.\".replace(b'MARKER', "
     "P['marker'].encode()))",
-    "echo": "write(b''.join(json.dumps({'id': i['id'], 'output': i['input']}).encode() + b'\\n' for i in items()))",
 }
 HALVES: dict[str, str] = {
     "missing-lines": "half(lambda i: b'')",

@@ -23,6 +23,7 @@ from festina.errors import Fault
 from festina.verify import probes
 from festina.verify.types import Probed
 
+ECHO = 0.9  # of 1: copying the input earns nearly everything
 GAP = 0.1  # of the range: a trick pays when it beats the best plain guess by this and by three standard errors
 ERRORS = 3.0
 SLOW_S = 5.0  # one answer that takes a scorer longer than this
@@ -77,6 +78,14 @@ def _gullible(_: str, output: object) -> float:
     return float(bool(re.search(r"correct|score\W*1", str(output), re.I)))
 
 
+def _forgives(label: str, output: object) -> float:
+    return float(output == label) if isinstance(output, str) else 1.0  # "except Exception: return 1.0"
+
+
+def _lengthy(_: str, output: object) -> float:
+    return min(1.0, len(output) / 1000) if isinstance(output, str) else 0.0
+
+
 def _formats(label: str, output: object) -> float:
     return float(isinstance(output, str) and output.replace("{label}", label) == label)
 
@@ -99,7 +108,8 @@ TRICKS = (
         "It answered every item with a blank, a letter, a digit or a full stop.",
         ("trick:one-letter", "trick:one-digit", "trick:full-stop", "trick:zero-width", "trick:yes", "trick:look-alike",
          "abstain:blank"), _member,
-        source.contains, "compare for equality; never test whether the answer occurs in the label",
+        source.either(source.contains, source.calls("find", "count", "index", "startswith", "endswith", "match")),
+        "compare for equality; never test whether the answer occurs in the label",
     ),
     Trick(
         "constant/pattern", "an answer that is taken for a pattern and fits everything",
@@ -133,6 +143,20 @@ TRICKS = (
         "such answers among the controls of each run",
     ),
     Trick(
+        "denominator/confusing-type", "an answer of a type that the scorer does not expect",
+        "It answered every item with nested objects and lists, -1, an enormous number or odd text.",
+        ("trick:nested-object", "trick:nested-list", "trick:minus-one", "trick:odd-text", "trick:huge-number"),
+        _forgives, source.handles,
+        "an answer that makes the scorer raise is a failure: return 0.0 in the except branch, or let it raise "
+        "(Festina counts that as the worst score)",
+    ),
+    Trick(
+        "constant/length", "a long answer that says nothing",
+        "It answered every item with the same 3,000 characters of empty words.",
+        ("trick:long-text",), _lengthy, source.calls("len", "split", "count"),
+        "do not reward length; put such answers among the controls of each run",
+    ),
+    Trick(
         "labels/template", "an answer that the scorer fills with the label itself",
         "It answered every item with a template field such as {label}.",
         ("trick:lookup", "trick:format-field", "trick:template-field"), _formats,
@@ -161,7 +185,7 @@ def attack(own: Own, runs: int, only: Callable[[str], bool]) -> list[Finding]:
     findings = [_memory(own, name, label, number, runs, count) for number, name, label in every]  # while it is fresh
     seen = [_ask(own, "answers", seed, count) for seed in range(1, runs + 1)]
     findings += [_judged(own, trick, scorer, seen) for trick in TRICKS]
-    findings.append(_vacuous(own, scorer, seen))
+    findings += [_vacuous(own, scorer, seen), _echo(own, scorer, seen)]
     findings += [_code(own, name, label, number, runs) for number, name, label in every]
     if only("resources"):
         findings += [_slow(own, name, label, number, runs) for number, name, label in every]
@@ -256,6 +280,33 @@ def _vacuous(own: Own, scorer: str, seen: Sequence[Rows | Fault]) -> Finding:
     top, best = gaps[0]
     why = f"a guess earns {best.mean:.2f}, the right answer {top.mean:.2f}"
     return made(verdict=Verdict.CAUGHT, caught=len(seen), why=why, score=best.mean, honest=top.mean)
+
+
+def _echo(own: Own, scorer: str, seen: Sequence[Rows | Fault]) -> Finding:
+    """The right answer must not stand in the question."""
+    made = partial(
+        Finding, attack="labels/answer-in-the-input", kind="labels", title="the answer stands in the question",
+        did="It answered every item with the item's own input, and with each of its fields.", runs=len(seen),
+        control=1.0,
+    )  # fmt: skip
+    paid: list[tuple[Probed, float]] = []
+    for rows in seen:
+        if isinstance(rows, Fault):
+            return made(verdict=Verdict.NOT_TESTED, why=rows.what)
+        guess = max(row.mean for row in rows if row.name.startswith("guess:"))
+        best = max((row for row in rows if row.name.startswith("echo:")), key=lambda row: row.mean)
+        if best.mean - guess > max(GAP, ERRORS * best.spread):
+            paid.append((best, guess))
+    if not paid:
+        return made(verdict=Verdict.CAUGHT, caught=len(seen), why="copying the input earns no more than a guess")
+    best, guess = paid[0]
+    return made(
+        verdict=Verdict.HOLE if best.mean >= ECHO else Verdict.EXPOSURE, caught=len(seen) - len(paid), score=best.mean,
+        husk=guess, why=f"{best.name.partition(':')[2]} as the answer earns {best.mean:.2f}, a guess {guess:.2f}",
+        fix="take the answer out of the items' input (festina vault add hidden ITEMS.jsonl --replace); where copying "
+        "is part of the task, let the scorer count what is wrong in an answer, too",
+        place=own.line_of("suite", "hidden"),
+    )  # fmt: skip
 
 
 def _code(own: Own, scorer: str, label: str, guard: int, runs: int) -> Finding:

@@ -1,7 +1,7 @@
 """Where in a scorer's source the line stands that lets an attack through: for the finding, never for the verdict.
 
 Follows the scorer into functions of the tree that it calls. Names the first line of the kind looked for, else the
-function's own. Reads source as text and runs nothing.
+last one that gives a score. Reads source as text and runs nothing.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ def lets_pass(node: ast.AST) -> bool:
     )
 
 
+def handles(node: ast.AST) -> bool:
+    """An except branch."""
+    return isinstance(node, ast.ExceptHandler)
+
+
 def either(*wanted: Wanted) -> Wanted:
     return lambda node: any(each(node) for each in wanted)
 
@@ -74,13 +79,20 @@ def locate(tree: Path, scorer: str, wanted: Wanted | None) -> Place | None:
     first: Place | None = None
     for function in _reach(tree, module, name):
         if first is None:
-            first = _place(function, function.node.lineno)
+            first = _place(function, _decisive(function.node))
         if wanted is None:
             break
         for node in ast.walk(function.node):
             if wanted(node):
                 return _place(function, getattr(node, "lineno", function.node.lineno))
     return first
+
+
+def _decisive(node: ast.AST) -> int:
+    """The last line that gives a score, or the function's own."""
+    gives = [each.lineno for each in ast.walk(node) if isinstance(each, ast.Return) and each.value is not None
+             and not _zero(each.value)]  # fmt: skip
+    return max(gives, default=getattr(node, "lineno", 1))
 
 
 def _place(function: _Function, line: int) -> Place:
