@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from festina.drill.own import patches
+from festina.drill.own.patches import chmod, move, new
 from festina.system.objects import Change
 from festina.system.repo import ApplyFailed, Repo
 from festina.system.scope import REASONS, Refused, Scope, judge, judge_content, patch_text_check, screen, screen_files
@@ -81,50 +83,13 @@ def tree(repo: Repo) -> str:
     return repo.tree_of(repo.head())
 
 
-def quoted(name: bytes | str) -> bytes:
-    """A name as git writes it in a header: C-style quotes where needed."""
-    raw = name.encode() if isinstance(name, str) else name
-    if all(32 <= byte < 127 and byte not in b'"\\' for byte in raw):
-        return raw
-    return b'"' + b"".join(bytes([b]) if 32 <= b < 127 and b not in b'"\\' else b"\\%03o" % b for b in raw) + b'"'
-
-
-def new(path: bytes | str, text: str | bytes = "x = 1\n", mode: str = "100644") -> bytes:
-    raw = path.encode() if isinstance(path, str) else path
-    data = text.encode() if isinstance(text, str) else text
-    head = (
-        b"diff --git " + quoted(b"a/" + raw) + b" " + quoted(b"b/" + raw) + b"\nnew file mode " + mode.encode() + b"\n"
-    )
-    if not data:
-        return head + b"index 0000000000000000000000000000000000000000..e69de29bb2d1d6434b8b29ae775ad8c2e48c5391\n"
-    ended = data.endswith(b"\n")
-    lines = data.removesuffix(b"\n").split(b"\n")
-    body = b"".join(b"+" + line + b"\n" for line in lines) + (b"" if ended else b"\\ No newline at end of file\n")
-    return head + b"--- /dev/null\n+++ " + quoted(b"b/" + raw) + b"\n@@ -0,0 +1,%d @@\n" % len(lines) + body
-
-
 def delete(path: str, text: str | None = None) -> bytes:
-    lines = (text or BASE[path]).encode().removesuffix(b"\n").split(b"\n")
-    head = b"diff --git a/%s b/%s\ndeleted file mode 100644\n--- a/%s\n+++ /dev/null\n" % ((path.encode(),) * 3)
-    return head + b"@@ -1,%d +0,0 @@\n" % len(lines) + b"".join(b"-" + line + b"\n" for line in lines)
+    return patches.delete(path, (text or BASE[path]).encode())
 
 
 def edit(path: str, old: str, line: str | bytes) -> bytes:
-    """Replace the first line of a file."""
-    name, text = path.encode(), line.encode() if isinstance(line, str) else line
-    count = len(BASE[path].splitlines())
-    rest = b"".join(b" " + kept.encode() + b"\n" for kept in BASE[path].splitlines()[1:])
-    return b"diff --git a/%s b/%s\n--- a/%s\n+++ b/%s\n@@ -1,%d +1,%d @@\n-%s\n+%s\n%s" % (
-        name,
-        name,
-        name,
-        name,
-        count,
-        count,
-        old.encode(),
-        text,
-        rest,
-    )
+    """Replace the first line of a file, which the patch claims to be ``old``."""
+    return patches.edit(path, BASE[path].encode(), line, old=old.encode())
 
 
 GOOD = edit("train.py", "a = 1", "a = 5")
@@ -140,26 +105,9 @@ class Attack:
     scope: Scope = WIDE
 
 
-def chmod(path: str, old: str, now: str) -> bytes:
-    return f"diff --git a/{path} b/{path}\nold mode {old}\nnew mode {now}\n".encode()
-
-
-def move(kind: str, source: str, target: str) -> bytes:
-    return (
-        f"diff --git a/{source} b/{target}\nsimilarity index 100%\n{kind} from {source}\n{kind} to {target}\n".encode()
-    )
-
-
 SYMLINK = new("model/peek", b"/etc/passwd", "120000")
-GITLINK = (
-    b"diff --git a/sub b/sub\nnew file mode 160000\nindex 0000000..1234567\n--- /dev/null\n+++ b/sub\n"
-    b"@@ -0,0 +1 @@\n+Subproject commit " + b"1" * 40 + b"\n"
-)
-BINARY = (
-    b"diff --git a/model/w.bin b/model/w.bin\nnew file mode 100644\n"
-    b"index 0000000000000000000000000000000000000000..f76dd238ade08917e6712764a16a22005a50573d\n"
-    b"GIT binary patch\nliteral 1\nIcmZPo000310RR91\n\nliteral 0\nHcmV?d00001\n\n"
-)
+GITLINK = patches.gitlink("sub")
+BINARY = patches.binary("model/w.bin")
 
 ELSEWHERE = b"the labels, on another branch\n"
 STOLEN_OID = hashlib.sha1(b"blob %d\0" % len(ELSEWHERE) + ELSEWHERE).hexdigest()
@@ -171,25 +119,25 @@ def stolen(words: str) -> bytes:
     return f"{head}{words}\n".encode()
 
 
+# What the drill ships, against this tree; below stands only what needs this tree or a narrower scope.
+SHIPPED = [
+    Attack(f"drill: {each.name}", each.patch, each.reason, each.takes, each.guard)
+    for each in patches.hostile(
+        patches.Targets(
+            allowed="train.py", files={name: text.encode() for name, text in BASE.items()}, scorer="scoring.py",
+            items="data/public.jsonl", needed="train.py", folder="model/",
+        )
+    )
+]  # fmt: skip
 ATTACKS = [
+    *SHIPPED,
     # Where it writes
-    Attack("traversal", new("model/../../evil.py"), "traversal", takes=False),
-    Attack(
-        "traversal in a traditional patch",
-        b"--- /dev/null\n+++ b/../evil.py\n@@ -0,0 +1 @@\n+x\n",
-        "traversal",
-        takes=False,
-    ),
-    Attack("dot component", new("model/./x.py"), "traversal", takes=False),
-    Attack("absolute path", b"--- /dev/null\n+++ /tmp/evil.py\n@@ -0,0 +1 @@\n+x\n", "absolute"),
     Attack("absolute path after the prefix", new("/tmp/evil.py"), "absolute", takes=False),
     Attack("outside allow", edit("lib/util.py", "def f():", "def g():"), "scope", scope=NARROW),
     Attack("inside deny", new("private/more.txt"), "scope"),
     Attack("inside deny in other letters", new("PRIVATE/more.txt"), "scope"),
     Attack("Makefile outside allow", edit("Makefile", "all:", "evil:"), "scope", scope=NARROW),
     # What kind of thing it makes
-    Attack("symbolic link", SYMLINK, "symlink"),
-    Attack("file becomes a link", delete("lib/util.py") + new("lib/util.py", b"/etc/passwd", "120000"), "symlink"),
     Attack(
         "link is redirected",
         b"diff --git a/link b/link\nindex 1..2 120000\n--- a/link\n+++ b/link\n@@ -1 +1 @@\n-train.py\n"
@@ -202,16 +150,12 @@ ATTACKS = [
         b"-train.py\n\\ No newline at end of file\n",
         "symlink",
     ),
-    Attack("submodule", GITLINK, "submodule"),
     Attack(
         "submodule by .gitmodules",
         new(".gitmodules", '[submodule "s"]\n\tpath = s\n\turl = ext::sh -c evil\n'),
         "git-config",
     ),
-    Attack("new executable", new("model/run.sh", "#!/bin/sh\n", "100755"), "executable"),
-    Attack("executable bit", chmod("train.py", "100644", "100755"), "executable"),
     Attack("executable bit dropped", chmod("tool.sh", "100755", "100644"), "mode"),
-    Attack("setuid mode", new("model/su.sh", "#!/bin/sh\n", "104755"), "mode"),
     Attack("directory mode", new("model/dir", "x\n", "040000"), "mode"),
     Attack("file becomes a directory", delete("lib/util.py") + new("lib/util.py/x.py"), "path-conflict"),
     Attack(
@@ -260,22 +204,12 @@ ATTACKS = [
             takes=takes,
         )
         for name, takes in (
-            (".git", False),
-            (".GIT", False),
-            (".git::$INDEX_ALLOCATION", False),
-            ("git~1", False),
-            ("GIT~2", True),
-            (".git ", False),
-            (".git...", False),
-            (".g\u200cit", True),
             (".git\ufeff", True),
-            ("\uff0egit", True),
             ("model/.git", False),
             (".gi\u2060t", True),
         )
     ),
     Attack("nested repository", new("bare/objects/x", "x\n"), "git-internals"),
-    Attack("attributes", new("model/.gitattributes", "* filter=evil\n"), "git-config"),
     Attack("attributes in other letters", new(".GitAttributes", "* filter=evil\n"), "git-config"),
     Attack("ignored files", new(".gitignore", "*.py\n"), "git-config"),
     # Code that starts by itself
@@ -311,47 +245,23 @@ ATTACKS = [
         for name in (
             ".github/workflows/x.yml",
             ".GitHub/x.yml",
-            ".gitlab-ci.yml",
             ".ci/run.sh",
-            "Jenkinsfile",
-            ".vscode/tasks.json",
         )
     ),
     # Names that deceive
     Attack("case collision", new("TRAIN.py"), "path-collision"),
     Attack("case collision of directories", new("Model/new.py"), "path-collision"),
     Attack("two new colliding names", new("z.py") + new("Z.py"), "path-collision"),
-    Attack("decomposed name", new("model/cafe\u0301.py"), "path-characters"),
     Attack("compatibility characters", new("model/\ufb01le.py"), "path-characters"),
-    Attack("full-width name", new("\uff54rain.py"), "path-characters"),
-    Attack("mixed scripts", new("tr\u0430in.py"), "path-characters"),
     Attack("whole-script look-alike", new("lib/\u0441\u043e\u0440\u0443.py") + new("lib/copy.py"), "path-collision"),
-    Attack("right-to-left override", new("model/\u202eyp.exe"), "path-characters"),
-    Attack("zero-width space", new("tra\u200bin.py"), "path-characters"),
-    Attack("newline in a name", new("model/a\nb.py"), "path-characters"),
-    Attack("escape sequence in a name", new("model/\x1b[2Jb.py"), "path-characters"),
-    Attack("Hangul filler", new("model/\u3164.py"), "path-characters"),
-    Attack("name is not UTF-8", new(b"model/\xff\xfe.py"), "path-encoding"),
-    Attack("trailing dot", new("model/x.py."), "path-portability"),
     Attack("trailing space", new("model/x.py "), "path-portability"),
-    Attack("reserved on Windows", new("model/aux.py"), "path-portability"),
     Attack("stream on Windows", new("model/x.py:evil"), "path-portability"),
     Attack("backslash", new("model\\..\\x.py"), "path-portability"),
-    Attack("long path", new("d/" * 150 + "x.py"), "path-length"),
     Attack("long component", new("x" * 200 + ".py"), "path-length"),
     # What it writes
-    Attack("bidirectional text", edit("train.py", "a = 1", "a = 1  # \u202e evil \u2066"), "text-characters"),
-    Attack("zero-width text", edit("train.py", "a = 1", "ad\u200bmin = 1"), "text-characters"),
-    Attack("escape sequence in text", edit("train.py", "a = 1", "a = 1  # \x1b[1A\x1b[2K"), "text-characters"),
-    Attack("carriage return hides a line", edit("train.py", "a = 1", "evil()\ra = 1"), "text-characters"),
-    Attack("line separator", edit("train.py", "a = 1", "a = 1 #\u2028evil()"), "text-characters"),
-    Attack("hidden tag characters", edit("train.py", "a = 1", "a = 1 # \U000e0041\U000e0042"), "text-characters"),
     Attack(
         "variation selectors carry data", edit("train.py", "a = 1", "a = 1 # \U000e0101\U000e0102"), "text-characters"
     ),
-    Attack("zero byte", edit("train.py", "a = 1", b"a = 1\0"), "binary"),
-    Attack("not UTF-8", edit("train.py", "a = 1", b"a = '\xff'"), "binary"),
-    Attack("binary patch", BINARY, "binary"),
     Attack("binary patch where binary files are allowed", BINARY, "binary", scope=Scope(allow=("**",), binary=True)),
     *(
         Attack(f"file of another branch by its object name: {words}", stolen(words), "binary")
@@ -364,28 +274,17 @@ ATTACKS = [
         "size",
         scope=Scope(allow=("**",), max_changed_lines=10**6),
     ),
-    Attack("many lines", new("model/big.py", "x\n" * 201), "lines"),
-    Attack("one endless line", new("model/big.py", "x" * 5001 + "\n"), "line-length"),
-    Attack("many files", b"".join(new(f"model/f{n}.py", "") for n in range(6)), "files"),
     # What must stay
-    Attack("manifest", edit("festina.toml", "run = ['python', 'train.py']", "run = ['evil']"), "protected", guard=True),
-    Attack("manifest deleted", delete("festina.toml"), "protected", guard=True),
     Attack("manifest in other letters", new("Festina.toml"), "protected", guard=True),
-    Attack("scorer", edit("scoring.py", "def score():", "def score(x=1):"), "protected", guard=True),
-    Attack("scorer shadowed by a package", new("scoring/__init__.py"), "protected", guard=True),
-    Attack("scorer shadowed by a look-alike", new("s\u0441oring.py"), "protected", guard=True),
-    Attack("public items", edit("data/public.jsonl", "{}", "{'easy': 1}"), "protected", guard=True),
     Attack(
         "good change beside a protected one",
         GOOD + edit("scoring.py", "def score():", "def s():"),
         "protected",
         guard=True,
     ),
-    Attack("needed file deleted", delete("train.py"), "needed"),
     Attack("kind of change", new("model/x.py"), "kind", scope=Scope(allow=("**",), kinds=("modify",))),
     # Patches that are none
     Attack("headers only", b"diff --git a/train.py b/train.py\nindex 1111111..2222222 100644\n", "apply", takes=False),
-    Attack("garbage", b"please merge this\n", "apply", takes=False),
     Attack("truncated", GOOD[:-8], "apply", takes=False),
     Attack("does not fit", edit("train.py", "zzz", "a = 5"), "apply", takes=False),
     Attack(
@@ -448,8 +347,8 @@ def test_P1_the_effect_alone_is_refused_too(repo: Repo, tree: str, attack: Attac
         assert blobs == {STOLEN_OID: ELSEWHERE}  # why the text is refused: the effect is a file like any other
     elif attack.name == "binary patch where binary files are allowed":
         assert not found
-    elif attack.name == "copy of a protected file":  # the copy is a file like any other: only the text tells
-        assert [change.path for change in changes] == ["model/s.py"]
+    elif "protected" in attack.reason and "copy" in attack.name:  # a file like any other: only the text tells
+        assert [change.path for change in changes] in (["model/s.py"], ["model/copied.txt"])
     else:
         assert found, changes
 

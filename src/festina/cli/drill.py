@@ -1,18 +1,24 @@
 """``festina drill``: carry out known exploits against an evaluator, or against one's own system, and say which worked.
 
-With a TARGET: any evaluator, of any loop, on a copy (``festina.drill.outside``). Exit 0: no hole open; 3: a hole is
-open; 1: the evaluator gave an honest candidate no score; 2: usage.
+With a TARGET: any evaluator, of any loop, on a copy (``festina.drill.outside``). Without: the system in this
+repository, on a scratch copy (``festina.drill.own``). Exit 0: no hole open; 3: a hole is open; 1: the evaluator gave an
+honest candidate no score, or Festina failed; 2: usage.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from festina.errors import UsageError
+
+if TYPE_CHECKING:
+    from festina.drill.model import Report
 
 __all__ = ["command"]
 
@@ -22,7 +28,14 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @click.command("drill")
 @click.argument("target", required=False)
-@click.option("--honest", multiple=True, type=_FILE, metavar="FILE", help="An honest candidate; may be given again.")
+@click.option(
+    "-C", "--system", "system", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path("."),
+    show_default="current directory", envvar="FESTINA_SYSTEM", help="Without a TARGET: the system's git repository.",
+)
+@click.option(
+    "--honest", multiple=True, type=_FILE, metavar="FILE",
+    help="An honest candidate, or without a TARGET an honest patch; may be given again.",
+)
 @click.option("--metric", metavar="NAME:higher|lower", help="Which number is the score, and which way is better.")
 @click.option(
     "--result", metavar="FILE", default="", help="A results file that the evaluator writes (its score is read there)."
@@ -57,6 +70,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 def command(
     ctx: click.Context,
     target: str | None,
+    system: Path,
     honest: tuple[Path, ...],
     metric: str | None,
     result: str,
@@ -74,25 +88,24 @@ def command(
 ) -> None:
     """Attack an evaluator with known exploits, on a copy, and say which of them worked.
 
-    TARGET is "python evaluate.py {candidate}", evaluator.py:evaluate, or inspect:task.py@name.
+    TARGET is "python evaluate.py {candidate}", evaluator.py:evaluate, or inspect:task.py@name. Without a TARGET the
+    system in this repository (its festina.toml) is attacked, with its own scorer, scope, sandbox and ledger.
     """
     if show is not None:
         _show(out, show)
         return
     if target is None:
-        raise UsageError(
-            "drill-target",
-            "there is nothing to drill",
-            fix='give an evaluator: festina drill "python evaluate.py {candidate}" --honest candidate.py',
-        )
+        _without_target(metric=metric, result=result, root=root, timeout=timeout, python=python, fresh=fresh)
+        from festina.drill.own import drill as own
+
+        mine = own.Options(runs=runs, only=only, honest=honest, out=out, strict=strict)
+        _print(ctx, own.run_own(system, mine, _teller(ci)), as_json=as_json, ci=ci)
     if not honest:
         raise UsageError(
             "drill-no-honest-file",
             "a drill needs an honest candidate to compare with",
             fix="--honest FILE: a candidate that the evaluator scores well",
         )
-    from festina.drill import render
-    from festina.drill.model import record
     from festina.drill.outside.run import Options, drill
 
     options = Options(
@@ -110,7 +123,29 @@ def command(
         strict=strict,
         fresh=fresh,
     )
-    report = drill(options, (lambda text: None) if ci else lambda text: click.echo(text, err=True))
+    _print(ctx, drill(options, _teller(ci)), as_json=as_json, ci=ci)
+
+
+def _without_target(**options: object) -> None:
+    """Refuse options that mean something only for an evaluator from elsewhere."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise UsageError(
+            "drill-target",
+            f"--{given[0]} is about an evaluator, and none is given",
+            fix='name it: festina drill "python evaluate.py {candidate}" --honest FILE; or leave the option out',
+        )
+
+
+def _teller(quiet: bool) -> Callable[[str], None]:
+    return (lambda text: None) if quiet else lambda text: click.echo(text, err=True)
+
+
+def _print(ctx: click.Context, report: Report, *, as_json: bool, ci: bool) -> NoReturn:
+    """The report in the form asked for, and its exit status."""
+    from festina.drill import render
+    from festina.drill.model import record
+
     if as_json:
         for entry in record(report):
             click.echo(json.dumps(entry, ensure_ascii=False, allow_nan=False))

@@ -13,15 +13,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from festina.drill.model import Finding, Place, Verdict
-from festina.drill.own import naive, programs
-from festina.drill.own.scratch import Own, entry_script
+from festina.drill.own import naive, programs, source
+from festina.drill.own.scratch import Own, entry_script, side_by_side
 from festina.drill.own.world import Bare, World, bare, tidy, wait_for
 from festina.errors import Fault, UsageError
 from festina.experiment import batch
@@ -38,6 +37,7 @@ SCORED = (
     'add [suite.hidden] with a scorer of yours (scorer = "scoring:score"), range and detect, let the run write '
     "predictions.jsonl, put the items into the vault (festina vault add hidden ITEMS.jsonl) and delete the metric line"
 )  # V-10
+SABOTAGED = "selection/sabotaged-comparison"
 WORTH = 0.15  # most that a constant may be allowed above the controls, whatever the batch
 
 
@@ -53,6 +53,7 @@ class Case:
     habit: str = ""  # control: this careless habit of an evaluator pays for the bytes; empty: a run without a box
     proof: str = "canary"  # without a box: it comes out, or "done" is said, a file "left", a "link" followed ...
     twice: bool = False
+    beside: str = ""  # files planted in the tree as well: a hostile "scorer", or a "hook" that Python starts by itself
     short: bool = False  # the time limits themselves are what it runs into: they are made short
     metric: bool = False  # meant for systems whose run prints its own score too
     fix: str = "report it to Festina: this is a hole in the sandbox or the verifier, not in your system"
@@ -123,6 +124,12 @@ def _reaches() -> list[Case]:
              metric=True, fix=fix)
         for name, body in programs.REACHES.items()
     ]  # fmt: skip
+    found += [
+        Case("imports/a-scorer-of-its-own", "bring a module with the scorer's name, always content", "each('null')",
+             beside="scorer", proof="imported", fix="report it to Festina"),
+        Case("imports/startup-hooks", "bring files that Python or a test runner starts by itself", "each('null')",
+             beside="hook", proof="imported", fix="report it to Festina"),
+    ]  # fmt: skip
     return found + [
         Case(f"{'replay' if 'count' in name else 'persist'}/{name}", name.replace("-", " "), body, twice=True,
              metric=True, fix=fix)
@@ -192,8 +199,7 @@ def ground(own: Own, runs: int) -> Ground:
 def attack(own: Own, world: World, base: Ground, workers: int, only: Callable[[str], bool]) -> list[Finding]:
     """Every case, ``workers`` side by side; one case's runs follow each other."""
     cases = [case for case in CASES if only(case.attack) and (case.metric or not own.self_reported)]
-    with ThreadPoolExecutor(max(1, workers), thread_name_prefix="drill") as pool:
-        return list(pool.map(lambda case: _told(own, _one(own, world, base, case)), cases))
+    return side_by_side(own, workers, lambda case: _told(own, _one(own, world, base, case)), cases)
 
 
 def _told(own: Own, finding: Finding) -> Finding:
@@ -203,8 +209,8 @@ def _told(own: Own, finding: Finding) -> Finding:
 
 def _one(own: Own, world: World, base: Ground, case: Case) -> Finding:
     limits = cut_limits(own, base.wall_s, short=case.short)
-    text = program(own, world, case.body, limits)
-    tree, argv = plant(own, text)
+    text = program(own, world, case.attack, case.body, limits)
+    tree, argv = plant(own, text, _beside(own, world, case.attack, case.beside))
     trials = own.trials(limits, argv)
     seen = [_run(own, world, base, case, tree, seed, trials) for seed in base.seeds]
     bad = [each for each in seen if each.bad]
@@ -246,12 +252,12 @@ def cut_limits(own: Own, wall_s: float, *, short: bool = False) -> Limits:
     )  # fmt: skip
 
 
-def program(own: Own, world: World, body: str, limits: Limits) -> str:
+def program(own: Own, world: World, attack: str, body: str, limits: Limits) -> str:
     """The whole text of one attacking program."""
     _, python = entry_script(own)
     argv = own.manifest.experiment.answer or own.manifest.command
     values: dict[str, object] = {
-        **world.parameters(), "argv": [] if python else list(argv), "original": ORIGINAL, "wall_s": limits.wall_s,
+        **world.parameters(attack), "argv": [] if python else list(argv), "original": ORIGINAL, "wall_s": limits.wall_s,
         "cpu_s": limits.cpu_s, "memory_bytes": limits.memory_bytes, "pids": limits.pids,
         "output_bytes": limits.output_bytes, "output_files": limits.output_files, "stdout_bytes": limits.stdout_bytes,
         "tmp_bytes": limits.tmp_bytes, "metric": own.manifest.metric_name or "score",
@@ -261,14 +267,30 @@ def program(own: Own, world: World, body: str, limits: Limits) -> str:
     return programs.PRELUDE.replace("PARAMETERS", parameters, 1) + "\n" + body + "\n"
 
 
-def plant(own: Own, text: str) -> tuple[str, tuple[str, ...] | None]:
+def _beside(own: Own, world: World, attack: str, what: str) -> dict[str, bytes | None]:
+    """Files that a careless evaluator would load from the candidate's own tree."""
+    mark = programs.OPENS_DOOR.format(marker=str(world.mark(attack))).encode()
+    if what == "scorer":
+        modules = source.modules([own.epoch.suite.scorer]) or ["scoring"]
+        names = [f"{module.replace('.', '/')}.py" for module in modules]
+        return {name: programs.ALWAYS_RIGHT.encode() + mark for name in names}
+    if what == "hook":
+        hooks = ("sitecustomize.py", "usercustomize.py", "conftest.py", "festina.py", "json.pyc")
+        return dict.fromkeys(hooks, mark + b"each = None\n")
+    return {}
+
+
+def plant(
+    own: Own, text: str, beside: Mapping[str, bytes | None] | None = None
+) -> tuple[str, tuple[str, ...] | None]:
     """A tree with ``text`` where the program that answers stood, and the command if it has to be another one."""
+    more = dict(beside or {})
     file, python = entry_script(own)
     if python:
         original = str(Path(file).with_name(ORIGINAL))
-        source = (own.tree_dir / file).read_bytes()
-        return own.plant({file: text.encode(), original: source}), None
-    return own.plant({OWN_SCRIPT: text.encode()}), ("python3", OWN_SCRIPT)
+        replaced = (own.tree_dir / file).read_bytes()
+        return own.plant({**more, file: text.encode(), original: replaced}), None
+    return own.plant({**more, OWN_SCRIPT: text.encode()}), ("python3", OWN_SCRIPT)
 
 
 def _run(own: Own, world: World, base: Ground, case: Case, tree: str, seed: int, trials: Trials) -> Seen:
@@ -297,10 +319,9 @@ def _bad(
         return f"the box itself failed: {side.detail}"
     if world.canary.encode() in said and case.ends == ANY:  # those that run into a limit are judged by how they end
         return f"it reached what was planted on the host: {case.title}"
-    if case.proof == "left" and wait_for(world.folder / "left", 2.5):
+    if case.proof == "left" and wait_for(world.mark(case.attack), 2.5):
         return "a process outlived its trial"
-    if Path(str(world.parameters()["marker"])).exists():
-        Path(str(world.parameters()["marker"])).unlink()
+    if wait_for(world.mark(case.attack), 0.0):
         return "the bytes that it handed in were executed"
     if side.ended not in case.ends:
         wanted = " or ".join(sorted(end.value for end in case.ends))
@@ -336,6 +357,8 @@ def _control(own: Own, world: World, base: Ground, case: Case, seen: Seen, text:
         if case.habit == "prints":
             return naive.believes(seen.outcome.stdout)
         return naive.pays(case.habit, handed_in, base.answers[seed], seen.outcome.exit_code)
+    if case.proof == "imported":
+        return naive.imports(_beside(own, world, case.attack, case.beside))
     if case.proof == "stack":
         return naive.in_process(world, programs.REACHES["call-stack"])
     body = _without_original(text)
@@ -359,7 +382,7 @@ def _without_original(text: str) -> str:
 
 def _worked(world: World, case: Case, last: Bare) -> bool:
     if case.proof == "left":
-        return wait_for(world.folder / "left", 4.0)
+        return wait_for(world.mark(case.attack), 4.0)
     if case.proof == "link":
         return last.predictions is not None and world.canary.encode() in last.predictions
     if case.proof == "exit":  # a careless loop reads what is there, however the run ended
@@ -382,7 +405,7 @@ class _Rehearsal:
 def sabotage(own: Own, world: World, base: Ground) -> Finding:
     """A candidate that is no better, and burdens the machine while the incumbent's run is beside it."""
     limits = cut_limits(own, base.wall_s)
-    text = program(own, world, programs.SABOTAGE, limits)
+    text = program(own, world, SABOTAGED, programs.SABOTAGE, limits)
     tree, argv = plant(own, text)
     trees = batch.Trees(tree, own.tree, None)
     trials = _Sides(own, tree, own.trials(limits, argv))
@@ -395,12 +418,12 @@ def sabotage(own: Own, world: World, base: Ground) -> Finding:
     worked = False
     try:
         bare(world, _without_original(text), b'{"id":"1","input":1}\n', name="sabotage")
-        worked = wait_for(world.folder / "left", 6.0)
+        worked = wait_for(world.mark(SABOTAGED), 6.0)
     finally:
         tidy(world, "sabotage")
     made = partial(
         Finding,
-        attack="selection/sabotaged-comparison", kind="selection", runs=len(gains), caught=caught,
+        attack=SABOTAGED, kind="selection", runs=len(gains), caught=caught,
         title="slow the incumbent down while it runs beside the candidate", control=float(worked),
         did="It answered honestly, left processes that burn time, and filled its disk.", score=max(gains),
     )  # fmt: skip

@@ -36,18 +36,19 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the caller decides. ``only``: classes of attack (keys of ``KINDS``); empty: all of them."""
+    """What the caller decides. ``only``: classes of attack (keys of ``KINDS``) or single attacks; empty: all."""
 
     runs: int = 3
     only: tuple[str, ...] = ()
     honest: tuple[Path, ...] = ()  # patches that must pass the screen
     out: Path | None = None  # where report and sources go; default: a new temporary folder
     workers: int = 0  # 0: one for each core
+    strict: bool = False  # exposures count as open, too
 
 
 def run_own(root: Path, options: Options, tell: Tell = lambda _: None) -> Report:
     """Drill the system at ``root``. Raises ``UsageError`` where ``festina run`` could not start either."""
-    unknown = [kind for kind in options.only if kind not in KINDS]
+    unknown = [each for each in options.only if each.partition("/")[0] not in KINDS]
     if unknown:
         raise UsageError("unknown-class", f"there is no class of attack '{unknown[0]}'", fix=", ".join(KINDS))
     began = time.monotonic()
@@ -57,7 +58,7 @@ def run_own(root: Path, options: Options, tell: Tell = lambda _: None) -> Report
         findings, kept = _everything(own, options, tell)
         folder = options.out or Path(tempfile.mkdtemp(prefix="festina-drill-results-"))
         findings = _kept(own, findings, folder)
-        report = _report(own, name, findings, kept, time.monotonic() - began)
+        report = _report(own, name, findings, kept, time.monotonic() - began, strict=options.strict)
         seq = _record(own, report)
     where = f"recorded in the ledger as entry {seq}" if seq is not None else "no ledger yet, so nothing was recorded"
     report = replace(report, folder=str(folder), notes=(*report.notes, where))
@@ -68,7 +69,10 @@ def run_own(root: Path, options: Options, tell: Tell = lambda _: None) -> Report
 
 def _everything(own: Own, options: Options, tell: Tell) -> tuple[list[Finding], list[Honest]]:
     def only(attack: str) -> bool:
-        return not options.only or attack.partition("/")[0] in options.only
+        """Whether an attack, or a whole class where ``attack`` ends with a slash, is asked for."""
+        kind, _, name = attack.partition("/")
+        asked = [each.partition("/") for each in options.only]
+        return not asked or any(kind == k and (not n or not name or name == n) for k, _, n in asked)
 
     workers = options.workers or os.cpu_count() or 1
     parts: list[tuple[str, Callable[[], list[Finding]]]] = [
@@ -86,6 +90,8 @@ def _everything(own: Own, options: Options, tell: Tell) -> tuple[list[Finding], 
                 findings.append(finding)
                 _open(finding, tell)
     own.progress = lambda finding: _open(finding, tell)
+    if not any(only(case.attack) for case in candidates.CASES):  # another part alone is asked for
+        return findings, proposals.honest(own, options.honest) if options.honest or only("patch/") else []
     with planted() as world:
         tell("candidates ...")
         base = candidates.ground(own, options.runs)
@@ -93,7 +99,7 @@ def _everything(own: Own, options: Options, tell: Tell) -> tuple[list[Finding], 
         if own.verifier is not None and only("selection/"):
             findings.append(candidates.sabotage(own, world, base))
         tell("honest candidates ...")
-        kept = honest.attack(own, world, base, workers)
+        kept = honest.attack(own, world, base, workers, brief=bool(options.only))
     return findings, [*kept, *proposals.honest(own, options.honest)]
 
 
@@ -102,7 +108,9 @@ def _open(finding: Finding, tell: Tell) -> None:
         tell(f"{finding.verdict.value}: {finding.title}")
 
 
-def _report(own: Own, name: str, findings: Sequence[Finding], kept: Sequence[Honest], seconds: float) -> Report:
+def _report(
+    own: Own, name: str, findings: Sequence[Finding], kept: Sequence[Honest], seconds: float, *, strict: bool
+) -> Report:
     holes = sum(f.verdict is Verdict.HOLE for f in findings)
     caught = sum(f.verdict is Verdict.CAUGHT for f in findings)
     tried = caught + sum(f.verdict in (Verdict.HOLE, Verdict.EXPOSURE) for f in findings)
@@ -114,7 +122,7 @@ def _report(own: Own, name: str, findings: Sequence[Finding], kept: Sequence[Hon
     )
     return Report(
         target=str(own.root), summary=summary, findings=tuple(findings), honest=tuple(kept),
-        notes=_notes(own), seconds=seconds, extra={"level": own.box.level.name, "looks": str(own.looks)},
+        notes=_notes(own), seconds=seconds, strict=strict, extra={"level": own.box.level.name, "looks": str(own.looks)},
     )  # fmt: skip
 
 

@@ -9,12 +9,11 @@ Not covered: honest changes of the method. Whether those are found is what a run
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 from festina.drill.model import Honest
 from festina.drill.own import programs
 from festina.drill.own.candidates import Ground, plant, program
-from festina.drill.own.scratch import Own, entry_script
+from festina.drill.own.scratch import Own, entry_script, side_by_side
 from festina.drill.own.world import World
 from festina.experiment.trial import Side, Trials
 from festina.loop import terms
@@ -25,12 +24,14 @@ NEEDS_ROOM = ("uses multiprocessing", "uses numpy if it is there", "uses a child
 NOISE = 4.0  # standard errors of a batch's mean, at its widest
 
 
-def attack(own: Own, world: World, base: Ground, workers: int) -> list[Honest]:
-    """Every variant on every seed."""
+def attack(own: Own, world: World, base: Ground, workers: int, *, brief: bool = False) -> list[Honest]:
+    """Every variant on every seed; ``brief``: the incumbent itself alone."""
     limits = terms.recipe(own.manifest).limits
     variants: list[tuple[str, str]] = [("the incumbent itself, again", ""), *programs.HONEST.items()]
     file, python = entry_script(own)
-    if python:
+    if brief:
+        variants = variants[:2]
+    elif python:
         variants.append(("a comment and blank lines more", "comment"))
 
     def one(variant: tuple[str, str]) -> Honest:
@@ -44,13 +45,12 @@ def attack(own: Own, world: World, base: Ground, workers: int) -> list[Honest]:
             text = (own.tree_dir / file).read_bytes()
             tree = own.plant({file: text + b"\n\n# the same, said at greater length\n"})
         else:
-            tree, argv = plant(own, program(own, world, body, limits))
+            tree, argv = plant(own, program(own, world, f"honest {name}", body, limits))
         trials = own.trials(argv=argv)
         lost = [why for seed in base.seeds if (why := _lost(own, base, tree, seed, trials))]
         return Honest(name, len(base.seeds), len(base.seeds) - len(lost), lost[0] if lost else "")
 
-    with ThreadPoolExecutor(max(1, workers), thread_name_prefix="honest") as pool:
-        return list(pool.map(one, variants))
+    return side_by_side(own, workers, one, variants)
 
 
 def _lost(own: Own, base: Ground, tree: str, seed: int, trials: Trials) -> str:

@@ -13,6 +13,9 @@ import math
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 
 from festina.drill.own.programs import PRELUDE
 from festina.drill.own.world import World, bare, tidy
@@ -78,12 +81,31 @@ def _executes(data: bytes) -> bool:
     code = (
         "import os, pathlib, pickle, re, sys\n"
         "data = sys.stdin.buffer.read()\n"
-        "mark = pathlib.Path(re.search(rb'(/[^\\s\\'\")]*executed)', data)[1].decode())\n"
+        "mark = pathlib.Path(re.search(rb'(/[^\\s\\'\")]*[.]mark)', data)[1].decode())\n"
         "for use in (lambda: pickle.loads(data), lambda: eval(data.decode())):\n"
         "    try:\n        use()\n    except Exception:\n        pass\n"
         "print(mark.exists())\nmark.unlink(missing_ok=True)\n"
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], input=data, capture_output=True, timeout=30, check=False)
+    return done.stdout.strip() == b"True"
+
+
+def imports(files: Mapping[str, bytes | None]) -> bool:
+    """Whether an evaluator that puts the candidate's folder on its path runs the first of the files by importing it."""
+    name, data = next(iter(files.items()))
+    with tempfile.TemporaryDirectory(prefix="festina-drill-import-") as folder:
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data or b"")
+        module = name.removesuffix(".py").replace("/", ".")
+        code = (
+            "import importlib, pathlib, re, sys\n"
+            "sys.path.insert(0, sys.argv[1])\nimportlib.import_module(sys.argv[2])\n"
+            "mark = pathlib.Path(re.search(r\"open\\('([^']+)'\", open(sys.argv[3]).read())[1])\n"
+            "print(mark.exists())\nmark.unlink(missing_ok=True)\n"
+        )
+        argv = [sys.executable, "-S", "-c", code, folder, module, str(path)]
+        done = subprocess.run(argv, capture_output=True, timeout=30, check=False)
     return done.stdout.strip() == b"True"
 
 

@@ -99,9 +99,9 @@ OUTPUTS: dict[str, str] = {
     "one-array": "write(json.dumps([json.loads(x) for x in answered()]).encode())",
     "utf-16": "write(b''.join(answered()).decode().encode('utf-16'))",
     "not-utf-8": "each('\"PLACE\"'); write(open(PREDICTIONS, 'rb').read().replace(b'PLACE', b'\\xff\\xfe'))",
-    "code": "write(b\"__import__('os').system('touch MARKER')\\n\".replace(b'MARKER', P['marker'].encode()))",
+    "code": "write(b\"__import__('os').system('touch MARKER')\\n\".replace(b'MARKER', P['mark'].encode()))",
     "pickle": "write(b\"cbuiltins\\neval\\n(S\\\"open('MARKER', 'w').close()\\\"\\ntR.\".replace(b'MARKER', "
-    "P['marker'].encode()))",
+    "P['mark'].encode()))",
 }
 HALVES: dict[str, str] = {
     "missing-lines": "half(lambda i: b'')",
@@ -324,7 +324,7 @@ if os.fork() == 0:
         import time
         time.sleep(1.5)
         try:
-            open(P["left"], "w").close()
+            open(P["mark"], "w").close()
         except OSError:
             pass
         os._exit(0)
@@ -375,6 +375,14 @@ each(str(count))
 """,
 }
 
+# -- what lies beside it in its tree ----------------------------------------------------------------------
+
+ALWAYS_RIGHT = """\
+def __getattr__(name):
+    return lambda *words: 1.0
+"""
+OPENS_DOOR = "open({marker!r}, 'w').close()\n"
+
 # -- a score of its own making ----------------------------------------------------------------------------
 
 FORGES = """\
@@ -395,7 +403,7 @@ for _ in range(4):
         while time.monotonic() < until:
             pass
         try:
-            open(P["left"], "w").close()
+            open(P["mark"], "w").close()
         except OSError:
             pass
         os._exit(0)

@@ -177,7 +177,7 @@ KINDS = ("constant", "numbers", "objects", "judge", "labels", "denominator", "va
 
 def attack(own: Own, runs: int, only: Callable[[str], bool]) -> list[Finding]:
     """All attacks on the goal's scorer and, where they apply, on the guards'."""
-    if own.verifier is None or not any(map(only, KINDS)):
+    if own.verifier is None or not any(only(f"{kind}/") for kind in KINDS):
         return []
     scorer = own.epoch.suite.scorer
     count = max(50, min(own.epoch.suite.batch_items, 200))
@@ -187,7 +187,7 @@ def attack(own: Own, runs: int, only: Callable[[str], bool]) -> list[Finding]:
     findings += [_judged(own, trick, scorer, seen) for trick in TRICKS]
     findings += [_vacuous(own, scorer, seen), _echo(own, scorer, seen)]
     findings += [_code(own, name, label, number, runs) for number, name, label in every]
-    if only("resources"):
+    if only("resources/"):
         findings += [_slow(own, name, label, number, runs) for number, name, label in every]
     return findings
 

@@ -14,11 +14,13 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 from festina.drill.model import Finding, Place
 from festina.errors import UsageError
@@ -38,6 +40,8 @@ from festina.system.repo import Repo
 from festina.system.toml import lines_of_keys, nearest_line
 from festina.verify.client import Verifier
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 SCORER_S = 20.0  # how long one request to the verifier may take while it is attacked
 
 
@@ -169,6 +173,22 @@ class Own:
     def new_key(self, name: str, role: e.Role) -> LocalKey:
         path = self.home.path / "keys" / f"{name}.pem"
         return LocalKey.load(path, role) if path.exists() else LocalKey.create(path, role)
+
+
+def side_by_side(own: Own, workers: int, work: Callable[[Given], Made], given: Sequence[Given]) -> list[Made]:
+    """``work`` on each, in order, several at a time. The first error, Ctrl-C included, ends what runs in boxes."""
+    with ThreadPoolExecutor(max(1, workers), thread_name_prefix="drill") as pool:
+        futures = [pool.submit(work, each) for each in given]
+        done = False
+        try:
+            results = [future.result() for future in futures]
+            done = True
+        finally:
+            if not done:
+                for future in futures:
+                    future.cancel()
+                own.box.kill_all()
+    return results
 
 
 @contextmanager

@@ -48,13 +48,17 @@ class World:
     socket_path: str
     socket_name: str
 
-    def parameters(self) -> dict[str, object]:
+    def mark(self, attack: str) -> Path:
+        """A file of one attack's own: what it executed, or outlived, comes to exist."""
+        return self.folder / f"{attack.replace('/', '-')}.mark"
+
+    def parameters(self, attack: str) -> dict[str, object]:
+        """What the program of one attack is told."""
         return {
             "canary": self.canary, "secret": str(self.secret), "paths": [str(self.secret)], "decoy": self.decoy,
             "port": self.port, "udp_port": self.udp_port, "socket_path": self.socket_path,
             "socket_name": self.socket_name, "evaluator": str(self.evaluator), "signal": int(signal.SIGCONT),
-            "repository": str(self.folder / "repository"), "marker": str(self.folder / "executed"),
-            "left": str(self.folder / "left"),
+            "repository": str(self.folder / "repository"), "mark": str(self.mark(attack)),
         }  # fmt: skip
 
 
@@ -210,9 +214,10 @@ def tidy(world: World, name: str) -> None:
 def wait_for(path: Path, seconds: float) -> bool:
     """Whether ``path`` comes to exist within ``seconds``; it is removed then."""
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while True:
         if path.exists():
             path.unlink(missing_ok=True)
             return True
+        if time.monotonic() >= until:
+            return False
         time.sleep(0.05)
-    return False
