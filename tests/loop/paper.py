@@ -47,6 +47,9 @@ class PaperLoop:
     guards: int = 0
     share: float = 0.0  # of the units: the incumbent against itself
     favour: float = 0.0  # what its first side is given
+    judges: int = 0
+    watchers: int = 0
+    fooled: float = 0.0  # what a further verifier sees beside the true gain
     plant: float = 0.0  # of the slots
     plant_gain: float | None = None  # a verifier that is fooled: what plants seem to gain
     records: list[Paper] = field(default_factory=list)
@@ -79,6 +82,13 @@ class PaperLoop:
             e.GuardTerms(name=f"g{k}", scorer="s:g", low=0.0, high=1.0, direction="higher", max_loss=0.2)
             for k in range(self.guards)
         )
+        judges = tuple(
+            e.JudgeTerms(
+                name=f"j{k}", scorer="s:j", low=0.0, high=1.0, direction="higher", margin=0.0, detect=0.2,
+                role="decide" if k < self.judges else "watch", family="python",
+            )
+            for k in range(self.judges + self.watchers)
+        )  # fmt: skip
         self.put(
             e.Genesis(
                 origin="festina.local/toy-00000000", system="toy", engine_key="k", verifier_key="v", alpha=0.05,
@@ -88,7 +98,7 @@ class PaperLoop:
                 epoch=0, reason="first", start_commit=oid(1), start_tree=oid(2), anchor_tree=oid(2),
                 manifest=digest(3), evaluator=digest(4), alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=guards,
                 autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2,
-                control_share=self.share, plant_rate=self.plant,
+                control_share=self.share, plant_rate=self.plant, judges=judges,
             ),
             e.ReviewerEnrolled(reviewer="ann", key="k", demo=False),
         )  # fmt: skip
@@ -283,6 +293,10 @@ class PaperLoop:
                 test=test.number, batch=test.batches, gain=gains,
                 guards=tuple(tuple(0.0 for _ in gains) for _ in range(self.guards)), candidate_mean=0.5,
                 incumbent_mean=0.5, failed=0, denied=0, details=digest(10),
+                judges=tuple(
+                    tuple(max(-1.0, min(1.0, self.coins.gauss(self.gain + self.fooled, 0.1))) for _ in gains)
+                    for _ in range(self.judges + self.watchers)
+                ),
             )
         )  # fmt: skip
 
@@ -300,7 +314,8 @@ class PaperLoop:
             return  # a crash
         gains = tuple(max(-1.0, min(1.0, self.coins.gauss(self.favour, 0.1))) for _ in range(count))
         order = tuple(self.coins.choice((-1.0, 1.0)) * x for x in gains)
-        guards = tuple(tuple(self.coins.gauss(0.0, 0.05) for _ in gains) for _ in range(self.guards))
+        others = self.guards + self.judges + self.watchers
+        guards = tuple(tuple(self.coins.gauss(0.0, 0.05) for _ in gains) for _ in range(others))
         self.put(e.ControlEnded(control=t.count, gain=gains, order=order, guards=guards, details=digest(11)))
 
     def _Decide(self, action: plan.Decide) -> None:

@@ -50,7 +50,8 @@ def _broken(s: State) -> list[str]:
     assert t is not None  # the caller has looked
     assert epoch is not None
     stream, sign = t.test.suspect
-    judge = "the goal's score" if stream < 2 else f"the guard {epoch.guards[stream - 2].name}"
+    others = [f"the guard {g.name}" for g in epoch.guards] + [f"the verifier {j.name}" for j in epoch.judges]
+    judge = "the goal's score" if stream < 2 else others[stream - 2]
     if stream == 1:
         side = "the run that came " + ("first" if sign > 0 else "second")
     else:
@@ -103,6 +104,18 @@ def plant_lines(s: State) -> list[str]:
         note = f" ({presumed} of them are presumed bad, not shown to be)" if presumed else ""
         lines.append(f"  caught by kind: {', '.join(kinds)}{note}")
     return lines
+
+
+def verifier_lines(s: State) -> list[str]:
+    """How the verifiers' misses go together.  # V-5"""
+    from festina.report.verifiers import lines
+
+    if s.epoch is None:
+        return []
+    judges = s.epoch.judges
+    names = ("the goal's scorer", *(f"{j.name}{' (watching)' if j.role == 'watch' else ''}" for j in judges))
+    families = (s.epoch.goal_family, *(j.family for j in judges))
+    return lines(names, families, s.epoch.proposer_family, [p.words for p in s.plants if p.words])
 
 
 def _caught(row: Caught) -> str:

@@ -108,7 +108,7 @@ def _headline(here: Opened, number: int) -> str:
 
 def sheet(here: Opened, number: int) -> str:
     """Everything a person needs to decide, hostile text made visible.  # T-5"""
-    from festina.cli.assurance import plant_lines, sameness_lines
+    from festina.cli.assurance import plant_lines, sameness_lines, verifier_lines
     from festina.errors import UsageError
     from festina.loop import acts
     from festina.propose.text import visible
@@ -135,7 +135,7 @@ def sheet(here: Opened, number: int) -> str:
     lines += reversed(shown)
     if generation.verdict is not None:
         lines.append(f"assurance: {generation.verdict.assurance}; bound to {review.terms.binding[:16]}")
-        lines += [*sameness_lines(here.state), *plant_lines(here.state)]
+        lines += [*sameness_lines(here.state), *plant_lines(here.state), *verifier_lines(here.state)]
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from festina.cli.assurance import plant_lines, plant_summary, sameness_lines, sameness_summary
+from festina.cli.assurance import plant_lines, plant_summary, sameness_lines, sameness_summary, verifier_lines
 from festina.cli.common import Opened, opened, system_option
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "drill": {"at": s.drill[0], **s.drill[1].model_dump(mode="json")} if s.drill is not None else None,
         "control": sameness_summary(s),
         "planted": plant_summary(s),
+        "verifiers": verifier_lines(s),
         "next": advice(s, running=running),
     }
 
@@ -191,7 +192,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     if s.drill is not None:
         at, last = s.drill
         parts.append(Text(f"Last drill, {at[:10]}: {last.sentence()}.", style="bold red" if last.holes else ""))
-    parts += [Text(line) for line in plant_lines(s)]
+    parts += [Text(line) for line in (*plant_lines(s), *verifier_lines(s))]
     if s.faults:
         parts.append(Text(f"{s.faults} failures of the engine or its host: festina ledger show --kind fault"))
     parts.append(Text(f"Next: {advice(s, running=running)}", style="bold"))

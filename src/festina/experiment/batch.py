@@ -32,6 +32,7 @@ class Scored:
     mean: float | None
     guards: tuple[float, ...]
     failed: int
+    judges: tuple[float, ...] = ()  # of the further verifiers  # V-5
 
 
 class Judge(Protocol):
@@ -59,6 +60,7 @@ class Scale:
     sign: float
     width: float
     guards: tuple[tuple[float, float], ...]  # (sign, width) of each guard
+    judges: tuple[tuple[float, float], ...] = ()  # and of each further verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,14 @@ class Unit:
     incumbent: Scored
     sides: tuple[tuple[str, Side], ...]
     seed: int
+    judges: tuple[float, ...] = ()  # as ``gain``, in the eyes of each further verifier
 
     def record(self) -> dict[str, Any]:
         return {
             "seed": self.seed,
             "gain": self.gain,
             "guards": list(self.guards),
+            "judges": list(self.judges),
             "candidate": self.candidate.mean,
             "incumbent": self.incumbent.mean,
             "sides": [{"role": role, **side.record()} for role, side in self.sides],
@@ -127,9 +131,13 @@ def run_unit(
     guards = tuple(
         sign * (candidate.guards[k] - anchor.guards[k]) / width for k, (sign, width) in enumerate(scale.guards)
     )
+    judges = tuple(
+        sign * (candidate.judges[j] - incumbent.judges[j]) / width for j, (sign, width) in enumerate(scale.judges)
+    )
     if any(sides[role].ended is Ended.TIMEOUT_WALL for role in sides if role != "candidate"):
         gain = min(gain, 0.0)  # a slow machine, or a candidate that made it slow, is no gain
         guards = tuple(min(guard, 0.0) for guard in guards)
+        judges = tuple(min(judge, 0.0) for judge in judges)
     return Unit(
         gain=gain,
         guards=guards,
@@ -137,6 +145,7 @@ def run_unit(
         incumbent=incumbent,
         sides=tuple(sides.items()),
         seed=seed,
+        judges=judges,
     )
 
 

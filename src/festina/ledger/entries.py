@@ -18,6 +18,11 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from festina.ledger.assuring import ControlEnded as ControlEnded
+from festina.ledger.assuring import ControlResolved as ControlResolved
+from festina.ledger.assuring import ControlStarted as ControlStarted
+from festina.ledger.assuring import JudgeTerms as JudgeTerms
+from festina.ledger.assuring import PlantRevealed as PlantRevealed
 from festina.ledger.base import Body as Body
 from festina.ledger.base import Count, Digest, Name, Number, Oid, Short
 from festina.ledger.base import Role as Role
@@ -104,6 +109,9 @@ class EpochOpened(Body):
     control_share: Number = 0.0  # of the units: the incumbent against itself  # V-2
     control_level: Number = 0.01  # chance that this control ever raises a false alarm in the epoch
     plant_rate: Number = 0.0  # of the improver's slots: filled with known-bad changes; sealed: ``plant_secret``  # V-7
+    judges: tuple[JudgeTerms, ...] = ()  # further verifiers of the goal  # V-5
+    goal_family: Name = "unknown"  # who or what stands behind the goal's own scorer
+    proposer_family: Name = "unknown"
 
 
 class RunStarted(Body):
@@ -147,47 +155,6 @@ class ControlsChecked(Body):
     incumbent: Number | None
     ok: bool
     note: Short
-
-
-class ControlStarted(Body):
-    """Intent: the incumbent is about to be run against itself; trials are charged.  # V-2, E-1, L-3
-
-    Unit seeds follow from the leaf hash of this entry's first attempt.
-    """
-
-    kind: ClassVar[str] = "control-started"
-    control: Count
-    attempt: Count
-    tree: Oid
-    units: Count
-    trials: Count  # charged now, spent or not
-    items: Count  # looks at hidden items, counted now  # V-3
-
-
-class ControlEnded(Body):
-    """Differences of one tree with itself, one number per unit and stream.  # V-2
-
-    In units of the declared range; their true mean is 0 unless something tells the sides apart.
-    """
-
-    kind: ClassVar[str] = "control-ended"
-    role: ClassVar[Role] = "verifier"
-    control: Count
-    gain: tuple[Number, ...]  # the side in the candidate's place minus the one in the incumbent's
-    order: tuple[Number, ...]  # the same differences, the side that ran first minus the other
-    guards: tuple[tuple[Number, ...], ...]  # as ``gain``, for each guard
-    details: Digest
-
-
-class ControlResolved(Body):
-    """A person looked into a broken control and lets the run go on; signed by that person's own key.  # V-2"""
-
-    kind: ClassVar[str] = "control-resolved"
-    role: ClassVar[Role] = "reviewer"
-    alarm: Count  # number of the entry that broke the control
-    reviewer: Name
-    reason: Digest  # text in the content store
-    without_person: bool
 
 
 class ProposalRequested(Body):
@@ -283,6 +250,7 @@ class BatchEnded(Body):
     failed: Count  # candidate trials that ended in anything but ok
     denied: Count  # candidate trials in which a denied system call was seen
     details: Digest
+    judges: tuple[tuple[Number, ...], ...] = ()  # as ``gain``, for each further verifier  # V-5
 
 
 class Verdict(Body):
@@ -295,7 +263,7 @@ class Verdict(Body):
     tree: Oid
     base_commit: Oid
     verdict: Literal["accept", "reject", "inconclusive"]
-    reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control"]
+    reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control", "judge"]
     sentence: str = Field(max_length=600)
     units: Count
     items: Count
@@ -304,28 +272,12 @@ class Verdict(Body):
     log_evidence: Number  # log e-value for "better"; accepted at log_threshold
     log_threshold: Number
     guard_evidence: tuple[Number, ...]
+    judge_evidence: tuple[Number, ...] = ()  # of the further verifiers that decide  # V-5
     alpha_spent: Number  # by this test, after refund
     alpha_left: Number
     public_gain: Number | None  # of records before ``public-compared``; else None  # V-6
     assurance: Literal["self-reported", "scored", "hidden"]
     provisional: bool  # below L2: never released  # T-2
-
-
-class PlantRevealed(Body):
-    """A judged proposal was a planted defect; opens the ``origin`` that its received entry sealed.  # V-7
-
-    From here on it counts for nothing but the catch rate: its level is back in the error budget, it is on no line, in
-    no history and in no count of proposals. Author, words, predicted gain and ``cpu_s`` of its entries were a cover.
-    """
-
-    kind: ClassVar[str] = "plant-revealed"
-    proposal: Count
-    received: Count  # number of the entry whose ``origin`` this opens
-    origin: Short  # "planted:KIND:BASIS:TRIALS"
-    salt: Digest  # hex
-    defect: Name
-    basis: Literal["construction", "public", "presumed"]  # why it is bad; public: shown so on public items
-    trials: Count  # run on public items before it was handed in; charged here, for a charge then would have told
 
 
 class LineIntent(Body):

@@ -61,10 +61,10 @@ def run_control(b: Bench, action: plan.RunControl) -> None:
 
 
 def differences(unit: units.Unit) -> tuple[float, ...]:
-    """The goal by role and by order of running, and each guard; 0 where a side gave nothing to compare."""
+    """The goal by role and by order of running, each guard and verifier; 0 where a side gave nothing."""
     late = any(side.ended is Ended.TIMEOUT_WALL for _, side in unit.sides)
     blank = unit.candidate.mean is None or unit.incumbent.mean is None  # a metric without a range has no worst score
     if late or blank:
-        return (0.0,) * (2 + len(unit.guards))
+        return (0.0,) * (2 + len(unit.guards) + len(unit.judges))
     first = 1.0 if unit.sides[0][0] == "candidate" else -1.0
-    return (unit.gain, first * unit.gain, *unit.guards)
+    return (unit.gain, first * unit.gain, *unit.guards, *unit.judges)

@@ -68,7 +68,8 @@ def _verdict(b: Bench, test: OpenTest, action: plan.Decide) -> e.Verdict:
         verdict=action.verdict, reason=action.reason, sentence=sentence(finding), units=len(test.gains),
         items=test.items, estimate=finding.estimate, interval=finding.interval,
         log_evidence=gate.log_evidence(test.progress), log_threshold=gate.log_threshold(test.progress.plan),
-        guard_evidence=gate.guard_evidence(test.progress), alpha_spent=level * (1.0 - refund),
+        guard_evidence=gate.guard_evidence(test.progress),
+        judge_evidence=gate.judge_evidence(test.progress), alpha_spent=level * (1.0 - refund),
         alpha_left=_left(s, level, accepted, refund), public_gain=None,
         assurance=suite.assurance, provisional=finding.provisional,
     )  # fmt: skip
@@ -82,7 +83,9 @@ def _finding(b: Bench, test: OpenTest, action: plan.Decide) -> Finding:
     names = [guard.name for guard in epoch.guards]
     shown = test.progress.plan.margin if action.verdict == "accept" else None
     around = interval(test.gains, kind, shown=shown) if test.gains else None
-    unproven = tuple(names[int(what.removeprefix("guard "))] for what in gate.unproven(test.progress) if what != "gain")
+    judges = [judge.name for judge in epoch.judges if judge.role == "decide"]
+    lacking = [what.split() for what in gate.unproven(test.progress) if what != "gain"]
+    doubted = gate.unconvinced(test.progress) or [int(k) for what, k in lacking if what == "judge"]
     return Finding(
         reason=action.reason,
         estimate=estimate(test.gains, kind) * width if test.gains else None,
@@ -91,7 +94,9 @@ def _finding(b: Bench, test: OpenTest, action: plan.Decide) -> Finding:
         unit=suite.unit, asked=suite.detect, alpha=b.state.alpha_epochs, margin=suite.margin, direction=suite.direction,
         metric=suite.scorer.removeprefix("stdout:") if suite.scorer.startswith("stdout:") else "",
         assurance=suite.assurance, guards=tuple(names),
-        broken=tuple(names[k] for k in gate.violated(test.progress)), unproven=unproven,
+        broken=tuple(names[k] for k in gate.violated(test.progress)),
+        unproven=tuple(names[int(k)] for what, k in lacking if what == "guard"),
+        verifiers=tuple(judges), unconvinced=tuple(judges[j] for j in doubted),
         provisional=min(int(b.sandbox.level), epoch.min_level) < 2,  # T-2
     )  # fmt: skip
 

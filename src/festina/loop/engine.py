@@ -229,11 +229,11 @@ def _bench(
         verifier = stack.enter_context(
             Verifier.start(
                 vault=home.vault, evaluator=export(repo, home, epoch.start_tree), key=home.key("verifier"),
-                suite=epoch.suite, guards=epoch.guards, timeout_s=manifest.verifier.wall,
+                suite=epoch.suite, guards=(*epoch.guards, *epoch.judges), timeout_s=manifest.verifier.wall,
                 memory_bytes=manifest.verifier.memory, used=state.source_looks.get(epoch.suite.source or "", 0),
             )
         )  # fmt: skip
-        judge = HiddenJudge(verifier, epoch.suite.batch_items)
+        judge = HiddenJudge(verifier, epoch.suite.batch_items, len(epoch.guards))
         signer = verifier.signer
     make = options.improver or terms.improver
     proposer_box = choose(sandbox.level, home.work, uid=PROPOSER_UID)

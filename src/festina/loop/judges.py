@@ -14,9 +14,11 @@ from festina.verify.client import Verifier
 class HiddenJudge:
     """Draws fresh items through the verifier's process and has it score the answers."""
 
-    def __init__(self, verifier: Verifier, items: int) -> None:
+    def __init__(self, verifier: Verifier, items: int, guards: int | None = None) -> None:
+        """``guards``: how many of the verifier's other scorers are guards; those behind them are further verifiers."""
         self._verifier = verifier
         self._items = items
+        self._guards = guards
 
     def issue(self, seed: int) -> tuple[str, bytes | None]:
         issued = self._verifier.draw(seed, self._items)
@@ -28,7 +30,8 @@ class HiddenJudge:
 
     def score(self, ticket: str, answer: bytes | None) -> Scored:
         scored = self._verifier.score(ticket, answer)
-        return Scored(scored.mean, tuple(scored.guards), scored.failed)
+        guards = len(scored.guards) if self._guards is None else self._guards
+        return Scored(scored.mean, scored.guards[:guards], scored.failed, scored.guards[guards:])
 
     def probe(self, ticket: str) -> None:
         self._verifier.probe(ticket)

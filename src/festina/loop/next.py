@@ -129,7 +129,7 @@ class Decide:
     """Write the verdict."""
 
     verdict: Literal["accept", "reject", "inconclusive"]
-    reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control"]
+    reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +234,8 @@ def _test(s: State, facts: Facts) -> Action | None:
         return Decide("reject", "futile")
     if outcome == "guard":
         return Decide("reject", "guard")
+    if outcome == "judge":
+        return Decide("reject", "judge")
     if outcome == "cap":
         return Decide("inconclusive", "cap")
     if _items_spent(s, facts):

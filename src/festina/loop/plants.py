@@ -77,5 +77,5 @@ def revealed(s: State, r: Record, b: e.PlantRevealed) -> None:
         s.run_trials += b.trials
     s.trials += b.trials
     p.trials += b.trials
-    p.plant = Plant(p.number, b.defect, b.basis, p.run, p.word, p.trials, p.reason)
+    p.plant = Plant(p.number, b.defect, b.basis, p.run, p.word, p.trials, p.reason, p.words)
     s.plants.append(p.plant)

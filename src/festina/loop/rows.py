@@ -14,6 +14,7 @@ from festina.propose.types import Word
 from festina.select import gate
 from festina.select.budget import Budget, SealedBlocks
 from festina.select.sameness import Sameness
+from festina.select.verifiers import OwnWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Plant:
     word: Word  # what the loop made of it; "accepted" is a miss
     trials: int
     reason: str
+    words: tuple[OwnWord, ...] = ()  # of each verifier on its own  # V-5
 
     @property
     def missed(self) -> bool:
@@ -68,6 +70,7 @@ class Proposed:
     cpu_s: float = 0.0
     trials: int = 0
     barren_before: int = 0
+    words: tuple[OwnWord, ...] = ()  # of the goal's verifier and each further one, on their own  # V-5
     plant: Plant | None = None  # set when it is revealed
 
 
@@ -87,6 +90,7 @@ class OpenTest:
     units: int = 0  # of the batch in flight
     items: int = 0
     gains: list[float] = field(default_factory=list)
+    judged: list[tuple[float, ...]] = field(default_factory=list)  # by unit: what each further verifier saw
     candidate_sum: float = 0.0
     incumbent_sum: float = 0.0
     failed: int = 0

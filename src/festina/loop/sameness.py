@@ -28,7 +28,7 @@ def begin(epoch: e.EpochOpened, seq: int) -> Twins:
 
 def _fresh(epoch: e.EpochOpened) -> sameness.Sameness:
     kind: Kind = "bounded" if epoch.suite.low is not None else "symmetric"
-    return sameness.begin(kind, len(epoch.guards), epoch.control_level)
+    return sameness.begin(kind, len(epoch.guards) + len(epoch.judges), epoch.control_level)
 
 
 def in_doubt(s: State, generation: Generation) -> bool:

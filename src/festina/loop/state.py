@@ -14,7 +14,7 @@ from typing import Any
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import measured, people, plants, sameness
+from festina.loop import measured, people, plants, sameness, verifiers
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
@@ -178,6 +178,9 @@ def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
     return gate.Plan(
         kind="bounded", level=test.level, margin=suite.margin / width, detect=suite.detect / width,
         beta=epoch.beta, guards=tuple(g.max_loss / (g.high - g.low) for g in epoch.guards),
+        judges=tuple(
+            (j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in epoch.judges if j.role == "decide"
+        ),
         units_max=test.units_max,
     )  # fmt: skip
 
@@ -316,9 +319,14 @@ def _batch_ended(s: State, r: Record, b: e.BatchEnded) -> None:
         raise _misfit(r, "a difference lies outside the declared range")
     if any(not -1.0 <= x <= 1.0 for guard in b.guards for x in guard):
         raise _misfit(r, "a guard's difference lies outside the declared range")
-    evidence = (gate.Evidence(gain, tuple(g[i] for g in b.guards)) for i, gain in enumerate(b.gain))
+    deciding = verifiers.deciding(s, r, b)
+    evidence = (
+        gate.Evidence(gain, tuple(g[i] for g in b.guards), tuple(j[i] for j in deciding))
+        for i, gain in enumerate(b.gain)
+    )
     t.progress = gate.observe_all(t.progress, evidence)  # stops at the decision, and so does the generator
     t.gains.extend(b.gain)
+    t.judged.extend(zip(*b.judges, strict=True))
     t.candidate_sum += (b.candidate_mean or 0.0) * len(b.gain)
     t.incumbent_sum += (b.incumbent_mean or 0.0) * len(b.gain)
     t.failed += b.failed
@@ -339,6 +347,7 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
     refund = 0.0 if accepted else gate.refund_share(t.progress)
     s.budget = s.budget.close(t.terms.level, accepted, refund)
     s.undo = (b.proposal, t.before)
+    s.proposals[b.proposal].words = verifiers.words(s, t)
     p = s.proposals[b.proposal]
     p.verdict_seq = r.seq
     words: dict[str, Word] = {"accept": "accepted", "reject": "rejected", "inconclusive": "inconclusive"}

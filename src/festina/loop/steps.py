@@ -337,6 +337,7 @@ def _record_batch(b: Bench, test: int, number: int, results: list[units.Unit], w
             e.BatchEnded(
                 test=test, batch=number, gain=tuple(u.gain for u in results),
                 guards=tuple(tuple(u.guards[k] for u in results) for k in range(len(b.scale.guards))),
+                judges=tuple(tuple(u.judges[j] for u in results) for j in range(len(b.scale.judges))),
                 candidate_mean=_mean([u.candidate.mean for u in results]),
                 incumbent_mean=_mean([u.incumbent.mean for u in results]),
                 failed=sum(side.ended.value != "ok" for side in sides),
@@ -360,6 +361,7 @@ def check_controls(b: Bench, _: plan.CheckControls) -> None:
         seen = b.verifier.controls(seed, max(epoch.suite.batch_items, 50))
         scores = {"constant": seen.constant, "random": seen.random, "oracle": seen.oracle}
         body = body.model_copy(update={**scores, "ok": seen.ok, "note": seen.note[:300]})
+        body = _further_controls(b, body, seed)
     if not body.ok:  # no run of a system is worth paying for
         b.append(Draft(body, signer=b.verifier_signer))
         return
@@ -369,6 +371,19 @@ def check_controls(b: Bench, _: plan.CheckControls) -> None:
     )
     body = body.model_copy(update={"incumbent": _baseline(b, seed)})
     found(b, "rehearsal", measure, Draft(body, signer=b.verifier_signer))
+
+
+def _further_controls(b: Bench, body: e.ControlsChecked, seed: int) -> e.ControlsChecked:
+    """Every further verifier must tell answers apart, too. The first that does not is named.  # V-2, V-5"""
+    epoch = _epoch(b.state)
+    assert b.verifier is not None
+    for j, judge in enumerate(epoch.judges):
+        if not body.ok:
+            break
+        seen = b.verifier.controls(seed, max(epoch.suite.batch_items, 50), further=len(epoch.guards) + j)
+        if not seen.ok:
+            body = body.model_copy(update={"ok": False, "note": f"verifier {judge.name}: {seen.note}"[:300]})
+    return body
 
 
 def _baseline(b: Bench, seed: int) -> float:

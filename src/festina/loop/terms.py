@@ -74,10 +74,13 @@ def epoch(
         spread=float(manifest.policy.spread), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
         debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
         control_share=float(manifest.policy.control_share), control_level=sameness.LEVEL,
-        plant_rate=float(manifest.policy.plant_rate),
+        plant_rate=float(manifest.policy.plant_rate), judges=_judges(manifest, suite),
+        goal_family=manifest.suite.hidden.family if manifest.suite.hidden is not None else "unknown",
+        proposer_family="search" if manifest.improver.use == "search" else manifest.improver.family,
     )  # fmt: skip
     planning.check_reachable(
-        first_plan(body), width=_width(suite), guards=[(g.name, g.high - g.low) for g in guards]
+        first_plan(body), width=_width(suite), guards=[(g.name, g.high - g.low) for g in guards],
+        judges=[j.name for j in body.judges if j.role == "decide"],
     )  # S-7
     return body, (data,)
 
@@ -91,6 +94,9 @@ def first_plan(body: e.EpochOpened) -> Plan:
         kind="bounded" if suite.low is not None else "symmetric", level=budget.next_level(),
         margin=suite.margin / width, detect=suite.detect / width, beta=body.beta,
         guards=tuple(g.max_loss / (g.high - g.low) for g in body.guards), units_max=suite.max_units,
+        judges=tuple(
+            (j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in body.judges if j.role == "decide"
+        ),
     )  # fmt: skip
 
 
@@ -121,6 +127,21 @@ def _suite(home: Home, manifest: Manifest) -> e.SuiteTerms:
         batch_items=hidden.batch, max_units=_units(hidden, manifest, float(high - low)),
         source=source.digest, assurance="hidden",
     )  # fmt: skip
+
+
+def _judges(manifest: Manifest, suite: e.SuiteTerms) -> tuple[e.JudgeTerms, ...]:
+    """The further verifiers. One that names no ``detect`` looks for the goal's share of its range.  # V-5"""
+    found = []
+    for name, judge in manifest.judge.items():
+        low, high = float(judge.range[0]), float(judge.range[1])
+        detect = judge.detect if judge.detect is not None else suite.detect / _width(suite) * (high - low)
+        found.append(
+            e.JudgeTerms(
+                name=name, scorer=judge.scorer, low=low, high=high, direction=judge.direction, role=judge.role,
+                margin=float(judge.margin), detect=float(detect), family=judge.family,
+            )
+        )  # fmt: skip
+    return tuple(found)
 
 
 def _units(hidden: HiddenSuite, manifest: Manifest, width: float) -> int:
@@ -165,6 +186,7 @@ def scale(body: e.EpochOpened) -> Scale:
         1.0 if suite.direction == "higher" else -1.0,
         _width(suite),
         tuple((1.0 if g.direction == "higher" else -1.0, g.high - g.low) for g in body.guards),
+        tuple((1.0 if v.direction == "higher" else -1.0, v.high - v.low) for v in body.judges),
     )
 
 

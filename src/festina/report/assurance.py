@@ -10,9 +10,15 @@ from collections.abc import Callable
 from festina.report.data import ReportData, TwinsRow
 from festina.report.markup import Html, el, join
 from festina.report.numerals import count, percent
+from festina.report.verifiers import lines
 from festina.select.catches import Caught, rates
 
 Ref = Callable[..., Html]
+
+
+def sections(data: ReportData, ref: Ref) -> list[Html]:
+    """All of it, in the order of a page."""
+    return [twins(data.twins, ref), plants(data, ref), verifiers(data, ref)]
 
 
 def twins(row: TwinsRow | None, ref: Ref) -> Html:
@@ -74,3 +80,15 @@ def _plant_row(name: str, row: Caught, why: str, cited: Html) -> Html:
     rate = f"{percent(low)} to {percent(high)}" if row.judged else "–"
     caught = f"{row.caught:,} of {row.judged:,}"
     return el("tr", el("td", name, cited), el("td", caught), el("td", rate), el("td", why))
+
+
+def verifiers(data: ReportData, ref: Ref) -> Html:
+    """How the misses of several verifiers go together.  # V-5"""
+    epoch = data.epoch
+    if epoch is None or not epoch.judges:
+        return Html("")
+    names = ("the goal's scorer", *(f"{j.name}{' (watching)' if j.role == 'watch' else ''}" for j in epoch.judges))
+    said = lines(names, epoch.families, epoch.proposer_family, [p.words for p in data.plants if p.words])
+    first, *rest = said
+    listed = el("ul", *(el("li", line.strip()) for line in rest))
+    return join(el("h3", "Several verifiers"), el("p", first, ref(epoch.seq)), listed)

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from festina.ledger.entries import GuardTerms, SuiteTerms
+from festina.ledger.entries import GuardTerms, JudgeTerms, SuiteTerms
+from festina.select.verifiers import OwnWord
 
 Outcome = Literal["accepted", "rejected", "inconclusive", "refused", "no-op", "duplicate", "stale", "failed", "open"]
 OUTCOMES: tuple[Outcome, ...] = (
@@ -47,6 +48,9 @@ class EpochRow:
     start_tree: str
     autonomy: str
     min_level: int
+    judges: tuple[JudgeTerms, ...] = ()  # V-5
+    families: tuple[str, ...] = ()  # of the goal's verifier and each further one
+    proposer_family: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class PlantRow:
     reason: str
     run: int
     trials: int
+    words: tuple[OwnWord, ...]  # of each verifier on its own: the goal's first  # V-5
 
     @property
     def missed(self) -> bool:

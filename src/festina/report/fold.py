@@ -31,7 +31,7 @@ from festina.report.data import (
     RunRow,
     TestRow,
 )
-from festina.report.paths import evidence_path
+from festina.report.paths import evidence_path, own_words
 from festina.report.twins import Twins
 
 PLAN_BYTES = 64 << 10
@@ -77,7 +77,7 @@ class Reading:
         self.plants: dict[int, PlantRow] = {}
         self.tests: dict[int, TestRow] = {}
         self.plans: dict[int, e.TestOpened] = {}
-        self.units: dict[int, list[tuple[float, tuple[float, ...]]]] = {}
+        self.units: dict[int, list[tuple[float, tuple[float, ...], tuple[float, ...]]]] = {}
         self.generations: dict[int, GenerationRow] = {}
         self.line: list[int] = []
         self.generation_of: dict[str, int] = {}  # commit or tree -> generation
@@ -182,7 +182,7 @@ def _epoch(s: Reading, r: Record, b: e.EpochOpened) -> None:
     s.epochs.append(
         EpochRow(
             r.seq, b.epoch, b.reason, b.alpha, b.suite, b.guards, b.evaluator, b.start_commit, b.start_tree,
-            b.autonomy, b.min_level,
+            b.autonomy, b.min_level, b.judges, (b.goal_family, *(j.family for j in b.judges)), b.proposer_family,
         )
     )  # fmt: skip
 
@@ -287,7 +287,9 @@ def _batch_ended(s: Reading, r: Record, b: e.BatchEnded) -> None:
     new = len(b.gain)
     if any(len(guard) != new for guard in b.guards):
         s.finding(r.seq, f"a batch of test {b.test} has guard results for another number of units than gains")
-    s.units[b.test] += list(zip(b.gain, zip(*b.guards, strict=False) if b.guards else [()] * new, strict=False))
+    none = [()] * new
+    guards, judges = (zip(*rows, strict=False) if rows else none for rows in (b.guards, b.judges))
+    s.units[b.test] += list(zip(b.gain, guards, judges, strict=False))
     s.tests[b.test] = replace(
         row, units=row.units + new, failed=row.failed + b.failed, denied=row.denied + b.denied,
         batch_seqs=(*row.batch_seqs, r.seq),
@@ -438,10 +440,12 @@ def _plant(s: Reading, r: Record, b: e.PlantRevealed) -> None:
     if row is None or row.received_seq != b.received:
         s.finding(r.seq, f"a planted defect was revealed that does not fit proposal {b.proposal}")
         return
-    used = sum(s.charged.get(t.test, 0) for t in s.tests.values() if t.proposal == b.proposal)
+    tests = [t for t in s.tests.values() if t.proposal == b.proposal]
+    used = sum(s.charged.get(t.test, 0) for t in tests)
+    words = tuple(w for t in tests if t.verdict for w in own_words(s.terms[-1], s.plans[t.test], s.units[t.test]))
     s.trials += b.trials
     s.plants[b.proposal] = PlantRow(
-        r.seq, b.proposal, b.defect, b.basis, row.outcome, row.reason, len(s.runs), used + b.trials
+        r.seq, b.proposal, b.defect, b.basis, row.outcome, row.reason, len(s.runs), used + b.trials, words
     )
 
 

@@ -362,7 +362,7 @@ def rules(data: ReportData, ref: Refs) -> Html:
                 numeric=(2,),
             )
         )
-    parts += [_controls(data, ref), assurance.twins(data.twins, ref), assurance.plants(data, ref)]
+    parts += [_controls(data, ref), *assurance.sections(data, ref)]
     if run is not None:
         parts += [
             el("h3", f"Sandbox level L{run.level}"),

@@ -1,6 +1,6 @@
 """The acceptance rule for one candidate: evidence in, verdict out.  # S-2, S-5
 
-A test holds up to ``2 + 2K`` bets (``bets``) on the same units of evidence, K the number of guards:
+A test holds up to ``2 + 2K + 2J`` bets (``bets``) on the same units of evidence, for K guards and J judges:
 
 =============  ==========================================  ================  =====================
 bet            question                                    decides at        then
@@ -9,11 +9,15 @@ gain           is it better than the margin?               1/level           lat
 guard k        does it lose less than max_loss k?          1/level           latched
 futility       is it less than the detectable effect?      1/beta            ``futile``
 violation k    does it lose more than max_loss k?          K/beta            ``guard``
+judge j        better than its margin, says verifier j?    1/level           latched
+doubt j        less than its effect, says verifier j?      J/beta            ``judge``
 =============  ==========================================  ================  =====================
 
-* ``accept``: gain and every guard are latched. All at the same threshold: the null is "not better, or
-  guard 1 is violated, or ...", so the level is not split among guards (intersection-union).  # V-4
+* ``accept``: gain, every guard and every judge (a further verifier that decides) are latched. All at the same
+  threshold: the null is "not better, or guard 1 is violated, or verifier 1 sees no gain, or ...", so the level is
+  not split among them (intersection-union).  # V-4, V-5
 * ``guard``: evidence that a guard is violated. It spends no alpha: it can only end in a rejection.
+* ``judge``: evidence that a further verifier sees less than it set out to detect. It can only end in a rejection.
 * ``futile``: evidence that the gain is below what the plan set out to detect.
 * ``cap``: the units are used up, or the units left cannot lead to acceptance even if each were as good as a
   unit can be. What is missing is told by ``unproven``; it may be a guard. Neither is a pass.
@@ -48,7 +52,7 @@ from festina.errors import Fault, UsageError
 from festina.select.bets import Bet, bounded, symmetric
 
 Kind = Literal["bounded", "symmetric"]
-Decision = Literal["continue", "accept", "futile", "guard", "cap"]
+Decision = Literal["continue", "accept", "futile", "guard", "judge", "cap"]
 
 # Aims of the parts of each bet, as multiples of what the plan wants to detect, and how the stake is spread.
 GAIN_AIMS, GAIN_WEIGHTS = (1.0, 2.0, 4.0), (0.5, 0.3, 0.2)
@@ -74,6 +78,7 @@ class Plan:
     guards: tuple[float, ...]  # largest loss of each guard, > 0
     units_max: int
     guard_kind: Kind = "bounded"
+    judges: tuple[tuple[float, float], ...] = ()  # (margin, detect) of each further verifier that decides  # V-5
 
     def __post_init__(self) -> None:
         numbers = (self.level, self.margin, self.detect, self.beta, *self.guards)
@@ -89,6 +94,8 @@ class Plan:
             raise UsageError("plan-guards", "a guard's max_loss must be above 0", fix="allow a small loss, e.g. 0.02")
         if self.guard_kind == "bounded" and any(loss >= 1.0 for loss in self.guards):
             raise UsageError("plan-guards", "a guard's max_loss must be below 1, the whole declared range")
+        if any(not 0.0 <= margin < detect < 1.0 for margin, detect in self.judges):
+            raise UsageError("plan-effects", "a further verifier needs 0 <= margin < detect < 1 (of its range)")
         if self.units_max < 1:
             raise UsageError("plan-units", "a test needs at least one unit", fix="raise max_units")
 
@@ -99,6 +106,7 @@ class Evidence:
 
     gain: float
     guards: tuple[float, ...] = ()
+    judges: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +122,33 @@ class TestState:
     guards: tuple[Bet, ...]
     violations: tuple[Bet, ...]
     outcome: Decision
+    judges: tuple[Bet, ...] = ()
+    doubts: tuple[Bet, ...] = ()
 
 
 def start(plan: Plan) -> TestState:
     """The state before any unit."""
     gain, futility = gain_bets(plan)
     pairs = [guard_bets(loss, plan.guard_kind) for loss in plan.guards]
-    return TestState(plan, 0, gain, futility, tuple(a for a, _ in pairs), tuple(b for _, b in pairs), "continue")
+    further = [judge_bets(*aim) for aim in plan.judges]
+    return TestState(
+        plan, 0, gain, futility, tuple(a for a, _ in pairs), tuple(b for _, b in pairs), "continue",
+        tuple(a for a, _ in further), tuple(b for _, b in further),
+    )  # fmt: skip
 
 
 def gain_bets(plan: Plan) -> tuple[Bet, Bet]:
     """Fresh bets on "better than margin" and on "less than detect"."""
     if plan.kind == "symmetric":
         return symmetric(), symmetric()
-    effect = plan.detect - plan.margin
-    better = bounded(tuple(effect * q for q in GAIN_AIMS), GAIN_WEIGHTS, 1.0 + plan.margin)
-    less = bounded(tuple(effect * q for q in FUTILITY_AIMS), FUTILITY_WEIGHTS, 1.0 - plan.detect)
+    return judge_bets(plan.margin, plan.detect)
+
+
+def judge_bets(margin: float, detect: float) -> tuple[Bet, Bet]:
+    """Fresh bets on "better than margin" and on "less than detect", for differences in [-1, 1]."""
+    effect = detect - margin
+    better = bounded(tuple(effect * q for q in GAIN_AIMS), GAIN_WEIGHTS, 1.0 + margin)
+    less = bounded(tuple(effect * q for q in FUTILITY_AIMS), FUTILITY_WEIGHTS, 1.0 - detect)
     return better, less
 
 
@@ -162,9 +181,17 @@ def observe(state: TestState, evidence: Evidence) -> TestState:
         if guards[k].wealth < proven:
             guards[k] = guards[k].after(value + loss)
             violations[k] = violations[k].after(-loss - value)
-    units = state.units + 1
-    outcome = _decide(plan, units, gain, futility, guards, violations)
-    return TestState(plan, units, gain, futility, tuple(guards), tuple(violations), outcome)
+    judges, doubts = list(state.judges), list(state.doubts)
+    for j, ((margin, detect), value) in enumerate(zip(plan.judges, evidence.judges, strict=True)):
+        if judges[j].wealth < proven:
+            judges[j] = judges[j].after(value - margin)
+            doubts[j] = doubts[j].after(detect - value)
+    after = TestState(
+        plan, state.units + 1, gain, futility, tuple(guards), tuple(violations), "continue", tuple(judges),
+        tuple(doubts),
+    )  # fmt: skip
+    outcome = _decide(after)
+    return after if outcome == "continue" else replace(after, outcome=outcome)
 
 
 def observe_all(state: TestState, units: Iterable[Evidence]) -> TestState:
@@ -186,16 +213,27 @@ def decision(state: TestState) -> Decision:
 
 
 def unproven(state: TestState) -> tuple[str, ...]:
-    """What acceptance still lacks: ``"gain"`` and ``"guard K"`` (K from 0, in the plan's order)."""
+    """What acceptance still lacks: ``"gain"``, ``"guard K"`` and ``"judge J"`` (from 0, in the plan's order)."""
     proven = 1.0 / state.plan.level
     missing = ["gain"] if state.gain.wealth < proven else []
-    return (*missing, *(f"guard {k}" for k, bet in enumerate(state.guards) if bet.wealth < proven))
+    missing += [f"guard {k}" for k, bet in enumerate(state.guards) if bet.wealth < proven]
+    return (*missing, *(f"judge {j}" for j, bet in enumerate(state.judges) if bet.wealth < proven))
 
 
 def violated(state: TestState) -> tuple[int, ...]:
     """Guards with evidence of violation, in the plan's order."""
     count = len(state.violations)
     return tuple(k for k, bet in enumerate(state.violations) if bet.wealth >= count / state.plan.beta)
+
+
+def unconvinced(state: TestState) -> tuple[int, ...]:
+    """Judges with evidence that they see less than they set out to detect, in the plan's order."""
+    count, proven = len(state.doubts), 1.0 / state.plan.level
+    return tuple(
+        j
+        for j, (judge, doubt) in enumerate(zip(state.judges, state.doubts, strict=True))
+        if judge.wealth < proven and doubt.wealth >= count / state.plan.beta
+    )
 
 
 def extend(state: TestState, units_max: int) -> TestState:
@@ -206,8 +244,8 @@ def extend(state: TestState, units_max: int) -> TestState:
     if state.outcome not in ("continue", "cap") or units_max <= state.plan.units_max:
         raise Fault("test-not-extendable", "only an open or capped test can be given more units")
     plan = replace(state.plan, units_max=units_max)
-    outcome = _decide(plan, state.units, state.gain, state.futility, state.guards, state.violations)
-    return replace(state, plan=plan, outcome=outcome)
+    longer = replace(state, plan=plan)
+    return replace(longer, outcome=_decide(longer))
 
 
 def log_evidence(state: TestState) -> float:
@@ -223,6 +261,11 @@ def guard_evidence(state: TestState) -> tuple[float, ...]:
     return tuple(_log(bet.wealth) for bet in state.guards)
 
 
+def judge_evidence(state: TestState) -> tuple[float, ...]:
+    """The same for each judge: evidence that it sees a gain beyond its margin."""
+    return tuple(_log(bet.wealth) for bet in state.judges)
+
+
 def log_threshold(plan: Plan) -> float:
     """What ``log_evidence`` and every ``guard_evidence`` must reach for acceptance."""
     return _log(1.0 / plan.level)
@@ -234,24 +277,28 @@ def refund_share(state: TestState) -> float:
     The smallest of all evidences and 1: whichever part of "better, and every guard holds" is false, a bad
     candidate had at most this chance left (times the level) to be accepted.
     """
-    return min(1.0, state.gain.wealth, *(bet.wealth for bet in state.guards))
+    return min(1.0, state.gain.wealth, *(bet.wealth for bet in (*state.guards, *state.judges)))
 
 
-def _decide(
-    plan: Plan, units: int, gain: Bet, futility: Bet, guards: Iterable[Bet], violations: Iterable[Bet]
-) -> Decision:
+def _decide(state: TestState) -> Decision:
+    plan, gain = state.plan, state.gain
     proven = 1.0 / plan.level
-    missing = [(bet, 1.0 + loss) for bet, loss in zip(guards, plan.guards, strict=True) if bet.wealth < proven]
+    missing = [(bet, 1.0 + loss) for bet, loss in zip(state.guards, plan.guards, strict=True) if bet.wealth < proven]
     if gain.wealth < proven:
         missing.append((gain, 1.0 - plan.margin))
+    if plan.judges:
+        further = zip(state.judges, plan.judges, strict=True)
+        missing += [(bet, 1.0 - margin) for bet, (margin, _) in further if bet.wealth < proven]
     if not missing:
         return "accept"
     refuted = len(plan.guards) / plan.beta
-    if any(bet.wealth >= refuted for bet in violations):
+    if any(bet.wealth >= refuted for bet in state.violations):
         return "guard"
-    if gain.wealth < proven and futility.wealth >= 1.0 / plan.beta:
+    if gain.wealth < proven and state.futility.wealth >= 1.0 / plan.beta:
         return "futile"
-    left = plan.units_max - units
+    if plan.judges and unconvinced(state):
+        return "judge"
+    left = plan.units_max - state.units
     if all(_within(bet, best, proven, left) for bet, best in missing):
         return "continue"
     return "cap"
@@ -268,6 +315,11 @@ def _within(bet: Bet, best: float, proven: float, left: int) -> bool:
 
 
 def _check(plan: Plan, evidence: Evidence) -> None:
+    if len(evidence.judges) != len(plan.judges):
+        raise Fault("evidence-judges", f"{len(evidence.judges)} values for {len(plan.judges)} further verifiers")
+    for value in evidence.judges:
+        if not -1.0 <= value <= 1.0:
+            raise Fault("evidence-out-of-range", f"a verifier's difference of {value} lies outside its declared range")
     if len(evidence.guards) != len(plan.guards):
         raise Fault("evidence-guards", f"{len(evidence.guards)} guard values for {len(plan.guards)} guards")
     bound = 1.0 if plan.kind == "bounded" else 1e300

@@ -12,7 +12,7 @@ from math import ceil, floor, log, log10, sqrt
 
 from festina.errors import Unreachable
 from festina.select.bets import Bet
-from festina.select.gate import Plan, gain_bets, guard_bets
+from festina.select.gate import Plan, gain_bets, guard_bets, judge_bets
 
 SEARCH_LIMIT = 50_000  # units after which "how many would be enough" is answered with "none"
 
@@ -31,6 +31,9 @@ def units_min_accept(plan: Plan) -> int:
     for loss in plan.guards:
         holds, _ = guard_bets(loss, plan.guard_kind)
         counts.append(_count(holds, _best(plan.guard_kind, 1.0 + loss), proven, SEARCH_LIMIT))
+    for margin, detect in plan.judges:
+        better, _ = judge_bets(margin, detect)
+        counts.append(_count(better, [1.0 - margin], proven, SEARCH_LIMIT))
     return max(counts)
 
 
@@ -39,10 +42,15 @@ def units_ideal(plan: Plan, limit: int = SEARCH_LIMIT) -> int:
 
     Noise adds to this. ``limit + 1`` when it is not reached within ``limit``.
     """
-    return max([_ideal_gain(plan, limit), *(_ideal_guard(plan, loss, limit) for loss in plan.guards)])
+    guards = [_ideal_guard(plan, loss, limit) for loss in plan.guards]
+    judges = [_ideal_judge(plan, margin, detect, limit) for margin, detect in plan.judges]
+    return max([_ideal_gain(plan, limit), *guards, *judges])
 
 
-def check_reachable(plan: Plan, *, width: float = 1.0, guards: Sequence[tuple[str, float]] = ()) -> None:
+def check_reachable(
+    plan: Plan, *, width: float = 1.0, guards: Sequence[tuple[str, float]] = (),
+    judges: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Refuse a plan that could not even accept a noise-free candidate of the size it looks for.  # S-7
 
     Raises Unreachable, with the units, the detectable effect or the guard margins that would do. For the
@@ -60,6 +68,11 @@ def check_reachable(plan: Plan, *, width: float = 1.0, guards: Sequence[tuple[st
         if units > plan.units_max:
             also = _other_loss(plan, loss, scale)
             wants.append(f"guard {name} with max_loss {loss * scale:g} needs {_units(units)}{also}")
+    for j, (margin, detect) in enumerate(plan.judges):
+        units = _ideal_judge(plan, margin, detect, SEARCH_LIMIT)
+        if units > plan.units_max:
+            name = judges[j] if j < len(judges) else str(j + 1)
+            wants.append(f"verifier {name} with its detect needs {_units(units)}")
     if wants:
         raise Unreachable(
             "plan-unreachable",
@@ -126,6 +139,11 @@ def _ideal_gain(plan: Plan, limit: int) -> int:
     bet, _ = gain_bets(plan)
     effect = plan.detect - plan.margin
     return _count(bet, [effect if effect > 0.0 else 1.0], 1.0 / plan.level, limit)
+
+
+def _ideal_judge(plan: Plan, margin: float, detect: float, limit: int) -> int:
+    bet, _ = judge_bets(margin, detect)
+    return _count(bet, [detect - margin], 1.0 / plan.level, limit)
 
 
 def _ideal_guard(plan: Plan, loss: float, limit: int) -> int:

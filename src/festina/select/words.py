@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import floor, log10
 from typing import Literal
 
-Reason = Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control"]
+Reason = Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control", "judge"]
 Assurance = Literal["self-reported", "scored", "hidden"]
 LONGEST = 600  # characters: what an entry holds
 
@@ -38,6 +38,8 @@ class Finding:
     guards: tuple[str, ...] = ()  # names of all guards of the test
     broken: tuple[str, ...] = ()  # guards with evidence of violation
     unproven: tuple[str, ...] = ()  # guards that could not be shown to hold
+    verifiers: tuple[str, ...] = ()  # names of the further verifiers that decide  # V-5
+    unconvinced: tuple[str, ...] = ()  # those that saw too little
     provisional: bool = False  # in a sandbox below the demanded level
 
 
@@ -51,11 +53,12 @@ def verdict_of(reason: Reason) -> Literal["accept", "reject", "inconclusive"]:
     """The verdict that a reason stands for. Whatever is not shown is not accepted."""
     if reason == "shown":
         return "accept"
-    return "reject" if reason in ("futile", "guard") else "inconclusive"
+    return "reject" if reason in ("futile", "guard", "judge") else "inconclusive"
 
 
 def _shown(f: Finding) -> str:
     guards = f"; {_guards(f.guards)} held" if f.guards else ""
+    guards += f"; {_verifiers(f.verifiers)} found it better, too" if f.verifiers else ""
     beyond = f", which is more than the {_plain(f.margin)} that was asked for" if f.margin > 0.0 else ""
     return f"Accepted: better by {_size(f)}{_direction(f)}{beyond} on {_looked(f)}{guards}"
 
@@ -73,7 +76,16 @@ def _guard(f: Finding) -> str:
     return f"Rejected: {_guards(f.broken)} got worse than allowed; {_difference(f)} on {_looked(f)}"
 
 
+def _judge(f: Finding) -> str:
+    return f"Rejected: {_verifiers(f.unconvinced)} did not find it better; {_difference(f)} on {_looked(f)}"
+
+
 def _cap(f: Finding) -> str:
+    if f.unconvinced and not f.unproven:
+        return (
+            f"Inconclusive: {_verifiers(f.unconvinced)} could not be shown to find it better with the trials allowed; "
+            f"{_difference(f)} on {_looked(f)}"
+        )
     if f.unproven:
         return (
             f"Inconclusive: {_guards(f.unproven)} could not be shown to hold with the trials allowed; "
@@ -110,6 +122,7 @@ _HEADS = {
     "budget": _budget,
     "fault": _fault,
     "control": _control,
+    "judge": _judge,
 }
 
 
@@ -177,6 +190,10 @@ def _guards(names: tuple[str, ...]) -> str:
     more = len(names) - len(shown)
     listed = ", ".join(shown) + (f" and {more} more" if more else "")
     return f"the guard {listed}" if len(names) == 1 else f"the guards {listed}"
+
+
+def _verifiers(names: tuple[str, ...]) -> str:
+    return _guards(names).replace("guard", "verifier", 1)
 
 
 def _percent(alpha: float) -> str:

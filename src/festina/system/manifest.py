@@ -178,6 +178,7 @@ class ImproverTable(_Table):
     use: Literal["own", "command", "search"] = "search"
     run: Command | None = None
     code: Globs = ()
+    family: Name = "unknown"
     limits: ImproverLimits = ImproverLimits()
 
 
@@ -201,6 +202,7 @@ class HiddenSuite(_Table):
     detect: Annotated[Number, Field(gt=0)]
     batch: Annotated[int, Field(ge=1, le=10_000)] = 40
     max_units: Positive | None = None
+    family: Name = "unknown"
 
 
 class Suites(_Table):
@@ -227,6 +229,22 @@ class Verifier(_Table):
 
     wall: Duration = 60.0
     memory: Annotated[Size, Field(ge=256 << 20)] = 4 << 30
+
+
+class Judge(_Table):
+    """``[judge.NAME]``: a further verifier of the goal, on the same answers.  # V-5
+
+    ``family`` names who or what stands behind it (``"python"`` for plain code, else a model family). An unknown one
+    counts as shared with everybody.
+    """
+
+    scorer: ScorerName
+    direction: Direction
+    range: Range = (0.0, 1.0)
+    role: Literal["decide", "watch"] = "decide"
+    margin: Annotated[Number, Field(ge=0)] = 0.0
+    detect: Annotated[Number, Field(gt=0)] | None = None
+    family: Name = "unknown"
 
 
 class Debt(_Table):
@@ -261,6 +279,7 @@ class Manifest(_Table):
     improver: ImproverTable = ImproverTable()
     suite: Suites = Suites()
     guard: Mapping[GuardName, Guard] = Field(default_factory=dict)
+    judge: Mapping[GuardName, Judge] = Field(default_factory=dict)
     verifier: Verifier = Verifier()
     policy: Policy = Policy()
 
@@ -291,6 +310,7 @@ class Manifest(_Table):
     def scorers(self) -> dict[str, str]:
         """Every scorer by the dotted field that names it."""
         found = {f"guard.{name}.scorer": guard.scorer for name, guard in self.guard.items()}
+        found |= {f"judge.{name}.scorer": judge.scorer for name, judge in self.judge.items()}
         for name, suite in (("public", self.suite.public), ("hidden", self.suite.hidden)):
             if suite is not None:
                 found[f"suite.{name}.scorer"] = suite.scorer

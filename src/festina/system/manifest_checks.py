@@ -184,9 +184,25 @@ def check_across(manifest: Manifest) -> None:
     _check_forms(manifest)
     _check_improver(manifest)
     _check_goal(manifest)
+    _check_judges(manifest)
     for name, guard in manifest.guard.items():
         if guard.max_loss >= guard.range[1] - guard.range[0]:
             _wrong(f"guard.{name}.max_loss", "allows any loss that the range has", "make it smaller than the range")
+
+
+def _check_judges(manifest: Manifest) -> None:
+    """Further verifiers of the goal.  # V-5"""
+    for name, judge in manifest.judge.items():
+        width = judge.range[1] - judge.range[0]
+        if manifest.self_reported:
+            _wrong(f"judge.{name}", "a further verifier needs a hidden suite", "add [suite.hidden]")
+        if judge.detect is not None and judge.detect >= width:
+            _wrong(f"judge.{name}.detect", "no score can differ by that much", "make it smaller than the range")
+        detect = judge.detect if judge.detect is not None else width
+        if judge.margin >= detect:
+            _wrong(f"judge.{name}.margin", f"margin {judge.margin:g} is not below detect", "lower the margin")
+        if name in manifest.guard:
+            _wrong(f"judge.{name}", "a guard has that name, too", "choose another name")
 
 
 def _wrong(field: str, what: str, fix: str, name: str = "manifest-conflict") -> None:

@@ -41,7 +41,7 @@ from festina.verify.parse import MAX_OUTPUT_BYTES
 from festina.verify.types import Controls, Issued, Probed, Source, UnitScore
 
 if TYPE_CHECKING:
-    from festina.ledger.entries import GuardTerms, SuiteTerms
+    from festina.ledger.entries import GuardTerms, JudgeTerms, SuiteTerms
 
 __all__ = ["PROVOKED", "RemoteSigner", "Verifier"]
 
@@ -94,7 +94,7 @@ class Verifier:
         evaluator: Path,
         key: Path,
         suite: SuiteTerms,
-        guards: Sequence[GuardTerms] = (),
+        guards: Sequence[GuardTerms | JudgeTerms] = (),
         uid: int = DEFAULT_UID,
         timeout_s: float = 60.0,
         memory_bytes: int = 4 << 30,
@@ -184,16 +184,18 @@ class Verifier:
         head, _ = self._ask({"do": "public", "items": len(items), "given": given}, items + payload)
         return _unit_score(head)
 
-    def controls(self, seed: int, n: int) -> Controls:
-        """Constant and random answers must fail, the oracle must pass.  # V-2"""
+    def controls(self, seed: int, n: int, *, further: int = -1) -> Controls:
+        """Constant and random answers must fail, the oracle must pass. ``further``: for that other scorer.  # V-2"""
         began = time.monotonic()
         try:
-            head, _ = self._ask({"do": "controls", "seed": seed, "n": n}, b"", CONTROL_SETS * self._limit_s)
+            asked = {"do": "controls", "seed": seed, "n": n, "further": further}
+            head, _ = self._ask(asked, b"", CONTROL_SETS * self._limit_s)
         except Fault as fault:
             if fault.name not in ("scorer-failed", "scorer-timeout"):
                 raise
             raise UsageError("scorer-broken", f"during the controls, {fault.what}", fix=fault.fix) from None
-        self._row_s = (time.monotonic() - began) / (CONTROL_SETS * n)
+        if further < 0:
+            self._row_s = (time.monotonic() - began) / (CONTROL_SETS * n)
         match head:
             case {"constant": float(low), "random": float(chance), "oracle": float() | None as top, "ok": bool(ok)}:
                 return Controls(low, chance, top, ok, str(head.get("note", "")))

@@ -142,9 +142,10 @@ class Worker:
             case {"do": "public", "items": int(size), "given": bool(given)} if 0 <= size <= len(payload):
                 public = {item.id: item for item in read_items(payload[:size], where="public items")}
                 return self._score(public, payload[size:] if given else None, each=True), b""
-            case {"do": "controls", "seed": int(seed), "n": int(n)}:
+            case {"do": "controls", "seed": int(seed), "n": int(n), "further": int(further)}:
                 sample = self._need_dealer().sample
-                found = controls.check(self._need_suite(), self._guards, sample, seed, n, self._roots)
+                scorer, others = (self._need_suite(), self._guards) if further < 0 else (self._guards[further], ())
+                found = controls.check(scorer, others, sample, seed, n, self._roots)
                 return asdict(found), b""
             case {"do": "tricks", "set": str(what), "seed": int(seed), "n": int(n), "guard": int(guard)}:
                 scorer = self._need_suite() if guard < 0 else self._guards[guard]
