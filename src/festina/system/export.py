@@ -20,7 +20,7 @@ from festina.errors import Fault, IntegrityError, UsageError
 from festina.system.characters import is_git_name, shown
 from festina.system.objects import REGULAR, TreeEntry, fsencode
 
-__all__ = ["Export", "remove_export", "write_export"]
+__all__ = ["Export", "is_exported", "remove_export", "write_export", "write_files"]
 
 _EPOCH_NS = 315_532_800 * 10**9  # 1980-01-01, the earliest time that zip files and wheels can hold
 _BATCH_BYTES = 32 << 20  # blobs are fetched in groups of about this size
@@ -47,13 +47,27 @@ def _skip_reason(entry: TreeEntry) -> str | None:
     return None
 
 
+def is_exported(path: str, mode: str, kind: str) -> bool:
+    return _skip_reason(TreeEntry(path, mode, kind, "", 0)) is None
+
+
 def write_export(entries: Sequence[TreeEntry], dest: Path, read: Callable[[Sequence[str]], dict[str, bytes]]) -> Export:
     """Write ``entries`` below ``dest``, which must not exist. ``read`` returns blobs by object name."""
-    if dest.exists() or dest.is_symlink():
-        raise UsageError("export-exists", f"{dest} exists already", fix="export to a path that does not exist")
     skipped = tuple((e.path, why) for e in entries if (why := _skip_reason(e)))
     left_out = {path for path, _ in skipped}
-    wanted = [entry for entry in entries if entry.path not in left_out]
+    done = write_files([entry for entry in entries if entry.path not in left_out], dest, read)
+    return Export(dest, done.files, skipped)
+
+
+def write_files(
+    wanted: Sequence[TreeEntry],
+    dest: Path,
+    read: Callable[[Sequence[str]], dict[str, bytes]],
+    then: Callable[[Path], None] = lambda _: None,
+) -> Export:
+    """Write what was judged fit; ``then`` may add to the folder before it is closed and gets its name."""
+    if dest.exists() or dest.is_symlink():
+        raise UsageError("export-exists", f"{dest} exists already", fix="export to a path that does not exist")
     dest.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{dest.name}.", dir=dest.parent))
     try:
@@ -61,6 +75,7 @@ def write_export(entries: Sequence[TreeEntry], dest: Path, read: Callable[[Seque
             blobs = read([entry.oid for entry in group])
             for entry in group:
                 _write(temporary, entry, blobs[entry.oid])
+        then(temporary)
         _seal(temporary)
         os.rename(temporary, dest)
     except OSError as error:
@@ -68,7 +83,7 @@ def write_export(entries: Sequence[TreeEntry], dest: Path, read: Callable[[Seque
     finally:
         if temporary.exists():
             remove_export(temporary)
-    return Export(dest, len(wanted), skipped)
+    return Export(dest, len(wanted), ())
 
 
 def _groups(entries: Sequence[TreeEntry]) -> Iterator[list[TreeEntry]]:

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 
 from festina.errors import Fault, FestinaError, IntegrityError, UsageError
-from festina.system import export, objects
+from festina.system import export, layers, objects
 from festina.system.characters import shown
 from festina.system.git import GitResult, git, make_private_dir
 from festina.system.locks import stale_locks
@@ -279,6 +279,14 @@ class Repo:
     def export_tree(self, tree: str, dest: Path) -> export.Export:
         """Write a tree to the new directory ``dest``, read-only; see ``export``. Nothing is filtered or linked."""
         return export.write_export(self.ls_tree(tree), dest, self.read_blobs)
+
+    def layer_base(self, tree: str, path: Path) -> layers.Base:
+        """What ``export_layer`` needs of ``tree``, which was exported to ``path``."""
+        return layers.Base.of(tree, path, self.ls_tree(tree))
+
+    def export_layer(self, base: layers.Base, tree: str, dest: Path) -> export.Export:
+        """Write what ``tree`` changes of ``base`` to the new directory ``dest``; see ``layers``."""
+        return layers.write_layer(base, self.raw_diff(base.tree, tree), dest, self.read_blobs)
 
     # Making objects
 
