@@ -286,6 +286,9 @@ def test_T2_declared_modules_are_loaded_once_and_the_record_says_which_box_ran(t
     sides = [side for batch in batches for unit in batch["units"] for side in unit["sides"]]
     assert {side["box"] for side in sides} == {"warm"}
     assert len({side["policy"] for side in sides}) == 1
+    layers = list((homes.require(Repo.discover(toy.root)).work / "layers").iterdir())
+    if os.geteuid() == 0:  # the candidate's tree was one changed file over the start's export
+        assert [[path.name for path in layer.iterdir()] for layer in layers] == [["skill.json"]]
 
 
 def test_T6_a_module_that_cannot_be_loaded_stops_the_run_before_it_starts(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 from festina.errors import UsageError
 from festina.sandbox.box import BubblewrapBox
 from festina.sandbox.cgroup import stamp
-from festina.sandbox.host import choose, probe, sweep
+from festina.sandbox.host import choose, probe, shows_layers, sweep
 from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Sandbox
 from festina.sandbox.launch import shared
 from festina.sandbox.plain import PlainBox
@@ -160,6 +160,25 @@ def test_shown_folders_work_copies_and_the_working_directory(any_box: Sandbox, t
     assert outcome.stdout == b"shown"
     assert (work / "sub" / "f").read_text() == "shown"
     assert (tree / "sub" / "f").read_text() == "shown"
+
+
+def test_layers_are_shown_as_one_folder_where_the_box_can(any_box: Sandbox, tmp_path: Path) -> None:
+    if not shows_layers(any_box):
+        assert os.geteuid() != 0 or isinstance(any_box, PlainBox)
+        pytest.skip("this box shows no layers")
+    top, low = tmp_path / "top", tmp_path / "low"
+    for place in (top, low):
+        place.mkdir()
+        (place / "both").write_text(place.name)
+        (place / place.name).write_text("1")
+    (low / "gone").write_text("1")
+    os.mknod(top / "gone", 0o20000, 0)
+    code = "import os; print(sorted(os.listdir('.')), open('both').read())\nopen('x', 'w')"
+    outcome = any_box.run(py(code, cwd="/system", binds=(Bind(top, "/system", below=(low,)),)), SMALL)
+    assert outcome.stdout == b"['both', 'low', 'top'] top\n"
+    assert b"Read-only file system" in outcome.stderr or b"Permission denied" in outcome.stderr
+    assert not (top / "x").exists()
+    assert str(low).encode() not in any_box.run(py("print(open('/proc/self/mountinfo').read())"), SMALL).stdout
 
 
 def test_E1_one_process_is_enough_where_one_is_allowed(any_box: Sandbox, tmp_path: Path) -> None:

@@ -31,12 +31,13 @@ pytestmark = pytest.mark.skipif(not _works(), reason="no overlay can be mounted 
 
 # Few names, so that files, folders and deletions of the same names meet; links and git's own names are left out.
 NAMES = st.lists(st.sampled_from(["a", "b", "c", ".git", "ü\udcff"]), min_size=1, max_size=4).map("/".join)
-FILE = st.tuples(st.sampled_from(["100644", "100644", "100755", "120000", "160000"]), st.sampled_from([b"", b"1", b"2"]))
+MODE = st.sampled_from(["100644", "100644", "100755", "120000", "160000"])
+Tree = dict[str, tuple[str, bytes]]  # path -> mode and content
 
 
-def _possible(files: dict[str, tuple[str, bytes]]) -> dict[str, tuple[str, bytes]]:
+def _possible(files: Tree) -> Tree:
     """No path is a file and a folder at once."""
-    kept: dict[str, tuple[str, bytes]] = {}
+    kept: Tree = {}
     for path in sorted(files):
         parts = path.split("/")
         if not any("/".join(parts[:n]) in kept for n in range(1, len(parts))):
@@ -44,10 +45,10 @@ def _possible(files: dict[str, tuple[str, bytes]]) -> dict[str, tuple[str, bytes
     return kept
 
 
-TREES = st.dictionaries(NAMES, FILE, max_size=12).map(_possible)
+TREES = st.dictionaries(NAMES, st.tuples(MODE, st.sampled_from([b"", b"1", b"2"])), max_size=12).map(_possible)
 
 
-def _entries(files: dict[str, tuple[str, bytes]]) -> list[TreeEntry]:
+def _entries(files: Tree) -> list[TreeEntry]:
     return [TreeEntry(path, mode, "commit" if mode == "160000" else "blob", _oid(data), len(data))
             for path, (mode, data) in files.items()]  # fmt: skip
 
@@ -60,7 +61,7 @@ def _read(oids: object) -> dict[str, bytes]:
     return {oid: b"" if oid == "empty" else bytes.fromhex(oid) for oid in oids}  # type: ignore[attr-defined]
 
 
-def _changes(old: dict[str, tuple[str, bytes]], new: dict[str, tuple[str, bytes]]) -> list[Change]:
+def _changes(old: Tree, new: Tree) -> list[Change]:
     none = ("000000", b"")
     return [
         Change(path, *(old.get(path, none)[0], new.get(path, none)[0]), _oid(old.get(path, none)[1]),
@@ -82,7 +83,7 @@ def _view(top: str) -> Iterator[tuple[str, int, int, bytes]]:
 
 @settings(max_examples=150, deadline=None)
 @given(TREES, TREES)
-def test_the_view_through_a_layer_is_the_tree(old: dict[str, tuple[str, bytes]], new: dict[str, tuple[str, bytes]]) -> None:
+def test_the_view_through_a_layer_is_the_tree(old: Tree, new: Tree) -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         (place / "empty").mkdir()

@@ -270,9 +270,9 @@ def _now(arm: Arm) -> str:
 
 
 def _epilogue(folder: Path, arms: list[Arm], *, ask: bool) -> None:
-    from festina.loop.bench import export
     from festina.loop.engine import Options, session
     from festina.loop.final import compare
+    from festina.loop.workspaces import export
 
     loop, control = arms
     for arm in arms:

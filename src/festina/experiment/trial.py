@@ -68,16 +68,17 @@ def _exit(outcome: Outcome) -> str:
 
 
 class Trials:
-    """Runs trees by a recipe. ``export`` maps a tree id to a directory that holds its files."""
+    """Runs trees by a recipe. ``export`` gives a directory with a tree's files, or how it is to be shown."""
 
-    def __init__(self, sandbox: Sandbox, recipe: Recipe, export: Callable[[str], Path]) -> None:
+    def __init__(self, sandbox: Sandbox, recipe: Recipe, export: Callable[[str], Path | Bind]) -> None:
         self.sandbox = sandbox
         self.recipe = recipe
         self._export = export
 
     def side(self, tree: str, seed: int, inputs: bytes | None) -> Side:
         """Run ``tree`` once under ``seed``. Raises ``Fault`` only for the sandbox's own failure."""
-        bind = (Bind(self._export(tree), TREE),)
+        shown = self._export(tree)
+        bind = (shown if isinstance(shown, Bind) else Bind(shown, TREE),)
         env = {"FESTINA_SEED": str(seed)}
         recipe = self.recipe
         files = {} if inputs is None else {ITEMS: inputs}

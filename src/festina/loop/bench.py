@@ -19,6 +19,7 @@ from festina.experiment.trial import Trials
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import Signer
 from festina.loop.state import State
+from festina.loop.workspaces import export
 from festina.propose.types import Budget, Improver
 from festina.sandbox.job import Sandbox
 from festina.system.home import Home
@@ -110,16 +111,3 @@ class Bench:
         self.state.apply(record)
         if self.listener is not None:
             self.listener(record, self.state)
-
-
-_exporting = threading.Lock()  # the sides of several units may ask for one tree at once
-
-
-def export(repo: Repo, home: Home, tree: str) -> Path:
-    """Export ``tree`` into the home's scratch space, once. Safe to call from several threads."""
-    target = home.work / "trees" / tree
-    with _exporting:
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            repo.export_tree(tree, target)
-    return target

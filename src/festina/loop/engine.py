@@ -27,14 +27,15 @@ from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
 from festina.loop import acts, planting, terms
 from festina.loop import next as plan
-from festina.loop.bench import Bench, Listener, Replan, export
+from festina.loop.bench import Bench, Listener, Replan
 from festina.loop.crash import crash_point
 from festina.loop.judges import HiddenJudge, MetricJudge
 from festina.loop.state import State, fold
 from festina.loop.steps import STEPS
+from festina.loop.workspaces import Workspaces, export
 from festina.propose.types import Improver
 from festina.review.binding import stamp
-from festina.sandbox import PROPOSER_UID, WarmBox, choose, sweep, warmed
+from festina.sandbox import PROPOSER_UID, WarmBox, choose, shows_layers, sweep, warmed
 from festina.sandbox.job import Level, Sandbox
 from festina.system import home as homes
 from festina.system.home import Home
@@ -219,7 +220,8 @@ def _bench(
     epoch = state.epoch
     assert epoch is not None
     manifest = parse_manifest(ledger.get_blob(epoch.manifest))
-    trials = Trials(sandbox, terms.recipe(manifest), lambda tree: export(repo, home, tree))
+    workspaces = Workspaces(repo, home, epoch.start_tree, layers=shows_layers(sandbox))
+    trials = Trials(sandbox, terms.recipe(manifest), workspaces.show)
     signer: object
     verifier = None
     if epoch.suite.assurance == "self-reported":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from festina.sandbox.box import BubblewrapBox
-    from festina.sandbox.host import Probe, choose, probe, sweep, warmed
+    from festina.sandbox.host import Probe, choose, probe, shows_layers, sweep, warmed
     from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Outcome, Sandbox
     from festina.sandbox.place import CANDIDATE_UID, PROPOSER_UID
     from festina.sandbox.plain import PlainBox
@@ -33,6 +33,7 @@ __all__ = [
     "WarmBox",
     "choose",
     "probe",
+    "shows_layers",
     "sweep",
     "warmed",
 ]
@@ -41,7 +42,7 @@ _HOMES = {
     "job": ("Bind", "Ended", "Job", "Level", "Limits", "Outcome", "Sandbox"),
     "place": ("CANDIDATE_UID", "PROPOSER_UID"),
     "plain": ("PlainBox",),
-    "host": ("Probe", "choose", "probe", "sweep", "warmed"),
+    "host": ("Probe", "choose", "probe", "shows_layers", "sweep", "warmed"),
     "warm": ("WarmBox",),
 }
 

@@ -38,6 +38,7 @@ from festina.sandbox.launch import Launched, Request, shared
 from festina.sandbox.place import (
     CANDIDATE_UID,
     PROPOSER_UID,
+    can_layer,
     check_job,
     check_uid,
     fill,
@@ -95,6 +96,7 @@ class BubblewrapBox:
         self.level = Level.L3 if mechanisms.groups else Level.L2
         self.missing = self._lacks()
         self.policy_hash = self._hash()
+        self.layers = self.root and can_layer(self.state)
         self.stamp = Stamp(self.level, self.missing, self.policy_hash, "cold")
         self._live: set[Watch] = set()
         self._lock = threading.Lock()
@@ -162,7 +164,7 @@ class _Run:
     ) -> None:
         self.box, self.job, self.limits, self.env, self.watch, self.stack = box, job, limits, env, watch, stack
         self.group: Group | None = None
-        self.sources: list[str] = []
+        self.sources: list[tuple[str, ...]] = []  # each with the layers below it
         self.scratch: Path | None = None
         self.tripwire: Tripwire | None = None
         self.passed: list[int] = []  # descriptors that the launcher gets; closed here once it has them
@@ -249,9 +251,9 @@ class _Run:
         if self.tripwire is None and self._launched().listener >= 0:
             os.close(self._launched().listener)
 
-    def _bind(self, source: str | Path, target: str) -> list[str]:
+    def _bind(self, source: str | Path, target: str, below: tuple[Path, ...] = ()) -> list[str]:
         """As root sources are staged under a number, so that the unprivileged bwrap can reach them."""
-        self.sources.append(str(source))
+        self.sources.append((str(source), *(str(layer.resolve()) for layer in below)))
         shown = str(source) if not self.box.root else f"{STAGE}/{len(self.sources) - 1}"
         return ["--ro-bind", shown, target]
 
@@ -266,7 +268,7 @@ class _Run:
         words += then
         words += self._bind(self.scratch / "in", "/in") if self.scratch else ["--dir", "/in"]
         for bind in self.job.binds:
-            words += self._bind(bind.source.resolve(), bind.target)
+            words += self._bind(bind.source.resolve(), bind.target, bind.below)
         if self.job.work is not None:
             words += self._bind(self.job.work.resolve(), "/.work")
         return words + last

@@ -27,7 +27,7 @@ from festina.sandbox.plain import PlainBox, sweep_plain
 from festina.sandbox.seccomp import Action, compile_filter, here
 from festina.sandbox.warm import WarmBox
 
-__all__ = ["Finding", "Probe", "boxes", "choose", "probe", "sweep", "try_warm", "warmed"]
+__all__ = ["Finding", "Probe", "boxes", "choose", "probe", "shows_layers", "sweep", "try_warm", "warmed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +225,11 @@ def warmed(box: Sandbox, modules: tuple[str, ...], python: str) -> Sandbox:
     if isinstance(box, PlainBox):
         box.missing = (*box.missing, "no warm box: modules are loaded anew for each trial")
     return box
+
+
+def shows_layers(box: Sandbox) -> bool:
+    """Whether a bind in this box may have layers below it."""
+    return isinstance(box, BubblewrapBox | WarmBox) and box.layers
 
 
 def try_warm(found: Probe) -> Finding:

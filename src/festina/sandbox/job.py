@@ -57,10 +57,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A host directory or file shown read-only inside the box at ``target`` (absolute)."""
+    """A host directory or file shown read-only inside the box at ``target`` (absolute).
+
+    ``below``: directories that show through where ``source`` has nothing and marks nothing as deleted (an overlay's
+    lower layers, topmost first). Only where ``shows_layers`` says that the box can.
+    """
 
     source: Path
     target: str
+    below: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Request:
     env: dict[str, str]
     uid: int | None
     rlimits: dict[int, int]
-    stage: tuple[str, ...] = ()
+    stage: tuple[tuple[str, ...], ...] = ()  # each source with the layers below it
     cgroup: tuple[str, ...] = ()
     filter: bytes = b""
     notify: bool = False

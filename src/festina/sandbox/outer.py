@@ -180,7 +180,7 @@ class Outer:
             env=environment(plan.runtime.path, {}),
             uid=stack.enter_context(lease_uid()) if plan.root and plan.uid is None else plan.uid,
             rlimits={},
-            stage=tuple(sources) if plan.root else (),
+            stage=tuple((source,) for source in sources) if plan.root else (),
             cgroup=doors,
             cleanup=(*groups, *plan.leftovers()),
         )

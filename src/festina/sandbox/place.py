@@ -21,10 +21,12 @@ from pathlib import Path, PurePosixPath
 from festina.errors import Fault, UsageError
 from festina.sandbox.cgroup import alive, stamp
 from festina.sandbox.job import Job
+from festina.sandbox.kernel import overlay
 
 __all__ = [
     "CANDIDATE_UID",
     "PROPOSER_UID",
+    "can_layer",
     "check_job",
     "check_uid",
     "fill",
@@ -118,9 +120,26 @@ def check_job(job: Job, state: Path) -> None:
             raise UsageError("bad-bind", f"cannot show anything at {bind.target!r}", fix="use a path of its own")
         if any(target.is_relative_to(place) for place in ("/in", "/out", "/proc", "/dev", "/.work")):
             raise UsageError("bad-bind", f"{bind.target!r} lies inside a place that every box has")
-        _must_not_show(bind.source, state)
+        for source in (bind.source, *bind.below):
+            _must_not_show(source, state)
     if job.work is not None:
         _must_not_show(job.work, state)
+
+
+def can_layer(state: Path) -> bool:
+    """Whether folders below the state folder can be shown as layers of an overlay. Tried for real; needs root."""
+    with scratch(state) as place:
+        for name in ("above", "below"):
+            (place / name).mkdir()
+        (place / "below" / "f").write_bytes(b"1")
+        try:
+            mount = overlay([str(place / "above"), str(place / "below")])
+        except OSError:
+            return False
+        try:
+            return os.listdir(f"/proc/self/fd/{mount}") == ["f"]
+        finally:
+            os.close(mount)
 
 
 def _must_not_show(source: Path, state: Path) -> None:

@@ -47,19 +47,27 @@ def _mount(source: str, target: str, kind: str | None, flags: int, data: str | N
     _check(_libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3]), f"mount on {target}")
 
 
-def _stage(sources: list[str]) -> None:
-    """Show each source as STAGE/<n> to this process alone, so that an unprivileged bwrap can reach it."""
+def _stage(sources: list[list[str]]) -> None:
+    """Show each source as STAGE/<n> to this process alone, so that an unprivileged bwrap can reach it.
+
+    A source is a path with the layers below it, if any. All are opened before anything is covered up.
+    """
     _check(_libc.unshare(_NEWNS), "unshare")
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
-    handles = [os.open(source, os.O_PATH | os.O_CLOEXEC) for source in sources]
+    handles = [[os.open(path, os.O_PATH | os.O_CLOEXEC) for path in source] for source in sources]
     _mount("tmpfs", STAGE, "tmpfs", 0, "size=256k,mode=755")
     for index, (source, handle) in enumerate(zip(sources, handles, strict=True)):
         target = f"{STAGE}/{index}"
-        if os.path.isdir(source):
+        if len(handle) > 1:
+            os.mkdir(target)
+            lower = ":".join(f"/proc/self/fd/{layer}" for layer in handle)
+            _mount("overlay", target, "overlay", 0, f"lowerdir={lower}")
+            continue
+        if os.path.isdir(source[0]):
             os.mkdir(target)
         else:
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-        _mount(f"/proc/self/fd/{handle}", target, None, _MS_BIND)
+        _mount(f"/proc/self/fd/{handle[0]}", target, None, _MS_BIND)
 
 
 def _confine(job: dict[str, Any]) -> None:

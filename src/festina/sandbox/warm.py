@@ -61,6 +61,7 @@ class WarmBox:
         self.state = cold.state
         self.level = cold.level
         self.missing = cold.missing
+        self.layers = cold.layers
         mechanisms = cold.mechanisms
         found = interpreter(python, cold.runtime.path)
         if found is None:
@@ -224,8 +225,8 @@ class _Run:
         trees, binds = self._trees()
         with ExitStack() as passed:
             handles = []
-            for source in trees if self.outer.plan.shown is None else ():
-                handles.append(kernel.detached(source))
+            for layers in trees if self.outer.plan.shown is None else ():
+                handles.append(kernel.overlay(layers) if len(layers) > 1 else kernel.detached(layers[0]))
                 passed.callback(os.close, handles[-1])
             doors = []
             for door in self.group.entrances if self.group is not None else ():
@@ -238,8 +239,8 @@ class _Run:
                 passed.callback(os.close, fd)
             paper = self._paper(len(doors)) | {
                 "targets": binds,
-                "folders": [os.path.isdir(tree) for tree in trees],
-                "sources": [self._inside(tree) for tree in trees],
+                "folders": [os.path.isdir(tree[0]) for tree in trees],
+                "sources": [self._inside(tree[0]) for tree in trees],
             }
             forked = self.outer.fork(paper, (out_w, err_w, *doors, *handles))
         self.watch.launched = forked
@@ -248,13 +249,13 @@ class _Run:
         self.stack.callback(self.watch.bury)
         return out, err, forked
 
-    def _trees(self) -> tuple[list[str], list[str]]:
-        """Host folders and where they are shown."""
-        pairs = [(str(bind.source.resolve()), bind.target) for bind in self.job.binds]
+    def _trees(self) -> tuple[list[list[str]], list[str]]:
+        """Host folders, each with the layers below it, and where they are shown."""
+        pairs = [([str(p.resolve()) for p in (bind.source, *bind.below)], bind.target) for bind in self.job.binds]
         if self.job.inputs:
             place = self.stack.enter_context(scratch(self.box.state))
             fill(place / "in", self.job.inputs)
-            pairs.append((str(place / "in"), "/in"))
+            pairs.append(([str(place / "in")], "/in"))
         return [source for source, _ in pairs], [target for _, target in pairs]
 
     def _inside(self, tree: str) -> str:

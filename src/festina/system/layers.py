@@ -76,7 +76,7 @@ def _marks(base: Base, put: set[str], changed: set[str]) -> set[str]:
     left = base.folders.copy()
     for path in gone:
         left.subtract(_above(path))
-    new_folders = set()
+    new_folders: set[str] = set()
     for path in put:
         new_folders.update(_above(path))
         if path not in base.files:
