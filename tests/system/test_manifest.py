@@ -337,6 +337,7 @@ SECTIONS = {
     "PublicSuite": "[suite.public]",
     "HiddenSuite": "[suite.hidden]",
     "Guard": "[guard.NAME]",
+    "Judge": "[judge.NAME]",
     "Verifier": "[verifier]",
     "Policy": "[policy]",
     "Debt": "[policy] debt",
