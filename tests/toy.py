@@ -18,7 +18,7 @@ name = "toy"
 kind = "agent-scaffold"
 
 [scope]
-allow = ["skill.json", "improve.py"]
+allow = ["skill.json", "improve.py", "notes.txt"]
 max_changed_lines = 50
 
 [experiment]
@@ -105,9 +105,12 @@ class Toy:
 
 def make_toy(
     base: Path, *, skill: float = 0.3, step: str = "0.3", detect: float = 0.2, extra: str = "", vault: bool = True,
-    policy: str = "plant_rate = 0.0", public: int = 0,
+    policy: str = "plant_rate = 0.0", public: int = 0, notes: bool = False,
 ) -> Toy:  # fmt: skip
-    """Write the system under ``base``, commit it, and fill its vault. ``public``: how many public items it has."""
+    """Write the system under ``base``, commit it, and fill its vault. ``public``: how many public items it has.
+
+    ``notes``: its proposals add a file that does nothing.
+    """
     root = base / "system"
     root.mkdir(parents=True)
     toy = Toy(root, {"FESTINA_HOME": str(base / "homes"), "FESTINA_REVIEWER_KEYS": str(base / "reviewers")})
@@ -118,6 +121,9 @@ def make_toy(
     (root / "festina.toml").write_text(MANIFEST.format(detect=detect, extra=extra, policy=policy))
     (root / "answer.py").write_text(ANSWER)
     (root / "improve.py").write_text(IMPROVE.replace("STEP", step))
+    if notes:
+        with (root / "improve.py").open("a") as file:
+            file.write('open(out + "/files/notes.txt", "w").write("a note\\n" * (1 + len(tried)))\n')
     (root / "scoring.py").write_text(SCORING)
     (root / "skill.json").write_text(f'{{"skill": {skill}}}')
     toy.git("init", "-q", "-b", "main")

@@ -57,6 +57,7 @@ class PaperLoop:
 
     def __post_init__(self) -> None:
         self.coins = random.Random(self.seed)
+        self.side_coins = random.Random(self.seed + 1)  # for what decides nothing
         self.gain = 0.0
         self.objects = 1000
         self.origins: dict[int, tuple[bytes, str]] = {}  # what an engine would read back from its openings
@@ -98,7 +99,7 @@ class PaperLoop:
                 epoch=0, reason="first", start_commit=oid(1), start_tree=oid(2), anchor_tree=oid(2),
                 manifest=digest(3), evaluator=digest(4), alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=guards,
                 autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2,
-                control_share=self.share, plant_rate=self.plant, judges=judges,
+                control_share=self.share, plant_rate=self.plant, judges=judges, attribution_share=0.25,
             ),
             e.ReviewerEnrolled(reviewer="ann", key="k", demo=False),
         )  # fmt: skip
@@ -193,7 +194,7 @@ class PaperLoop:
         s, verdict = self.state, self.state.generations[action.generation].verdict
         assert verdict is not None
         tried = s.side.tried("public", action.generation)
-        if tried == 2 or self.coins.random() < 0.3:
+        if tried == 2 or self.side_coins.random() < 0.3:
             self.put(e.MeasureSkipped(purpose="public", generation=action.generation, reason="no public suite"))
             return
         self.put(
@@ -202,7 +203,7 @@ class PaperLoop:
                 trials=16, items=0, source=None, fresh=True,
             )
         )  # fmt: skip
-        if self.coins.random() < 0.2:
+        if self.side_coins.random() < 0.2:
             return  # a crash
         spread = (0.1, 0.0, 0.2)
         self.put(
@@ -212,6 +213,31 @@ class PaperLoop:
                 line_gap=spread, sentence="a sentence", details=digest(11),
             ),
             e.MeasureEnded(measure=s.side.count - 1, purpose="public"),
+        )  # fmt: skip
+
+    def _Attribute(self, action: plan.Attribute) -> None:
+        s, verdict = self.state, self.state.generations[action.generation].verdict
+        assert verdict is not None
+        tried = s.side.tried("attribution", action.generation)
+        if tried == 2 or self.side_coins.random() < 0.3:
+            self.put(e.MeasureSkipped(purpose="attribution", generation=action.generation, reason="a single hunk"))
+            return
+        self.put(
+            e.MeasureStarted(
+                measure=s.side.count, purpose="attribution", generation=action.generation, attempt=tried + 1, units=8,
+                trials=32, items=80, source=digest(1), fresh=True,
+            )
+        )  # fmt: skip
+        if self.side_coins.random() < 0.2:
+            return  # a crash
+        spread = (0.1, 0.0, 0.2)
+        self.put(
+            e.Attributed(
+                measure=s.side.count - 1, generation=action.generation, proposal=verdict.proposal, method="ablation",
+                tree=oid(1), base_tree=oid(2), units=8, broken=0, hunks=(), total=spread, residue=None, guards=(),
+                details=digest(12),
+            ),
+            e.MeasureEnded(measure=s.side.count - 1, purpose="attribution"),
         )  # fmt: skip
 
     def _AskReview(self, _: Any) -> None:

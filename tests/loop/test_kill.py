@@ -18,6 +18,7 @@ from tests.loop.invariants import check, no_orphans, read
 from tests.toy import Toy, make_toy
 
 STEPS = crash.CRASH_POINTS
+SHARE = "\nattribution = { share = 4.0 }"
 
 
 def engine(toy: Toy, *extra: str, crash_at: str = "", **options: object) -> subprocess.Popen[bytes]:
@@ -51,8 +52,9 @@ def test_every_crash_point_is_tested() -> None:
 @pytest.mark.parametrize("label", STEPS)
 def test_D1_a_kill_at_any_step_changes_nothing(tmp_path: Path, label: str) -> None:
     plants = label == "plant-unrevealed"
-    policy = f"control_share = 0.3\nplant_rate = {0.9 if plants else 0.0}"  # two real changes; nearly surely one plant
-    toy = make_toy(tmp_path, step="0.1 * (6 - 5 * len(tried))" if plants else "0.6", public=20, policy=policy)
+    policy = f"control_share = 0.3\nplant_rate = {0.9 if plants else 0.0}{SHARE}"  # two real changes, a plant
+    step = "0.1 * (6 - 5 * len(tried))" if plants else "0.6"
+    toy = make_toy(tmp_path, step=step, public=20, notes=True, policy=policy)
     process = engine(toy, *(("--proposals", "4") if plants else ()), crash_at=label)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, "the step was never reached"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
+from festina.ledger.measures import HunkEffect
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,28 @@ def compare_public(log: Log, generation: int, number: int, *, public: float = 0.
     log.add(e.MeasureEnded(measure=measure, purpose="public"))
 
 
+def attribute(log: Log, generation: int, number: int, *, place: str = "library.py:12-18") -> None:
+    """Two hunks: one that helps, one that can go."""
+    measure = sum(r.kind == "measure-started" for r in log.records)
+    log.add(e.MeasureStarted(
+        measure=measure, purpose="attribution", generation=generation, attempt=1, units=16, trials=64, items=640,
+        source=digest("gen"), fresh=True,
+    ))  # fmt: skip
+    details = log.plan(parts=[place, "notes.md"])
+    effect, none, guard = (0.09, 0.05, 0.13), (0.0, 0.0, 0.0), ((0.01, -0.01, 0.03),)
+    log.add(e.Attributed(
+        measure=measure, generation=generation, proposal=number, method="ablation", tree=oid(f"t{number}"),
+        base_tree=oid("t0"), units=16, broken=0, total=effect, residue=none, guards=("speed",), details=details,
+        hunks=(
+            HunkEffect(hunks=1, added=4, removed=2, leave_out=effect, alone=effect, share=None, guards=guard,
+                       verdict="helps"),
+            HunkEffect(hunks=1, added=1, removed=0, leave_out=none, alone=none, share=None, guards=guard,
+                       verdict="nothing"),
+        ),
+    ))  # fmt: skip
+    log.add(e.MeasureEnded(measure=measure, purpose="attribution"))
+
+
 def approve(log: Log, review: int, generation: int, *, decision: str = "approve", demo: bool = False) -> None:
     binding = digest(f"b{review}")
     log.add(e.ReviewRequested(
@@ -253,6 +276,10 @@ def made_run(*, demo: bool = False, seed: int = 3, hostile: str = "") -> Log:
             generation += 1
             accept_line(log, move, generation, number, base)
             compare_public(log, generation, number)
+            if generation == 1:
+                attribute(log, generation, number, place=hostile or "library.py:12-18")
+            else:
+                log.add(e.MeasureSkipped(purpose="attribution", generation=generation, reason="a single hunk"))
             move, base, mean = move + 1, oid(f"c{generation}"), mean + effect / 2
             if generation == 2:
                 approve(log, 1, 2, demo=demo)

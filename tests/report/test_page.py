@@ -125,7 +125,7 @@ def test_C1_numbers_in_tables_stand_beside_the_entry_they_came_from() -> None:
 def test_C4_progress_evidence_budget_and_outcomes_are_drawn() -> None:
     page = page_of(made_run(), made_control(), plots=True)
     labels = re.findall(r'<svg[^>]*aria-label="([^"]*)"', page)
-    assert [label.split()[0] for label in labels] == ["Score", "Evidence", "Error", "11", "Held-out"]
+    assert [label.split()[0] for label in labels] == ["Score", "Evidence", "Effect", "Error", "11", "Held-out"]
     assert page.count(">needed</text>") == 8
     assert ">evidence</text>" in page
 
@@ -135,6 +135,13 @@ def test_V6_P6_predicted_measured_and_public_gain_are_shown_side_by_side() -> No
     assert "predicted +0.030, measured +0.085" in words
     assert "public gain" in words
     assert "+0.100" in words
+
+
+def test_V8_hunks_are_listed_with_their_effects_and_what_can_go() -> None:
+    words = " ".join(seen(page_of(made_run())).words)
+    assert "library.py:12-18" in words
+    assert "Does nothing: no score of 16 paired runs differed without it. This hunk can go." in words
+    assert "not taken apart, a single hunk" in words
 
 
 def test_W2_a_control_arm_stands_beside_the_run_with_its_own_interval() -> None:

@@ -341,6 +341,7 @@ SECTIONS = {
     "Verifier": "[verifier]",
     "Policy": "[policy]",
     "Debt": "[policy] debt",
+    "Attribution": "[policy] attribution",
 }
 
 

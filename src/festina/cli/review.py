@@ -130,7 +130,7 @@ def sheet(here: Opened, number: int) -> str:
     shown: list[str] = []
     while step is not None and step != base.number:
         g = here.state.generations[step]
-        shown += reversed(_evidence(g))
+        shown += reversed(_evidence(here, g))
         step = g.parent
     lines += reversed(shown)
     if generation.verdict is not None:
@@ -139,7 +139,7 @@ def sheet(here: Opened, number: int) -> str:
     return "\n".join(lines)
 
 
-def _evidence(g: Generation) -> list[str]:
+def _evidence(here: Opened, g: Generation) -> list[str]:
     """What is known of one generation: its verdict, and how its public gain compares.  # S-4, V-6"""
     from festina.ledger.entries import PublicCompared
 
@@ -148,7 +148,18 @@ def _evidence(g: Generation) -> list[str]:
         lines.append(f"  public against hidden: {g.public.sentence}")
     elif g.public is not None:
         lines.append(f"  public against hidden: {g.public.reason}")
-    return lines
+    return lines + _hunks(here, g)
+
+
+def _hunks(here: Opened, g: Generation) -> list[str]:
+    """Which hunk caused what, where it was measured.  # V-8"""
+    from festina.ledger.entries import Attributed
+    from festina.loop import attributed
+
+    if isinstance(g.attribution, Attributed):
+        found = attributed.lines(g.attribution, here.ledger.get_blob)
+        return ["  hunk by hunk: " + found[0], *(f"    {line}" for line in found[1:])]
+    return [f"  hunk by hunk: not measured, {g.attribution.reason}"] if g.attribution is not None else []
 
 
 def ask(here: Opened, number: int) -> tuple[bool, str] | None:

@@ -122,6 +122,12 @@ def _compared(b: e.PublicCompared, s: State) -> str:
     return f"Generation {b.generation}: {b.sentence}"
 
 
+def _attributed(b: e.Attributed, s: State) -> str:
+    from festina.loop import attributed
+
+    return f"Generation {b.generation}, hunk by hunk: {attributed.summary(b)}"
+
+
 def _released(b: e.Released, s: State) -> str:
     return f"Generation {b.generation} is released ({b.commit[:10]})"
 
@@ -160,6 +166,6 @@ _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "run-started": _run_started, "controls-checked": _controls, "proposal-requested": _requested,
     "proposal-received": _received, "screened": _screened, "verdict": _verdict, "line-moved": _moved,
     "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
-    "public-compared": _compared,
     "plant-revealed": _plant,
+    "public-compared": _compared, "attributed": _attributed,
 }  # fmt: skip

@@ -46,6 +46,10 @@ class Judge(Protocol):
         """The same for a run that is no evidence: uses up no item of a finite suite."""
         ...
 
+    def again(self, seed: int, first: int) -> tuple[str, bytes | None]:
+        """The same on items of a finite suite that were issued before, from position ``first`` on."""
+        ...
+
     def score(self, ticket: str, answer: bytes | None) -> Scored: ...
 
     def probe(self, ticket: str) -> None:

@@ -107,6 +107,7 @@ class EpochOpened(Body):
     debt_lines: Count
     min_level: int
     control_share: Number = 0.0  # of the units: the incumbent against itself  # V-2
+    attribution_share: Number = 0.0  # trials of attributions, of the trials of tests at most  # V-8
     control_level: Number = 0.01  # chance that this control ever raises a false alarm in the epoch
     plant_rate: Number = 0.0  # of the improver's slots: filled with known-bad changes; sealed: ``plant_secret``  # V-7
     judges: tuple[JudgeTerms, ...] = ()  # further verifiers of the goal  # V-5

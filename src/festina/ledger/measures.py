@@ -90,6 +90,8 @@ class HunkEffect(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
     hunks: Count  # how many hunks of the patch it stands for; their places are in ``details``: proposers' names  # T-5
+    added: Count  # lines
+    removed: Count
     leave_out: Spread | None
     alone: Spread | None
     share: Spread | None
@@ -100,8 +102,8 @@ class HunkEffect(BaseModel):
 class Attributed(Body):
     """Which hunk of an accepted change caused what, by ablation on items that no proposer will see.  # V-8
 
-    All spreads are 95 % each by themselves, for a number of units fixed before the first run (Student's t, no
-    narrower than what ``units`` equal results could hide). ``residue`` is total minus the sum of ``leave_out``.
+    All spreads are 95 % each by themselves, for a number of units fixed before the first run (Student's t, which is
+    approximate). ``residue`` is total minus the sum of ``leave_out``.
     """
 
     kind: ClassVar[str] = "attributed"

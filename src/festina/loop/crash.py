@@ -13,6 +13,7 @@ CRASH_POINTS = (
     "batch-unrecorded", "verdict-unrecorded", "accepted", "line-moved-unrecorded",
     "control-started", "control-unrecorded", "measure-started", "public-unrecorded",
     "plant-unrevealed",
+    "attribution-unrecorded",
 )  # fmt: skip
 
 

@@ -124,6 +124,13 @@ def _sandbox(stack: ExitStack, level: Level, home: Home, manifest: Manifest) -> 
     return warm
 
 
+@contextmanager
+def measuring(root: Path, options: Options) -> Iterator[Bench]:
+    """A session for one measurement outside a run: it stops at Ctrl-C and at the end of ``options.wall_s``."""
+    with session(root, options) as bench, _signals(bench), _clock(bench):
+        yield bench
+
+
 def _name(repo: Repo, manifest: Manifest) -> str:
     """What people call the system: as declared, else after the repository's folder."""
     if "name" in manifest.system.model_fields_set:

@@ -25,7 +25,10 @@ class HiddenJudge:
         return issued.batch_id, issued.inputs
 
     def rehearse(self, seed: int) -> tuple[str, bytes | None]:
-        issued = self._verifier.draw(seed, self._items, first=0)
+        return self.again(seed, 0)
+
+    def again(self, seed: int, first: int) -> tuple[str, bytes | None]:
+        issued = self._verifier.draw(seed, self._items, first=first)
         return issued.batch_id, issued.inputs
 
     def score(self, ticket: str, answer: bytes | None) -> Scored:
@@ -47,6 +50,9 @@ class MetricJudge:
         return f"seed-{seed}", None
 
     rehearse = issue
+
+    def again(self, seed: int, first: int) -> tuple[str, bytes | None]:
+        return self.issue(seed)
 
     def score(self, ticket: str, answer: bytes | None) -> Scored:
         value = parse_metric(answer, self._metric) if answer is not None else None

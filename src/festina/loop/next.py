@@ -74,6 +74,13 @@ class ComparePublic:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribute:
+    """Measure which hunk of the newest generation caused what, or record why not.  # V-8"""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class AskReview:
     """Put the head of the line before a person."""
 
@@ -142,7 +149,7 @@ class Finish:
 
 Action = (
     FinishMove | FinishRelease | StartLine | PutInForce | TakeBack | CheckControls | ComparePublic | RunControl
-    | AskReview | AwaitReview | Propose | Screen | OpenTest | RunBatch | RevealPlant | Decide | Finish
+    | Attribute | AskReview | AwaitReview | Propose | Screen | OpenTest | RunBatch | RevealPlant | Decide | Finish
 )  # fmt: skip
 
 
@@ -256,6 +263,8 @@ def _work(s: State, facts: Facts) -> Action:
     assert epoch is not None
     if s.head.parent is not None and s.run_controls and s.head.public is None:
         return ComparePublic(s.head.number)  # before a person looks at it
+    if s.head.parent is not None and s.run_controls and s.head.attribution is None and epoch.attribution_share > 0.0:
+        return Attribute(s.head.number)
     if s.needs_review:
         return AskReview()
     if _items_spent(s, facts):

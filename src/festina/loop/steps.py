@@ -22,6 +22,7 @@ from festina.ledger.log import Draft
 from festina.loop import acts, planting
 from festina.loop import next as plan
 from festina.loop.against_itself import run_control
+from festina.loop.attributing import attribute
 from festina.loop.bench import Bench, Replan
 from festina.loop.charging import charge, found
 from festina.loop.comparing import compare_public
@@ -424,5 +425,5 @@ STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.PutInForce: put_in_force, plan.Propose: propose, plan.Screen: screen_proposal,
     plan.OpenTest: open_test, plan.RunBatch: run_batch, plan.CheckControls: check_controls, plan.Decide: decide,
     plan.RunControl: run_control, plan.RevealPlant: planting.reveal,
-    plan.ComparePublic: compare_public,
+    plan.ComparePublic: compare_public, plan.Attribute: attribute,
 }  # fmt: skip

@@ -73,6 +73,7 @@ def epoch(
         evaluator=evaluator, alpha=float(manifest.policy.alpha), beta=float(manifest.policy.beta),
         spread=float(manifest.policy.spread), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
         debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
+        attribution_share=float(manifest.policy.attribution.share),
         control_share=float(manifest.policy.control_share), control_level=sameness.LEVEL,
         plant_rate=float(manifest.policy.plant_rate), judges=_judges(manifest, suite),
         goal_family=manifest.suite.hidden.family if manifest.suite.hidden is not None else "unknown",

@@ -5,10 +5,10 @@ Both stand beside the verdicts and never in them: they inform a reader, and no a
 
 from __future__ import annotations
 
-from festina.report.data import ReportData, Spread, TestRow
+from festina.report.data import AttributionRow, HunkRow, ReportData, Spread, TestRow
 from festina.report.markup import Html, el, join
 from festina.report.numerals import between, count, signed
-from festina.report.sections import Refs, row, table
+from festina.report.sections import Figure, Refs, plot, row, table
 
 
 def overfitting(data: ReportData, ref: Refs) -> Html:
@@ -56,6 +56,48 @@ def _compared(t: TestRow, ref: Refs) -> Html:
         str(t.proposal), effect(t.public), effect(hidden), effect(t.gap),
         join(el("span", t.public_note, cls="poor" if beyond else None), ref(t.public_seq)),
         numeric=(0, 1, 2, 3), wide=(4,),
+    )  # fmt: skip
+
+
+def attribution(data: ReportData, ref: Refs, figure: Figure) -> Html:
+    """Which hunk of each accepted change caused what.  # V-8"""
+    if not data.attributions and not data.unattributed:
+        return Html("")
+    parts = [
+        el("h2", "Which hunk caused what", id="attribution"),
+        el(
+            "p",
+            "Measured after the acceptance by leaving each hunk out and by putting each in alone, on items that no "
+            "improver sees; nobody who proposes is shown any of it. Intervals are 95 % each by itself and approximate: "
+            "of twenty hunks that do nothing, one will seem to do something.",
+            cls="note",
+        ),
+    ]
+    parts += [_change(row_, ref) for row_ in data.attributions]
+    parts.append(plot(figure("attribution"), "Effect of each hunk, with its interval; right of the line is better."))
+    if data.unattributed:
+        rows = [el("li", f"{r.what}: not taken apart, {r.text}", ref(r.seq)) for r in data.unattributed]
+        parts.append(el("ul", *rows))
+    return join(*parts)
+
+
+def _change(a: AttributionRow, ref: Refs) -> Html:
+    shared = a.method != "ablation"
+    heads = ("hunk", "place", "lines", "share" if shared else "effect", "alone", *a.guards, "in words")
+    numeric = tuple(i for i in range(len(heads) - 1) if i != 1)
+    return join(
+        el("h3", f"Generation {a.generation}, proposal {a.proposal}"),
+        el("p", a.words, ref(a.seq)),
+        table(heads, [_hunk(i, h, a, ref, numeric) for i, h in enumerate(a.hunks, 1)], numeric=numeric),
+    )
+
+
+def _hunk(number: int, h: HunkRow, a: AttributionRow, ref: Refs, numeric: tuple[int, ...]) -> Html:
+    colour = {"helps": "good", "harms": "poor", "nothing": "muted"}.get(h.verdict)
+    guards = [effect(h.guards[k] if k < len(h.guards) else None) for k in range(len(a.guards))]
+    return row(
+        join(str(number), ref(a.seq)), el("code", h.place), f"+{h.added} -{h.removed}", effect(h.effect),
+        effect(h.alone), *guards, el("span", h.words, cls=colour), numeric=numeric, wide=(len(a.guards) + 5,),
     )  # fmt: skip
 
 

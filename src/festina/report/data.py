@@ -253,6 +253,37 @@ class OverfitRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HunkRow:
+    """One hunk of an accepted change. ``place`` holds a proposer's file name and is only ever shown escaped.  # T-5"""
+
+    place: str
+    added: int
+    removed: int
+    effect: Spread | None  # the change with it minus the change without it, or its share; None: the rest did not run
+    alone: Spread | None
+    guards: tuple[Spread, ...]
+    verdict: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionRow:
+    """Which hunk of an accepted change caused what.  # V-8"""
+
+    seq: int
+    generation: int
+    proposal: int
+    method: str
+    units: int
+    broken: int
+    total: Spread
+    residue: Spread | None
+    guards: tuple[str, ...]
+    words: str
+    hunks: tuple[HunkRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Remark:
     """Something a reader should know that is not a result: a fault, a waiver, a halt, a finding."""
 
@@ -285,6 +316,8 @@ class ReportData:
     remarks: tuple[Remark, ...]
     findings: tuple[Remark, ...]  # what does not fit: intents without an end, numbers that do not follow  # L-3
     overfit: OverfitRow | None
+    attributions: tuple[AttributionRow, ...]  # the newest of each generation
+    unattributed: tuple[Remark, ...]  # accepted changes that were not taken apart, and why
     trials: int
     looks: int  # hidden items issued  # V-3
     in_force: int

@@ -36,6 +36,7 @@ _STYLE: dict[Any, Any] = {
 }  # fmt: skip
 WIDTH_IN = 9.6
 PATHS_SHOWN = 12
+CHANGES_SHOWN = 3
 NAMED = 6  # more generations than this are numbered without the word
 LN10 = log(10)
 
@@ -236,6 +237,28 @@ def arms(rows: Sequence[tuple[str, FinalRow]]) -> Html | None:
 
 
 # -- canvas and clean-up ------------------------------------------------------------------------------
+
+
+def attribution(data: ReportData) -> Html | None:
+    """The effect of every hunk of the newest attributed changes; hunks by number, their names are a proposer's."""
+    shown = [(a, i, h) for a in data.attributions[-CHANGES_SHOWN:] for i, h in enumerate(a.hunks, 1)]
+    if not shown:
+        return None
+    with matplotlib.rc_context(_STYLE | {"axes.grid.axis": "x"}):
+        figure, axes = _canvas(0.7 + 0.27 * len(shown))
+        axes.axvline(0.0, color=INK, linewidth=1)
+        colours = {"helps": GOOD, "harms": POOR}
+        for y, (_, _, hunk) in enumerate(shown):
+            colour = colours.get(hunk.verdict, MUTED)
+            if hunk.effect is None:
+                axes.annotate("needed", (0.0, y), (6, 0), textcoords="offset points", va="center", color=MUTED)
+                continue
+            axes.plot(hunk.effect[1:], [y, y], "-", color=colour, linewidth=2, alpha=0.6)
+            axes.plot([hunk.effect[0]], [y], "o", color=colour, markersize=5)
+        axes.set_yticks(range(len(shown)), [f"generation {a.generation}, hunk {i}" for a, i, _ in shown])
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.set_xlabel("better by")
+        return _svg(figure, "attribution", f"Effect of {count(len(shown), 'hunk')} with intervals")
 
 
 def _canvas(height_in: float) -> tuple[Figure, Axes]:

@@ -17,6 +17,7 @@ from festina.ledger import entries as e
 from festina.ledger.canonical import parse_strict
 from festina.report import measured
 from festina.report.data import (
+    AttributionRow,
     ControlRow,
     Entry,
     EpochRow,
@@ -88,6 +89,8 @@ class Reading:
         self.open: dict[tuple[str, int], int] = {}  # intents without an end yet: (what, number) -> entry  # L-3
         self.overfit: OverfitRow | None = None
         self.charged: dict[int, int] = {}  # trials by test
+        self.attributions: dict[int, AttributionRow] = {}
+        self.unattributed: dict[int, Remark] = {}
         self.trials = 0
         self.looks = 0
         self.in_force = 0
@@ -126,6 +129,8 @@ class Reading:
             remarks=tuple(self.remarks),
             findings=tuple(sorted([*self.findings, *left_open], key=lambda f: f.seq)),
             overfit=self.overfit,
+            attributions=tuple(self.attributions.values()),
+            unattributed=tuple(self.unattributed.values()),
             trials=self.trials,
             looks=self.looks,
             in_force=self.in_force,

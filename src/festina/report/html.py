@@ -25,6 +25,7 @@ def page(data: ReportData, control: ReportData | None = None, *, plots: bool = T
         sections.line(data, ref, figure),
         sections.tests(data, ref, figure),
         attribution.overfitting(data, ref),
+        attribution.attribution(data, ref, figure),
         sections.budget(data, ref, figure),
         sections.proposals(data, ref, figure),
         compare.section(data, control, ref, figure) if control is not None else None,
@@ -44,6 +45,7 @@ def _drawn(data: ReportData, control: ReportData | None) -> dict[str, Html | Non
         "evidence": figures.evidence(data),
         "budget": figures.budget(data),
         "outcomes": figures.outcomes(data),
+        "attribution": figures.attribution(data),
         "arms": figures.arms(compare.shown(data, control)) if control else None,
     }
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from festina.errors import IntegrityError
 from festina.ledger import entries as e
-from festina.report.data import FinalRow, OverfitRow, Remark
+from festina.loop import attributed
+from festina.report.data import AttributionRow, FinalRow, HunkRow, OverfitRow, Remark
 
 if TYPE_CHECKING:
     from festina.report.fold import Reading, Record
@@ -27,6 +29,8 @@ def _skipped(s: Reading, r: Record, b: e.MeasureSkipped) -> None:
     row = s.test_of(b.generation)
     if b.purpose == "public" and row is not None:
         s.tests[row.test] = replace(row, public_note=b.reason, public_seq=r.seq)
+    if b.purpose == "attribution" and row is not None:
+        s.unattributed[b.generation] = Remark(r.seq, f"generation {b.generation}", b.reason)
 
 
 def _compared(s: Reading, r: Record, b: e.PublicCompared) -> None:
@@ -36,6 +40,23 @@ def _compared(s: Reading, r: Record, b: e.PublicCompared) -> None:
         return
     s.tests[row.test] = replace(row, public=b.public, gap=b.gap, public_note=b.sentence, public_seq=r.seq)
     s.overfit = OverfitRow(r.seq, b.generations, b.line_public, b.line_hidden, b.line_gap)
+
+
+def _attributed(s: Reading, r: Record, b: e.Attributed) -> None:
+    try:
+        places = attributed.places(b, s.blob)
+    except IntegrityError as error:
+        s.finding(r.seq, f"the details of an attribution cannot be read: {error.name}")
+        return
+    hunks = tuple(
+        HunkRow(place, h.added, h.removed, h.share or h.leave_out, h.alone, h.guards, h.verdict, words)
+        for place, h, words in zip(places, b.hunks, attributed.sentences(b), strict=True)
+    )
+    s.unattributed.pop(b.generation, None)
+    s.attributions[b.generation] = AttributionRow(
+        r.seq, b.generation, b.proposal, b.method, b.units, b.broken, b.total, b.residue, b.guards,
+        attributed.summary(b), hunks,
+    )  # fmt: skip
 
 
 def _final(s: Reading, r: Record, b: e.FinalScored) -> None:
@@ -56,5 +77,6 @@ def _drilled(s: Reading, r: Record, b: e.DrillFinished) -> None:
 
 HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
     "measure-started": _measure_started, "measure-ended": _measure_ended, "measure-skipped": _skipped,
-    "public-compared": _compared, "final-scored": _final, "drill-finished": _drilled,
+    "public-compared": _compared, "attributed": _attributed, "final-scored": _final,
+    "drill-finished": _drilled,
 }  # fmt: skip

@@ -254,6 +254,12 @@ class Debt(_Table):
     lines: Positive = 2000
 
 
+class Attribution(_Table):
+    """``[policy] attribution``: which hunk of an accepted change caused what.  # V-8"""
+
+    share: Annotated[Number, Field(ge=0, le=100)] = 0.25
+
+
 class Policy(_Table):
     """``[policy]``: error budget, autonomy, isolation."""
 
@@ -265,6 +271,7 @@ class Policy(_Table):
     debt: Debt = Debt()
     control_share: Annotated[Number, Field(ge=0, le=0.5)] = 0.02
     plant_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.05
+    attribution: Attribution = Attribution()
 
 
 class Manifest(_Table):

@@ -398,6 +398,7 @@ class _Rehearsal:
 
     def __init__(self, own: Own) -> None:
         self.issue = self.rehearse = own.rehearse
+        self.again = own.judge.again
         self.score = own.judge.score
         self.probe = own.judge.probe
 
