@@ -58,7 +58,7 @@ def baked(known: Known) -> dict[str, Any]:
         "JSON_OUT": _jsonish(facts.printed()), "KEY_OUT": _key(facts.printed()), "TOOLS": list(facts.source.tools),
         "SHADOWS": [n for n in facts.source.imports if n not in ("numpy",)], "PROGRAMS": [], "PICKLES": [],
         "FUNCTION": known.target.name if known.target.form == "function" else "", "TEXTUAL": True, "LATE": 1.0,
-        "OVERRIDE": override(known, better, forged), "PLANT": plant, "WORD": "", "VALUE": "None", "SLOW": 0.25,
+        "OVERRIDE": override(known, better, forged), "PLANT": plant, "WORD": "", "VALUE": "None", "SLOW": facts.slow,
     }  # fmt: skip
 
 
@@ -132,11 +132,11 @@ def _forged(text: str, reading: Reading, good: float) -> str:
 
 
 def _jsonish(text: str) -> bool:
+    """Does an honest program print JSON (a bare number says nothing)?"""
     try:
-        json.loads(text)
+        return not isinstance(json.loads(text), int | float)
     except ValueError:
         return False
-    return True
 
 
 def _key(text: str) -> str:

@@ -26,7 +26,7 @@ class Ended:
     """How one evaluation ended."""
 
     status: int  # exit status, negative for a signal
-    ended: str  # exit | timeout | memory | not started
+    ended: str  # exit | timeout | memory | not started | warden lost
     seconds: float
     stdout: str
     stderr: str
@@ -46,28 +46,32 @@ class Call:
 
 
 def run(call: Call) -> Ended:
-    """Run to the end. Raises ``Fault`` when the warden itself fails."""
+    """Run to the end. A warden that dies (killed by what it guards) leaves no account: that is no score, too."""
     call.folder.mkdir(parents=True, exist_ok=True)
-    out, err = call.folder / "stdout", call.folder / "stderr"
-    for path in (out, err):
+    out, err, account = call.folder / "stdout", call.folder / "stderr", call.folder / "account"
+    for path in (out, err, account):
         path.unlink(missing_ok=True)
     job = {
         "argv": list(call.argv), "cwd": str(call.cwd), "env": call.env, "timeout": call.timeout, "memory": MEMORY,
-        "linger": LINGER, "stdout": str(out), "stderr": str(err),
+        "linger": LINGER, "stdout": str(out), "stderr": str(err), "account": str(account),
     }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", str(WARDEN)], input=json.dumps(job).encode(), capture_output=True, check=False,
-        timeout=call.timeout + 30,
-    )  # fmt: skip
+    with (call.folder / "warden").open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(WARDEN)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        try:
+            process.communicate(json.dumps(job).encode(), timeout=call.timeout + 30)
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            process.wait()
+            raise Fault("drill-warden", "the process that guards an evaluation did not end") from error
     try:
-        account = json.loads(done.stdout)
-    except ValueError as error:
-        detail = done.stderr.decode("utf-8", "replace")[-500:]
-        raise Fault("drill-warden", f"the process that guards an evaluation failed: {detail}") from error
-    stderr = _text(err) + account.get("error", "")
+        found = json.loads(account.read_bytes())
+    except (OSError, ValueError):
+        return Ended(-9, "warden lost", 0.0, _text(out), _text(err))
     return Ended(
-        account["status"], account["ended"], account["seconds"], _text(out), stderr, account["survivors"],
-        account["peak"],
+        found["status"], found["ended"], found["seconds"], _text(out), _text(err) + found.get("error", ""),
+        found["survivors"], found["peak"],
     )  # fmt: skip
 
 

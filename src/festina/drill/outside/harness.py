@@ -7,9 +7,7 @@ Whatever the evaluator raises ends this process, which the caller reads as "no s
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
-import inspect
 import json
 import os
 import sys
@@ -37,7 +35,11 @@ def call(file: str, function: str, candidate: str) -> object:
     spec.loader.exec_module(module)
     evaluate = getattr(module, function)
     found = evaluate(candidate)
-    return asyncio.run(_awaited(found)) if inspect.isawaitable(found) else found
+    if isinstance(found, Awaitable):
+        import asyncio  # only here: its import costs more than a small evaluator
+
+        return asyncio.run(_awaited(found))
+    return found
 
 
 async def _awaited(found: Awaitable[object]) -> object:

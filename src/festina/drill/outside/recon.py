@@ -73,7 +73,17 @@ class Facts:
 
     def lacks(self, needs: Sequence[str]) -> str:
         """Why an attack with these needs does not apply; empty when it does."""
-        return next((_WHY.get(name, name) for name in needs if not self.has(name)), "")
+        for name in needs:
+            if not self.has(name):
+                unseen = self.blind and name in _BLIND and name != "shared"
+                return _UNSEEN if unseen else _WHY.get(name, name)
+        return ""
+
+    @property
+    def slow(self) -> float:
+        """Seconds that slow honest work takes longer in each call: about 0.4 in all, well below any time limit."""
+        calls = sum(each["event"] == "call" for each in self.runs[0]) if self.runs else 0
+        return min(0.25, 0.4 / calls) if calls else 0.02
 
     def specs(self) -> dict[str, Any]:
         """The form of each function's result, by function, from its first recorded call."""
@@ -217,6 +227,7 @@ _BLIND = {
     "shared": False, "many": False, "runs": False, "long": False, "recurring": False, "frozen": False, "varied": False,
 }  # fmt: skip
 
+_UNSEEN = "what the candidate is given cannot be seen from outside its sandbox"
 _WHY = {
     "python": "the candidate is not Python",
     "command": "the score is not read from standard output",

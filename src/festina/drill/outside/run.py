@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import socket
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +23,10 @@ from festina.drill.outside import build, catalog
 from festina.drill.outside.assault import Assault
 from festina.drill.outside.bench import Bench
 from festina.drill.outside.catalog import Attack
+from festina.drill.outside.control import works
 from festina.drill.outside.judge import constant, suffers
 from festina.drill.outside.locate import locate
-from festina.drill.outside.study import WORKERS, Study, study, together
+from festina.drill.outside.study import WORKERS, Listener, Study, study, together
 from festina.drill.outside.target import Target, parse
 from festina.errors import UsageError
 
@@ -50,33 +49,6 @@ class Options:
     strict: bool = False
     fresh: bool = False
     controls: bool = True
-
-
-class Listener:
-    """Somebody to connect to: counts connections that carry the drill's token."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token.encode()
-        self.count = 0
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                link, _ = self._socket.accept()
-                with link:
-                    link.settimeout(2)
-                    if link.recv(64) == self._token:
-                        self.count += 1
-            except TimeoutError:
-                continue
-            except OSError:
-                return
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 def drill(options: Options, say: Callable[[str], None]) -> Report:
@@ -111,6 +83,8 @@ def _drill(options: Options, target: Target, folder: Path, work: Path, say: Call
         findings = [*_workless(found, options), *_attacks(assault, options, say)]
     finally:
         listener.close()
+    if options.controls:
+        findings = _proven(findings, options, say)
     honest = _honest(options, found, say)
     command = _command(options)
     findings = [
@@ -178,6 +152,19 @@ def _workless(found: Study, options: Options) -> list[Finding]:
             )
         )
     return rows
+
+
+def _proven(findings: list[Finding], options: Options, say: Callable[[str], None]) -> list[Finding]:
+    """``caught`` only where the same attack works on an undefended evaluator.  # V-2"""
+    by_id = {attack.id: attack for attack in catalog.everything()}
+    caught = [by_id[each.attack] for each in findings if each.verdict is Verdict.CAUGHT and each.attack in by_id]
+    failed = {name: why for name, why in works(caught, options.python or sys.executable, say).items() if why}
+    return [
+        replace(each, verdict=Verdict.NOT_TESTED, why=failed[each.attack], runs=0, caught=0)
+        if each.verdict is Verdict.CAUGHT and each.attack in failed
+        else each
+        for each in findings
+    ]
 
 
 def _asked(attack: Attack, only: Sequence[str]) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -42,6 +44,33 @@ VALUES = (
     "'yes'",
 )
 WORDS = ("", "0", "1", "[]", "{}", "null", "true", "yes", "A", "PASS", "NaN")
+
+
+class Listener:
+    """Somebody to connect to: counts connections that carry the drill's token."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+        self.count = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                link, _ = self._socket.accept()
+                with link:
+                    link.settimeout(2)
+                    if link.recv(64) == self._token:
+                        self.count += 1
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 class NotScored(FestinaError):
@@ -147,14 +176,7 @@ def study(
     outcomes = [outcome, *together([lambda: bench.evaluate(raw)] * (runs - 1))]
     honest = _python(raw, bench.name)
     scale = Scale(_scores(bench, outcomes), None)
-    facts = Facts(
-        honest is not None,
-        bench.target.form == "command" and not bench.result and bench.reading is not None,
-        bool(bench.result),
-        read_source(bench.base, _starts(bench)),
-        data=_data(bench.base, bench.inside),
-        tests=any(p.name.startswith("test") or p.stem.endswith("_test") for p in bench.base.rglob("*.py")),
-    )
+    facts = _facts(bench, honest)
     found = Study(bench, honest, raw, outcomes, facts, scale, text, limit=bench.timeout)
     if honest is not None:
         say("looking at how the evaluator treats a candidate")
@@ -165,6 +187,41 @@ def study(
         _without_work(found, honest)
         _timing(found, honest)
     return found
+
+
+def brief(bench: Bench, raw: str) -> Study:
+    """As much as a positive control needs: one honest run, two that watch, one candidate without work."""
+    outcome, text = first(bench, raw, None)
+    honest = _python(raw, bench.name)
+    assert honest is not None
+    facts = _facts(bench, honest)
+    found = Study(bench, honest, raw, [outcome], facts, Scale(_scores(bench, [outcome]), None), text)
+    found.facts = replace(facts, runs=_watch(found, honest, "recon"))
+    if found.facts.has("called") and found.facts.has("fresh") and found.facts.has("inputs"):
+        found.facts = replace(found.facts, frozen=_watch(found, honest, "recon-frozen"))
+    found.facts = replace(found.facts, more={"claims": _claims(found)}, timing=True)
+    husk = _settle(bench, bench.evaluate(build.husk(honest)))
+    found.scale = Scale(found.scale.honest, bench.signed(husk))
+    return found
+
+
+def _facts(bench: Bench, honest: build.Honest | None) -> Facts:
+    return Facts(
+        honest is not None,
+        bench.target.form == "command" and not bench.result and bench.reading is not None,
+        bool(bench.result),
+        read_source(bench.base, _starts(bench)),
+        data=_data(bench.base, bench.inside),
+        tests=any(p.name.startswith("test") or p.stem.endswith("_test") for p in bench.base.rglob("*.py")),
+    )
+
+
+def _settle(bench: Bench, husk: Outcome) -> Outcome:
+    """A last line that says "passed" is only words where a candidate without work ends with a failed exit status."""
+    if bench.reading is not None and bench.reading.source == "verdict" and husk.ended.status != 0:
+        bench.reading = replace(bench.reading, source="exit", why="a candidate without work exits with a failure")
+        return replace(husk, score=0.0)
+    return husk
 
 
 def _python(raw: str, name: str) -> build.Honest | None:
@@ -217,6 +274,7 @@ def _without_work(found: Study, honest: build.Honest) -> None:
     """Husk, blank and constants; the best of those that stay below honest work is the floor."""
     bench = found.bench
     plain = baked(found.known())
+    _settle(bench, bench.evaluate(build.husk(honest)))
     jobs: list[tuple[str, str]] = [("husk", build.husk(honest)), ("blank", build.compose(honest, "blank", "", plain))]
     if found.facts.has("called"):
         jobs += [

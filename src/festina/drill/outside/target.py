@@ -19,6 +19,7 @@ Form = Literal["command", "function", "inspect"]
 _FUNCTION = re.compile(r"(?P<file>[^\s{}]+\.py):(?P<function>[A-Za-z_]\w*)")
 _INSPECT = re.compile(r"inspect:(?P<file>[^\s{}]+\.py)(?:@(?P<task>[A-Za-z_]\w*))?")
 _SHELL = re.compile(r"[;&|<>$`*?]")
+_SETTING = re.compile(r"\s*[A-Za-z_]\w*=")
 SMALL_FILES, SMALL_BYTES = 5_000, 300 << 20
 
 
@@ -61,7 +62,7 @@ def _command(text: str, where: Path, root: Path | None) -> Target:
         words = shlex.split(text)
     except ValueError as error:
         raise UsageError("drill-target", f"the command cannot be split into words: {error}") from error
-    shell = any(_SHELL.search(word.replace("{candidate}", "")) for word in words)
+    shell = any(_SHELL.search(word.replace("{candidate}", "")) for word in words) or bool(_SETTING.match(text))
     files = []
     for word in words:
         path = where / word.rpartition("=")[2]

@@ -2,7 +2,8 @@
 
 Usage: ``python -I -S warden.py`` with a JSON job on standard input. It becomes the reaper of all that the evaluation
 starts, kills the tree at the wall limit or above the memory limit, waits a short while for what outlives the evaluator
-(a survivor may still write to its output, as it could in a real loop), kills that too, and writes a JSON account.
+(a survivor may still write to its output, as it could in a real loop), kills that too, and writes a JSON account. The account goes to a file and not to its standard output, which a candidate
+could write to.
 
 Does not cover: disk space, and processes that another user's service starts for the candidate.
 """
@@ -29,7 +30,8 @@ def main() -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     signal.signal(signal.SIGTERM, _stop)
     account = watch(job)
-    sys.stdout.write(json.dumps(account))
+    with open(job["account"], "w", encoding="utf-8") as file:  # written when nothing is left that could change it
+        json.dump(account, file)
 
 
 def _stop(number: int, frame: object) -> None:
