@@ -2,8 +2,8 @@
 
 Usage: ``python -I -S warden.py`` with a JSON job on standard input. It becomes the reaper of all that the evaluation
 starts, kills the tree at the wall limit or above the memory limit, waits a short while for what outlives the evaluator
-(a survivor may still write to its output, as it could in a real loop), kills that too, and writes a JSON account. The account goes to a file and not to its standard output, which a candidate
-could write to.
+(a survivor may still write to its output, as it could in a real loop), kills that too, and only then writes a JSON
+account, to a file: its standard output could be written to by a candidate.
 
 Does not cover: disk space, and processes that another user's service starts for the candidate.
 """
