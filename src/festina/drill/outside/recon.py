@@ -191,7 +191,7 @@ _CHECKS: dict[str, Callable[[Facts], bool]] = {
     "python": lambda f: f.python,
     "command": lambda f: f.command,
     "result": lambda f: f.result,
-    "shared": lambda f: bool(f.frames("import") or f.frames("call")),
+    "shared": lambda f: bool(f.frames("import") or f.frames("call")) or any(e.get("near") for e in f.events("import")),
     "called": lambda f: bool(f.calls),
     "script": lambda f: any(e["name"] == "__main__" and not e["frames"] for e in f.events("import")),
     "inputs": lambda f: any(e["inputs"] for e in f.calls),
@@ -230,6 +230,7 @@ _BLIND = {
 _UNSEEN = "what the candidate is given cannot be seen from outside its sandbox"
 _WHY = {
     "python": "the candidate is not Python",
+    "inspect": "the target is not an Inspect task",
     "command": "the score is not read from standard output",
     "result": "the score is not read from a file",
     "shared": "the candidate runs in a process of its own, away from the evaluator's code",

@@ -183,7 +183,7 @@ def study(
         found.facts = replace(facts, runs=_watch(found, honest, "recon"))
         if found.facts.has("called") and found.facts.has("fresh") and found.facts.has("inputs"):
             found.facts = replace(found.facts, frozen=_watch(found, honest, "recon-frozen"))
-        found.facts = replace(found.facts, more={"claims": _claims(found)})
+        found.facts = replace(found.facts, more=_more(found))
         _without_work(found, honest)
         _timing(found, honest)
     return found
@@ -199,7 +199,7 @@ def brief(bench: Bench, raw: str) -> Study:
     found.facts = replace(facts, runs=_watch(found, honest, "recon"))
     if found.facts.has("called") and found.facts.has("fresh") and found.facts.has("inputs"):
         found.facts = replace(found.facts, frozen=_watch(found, honest, "recon-frozen"))
-    found.facts = replace(found.facts, more={"claims": _claims(found)}, timing=True)
+    found.facts = replace(found.facts, more=_more(found), timing=True)
     husk = _settle(bench, bench.evaluate(build.husk(honest)))
     found.scale = Scale(found.scale.honest, bench.signed(husk))
     return found
@@ -260,6 +260,10 @@ def _watch(found: Study, honest: build.Honest, section: str) -> tuple[tuple[Even
     return tuple(each.events for each in together([lambda: found.bench.evaluate(source)] * 2))
 
 
+def _more(found: Study) -> dict[str, bool]:
+    return {"claims": _claims(found), "inspect": found.bench.target.form == "inspect"}
+
+
 def _claims(found: Study) -> bool:
     """Does the candidate itself print the number that is read as the score?"""
     printed = found.facts.printed()
@@ -279,7 +283,7 @@ def _without_work(found: Study, honest: build.Honest) -> None:
     if found.facts.has("called"):
         jobs += [
             (f"return {value}", build.compose(honest, "husk", "constant/value", {**plain, "VALUE": value}))
-            for value in VALUES
+            for value in (VALUES if bench.target.form != "inspect" else ("''", "'0'", "'A'", "'yes'"))
         ]
     if found.facts.has("script"):
         jobs += [
