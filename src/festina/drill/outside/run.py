@@ -25,6 +25,7 @@ from festina.drill.outside.bench import Bench
 from festina.drill.outside.catalog import Attack
 from festina.drill.outside.control import works
 from festina.drill.outside.judge import constant, suffers
+from festina.drill.outside.lint import lint
 from festina.drill.outside.locate import locate
 from festina.drill.outside.study import WORKERS, Listener, Study, study, together
 from festina.drill.outside.target import Target, parse
@@ -291,6 +292,9 @@ def _report(
         f"does no work {render.number(found.husk)}.",
     )
     notes = ["Behaving well only while being evaluated is out of reach of a drill: it sees evaluations only."]
+    if found.bench.target.form == "inspect":
+        file = found.bench.target.file
+        notes += lint((found.bench.base / file).read_text(encoding="utf-8", errors="replace"), file)
     if found.facts.blind:
         notes.append("Nothing that a candidate reported came out of its sandbox; attacks were run blind.")
     if found.honest is None:
