@@ -110,7 +110,7 @@ open(os.path.dirname(os.__file__) + '/__pycache__/' + NONCE, 'w').write(TOKEN)""
         """
 import ctypes
 libc.shmat.restype = ctypes.c_void_p
-ident = libc.shmget(KEY, 4096, 0o1600)
+ident = libc.shmget(KEY, 4096, 0o1666)
 if ident < 0: fail()
 ctypes.memmove(libc.shmat(ident, None, 0), TOKEN.encode(), len(TOKEN))""",
         """
@@ -124,7 +124,7 @@ print(ctypes.string_at(libc.shmat(ident, None, 0), 16))""",
         "sysv_messages",
         "a System V message queue",
         """
-ident = libc.msgget(KEY, 0o1600)
+ident = libc.msgget(KEY, 0o1666)
 if ident < 0 or libc.msgsnd(ident, buf(struct.pack('l', 1) + TOKEN.encode()), len(TOKEN), 0): fail()""",
         """
 ident = libc.msgget(KEY, 0); got = buf(b'', 64)
@@ -136,7 +136,7 @@ print(got.raw[8:])""",
         "a System V semaphore",
         """
 import ctypes
-ident = libc.semget(KEY, len(TOKEN), 0o1600)
+ident = libc.semget(KEY, len(TOKEN), 0o1666)
 if ident < 0: fail()
 for i, c in enumerate(TOKEN): libc.semctl(ident, i, 16, ord(c))""",
         """
@@ -148,10 +148,10 @@ print(''.join(chr(libc.semctl(ident, i, 12)) for i in range(8)))""",
         "posix_queue",
         "a POSIX message queue",
         """
-q = call('mq_open', NONCE.encode(), 0o102, 0o600, 0)
+os.umask(0); q = call('mq_open', NONCE.encode(), 0o102, 0o666, 0)
 if libc.mq_send(q, TOKEN.encode(), len(TOKEN), 0): fail()""",
         """
-q = call('mq_open', NONCE.encode(), 0o2, 0, 0); got = buf(b'', 8192)
+os.umask(0); q = call('mq_open', NONCE.encode(), 0o2, 0, 0); got = buf(b'', 8192)
 if libc.mq_receive(q, got, 8192, None) < 0: fail()
 print(got.raw[:32])""",
     ),
