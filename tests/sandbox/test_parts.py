@@ -33,6 +33,9 @@ def judge(code: bytes, audit: int, number: int, args: tuple[int, ...] = ()) -> i
         if op == 0x20:
             accumulator = struct.unpack_from("=I", data, value)[0]
             continue
+        if op == 0x54:
+            accumulator &= value
+            continue
         holds = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: bool(accumulator & value)}[op]
         at += yes if holds else no
 
@@ -75,7 +78,16 @@ def test_T2_what_the_outer_filter_leaves_out_the_inner_one_holds() -> None:
     for arch in ARCHITECTURES.values():
         outer = {
             Part.OUTER_RECORDED: {"mount", "umount2", "pivot_root"},
-            Part.OUTER_SILENT: {"mount", "umount2", "pivot_root", "unshare", "setns", "chroot", "sethostname"},
+            Part.OUTER_SILENT: {
+                "mount",
+                "umount2",
+                "pivot_root",
+                "unshare",
+                "setns",
+                "chroot",
+                "sethostname",
+                "seccomp",
+            },
         }
         for part, expected in outer.items():
             code = compile_filter(Action.EPERM, arch, part)
@@ -89,6 +101,38 @@ def test_T2_what_the_outer_filter_leaves_out_the_inner_one_holds() -> None:
         silent = compile_filter(Action.EPERM, arch, Part.OUTER_SILENT)
         assert judge(silent, arch.audit, arch.socket, (16,)) == ALLOW
         assert judge(silent, arch.audit, arch.clone, (0x10000000,)) == ALLOW  # the inner one, ALL, denies it
+
+
+def test_T2_without_namespaces_the_filter_holds_what_they_would() -> None:
+    for arch in ARCHITECTURES.values():
+        code = compile_filter(Action.EPERM, arch, Part.NO_NAMESPACES)
+        usual = compile_filter(Action.EPERM, arch)
+
+        def both(number: int, *args: int) -> tuple[int, int]:
+            return judge(code, arch.audit, number, args), judge(usual, arch.audit, number, args)  # noqa: B023
+
+        for number in arch.denied.values():
+            assert both(number) == (DENY, DENY)
+        for number in (*arch.outside.values(), arch.socket):
+            assert both(number, 1) == (DENY, ALLOW)
+        for number in arch.pretended:
+            assert both(number) == (0x00050000, ALLOW)
+        for number in arch.attributes:
+            assert both(number) == (0x00050000 | 95, ALLOW)
+        for number in arch.own_only:
+            assert both(number, 0) == (ALLOW, ALLOW)
+            assert both(number, 77) == (DENY, ALLOW)
+        assert both(arch.setpriority, 0, 0) == (ALLOW, ALLOW)
+        assert both(arch.setpriority, 0, 77) == (DENY, ALLOW)
+        assert both(arch.setpriority, 2, 0) == (DENY, ALLOW)  # every process of this user
+        assert both(arch.socketpair, 1, 1 | 0o2000000) == (ALLOW, ALLOW)
+        assert both(arch.socketpair, 1, 2) == (DENY, ALLOW)  # datagrams could be sent elsewhere
+        assert both(arch.socketpair, 2, 1) == (DENY, DENY)
+        for command, wanted in ((8, DENY), (1024, DENY), (1026, DENY), (6, ALLOW), (3, ALLOW)):
+            assert both(arch.fcntl, 0, command) == (wanted, ALLOW)
+        assert both(arch.ioctl, 0, 0x8901) == (DENY, ALLOW)
+        assert both(arch.prctl, 22) == (DENY, DENY)
+        assert both(arch.prctl, 1) == (ALLOW, ALLOW)
 
 
 def test_E2_denied_calls_have_names() -> None:

@@ -17,10 +17,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from festina.errors import FestinaError, UsageError
+from festina.sandbox import landlock
 from festina.sandbox.box import BubblewrapBox, Mechanisms
 from festina.sandbox.cgroup import find_home
 from festina.sandbox.cgroup import sweep as sweep_groups
 from festina.sandbox.job import Ended, Job, Level, Limits, Sandbox
+from festina.sandbox.landlocked import LandlockBox
 from festina.sandbox.launch import Request, shared
 from festina.sandbox.place import CANDIDATE_UID, prepare_state, sweep_scratch
 from festina.sandbox.plain import PlainBox, sweep_plain
@@ -54,6 +56,8 @@ class Probe:
     def sentence(self) -> str:
         words = {
             Level.L0: "L0: nothing confines a candidate here beyond resource limits; its verdicts are provisional",
+            Level.L1: "L1: candidates cannot reach files, sockets or processes of the host, but share its namespaces, "
+            "and their memory is watched but not capped; its verdicts are provisional",
             Level.L2: "L2: candidates run in a box without network or view of the host; "
             "the memory of their whole process tree is watched but not capped",
             Level.L3: "L3: candidates run in a box without network or view of the host, "
@@ -130,6 +134,19 @@ def _strongest(wanted: Mechanisms) -> tuple[Mechanisms, str]:
     return wanted, broken
 
 
+def _try_landlock(*, notify: bool) -> str:
+    """Run a complete job of level L1 that looks around."""
+    look = "cat /etc/passwd || ls / || ls /tmp || echo in"
+    with tempfile.TemporaryDirectory(prefix="festina-probe-") as state:
+
+        def attempt() -> None:
+            outcome = LandlockBox(Path(state), notify=notify).run(Job(("/bin/sh", "-c", look)), Limits(wall_s=20))
+            if outcome.ended is not Ended.OK or outcome.stdout != b"in\n":
+                raise OSError(f"{outcome.ended}: {outcome.stderr.decode(errors='replace')[:300]}")
+
+        return _works(attempt)
+
+
 @functools.cache
 def probe() -> Probe:
     """Try everything; the result is kept for the life of the process."""
@@ -138,7 +155,7 @@ def probe() -> Probe:
     bwrap = shutil.which("bwrap") or ""
     version = _bwrap_version(bwrap) if bwrap else ()
     findings.append(
-        Finding("bubblewrap", bool(bwrap), "no box at all: level L0", "install the package `bubblewrap`", bwrap)
+        Finding("bubblewrap", bool(bwrap), "no namespaces: at most L1", "install the package `bubblewrap`", bwrap)
     )
     machine = here() is not None
     refused = _works(lambda: _run_under(compile_filter(Action.EPERM), notify=False)) if machine else "no table"
@@ -166,10 +183,21 @@ def probe() -> Probe:
         Finding(
             "namespaces",
             not broken,
-            "candidates would see the host: level L0",
+            "candidates would share the host's namespaces: at most L1",
             "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, "
             "kernel.apparmor_restrict_unprivileged_userns=0; in a container: seccomp and AppArmor unconfined)",
             broken,
+        )
+    )
+    version_here = landlock.abi()
+    open_here = refused or (_try_landlock(notify=not silent) if version_here else "this kernel has none, or it is off")
+    findings.append(
+        Finding(
+            "landlock",
+            not open_here,
+            "without namespaces nothing would confine a candidate: level L0",
+            "Linux 5.13 or newer with landlock among the active security modules (lsm=)",
+            open_here or "; ".join([f"version {version_here}", *landlock.lacks(version_here)]),
         )
     )
     findings.append(
@@ -180,16 +208,21 @@ def probe() -> Probe:
             "run as root to give each its own uid",
         )
     )
-    return _result(tuple(findings), mechanisms, boxed=not broken, version=version)
+    return _result(tuple(findings), mechanisms, version=version)
 
 
-def _result(findings: tuple[Finding, ...], mechanisms: Mechanisms, *, boxed: bool, version: tuple[int, ...]) -> Probe:
-    level = Level.L0 if not boxed else Level.L3 if mechanisms.groups else Level.L2
+def _result(findings: tuple[Finding, ...], mechanisms: Mechanisms, *, version: tuple[int, ...]) -> Probe:
+    works = {finding.name: finding.works for finding in findings}
+    boxed = works["namespaces"]
+    level = Level.L1 if works["landlock"] else Level.L0
+    if boxed:
+        level = Level.L3 if mechanisms.groups else Level.L2
     facts = {
         "kernel": platform.release(),
         "machine": platform.machine(),
         "bubblewrap": ".".join(map(str, version)) or "none",
         "control_group": f"v{mechanisms.groups.version}" if mechanisms.groups else "none",
+        "landlock": str(landlock.abi()) if works["landlock"] else "none",
         "denied_calls": "recorded" if mechanisms.notify else "refused only",
         "uid": "own" if os.geteuid() == 0 else "shared",
     }
@@ -214,8 +247,14 @@ def choose(minimum: Level, state_dir: Path, *, uid: int | None = None) -> Sandbo
             fix="; ".join(item.remedy for item in lacks) or "ask for a level that is built (L3 is the highest)",
         )
     if found.mechanisms is None:
-        return PlainBox(state_dir, uid=uid)
+        return _without_namespaces(found, state_dir, uid)
     return BubblewrapBox(state_dir, found.mechanisms, uid=uid)
+
+
+def _without_namespaces(found: Probe, state_dir: Path, uid: int | None) -> PlainBox:
+    if found.level >= Level.L1:
+        return LandlockBox(state_dir, uid=uid, notify=found.facts["denied_calls"] == "recorded")
+    return PlainBox(state_dir, uid=uid)
 
 
 def warmed(box: Sandbox, modules: tuple[str, ...], python: str) -> Sandbox:
@@ -265,6 +304,9 @@ def boxes(state_dir: Path) -> dict[str, Callable[[int | None, str], Sandbox]]:
         if try_warm(found).works:
             offered["warm"] = functools.partial(_warm, state_dir, mechanisms)
         offered["L2"] = functools.partial(_cold, state_dir, replace(mechanisms, groups=None))
+    if found.facts["landlock"] != "none":
+        notify = found.facts["denied_calls"] == "recorded"
+        offered["L1"] = lambda uid, _: LandlockBox(state_dir, uid=uid, notify=notify)
     offered["L0"] = lambda uid, _: PlainBox(state_dir, uid=uid)
     return offered
 

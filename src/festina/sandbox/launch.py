@@ -40,6 +40,7 @@ class Request:
     cgroup: tuple[str, ...] = ()
     filter: bytes = b""
     notify: bool = False
+    landlock: bool = False  # the first extra descriptor is a Landlock ruleset to put on
     keep: bool = False
     cwd: str = ""
     cleanup: tuple[str, ...] = ()  # removed by the spawner if the engine dies during the run
@@ -57,6 +58,7 @@ class Request:
                 "filter": self.filter.hex(),
                 "notify": self.notify,
                 "seccomp": machine.seccomp if machine else 0,
+                "landlock": self.landlock,
                 "keep": self.keep,
                 "cwd": self.cwd,
                 "cleanup": self.cleanup,

@@ -18,39 +18,76 @@ import hashlib
 import os
 import resource
 import shutil
+import stat
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from festina.errors import Fault
 from festina.sandbox.cgroup import alive, stamp
 from festina.sandbox.harvest import Harvest, after_harvest, harvest
 from festina.sandbox.job import Ended, Job, Level, Limits, Outcome
-from festina.sandbox.launch import Request, shared
+from festina.sandbox.launch import Launched, Request, shared
 from festina.sandbox.place import check_job, check_uid, fill, lease_uid, prepare_state, remove
 from festina.sandbox.runtime import FIXED_ENV, environment
-from festina.sandbox.supervise import Stream, TreeMeter, Watch, classify, rlimits
+from festina.sandbox.seccomp import here
+from festina.sandbox.supervise import Stream, TreeMeter, Tripwire, Watch, classify, rlimits
 
-__all__ = ["PlainBox", "sweep_plain"]
+__all__ = ["PlainBox", "Walls", "sweep_plain"]
 
 _MISSING = (
     "no file, process or network confinement",
-    "memory, processes and CPU of the tree are sampled, not capped; disk use is checked at the end only",
+    "memory, processes, CPU and disk use of the tree are sampled, not capped",
     "no system-call filter",
     "survivors are hunted, not made impossible",
 )
 
 
 _CROWD = 512
+_SLACK = 1 << 20  # bytes: a copied work folder and block sizes are not counted to the byte
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """What is put on a run before its first instruction. ``ruleset``: a Landlock descriptor, or -1."""
+
+    filter: bytes = b""
+    notify: bool = False
+    ruleset: int = -1
+
+
+@dataclass(slots=True)
+class Folder:
+    """Use of a run's own folders, added up at each poll: between two polls it can be exceeded."""
+
+    place: Path
+    limits: Limits
+
+    def over(self) -> Ended | None:
+        for name, most in (("out", self.limits.output_bytes), ("tmp", self.limits.tmp_bytes)):
+            used = files = 0
+            for root, _folders, names in os.walk(self.place / name):
+                for each in names:
+                    try:
+                        found = os.lstat(os.path.join(root, each))
+                    except OSError:
+                        continue  # gone meanwhile
+                    files += 1
+                    used += found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
+                if used > most + _SLACK or (name == "out" and files > self.limits.output_files):
+                    return Ended.OUTPUT_LIMIT
+        return None
 
 
 class PlainBox:
     """L0. Safe to share between threads."""
 
     level = Level.L0
+    box = "plain"
 
     def __init__(self, state: Path, *, uid: int | None = None) -> None:
         """``uid``: one for all runs, as root; without it each run has its own."""
@@ -60,7 +97,9 @@ class PlainBox:
         self._path = os.pathsep.join(
             dict.fromkeys([f"{sys.prefix}/bin", f"{sys.base_prefix}/bin", "/usr/local/bin", "/usr/bin", "/bin"])
         )
-        self.missing = _MISSING if self._root else (*_MISSING, "not root: jobs run as the engine's own user")
+        self.missing: tuple[str, ...] = (
+            _MISSING if self._root else (*_MISSING, "not root: jobs run as the engine's own user")
+        )
         self.policy_hash = hashlib.sha256(repr((int(self.level), self.missing, sorted(FIXED_ENV))).encode()).hexdigest()
         self._live: set[Watch] = set()
         self._lock = threading.Lock()
@@ -88,11 +127,15 @@ class PlainBox:
         place = stack.enter_context(_folder())
         uid = stack.enter_context(lease_uid()) if self._root and self._uid is None else self._uid
         paths = self._lay_out(job, place, uid)
+        walls = self._walls(place, paths)
         request = Request(
             argv=tuple(_rewrite(word, paths) for word in job.argv),
             env=self._env(job, place, paths),
             uid=uid,
             rlimits=self._rlimits(limits),
+            filter=walls.filter,
+            notify=walls.notify,
+            landlock=walls.ruleset >= 0,
             keep=True,
             cwd=_rewrite(job.cwd, paths),
             cleanup=(str(place),),
@@ -105,21 +148,30 @@ class PlainBox:
         stack.callback(os.close, err)
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            watch.launched = launched = shared().launch(request, (nothing, out_w, err_w))
+            extra = (walls.ruleset,) if walls.ruleset >= 0 else ()
+            watch.launched = launched = shared().launch(request, (nothing, out_w, err_w), extra)
         finally:
-            for fd in (out_w, err_w, nothing):
+            for fd in (out_w, err_w, nothing, *([walls.ruleset] if walls.ruleset >= 0 else [])):
                 os.close(fd)
         stack.callback(watch.bury)
-        while "pid" not in launched.said and "error" not in launched.said and launched.hear():
-            pass
+        tripwire = _begin(launched, notify=walls.notify)
         streams = [Stream(out, limits.stdout_bytes), Stream(err, limits.stdout_bytes)]
         meter = TreeMeter(launched.said.get("pid", 0), limits, spare=1)
         if watch.stopped:
             watch.stop()
-        watch.follow(streams, [meter])
+        watch.follow(streams, [meter, Folder(place, limits)])
         if "error" in launched.said:
             raise Fault("plain-did-not-start", f"the run could not be started: {launched.said['error']}")
-        return self._outcome(job, watch, streams, meter, pinned)
+        outcome = self._outcome(job, watch, streams, meter, pinned)
+        if tripwire is None:
+            return outcome
+        tripwire.join(0.5)
+        return replace(outcome, denied=tripwire.names())
+
+    def _walls(self, place: Path, paths: dict[str, str]) -> Walls:
+        """What confines a run beyond its limits: nothing at this level."""
+        del place, paths
+        return Walls()
 
     def _outcome(self, job: Job, watch: Watch, streams: list[Stream], meter: TreeMeter, pinned: int) -> Outcome:
         said = watch.launched.said if watch.launched is not None else {}
@@ -149,7 +201,7 @@ class PlainBox:
             missing=self.missing,
             policy_hash=self.policy_hash,
             detail="; ".join((["stopped by the engine"] if watch.stopped else []) + notes),
-            box="plain",
+            box=self.box,
         )
 
     def _rlimits(self, limits: Limits) -> dict[int, int]:
@@ -184,6 +236,21 @@ class PlainBox:
             for top in ("out", "tmp"):
                 _give(place / top, uid)
         return paths
+
+
+def _begin(launched: Launched, *, notify: bool) -> Tripwire | None:
+    """Until the run has begun, and with it the record of denied calls where there is one."""
+    awaited = {"pid", "listener"} if notify else {"pid"}
+    while not awaited <= launched.said.keys() and not {"error", "gone", "exit"} & launched.said.keys():
+        if not launched.hear():
+            break
+    machine = here()
+    if launched.listener < 0 or machine is None:
+        return None
+    tripwire = Tripwire(launched.listener, machine)
+    tripwire.arm()
+    tripwire.start()
+    return tripwire
 
 
 @contextmanager

@@ -14,8 +14,9 @@ that ``bwrap`` needs; the inner one then holds the whole list.
 Invariants, in this order: foreign architecture and x32 -> killed; numbers newer than ``NEWEST`` -> ENOSYS
 (unknown calls fail closed); clone3 -> ENOSYS (its flags lie behind a pointer; C libraries fall back to
 clone, which can be judged); sockets only of ``AF_UNIX`` (a network namespace does not stop vsock;  # E-6);
-namespace flags, tracing, other processes' memory, keys, BPF, perf, io_uring, mounts, modules, clocks and
-typing into terminals -> denied; everything else is allowed.
+namespace flags, tracing, other processes' memory, keys, BPF, perf, io_uring, mounts, modules, clocks,
+typing into terminals and filters of one's own (which could hide denied calls from the record) -> denied;
+everything else is allowed. At L1, where there are no namespaces, the filter also holds what they would keep apart.
 
 Not covered: kernel bugs behind allowed calls; locks and inotify on shared read-only files as a slow channel.
 """
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import platform
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 __all__ = ["ARCHITECTURES", "Action", "Arch", "Part", "compile_filter", "describe", "here"]
@@ -32,9 +33,10 @@ __all__ = ["ARCHITECTURES", "Action", "Arch", "Part", "compile_filter", "describ
 NEWEST = 462  # mseal, Linux 6.10: the newest call this table was written for; the same number on both machines
 AF_UNIX = 1
 NAMESPACE_FLAGS = 0x7E020000  # CLONE_NEWNS|NEWCGROUP|NEWUTS|NEWIPC|NEWUSER|NEWPID|NEWNET, linux/sched.h
+PR_SET_SECCOMP = 22  # linux/prctl.h
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # type into, and paste into, a terminal: asm-generic/ioctls.h
 X32_BIT = 0x40000000
-EPERM, ENOSYS = 1, 38
+EPERM, ENOSYS, EOPNOTSUPP = 1, 38, 95
 
 _FAMILIES = {
     1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 15: "AF_KEY", 16: "AF_NETLINK", 17: "AF_PACKET",
@@ -62,6 +64,7 @@ class Part(Enum):
     OUTER_RECORDED = "outer, recorded"  # all but the classic mount calls
     OUTER_SILENT = "outer, not recorded"  # all but what bwrap needs to build a box
     INNER_MOUNTS = "inner"  # the classic mount calls only, and they kill
+    NO_NAMESPACES = "all, and what namespaces would keep apart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,18 @@ class Arch:
     socketpair: int
     clone: int
     ioctl: int
+    prctl: int
     personality: int
     seccomp: int
     has_x32: bool
     clone3: int = 435
+    # For level L1, where nothing but this filter and Landlock stands between a job and what namespaces would hide.
+    outside: dict[str, int] = field(default_factory=dict)  # denied there
+    pretended: tuple[int, ...] = ()  # said to work and not done: modes, owners and times of files
+    attributes: tuple[int, ...] = ()  # not supported: attributes of files
+    own_only: tuple[int, ...] = ()  # the first argument must be 0, oneself
+    setpriority: int = 0
+    fcntl: int = 0
 
 
 ARCHITECTURES = {
@@ -94,10 +105,17 @@ ARCHITECTURES = {
             "clock_settime": 227, "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250,
             "unshare": 272, "perf_event_open": 298, "fanotify_init": 300, "name_to_handle_at": 303,
             "open_by_handle_at": 304, "clock_adjtime": 305, "setns": 308, "process_vm_readv": 310,
-            "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "kexec_file_load": 320, "bpf": 321,
-            "userfaultfd": 323, **_COMMON,
+            "process_vm_writev": 311, "kcmp": 312, "seccomp": 317, "finit_module": 313, "kexec_file_load": 320,
+            "bpf": 321, "userfaultfd": 323, **_COMMON,
         },
-        socket=41, socketpair=53, clone=56, ioctl=16, personality=135, seccomp=317, has_x32=True,
+        socket=41, socketpair=53, clone=56, ioctl=16, prctl=157, personality=135, seccomp=317, has_x32=True,
+        outside={
+            "shmget": 29, "shmat": 30, "connect": 42, "bind": 49, "semget": 64, "msgget": 68, "mq_open": 240,
+            "ioprio_set": 251, "inotify_init": 253, "inotify_init1": 294,
+        },
+        pretended=(90, 91, 92, 93, 94, 132, 235, 260, 261, 268, 280, 452),
+        attributes=(188, 189, 190, 197, 198, 199),
+        own_only=(142, 144, 203, 302, 314), setpriority=141, fcntl=72,
     ),
     "aarch64": Arch(
         "aarch64",
@@ -110,10 +128,17 @@ ARCHITECTURES = {
             "add_key": 217, "request_key": 218, "keyctl": 219, "swapon": 224, "swapoff": 225,
             "perf_event_open": 241, "fanotify_init": 262, "name_to_handle_at": 264,
             "open_by_handle_at": 265, "clock_adjtime": 266, "setns": 268, "process_vm_readv": 270,
-            "process_vm_writev": 271, "kcmp": 272, "finit_module": 273, "bpf": 280, "userfaultfd": 282,
+            "process_vm_writev": 271, "seccomp": 277, "kcmp": 272, "finit_module": 273, "bpf": 280, "userfaultfd": 282,
             "kexec_file_load": 294, **_COMMON,
         },
-        socket=198, socketpair=199, clone=220, ioctl=29, personality=92, seccomp=277, has_x32=False,
+        socket=198, socketpair=199, clone=220, ioctl=29, prctl=167, personality=92, seccomp=277, has_x32=False,
+        outside={
+            "inotify_init1": 26, "ioprio_set": 30, "mq_open": 180, "msgget": 186, "semget": 190, "shmget": 194,
+            "shmat": 196, "bind": 200, "connect": 203,
+        },
+        pretended=(52, 53, 54, 55, 88, 452),
+        attributes=(5, 6, 7, 14, 15, 16),
+        own_only=(118, 119, 122, 261, 274), setpriority=140, fcntl=25,
     ),
 }  # fmt: skip
 
@@ -142,7 +167,7 @@ class _Op:
 
 
 _MOUNTS = ("mount", "umount2", "pivot_root")
-_BUILDING = (*_MOUNTS, "unshare", "setns", "chroot", "sethostname")
+_BUILDING = (*_MOUNTS, "unshare", "setns", "chroot", "sethostname", "seccomp")
 _AF_NETLINK = 16  # bwrap brings the loopback device up through it
 
 
@@ -156,21 +181,53 @@ def _program(arch: Arch, action: Action, part: Part) -> list[_Op | str]:
     if part is Part.INNER_MOUNTS:
         mounts = [_Op(_JEQ, arch.denied[name], "kill") for name in _MOUNTS]
         return [*_head(arch), *mounts[:-1], _Op(_JEQ, mounts[-1].value, "kill", "allow"), *tail]
-    left_out = {Part.ALL: (), Part.OUTER_RECORDED: _MOUNTS, Part.OUTER_SILENT: _BUILDING}[part]
+    left_out = {Part.OUTER_RECORDED: _MOUNTS, Part.OUTER_SILENT: _BUILDING}.get(part, ())
     ops = [*_head(arch), _Op(_JGE, NEWEST + 1, "nosys"), _Op(_JEQ, arch.clone3, "nosys")]
     ops += [_Op(_JEQ, number, "deny") for name, number in arch.denied.items() if name not in left_out]
-    ops += [_Op(_JEQ, arch.socket, "family"), _Op(_JEQ, arch.socketpair, "family")]
+    ops += [_Op(_JEQ, arch.socket, "deny" if part is Part.NO_NAMESPACES else "family")]
+    ops += [_Op(_JEQ, arch.socketpair, "family")]
     if part is not Part.OUTER_SILENT:
-        ops.append(_Op(_JEQ, arch.clone, "flags"))
+        ops += [_Op(_JEQ, arch.clone, "flags"), _Op(_JEQ, arch.prctl, "option")]
+    alone = part is Part.NO_NAMESPACES
+    ops += _outside(arch) if alone else []
     ops += [_Op(_JEQ, arch.ioctl, "request"), _Op(_JEQ, arch.personality, "persona", "allow")]
     ops += ["family", _Op(_LOAD, _arg(0))]
     if part is Part.OUTER_SILENT:
         ops.append(_Op(_JEQ, _AF_NETLINK, "allow"))
-    ops.append(_Op(_JEQ, AF_UNIX, "allow", "deny"))
+    ops.append(_Op(_JEQ, AF_UNIX, "" if alone else "allow", "deny"))
+    ops += _pair_and_owners(arch) if alone else []
     ops += ["flags", _Op(_LOAD, _arg(0)), _Op(_JSET, NAMESPACE_FLAGS, "deny", "allow")]
-    ops += ["request", _Op(_LOAD, _arg(1)), _Op(_JEQ, TIOCSTI, "deny"), _Op(_JEQ, TIOCLINUX, "deny", "allow")]
+    ops += ["request", _Op(_LOAD, _arg(1)), *([_Op(_JEQ, owner, "deny") for owner in _IOCTL_OWNERS] if alone else [])]
+    ops += [_Op(_JEQ, TIOCSTI, "deny"), _Op(_JEQ, TIOCLINUX, "deny", "allow")]
+    ops += ["option", _Op(_LOAD, _arg(0)), _Op(_JEQ, PR_SET_SECCOMP, "deny", "allow")]
     ops += ["persona", _Op(_LOAD, _arg(0)), _Op(_JEQ, 0, "allow"), _Op(_JEQ, 0xFFFFFFFF, "allow", "deny")]
+    if alone:
+        ops += ["pretend", _Op(_RET, _ERRNO), "unsupported", _Op(_RET, _ERRNO | EOPNOTSUPP)]
     return [*ops, "deny", _Op(_RET, action.value), "nosys", _Op(_RET, _ERRNO | ENOSYS), *tail]
+
+
+# Becoming the one whom the kernel signals for a descriptor, leases and notices of folders: they reach other processes.
+_FCNTL_DENIED = (8, 15, 1024, 1026)  # F_SETOWN, F_SETOWN_EX, F_SETLEASE, F_NOTIFY
+_IOCTL_OWNERS = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
+_AND, _STREAM = 0x54, 1
+
+
+def _outside(arch: Arch) -> list[_Op | str]:
+    """By number: what is denied, pretended or judged by an argument where there are no namespaces."""
+    ops: list[_Op | str] = [_Op(_JEQ, number, "deny") for number in arch.outside.values()]
+    ops += [_Op(_JEQ, number, "pretend") for number in arch.pretended]
+    ops += [_Op(_JEQ, number, "unsupported") for number in arch.attributes]
+    ops += [_Op(_JEQ, number, "oneself") for number in arch.own_only]
+    return [*ops, _Op(_JEQ, arch.setpriority, "priority"), _Op(_JEQ, arch.fcntl, "control")]
+
+
+def _pair_and_owners(arch: Arch) -> list[_Op | str]:
+    """A pair of stream sockets cannot be turned towards anything else; one of datagrams can."""
+    ops: list[_Op | str] = [_Op(_LOAD, _arg(1)), _Op(_AND, 0xF), _Op(_JEQ, _STREAM, "allow", "deny")]
+    ops += ["priority", _Op(_LOAD, _arg(1)), _Op(_JEQ, 0, "", "deny")]  # of whom; then of what kind, by the same rule
+    ops += ["oneself", _Op(_LOAD, _arg(0)), _Op(_JEQ, 0, "allow", "deny")]
+    ops += ["control", _Op(_LOAD, _arg(1))]
+    return [*ops, *(_Op(_JEQ, number, "deny") for number in _FCNTL_DENIED), _Op(_JEQ, 0, "allow", "allow")]
 
 
 def compile_filter(action: Action, arch: Arch | None = None, part: Part = Part.ALL) -> bytes:
@@ -204,7 +261,15 @@ def describe(arch: Arch, number: int, args: tuple[int, ...]) -> str:
     if number == arch.clone:
         return "clone(new namespaces)"
     if number == arch.ioctl:
-        return "ioctl(TIOCSTI)" if args[1] & 0xFFFFFFFF == TIOCSTI else "ioctl(TIOCLINUX)"
+        asked = args[1] & 0xFFFFFFFF
+        return {TIOCSTI: "ioctl(TIOCSTI)", TIOCLINUX: "ioctl(TIOCLINUX)"}.get(asked, f"ioctl({asked:#x})")
+    if number == arch.prctl:
+        return "prctl(PR_SET_SECCOMP)"
     if number == arch.personality:
         return f"personality({first:#x})"
-    return next((name for name, value in arch.denied.items() if value == number), f"call {number}")
+    if number in arch.own_only or number == arch.setpriority:
+        return "priority or limits of another process"
+    if number == arch.fcntl:
+        return f"fcntl({args[1] & 0xFFFFFFFF})"
+    named = {**arch.denied, **arch.outside}
+    return next((name for name, value in named.items() if value == number), f"call {number}")

@@ -32,6 +32,7 @@ STAGE = "/mnt"  # covered by a private tmpfs in the launcher's own mount namespa
 _MS_BIND, _MS_REC, _MS_PRIVATE, _NEWNS = 4096, 16384, 1 << 18, 0x20000
 _PDEATHSIG, _SUBREAPER, _NO_NEW_PRIVS, _DUMPABLE = 1, 36, 38, 4
 _NEW_LISTENER = 8
+_RESTRICT_SELF = 446  # landlock_restrict_self, the same number on every machine
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -206,6 +207,9 @@ def _launch(job: dict[str, Any], connection: socket.socket, fds: list[int], pare
         _check(_libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "parent-death signal")
         if os.getppid() != parent:
             os._exit(125)
+        if job["landlock"]:
+            _check(_libc.syscall(ctypes.c_long(_RESTRICT_SELF), ctypes.c_long(EXTRA), ctypes.c_ulong(0)), "landlock")
+            os.close(EXTRA)
         if job["filter"]:
             _install(job, held)
         signal.set_wakeup_fd(-1)

@@ -15,6 +15,7 @@ import resource
 import select
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -80,10 +81,14 @@ def rlimits(limits: Limits, *, per_process_memory: bool) -> dict[int, int]:
     return found
 
 
-class Meter(Protocol):
-    """Counts what a whole tree uses."""
+class Polled(Protocol):
+    """Says at each poll whether a limit was passed."""
 
     def over(self) -> Ended | None: ...
+
+
+class Meter(Polled, Protocol):
+    """Counts what a whole tree uses."""
 
     def cpu_s(self) -> float: ...
 
@@ -287,7 +292,7 @@ class Watch:
     def gone(self) -> bool:
         return self.lost or (self.launched is not None and "gone" in self.launched.said)
 
-    def follow(self, streams: list[Stream], meters: list[Meter | Space]) -> None:
+    def follow(self, streams: list[Stream], meters: Sequence[Polled]) -> None:
         """From the job's first instruction until the last process of the tree is dead."""
         launched = self._launched()
         started = time.monotonic()
@@ -319,7 +324,7 @@ class Watch:
         self.wall_s = time.monotonic() - started
         _drain(streams)
 
-    def _offence(self, elapsed: float, streams: list[Stream], meters: list[Meter | Space]) -> Ended | None:
+    def _offence(self, elapsed: float, streams: list[Stream], meters: Sequence[Polled]) -> Ended | None:
         if self.stopped:
             return Ended.SANDBOX_ERROR
         if elapsed >= self.limits.wall_s:

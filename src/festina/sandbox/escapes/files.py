@@ -177,9 +177,10 @@ ATTEMPTS = (
         "host_configuration",
         "read the host's configuration",
         """
-        for path in ('/etc/fstab', '/etc/hostname', '/etc/ssh/sshd_config', '/etc/machine-id', '/etc/os-release'):
-            try: print(open(path).read()[:10]); worked(path)
-            except OSError: pass""",
+        for path in ('/etc/fstab', '/etc/hostname', '/etc/ssh/sshd_config', '/etc/machine-id', '/etc/passwd'):
+            try: text = open(path).read()
+            except OSError: continue
+            if 'box:x:1000' not in text: worked(path)""",
         said,
     ),
     _file(

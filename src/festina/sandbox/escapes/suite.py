@@ -40,7 +40,7 @@ ATTEMPTS: tuple[Attempt, ...] = tuple(
     for module in (network, processes, files, interfaces, limits, afterlife, channels)
     for attempt in module.ATTEMPTS
 )
-_STEPS = (0.1, 0.3)  # seconds for each bit of a channel; the slower one where the machine is busy
+_STEPS = (0.1, 0.3, 0.5)  # seconds for each bit of a channel; a slower one where the machine is busy
 _LEAD_S = 0.9  # from the start of a pair until its first bit: two boxes and two Pythons start in it
 _QUOTAS = ("watch_quota", "pipe_quota")  # these use up what other attempts need, so they run by themselves
 
@@ -192,22 +192,23 @@ _Box = Callable[[Attempt], Result]
 def _controls(world: World, state: Path, attempts: Sequence[Attempt]) -> tuple[dict[str, Result], float]:
     """Every control, and the speed at which channels carried on this machine."""
     plain, bare = PlainBox(state, uid=world.uid), Bare(world.uid)
-    slow: list[str] = []
+    needed: list[float] = [_STEPS[0]]
 
     def control(attempt: Attempt) -> Result:
         if attempt.control is Control.NONE:
             return Result(attempt, Level.L0, Seen.NOT_TRIED, attempt.no_control, False)
         sandbox: Sandbox = plain if attempt.control is Control.L0 else bare
-        result = attempt_once(world, sandbox, attempt)
-        if attempt.shape is Shape.PAIR and result.seen is not Seen.OPEN:
-            slow.append(attempt.name)
-            result = attempt_once(world, sandbox, attempt, step=_STEPS[1])
+        for step in _STEPS if attempt.shape is Shape.PAIR else _STEPS[:1]:
+            result = attempt_once(world, sandbox, attempt, step=step)
+            if result.seen is Seen.OPEN:
+                needed.append(step)
+                break
         if result.seen is Seen.BLOCKED and attempt.no_control:
             return replace(result, seen=Seen.NOT_TRIED, note=attempt.no_control)
         return result
 
     found = _each(control, attempts)
-    return {result.attempt.name: result for result in found}, _STEPS[1] if slow else _STEPS[0]
+    return {result.attempt.name: result for result in found}, max(needed)
 
 
 def _each(action: _Box, attempts: Sequence[Attempt]) -> list[Result]:
