@@ -39,6 +39,7 @@ from festina.sandbox.place import (
     CANDIDATE_UID,
     PROPOSER_UID,
     can_layer,
+    can_separate,
     check_job,
     check_uid,
     fill,
@@ -80,7 +81,7 @@ class BubblewrapBox:
         """``uid``: one for all runs of this box, as root; without it each run has its own."""
         self.state = prepare_state(state)
         self.mechanisms = mechanisms
-        self.root = os.geteuid() == 0
+        self.root = can_separate()
         self.uid = check_uid(uid) if self.root and uid is not None else None
         machine = here()
         if machine is None:

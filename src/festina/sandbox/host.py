@@ -24,7 +24,7 @@ from festina.sandbox.cgroup import sweep as sweep_groups
 from festina.sandbox.job import Ended, Job, Level, Limits, Sandbox
 from festina.sandbox.landlocked import LandlockBox
 from festina.sandbox.launch import Request, shared
-from festina.sandbox.place import CANDIDATE_UID, prepare_state, sweep_scratch
+from festina.sandbox.place import CANDIDATE_UID, can_separate, prepare_state, sweep_scratch
 from festina.sandbox.plain import PlainBox, sweep_plain
 from festina.sandbox.seccomp import Action, compile_filter, here
 from festina.sandbox.warm import WarmBox
@@ -87,7 +87,7 @@ def _run_under(filter_: bytes, *, notify: bool) -> None:
     """Start /bin/true under a filter, through the real launcher."""
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
-        uid = CANDIDATE_UID if os.geteuid() == 0 else None
+        uid = CANDIDATE_UID if can_separate() else None
         request = Request(("/bin/true",), {}, uid, {}, filter=filter_, notify=notify)
         launched = shared().launch(request, (nothing, nothing, nothing))
     finally:
@@ -185,7 +185,7 @@ def probe() -> Probe:
             not broken,
             "candidates would share the host's namespaces: at most L1",
             "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, "
-            "kernel.apparmor_restrict_unprivileged_userns=0; in a container: seccomp and AppArmor unconfined)",
+            "user.max_user_namespaces=10000, kernel.apparmor_restrict_unprivileged_userns=0; in a container: seccomp and AppArmor unconfined)",
             broken,
         )
     )
@@ -203,9 +203,10 @@ def probe() -> Probe:
     findings.append(
         Finding(
             "root",
-            os.geteuid() == 0,
+            can_separate(),
             "engine, verifier and candidates share one uid; their separation is nominal",
             "run as root to give each its own uid",
+            "root of a namespace without other user ids" if os.geteuid() == 0 and not can_separate() else "",
         )
     )
     return _result(tuple(findings), mechanisms, version=version)
@@ -224,7 +225,7 @@ def _result(findings: tuple[Finding, ...], mechanisms: Mechanisms, *, version: t
         "control_group": f"v{mechanisms.groups.version}" if mechanisms.groups else "none",
         "landlock": str(landlock.abi()) if works["landlock"] else "none",
         "denied_calls": "recorded" if mechanisms.notify else "refused only",
-        "uid": "own" if os.geteuid() == 0 else "shared",
+        "uid": "own" if can_separate() else "shared",
     }
     missing = tuple(f"{finding.name}: {finding.cost}" for finding in findings if not finding.works)
     return Probe(level, missing, facts, findings, mechanisms if boxed else None)

@@ -27,6 +27,7 @@ __all__ = [
     "CANDIDATE_UID",
     "PROPOSER_UID",
     "can_layer",
+    "can_separate",
     "check_job",
     "check_uid",
     "fill",
@@ -38,6 +39,7 @@ __all__ = [
 
 CANDIDATE_UID = 60810
 PROPOSER_UID = 60811
+_SWITCH = 1 << 0 | 1 << 6 | 1 << 7  # CAP_CHOWN, CAP_SETGID, CAP_SETUID
 _POOL = range(60820, 61180)  # the rest of the range that systemd's uid table leaves unused
 _counter = itertools.count()
 _RESERVED = ("/in", "/out", "/proc", "/dev", "/etc", "/usr", "/.work", "/tmp", "/bin", "/lib", "/lib64", "/sbin")
@@ -56,6 +58,19 @@ def check_uid(uid: int) -> int:
     except KeyError:
         return uid
     raise UsageError("uid-in-use", f"uid {uid} belongs to the account {name!r}", fix="choose a uid without an account")
+
+
+@functools.cache
+def can_separate() -> bool:
+    """Whether runs can be given uids of their own. Root of a namespace with a single uid cannot, nor root without the
+    capabilities for it.  # T-1"""
+    if os.geteuid() != 0:
+        return False
+    maps = [[int(word) for word in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    mapped = any(first <= CANDIDATE_UID and _POOL[-1] < first + count for first, _, count in maps)
+    status = Path("/proc/self/status").read_text()
+    held = int(status.partition("CapEff:")[2].split()[0], 16)
+    return mapped and held & _SWITCH == _SWITCH
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from festina.sandbox.cgroup import alive, stamp
 from festina.sandbox.harvest import Harvest, after_harvest, harvest
 from festina.sandbox.job import Ended, Job, Level, Limits, Outcome
 from festina.sandbox.launch import Launched, Request, shared
-from festina.sandbox.place import check_job, check_uid, fill, lease_uid, prepare_state, remove
+from festina.sandbox.place import can_separate, check_job, check_uid, fill, lease_uid, prepare_state, remove
 from festina.sandbox.runtime import FIXED_ENV, environment
 from festina.sandbox.seccomp import here
 from festina.sandbox.supervise import Stream, TreeMeter, Tripwire, Watch, classify, rlimits
@@ -92,7 +92,7 @@ class PlainBox:
     def __init__(self, state: Path, *, uid: int | None = None) -> None:
         """``uid``: one for all runs, as root; without it each run has its own."""
         self._state = prepare_state(state)
-        self._root = os.geteuid() == 0
+        self._root = can_separate()
         self._uid = check_uid(uid) if self._root and uid is not None else None
         self._path = os.pathsep.join(
             dict.fromkeys([f"{sys.prefix}/bin", f"{sys.base_prefix}/bin", "/usr/local/bin", "/usr/bin", "/bin"])

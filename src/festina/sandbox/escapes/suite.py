@@ -29,7 +29,7 @@ from festina.sandbox.escapes.bare import Bare
 from festina.sandbox.escapes.programs import program
 from festina.sandbox.escapes.world import Ground, World, leftovers
 from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Outcome, Sandbox
-from festina.sandbox.place import lease_uid
+from festina.sandbox.place import can_separate, lease_uid
 from festina.sandbox.plain import PlainBox
 from festina.sandbox.warm import WarmBox
 
@@ -107,7 +107,7 @@ def find_python(plain: Sandbox) -> str:
 @contextmanager
 def world_here(state: Path) -> Iterator[World]:
     """The host's side for one suite. As root victims and controls share one uid, which no one else has meanwhile."""
-    with lease_uid() if os.geteuid() == 0 else nullcontext(None) as uid:
+    with lease_uid() if can_separate() else nullcontext(None) as uid:
         world = World(find_python(PlainBox(state, uid=uid)), uid)
         try:
             yield world
