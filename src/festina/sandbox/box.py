@@ -26,7 +26,7 @@ import select
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from festina.errors import Fault, UsageError
@@ -52,8 +52,10 @@ from festina.sandbox.seccomp import Action, Part, compile_filter, here
 from festina.sandbox.spawner import EXTRA, STAGE
 from festina.sandbox.supervise import GroupMeter, Space, Stream, TreeMeter, Tripwire, Watch, rlimits
 
-__all__ = ["CANDIDATE_UID", "PROPOSER_UID", "BubblewrapBox", "Mechanisms"]
+__all__ = ["CANDIDATE_UID", "PROPOSER_UID", "SHARED_FILES", "SHOWN_NAMES", "BubblewrapBox", "Mechanisms"]
 
+SHOWN_NAMES = "names of shown folders of the host stand in the list of mounts"
+SHARED_FILES = "locks and watches on shared files can carry a signal to a run beside this one"
 _INNER_ID = "1000"  # the same number in every box, so that nothing depends on who started the engine
 _READY_S = 30.0
 _SHM_BYTES = 64 << 20
@@ -71,6 +73,7 @@ class Mechanisms:
     notify: bool
     disable_userns: bool
     groups: Home | None
+    private: bool  # shared files get inodes of each run's own: locks and watches on them do not meet
     process_flag: str  # the shell's letter for RLIMIT_NPROC: u or p; empty where it has none
 
 
@@ -130,6 +133,8 @@ class BubblewrapBox:
             found.append("no seccomp listener: denied system calls are refused but not recorded")
         if not self.mechanisms.disable_userns:
             found.append("nested user namespaces are refused by the system-call filter alone")
+        if not self.mechanisms.private:
+            found += [SHARED_FILES, SHOWN_NAMES]
         if not self.root:
             found.append("not root: candidates, verifier and engine share one uid; the separation is by namespace")
         return tuple(found)
@@ -192,7 +197,7 @@ class _Run:
         init = json.loads(self.info)["child-pid"] if ready else 0
         streams = [Stream(out, limits.stdout_bytes), Stream(err, limits.stdout_bytes)]
         if not ready:
-            return conclude(Finished(self.job, self.watch, streams, box.stamp, self.tripwire))
+            return conclude(Finished(self.job, self.watch, streams, self._stamp(), self.tripwire))
         pinned = self._pin(init, "out", limits.output_files + 16)
         self._pin(init, "tmp", _TMP_FILES)
         meter = self._meter(init)
@@ -203,7 +208,13 @@ class _Run:
             os.write(gate, b"\n")
         space = Space(pinned, limits)
         self.watch.follow(streams, [meter, space])
-        return conclude(Finished(self.job, self.watch, streams, box.stamp, self.tripwire, meter, space))
+        return conclude(Finished(self.job, self.watch, streams, self._stamp(), self.tripwire, meter, space))
+
+    def _stamp(self) -> Stamp:
+        """What the box says of itself, and whether a shown folder could not be given inodes of its own."""
+        if not self._launched().said.get("shared"):
+            return self.box.stamp
+        return replace(self.box.stamp, missing=(*self.box.missing, SHARED_FILES))
 
     def _launched(self) -> Launched:
         if self.watch.launched is None:
@@ -226,6 +237,7 @@ class _Run:
             uid=self.uid,
             rlimits=rlimits(self.limits, per_process_memory=self.group is None),
             stage=tuple(self.sources) if box.root else (),
+            private=box.mechanisms.private,
             cgroup=self.group.entrances if self.group else (),
             filter=box.outer,
             notify=box.mechanisms.notify,

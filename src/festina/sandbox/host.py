@@ -102,6 +102,25 @@ def _run_under(filter_: bytes, *, notify: bool) -> None:
         raise OSError(f"{launched.said.get('error', 'the test program failed')}")
 
 
+def _try_overlay() -> str:
+    """Whether shared files can be shown through an overlay of each run's own."""
+    if not can_separate():
+        return "needs root"
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        request = Request(("/bin/true",), {}, CANDIDATE_UID, {}, stage=(("/usr",),), private=True)
+        launched = shared().launch(request, (nothing, nothing, nothing))
+    finally:
+        os.close(nothing)
+    with launched.connection:
+        launched.connection.settimeout(20)
+        while "gone" not in launched.said and "error" not in launched.said and launched.hear():
+            pass
+    if "shared" in launched.said or launched.said.get("gone") != 0:
+        return str(launched.said.get("error", "no overlay can be mounted over /usr"))
+    return ""
+
+
 def _process_flag() -> str:
     """dash and ash call RLIMIT_NPROC -p, bash -u (its -p is something else)."""
     for letter in "up":
@@ -177,7 +196,8 @@ def probe() -> Probe:
             why or f"version {home.version}" if home else why,
         )
     )
-    mechanisms = Mechanisms(bwrap, not silent, version >= (0, 8), home, _process_flag())
+    shared_files = _try_overlay() if bwrap else "not tried"
+    mechanisms = Mechanisms(bwrap, not silent, version >= (0, 8), home, not shared_files, _process_flag())
     mechanisms, broken = _strongest(mechanisms) if bwrap and not refused else (mechanisms, "not tried")
     findings.append(
         Finding(
@@ -185,7 +205,8 @@ def probe() -> Probe:
             not broken,
             "candidates would share the host's namespaces: at most L1",
             "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, "
-            "user.max_user_namespaces=10000, kernel.apparmor_restrict_unprivileged_userns=0; in a container: seccomp and AppArmor unconfined)",
+            "user.max_user_namespaces=10000, kernel.apparmor_restrict_unprivileged_userns=0; in a container: "
+            "seccomp and AppArmor unconfined)",
             broken,
         )
     )
@@ -198,6 +219,15 @@ def probe() -> Probe:
             "without namespaces nothing would confine a candidate: level L0",
             "Linux 5.13 or newer with landlock among the active security modules (lsm=)",
             open_here or "; ".join([f"version {version_here}", *landlock.lacks(version_here)]),
+        )
+    )
+    findings.append(
+        Finding(
+            "private inodes",
+            not shared_files,
+            "two trials side by side can signal each other by locks and watches on shared files",
+            "run as root, on a kernel with overlayfs; or one trial at a time",
+            shared_files,
         )
     )
     findings.append(

@@ -37,6 +37,7 @@ class Request:
     uid: int | None
     rlimits: dict[int, int]
     stage: tuple[tuple[str, ...], ...] = ()  # each source with the layers below it
+    private: bool = False  # staged files get inodes of this run's own where that can be had
     cgroup: tuple[str, ...] = ()
     filter: bytes = b""
     notify: bool = False
@@ -54,6 +55,7 @@ class Request:
                 "uid": self.uid,
                 "rlimits": self.rlimits,
                 "stage": self.stage,
+                "private": self.private,
                 "cgroup": self.cgroup,
                 "filter": self.filter.hex(),
                 "notify": self.notify,

@@ -54,6 +54,7 @@ class Plan:
     """All that makes an outer box what it is."""
 
     bwrap: str
+    private: bool  # as in ``Mechanisms``
     root: bool  # whether the engine is
     uid: int | None  # as root: the one to use; None: one that no other run has
     runtime: Runtime
@@ -80,7 +81,7 @@ class Plan:
         words += ["--uid", INNER_ID, "--gid", INNER_ID, "--hostname", "box", "--die-with-parent", "--new-session"]
         words += ["--proc", "/proc", "--dev", "/dev"]
         words += ["--size", _TMP, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-        return [*words, "--dir", "/in", "--dir", "/out", "--chdir", "/"]
+        return [*words, "--dir", f"{_PLACE}/empty", "--dir", "/in", "--dir", "/out", "--chdir", "/"]
 
 
 @dataclass(slots=True)
@@ -181,6 +182,7 @@ class Outer:
             uid=stack.enter_context(lease_uid()) if plan.root and plan.uid is None else plan.uid,
             rlimits={},
             stage=tuple((source,) for source in sources) if plan.root else (),
+            private=plan.private,
             cgroup=doors,
             cleanup=(*groups, *plan.leftovers()),
         )

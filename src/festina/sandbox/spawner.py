@@ -48,27 +48,56 @@ def _mount(source: str, target: str, kind: str | None, flags: int, data: str | N
     _check(_libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3]), f"mount on {target}")
 
 
-def _stage(sources: list[list[str]]) -> None:
+def _stage(sources: list[list[str]], *, private: bool) -> int:
     """Show each source as STAGE/<n> to this process alone, so that an unprivileged bwrap can reach it.
 
     A source is a path with the layers below it, if any. All are opened before anything is covered up.
+    ``private``: through an overlay, whose inodes are this mount's own, so that locks, leases and watches on a file do
+    not meet those of another run or of the host. Returns for how many sources that could not be had.
     """
     _check(_libc.unshare(_NEWNS), "unshare")
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     handles = [[os.open(path, os.O_PATH | os.O_CLOEXEC) for path in source] for source in sources]
     _mount("tmpfs", STAGE, "tmpfs", 0, "size=256k,mode=755")
+    os.mkdir(f"{STAGE}/empty")
+    shared = 0
     for index, (source, handle) in enumerate(zip(sources, handles, strict=True)):
         target = f"{STAGE}/{index}"
-        if len(handle) > 1:
-            os.mkdir(target)
-            lower = ":".join(f"/proc/self/fd/{layer}" for layer in handle)
-            _mount("overlay", target, "overlay", 0, f"lowerdir={lower}")
-            continue
         if os.path.isdir(source[0]):
             os.mkdir(target)
         else:
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-        _mount(f"/proc/self/fd/{handle[0]}", target, None, _MS_BIND)
+        if len(handle) > 1:
+            _overlay(handle, target)
+        elif not private or not _overlaid(source[0], handle[0], target):
+            _mount(f"/proc/self/fd/{handle[0]}", target, None, _MS_BIND)
+            shared += 1
+    return shared
+
+
+def _overlay(handles: list[int], target: str) -> None:
+    """Without an upper layer it is read-only, and wants two lower ones: an empty folder may be the second."""
+    lower = [f"/proc/self/fd/{handle}" for handle in handles] + ([f"{STAGE}/empty"] if len(handles) == 1 else [])
+    _mount("overlay", target, "overlay", 0, f"lowerdir={':'.join(lower)}")
+
+
+def _overlaid(source: str, handle: int, target: str) -> bool:
+    """Show ``source`` at ``target`` through an overlay; a single file through one of its folder."""
+    single = not os.path.isdir(source)
+    folder = os.open(os.path.dirname(source), os.O_PATH | os.O_CLOEXEC) if single else handle
+    place = f"{target}.d" if single else target
+    if single:
+        os.mkdir(place)
+    try:
+        _overlay([folder], place)
+        if single:
+            _mount(f"{place}/{os.path.basename(source)}", target, None, _MS_BIND)
+    except OSError:
+        return False  # such as a file system on which no further layer may lie: the caller is told
+    finally:
+        if single:
+            os.close(folder)
+    return True
 
 
 def _confine(job: dict[str, Any]) -> None:
@@ -199,7 +228,9 @@ def _launch(job: dict[str, Any], connection: socket.socket, fds: list[int], pare
     try:
         os.setsid()
         if job["stage"]:
-            _stage(job["stage"])
+            shared = _stage(job["stage"], private=job["private"])
+            if job["private"] and shared:
+                _send(connection, {"shared": shared})
         held = _arrange(fds, connection)
         if job["cwd"]:
             os.chdir(job["cwd"])

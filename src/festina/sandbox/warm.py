@@ -33,7 +33,7 @@ from pathlib import Path
 
 from festina.errors import Fault, UsageError
 from festina.sandbox import kernel, landlock
-from festina.sandbox.box import BubblewrapBox
+from festina.sandbox.box import SHARED_FILES, SHOWN_NAMES, BubblewrapBox
 from festina.sandbox.cgroup import Group
 from festina.sandbox.finish import Finished, Stamp, conclude
 from festina.sandbox.job import Ended, Job, Limits, Outcome
@@ -49,6 +49,7 @@ __all__ = ["WarmBox"]
 _TRIALS = 1000
 _READY_S = 30.0
 _SHM_BYTES = 64 << 20
+_SHARED_UID = "trials of one warm process share one uid: what the kernel counts by user can carry a signal"
 _ROOM = 64  # pages of slack in /out, as in the cold box
 _TMP_FILES = 1 << 16
 
@@ -60,7 +61,7 @@ class WarmBox:
         self.cold = cold
         self.state = cold.state
         self.level = cold.level
-        self.missing = cold.missing
+        self.missing = tuple(dict.fromkeys((*cold.missing, _SHARED_UID, SHOWN_NAMES)))
         self.layers = cold.layers
         mechanisms = cold.mechanisms
         found = interpreter(python, cold.runtime.path)
@@ -77,12 +78,14 @@ class WarmBox:
             "inner": compile_filter(Action.EPERM, part=Part.INNER_MOUNTS).hex() if notify else "",
             "landlock": landlock.abi(),
             "one_memory": mechanisms.groups is not None,
+            "runtime": [target for _, target in cold.runtime.binds],
             "covered": "" if cold.root else SHOWN,
             "kept": [target for _, target in cold.runtime.binds if target.startswith("/tmp/")],
         }
         self.plan = Plan(
-            mechanisms.bwrap, cold.root, cold.uid, cold.runtime, found, preload, mechanisms.groups, policy, self.state
-        )
+            mechanisms.bwrap, mechanisms.private, cold.root, cold.uid, cold.runtime, found, preload,
+            mechanisms.groups, policy, self.state,
+        )  # fmt: skip
         self.policy_hash = self._hash()
         self.stamp = Stamp(self.level, self.missing, self.policy_hash, "warm")
         self._live: set[Watch] = set()
@@ -200,6 +203,7 @@ class _Run:
         self.watch, self.limits, self.stack = watch, watch.limits, stack
         self.group: Group | None = None
         self.tripwire: Tripwire | None = None
+        self.shared = 0  # shown trees whose files have the same inodes elsewhere
 
     def go(self) -> Outcome:
         limits = self.limits
@@ -213,20 +217,26 @@ class _Run:
         out, err, forked = self._fork()
         streams = [Stream(out, limits.stdout_bytes), Stream(err, limits.stdout_bytes)]
         if not self._await_ready(forked):
-            return conclude(Finished(self.job, self.watch, streams, self.box.stamp, self.tripwire))
+            return conclude(Finished(self.job, self.watch, streams, self._stamp(forked), self.tripwire))
         space = Space(forked.out, limits)
         meter = self._meter(forked)
         self.watch.follow(streams, [meter, space])
         if not self.watch.lost and not forked.dead():
             self.watch.lost = True  # the zygote says gone and the kernel does not: believe the kernel  # T-3
-        return conclude(Finished(self.job, self.watch, streams, self.box.stamp, self.tripwire, meter, space))
+        return conclude(Finished(self.job, self.watch, streams, self._stamp(forked), self.tripwire, meter, space))
+
+    def _stamp(self, forked: Forked) -> Stamp:
+        """What the box says of itself, and whether some tree could not be given inodes of this trial's own."""
+        if not forked.said.get("shared") and not self.shared:
+            return self.box.stamp
+        return replace(self.box.stamp, missing=(*self.box.missing, SHARED_FILES))
 
     def _fork(self) -> tuple[int, int, Forked]:
         trees, binds = self._trees()
         with ExitStack() as passed:
             handles = []
-            for layers in trees if self.outer.plan.shown is None else ():
-                handles.append(kernel.overlay(layers) if len(layers) > 1 else kernel.detached(layers[0]))
+            for layers, target in zip(trees, binds, strict=True) if self.outer.plan.shown is None else ():
+                handles.append(self._handed(layers, target))
                 passed.callback(os.close, handles[-1])
             doors = []
             for door in self.group.entrances if self.group is not None else ():
@@ -257,6 +267,18 @@ class _Run:
             fill(place / "in", self.job.inputs)
             pairs.append(([str(place / "in")], "/in"))
         return [source for source, _ in pairs], [target for _, target in pairs]
+
+    def _handed(self, layers: list[str], target: str) -> int:
+        """As root: a tree as a mount of this trial's own, with inodes of its own where others see the same files."""
+        if len(layers) > 1:
+            return kernel.overlay(layers)
+        if target != "/in" and self.box.plan.private and os.path.isdir(layers[0]):
+            empty = self.box.state / "empty"
+            empty.mkdir(exist_ok=True)
+            with contextlib.suppress(OSError):  # a file system on which no layer may lie: said below
+                return kernel.overlay([*layers, str(empty)])
+        self.shared += target != "/in"
+        return kernel.detached(layers[0])
 
     def _inside(self, tree: str) -> str:
         """Where the zygote finds ``tree``; empty: it is handed over as a mount of its own."""

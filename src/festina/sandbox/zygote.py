@@ -45,6 +45,7 @@ _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8,
 _PDEATHSIG, _DUMPABLE, _CAPBSET_DROP, _NO_NEW_PRIVS, _CAP_AMBIENT = 1, 4, 24, 38, 47
 _NEW_LISTENER = 8
 _MOST_FDS = 60
+_EMPTY = "/.festina/empty"
 _python = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock: clone must come back with it held
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -84,6 +85,15 @@ def _send(connection: _socket.socket, message: dict[str, Any] | bytes, fds: list
     connection.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
 
 
+def _own_inodes(target: str) -> bool:
+    """Cover ``target`` with an overlay of itself: locks, leases and watches on its files are this trial's own."""
+    try:
+        _mount("overlay", target, "overlay", _RDONLY | _NOSUID | _NODEV, f"lowerdir={target}:{_EMPTY},userxattr")
+    except OSError:
+        return False  # an old kernel, or a file system on which no layer may lie: the engine is told
+    return True
+
+
 class _Header(ctypes.Structure):
     _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
 
@@ -98,6 +108,7 @@ class _Policy:
     def __init__(self, words: dict[str, Any]) -> None:
         self.identity = f"{words['id']} {words['id']} 1".encode()
         self.kept: list[str] = words["kept"]
+        self.runtime: list[str] = words["runtime"]
         self.covered: str = words["covered"]
         self.flags = ctypes.c_ulong(_NEW_LISTENER if words["notify"] else 0)
         self._codes = [bytes.fromhex(words[name]) for name in ("inner", "filter")]
@@ -195,6 +206,7 @@ class _Trial:
         self.stdout, self.stderr, *rest = fds
         self.doors, self.trees = rest[: job["doors"]], rest[job["doors"] :]
         self.connection = connection
+        self.shared = 0  # trees whose locks and watches meet those of other trials
 
     def run(self) -> NoReturn:
         try:
@@ -239,7 +251,8 @@ class _Trial:
         if self.policy.inner is not None:
             _filter(self.policy.inner, ctypes.c_ulong(0))
         listener = _filter(self.policy.filter, self.policy.flags)
-        _send(self.connection, b'{"ready": true}', [out, listener] if self.policy.flags else [out])
+        told = b'{"ready": true, "shared": %d}' % self.shared
+        _send(self.connection, told, [out, listener] if self.policy.flags else [out])
         self.connection.close()
         os.closerange(3, 4096)
 
@@ -247,6 +260,7 @@ class _Trial:
         """This trial's own temporary file systems, processes and trees over the outer box's read-only runtime."""
         sizes = self.job["sizes"]
         _mount("none", "/", None, _REC | _PRIVATE)
+        self.shared += sum(not _own_inodes(target) for target in self.policy.runtime)
         plain = _NOSUID | _NODEV
         kept = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in self.policy.kept]
         _mount("tmpfs", "/tmp", "tmpfs", plain, sizes["/tmp"])
@@ -276,6 +290,8 @@ class _Trial:
             else:
                 words = (ctypes.c_int(next(handles)), b"", ctypes.c_int(-100), target.encode(), 4)
                 _check(_libc.syscall(ctypes.c_long(_MOVE_MOUNT), *words), f"show {target}")
+            if source and target != "/in":  # inputs are this trial's alone; a mount that was handed over is, too
+                self.shared += not (folder and _own_inodes(target))
         if self.policy.covered:
             _mount("tmpfs", self.policy.covered, "tmpfs", _NOSUID | _NODEV | _RDONLY, "size=4k,mode=555")
 

@@ -97,6 +97,7 @@ class Attempt:
     code: str
     oracle: Oracle
     blocked_from: Level | None = Level.L1  # the weakest level that promises to stop it; None: no level does
+    unless: str = ""  # words of a lack that a box names itself: such a box does not promise it
     why: str = ""  # why weaker levels leave it open, and what to do
     control: Control = Control.L0
     no_control: str = ""  # why a control that fails is no surprise; with NONE, why it is not even tried

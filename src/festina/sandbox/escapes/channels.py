@@ -30,6 +30,7 @@ def quiet():
 SHARED = quiet()
 """
 _SIDE = Limits(wall_s=20, cpu_s=10, memory_bytes=256 << 20, pids=32, output_bytes=4 << 20, tmp_bytes=8 << 20)
+_BY_USER = "the kernel counts it by user id: needs root and cold boxes, which have a user id of their own for each run"
 _LOCKS = (
     "needs root, which gives each run a view of shared files with locks of its own; run the engine as root, "
     "or one trial at a time"
@@ -57,7 +58,7 @@ else:
     print('=' + format(int(''.join(str(int(b)) for b in got), 2), '02x') + '=')
 """
     )
-    options = {"blocked_from": Level.L2, "why": _LOCKS, "limits": _SIDE, **more}
+    options = {"blocked_from": Level.L2, "unless": "locks and watches", "why": _LOCKS, "limits": _SIDE, **more}
     return Attempt(name, Group.CHANNELS, aim, code, carried, shape=Shape.PAIR, **options)  # type: ignore[arg-type]
 
 
@@ -133,6 +134,7 @@ noticed = []
 signal.signal(signal.SIGIO, lambda *_: noticed.append(1))
 if TURN == 2: fcntl.fcntl(os.open(os.path.dirname(SHARED), os.O_RDONLY), fcntl.F_NOTIFY, 1 - (1 << 31))
 """,
+        no_control="a signal may come late on a busy machine",
     ),
     _pair(
         "access_time",
@@ -190,7 +192,8 @@ def drop():
     while held: os.close(held.pop())
 """,
         blocked_from=Level.L2,
-        why="the kernel counts it by user id",
+        unless="share one uid",
+        why=_BY_USER,
     ),
     _pair(
         "pipe_quota",
@@ -213,7 +216,8 @@ def drop():
     while held: os.close(held.pop())
 """,
         blocked_from=Level.L2,
-        why="the kernel counts it by user id",
+        unless="share one uid",
+        why=_BY_USER,
     ),
     Attempt(
         "lock_table",
@@ -255,6 +259,7 @@ def drop():
         no_control="L0 mounts nothing",
         shown=True,
         blocked_from=Level.L2,
+        unless="list of mounts",
         why="the kernel prints where a bind comes from; as root it is a number instead: keep secrets out of path names",
     ),
     _fact(

@@ -117,7 +117,7 @@ def world_here(state: Path) -> Iterator[World]:
 
 def attempt_once(world: World, sandbox: Sandbox, attempt: Attempt, *, step: float = _STEPS[0]) -> Result:
     """One attempt in one box."""
-    promised = attempt.blocked_from is not None and sandbox.level >= attempt.blocked_from
+    promised = _promised(attempt, sandbox)
     if attempt.machine and attempt.machine != os.uname().machine:
         return Result(attempt, sandbox.level, Seen.NOT_TRIED, f"written for {attempt.machine}", promised)
     ground = Ground(world, attempt)
@@ -133,6 +133,11 @@ def attempt_once(world: World, sandbox: Sandbox, attempt: Attempt, *, step: floa
     if attempt.denied and sandbox.level >= Level.L2 and "recorded" not in " ".join(sandbox.missing):
         recorded = any(attempt.denied in outcome.denied for outcome in outcomes)
     return Result(attempt, sandbox.level, seen, note or _refusal(evidence), promised, recorded)
+
+
+def _promised(attempt: Attempt, sandbox: Sandbox) -> bool:
+    named = bool(attempt.unless) and any(attempt.unless in words for words in sandbox.missing)
+    return attempt.blocked_from is not None and sandbox.level >= attempt.blocked_from and not named
 
 
 def _token(attempt: Attempt) -> str:
@@ -198,7 +203,7 @@ def _controls(world: World, state: Path, attempts: Sequence[Attempt]) -> tuple[d
         if attempt.control is Control.NONE:
             return Result(attempt, Level.L0, Seen.NOT_TRIED, attempt.no_control, False)
         sandbox: Sandbox = plain if attempt.control is Control.L0 else bare
-        for step in _STEPS if attempt.shape is Shape.PAIR else _STEPS[:1]:
+        for step in _STEPS if attempt.shape is Shape.PAIR and not attempt.no_control else _STEPS[:1]:
             result = attempt_once(world, sandbox, attempt, step=step)
             if result.seen is Seen.OPEN:
                 needed.append(step)
