@@ -152,10 +152,7 @@ FAST = (
     "setuid_program", "memory_in_grandchild", "double_fork", "adopting_orphan", "shared_memory_file", "sysv_memory",
     "posix_queue", "flock", "open_file_lock", "inotify", "watch_quota", "machine_id", "mount_paths",
 )  # fmt: skip
-KNOWN_OPEN = {
-    "own_filter", "own_filter_by_prctl", "flock", "record_lock", "open_file_lock", "inotify", "directory_notice",
-    "boot_id", "kernel_command_line", "mount_paths", "disks", "modules", "watch_quota", "pipe_quota",
-}  # fmt: skip
+KNOWN_OPEN = {"boot_id", "kernel_command_line", "disks", "modules"}
 
 
 def judge(report: Report) -> None:

@@ -91,8 +91,12 @@ def _doubts(report: Report) -> Iterator[str]:
     if broken:
         yield ""
         yield "These broke for a reason of their own and show nothing:"
+        alike: dict[tuple[str, str], list[str]] = {}
         for name, row in broken:
-            yield f"  {row.attempt.name} at {name}: {row.note}"
+            alike.setdefault((name, row.note), []).append(row.attempt.name)
+        for (name, note), attempts in alike.items():
+            more = f" and {len(attempts) - 3} more" if len(attempts) > 3 else ""
+            yield f"  at {name}: {', '.join(attempts[:3])}{more}: {note}"
     unrecorded = [(name, row) for name, rows in report.results.items() for row in rows if row.recorded is False]
     if unrecorded:
         yield ""
