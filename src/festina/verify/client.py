@@ -201,13 +201,15 @@ class Verifier:
                 return Controls(low, chance, top, ok, str(head.get("note", "")))
         raise _nonsense()
 
-    def tricks(self, what: str, seed: int, n: int, *, guard: int = -1) -> tuple[Probed, ...]:
+    def tricks(
+        self, what: str, seed: int, n: int, *, guard: int = -1, limit_s: float | None = None
+    ) -> tuple[Probed, ...]:
         """Trick answers for the suite's scorer, or for the guard of that number; see ``probes``.  # V-2
 
         They are made and scored in the verifier's process, on a sample that is no look. A scorer that hangs or dies
         raises the same faults as in ``score``.
         """
-        head, _ = self._ask({"do": "tricks", "set": what, "seed": seed, "n": n, "guard": guard}, b"")
+        head, _ = self._ask({"do": "tricks", "set": what, "seed": seed, "n": n, "guard": guard}, b"", limit_s)
         rows = head.get("rows")
         if not isinstance(rows, list):
             raise _nonsense()

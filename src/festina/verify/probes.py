@@ -3,10 +3,10 @@
 Right answers are needed to make some of them (all right answers in one text) and never leave the process: what
 comes back are means, times and places in the scorer's source. The items are a controls' sample: no look.  # T-1, V-3
 
-Four sets. *answers*: plain guesses (``guess``), the right answers (``oracle``), the
-input itself (``echo``), and tricks that know nothing of
-the item they answer. *code*: text that leaves a mark in this process if the scorer executes it. *memory*: the same
-answers again after others were scored. *slow*: answers that cost some scorers seconds, on one item.
+Five sets. *pace*: right answers alone, to see how long they take. *answers*: plain guesses (``guess``), the right
+answers (``oracle``), the input itself (``echo``), and tricks that know nothing of the item they answer. *code*: text
+that leaves a mark in this process, or a file, if it is executed. *memory*: the same answers again after others were
+scored. *slow*: answers that cost some scorers seconds, on one item.
 
 Does not cover: mistakes in a scorer's idea of right and wrong, or a command or a model behind it.
 """
@@ -17,6 +17,7 @@ import base64
 import builtins
 import json
 import math
+import os
 import statistics
 import time
 from collections import Counter
@@ -34,7 +35,7 @@ __all__ = ["ABSTAIN", "SETS", "TRICKS", "everything", "payloads", "tricks"]
 
 FILL_S = 1.0
 MOST_FIELDS = 8
-SETS = ("answers", "code", "memory", "slow")
+SETS = ("answers", "code", "memory", "pace", "slow")
 Sample = Callable[[int, int], list[Item]]
 Answer = Callable[[int], object]
 
@@ -85,6 +86,8 @@ def tricks(scorer: Scorer, what: str, sample: Sample, seed: int, n: int, roots: 
     items, others = sample(2 * seed, n), sample(2 * seed + 1, n)
     if what not in SETS or len(items) < 2:
         raise UsageError("probe", "a probe needs two items or more, and a set that exists")
+    if what == "pace":
+        return _scored(scorer, items, {"pace:right": [_right(item) for item in items].__getitem__}, roots)
     if what == "slow":
         return [_timed(scorer, items[0], name, answer, roots) for name, answer in SLOW.items()]
     if what == "code":
@@ -173,15 +176,36 @@ def _row(item: Item, shown_id: str, output: object) -> Row:
 
 
 def payloads(sign: str) -> dict[str, str]:
-    """Text that sets ``builtins.SIGN`` where it is executed."""
+    """Text that sets ``builtins.SIGN`` where it is executed, or leaves a file of that name where a child is started."""
+    path = f"{_folder()}/{sign}"
     pickled = f"cbuiltins\nexec\n(S'import builtins; builtins.{sign}=1'\ntR."
     return {
         "an expression": f"__import__('builtins').__dict__.__setitem__('{sign}', 1)",
         "a statement": f"import builtins; builtins.{sign} = 1",
         "a pickle": pickled,
         "a pickle in base64": base64.b64encode(pickled.encode()).decode(),
+        "a program": f"open({path!r}, 'w').close()",
+        "a shell command": f"; : > {path} #",
+        "a shell substitution": f"$(: > {path})",
         "a YAML tag": f"!!python/object/apply:builtins.exec ['import builtins; builtins.{sign} = 1']",
     }
+
+
+def _folder() -> str:
+    """A place that this process and its children can write to."""
+    return next((top for top in ("/dev/shm", "/tmp") if os.access(top, os.W_OK)), "/tmp")
+
+
+def _left(sign: str) -> bool:
+    """Whether the text ran; takes the mark away."""
+    found = hasattr(builtins, sign)
+    if found:
+        delattr(builtins, sign)
+    try:
+        os.unlink(f"{_folder()}/{sign}")
+    except FileNotFoundError:
+        return found
+    return True
 
 
 def _code(scorer: Scorer, items: Sequence[Item], seed: int, roots: Sequence[Path]) -> list[Probed]:
@@ -189,10 +213,7 @@ def _code(scorer: Scorer, items: Sequence[Item], seed: int, roots: Sequence[Path
     for number, name in enumerate(payloads("")):
         sign = f"_festina_drill_{seed:x}_{number}"
         row = _scored(scorer, items, {f"code:{name}": _always(payloads(sign)[name])}, roots)[0]
-        executed = hasattr(builtins, sign)
-        if executed:
-            delattr(builtins, sign)
-        rows.append(replace(row, executed=executed))
+        rows.append(replace(row, executed=_left(sign)))
     return rows
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from festina.drill.model import Finding, Place, Verdict
 from festina.drill.own import naive, programs, source
+from festina.drill.own.scorer import pace_of
 from festina.drill.own.scratch import Own, entry_script, side_by_side
 from festina.drill.own.world import Bare, World, bare, tidy, wait_for
 from festina.errors import Fault, UsageError
@@ -38,6 +39,7 @@ SCORED = (
     "predictions.jsonl, put the items into the vault (festina vault add hidden ITEMS.jsonl) and delete the metric line"
 )  # V-10
 SABOTAGED = "selection/sabotaged-comparison"
+NOISE = 4.0  # standard errors of a batch's mean, at its widest
 WORTH = 0.15  # most that a constant may be allowed above the controls, whatever the batch
 
 
@@ -190,10 +192,20 @@ def ground(own: Own, runs: int) -> Ground:
             wall_s = max(wall_s, side.wall_s)
     limit = math.inf
     if own.verifier is not None:
-        seen = own.verifier.controls(1, 100)
+        seen = own.verifier.controls(1, pace_of(own, 100).items)
         noise = 3 * 0.5 / math.sqrt(max(1, own.epoch.suite.batch_items))
         limit = max(seen.constant, seen.random) + min(WORTH, noise)
     return Ground(seeds, honest, inputs, answers, limit, wall_s, guards, steady)
+
+
+def apart(own: Own, base: Ground) -> float:
+    """How far two runs of one thing may lie apart: of a batch's mean, or of a printed metric over the seeds."""
+    if base.steady:
+        return 1e-9
+    if own.self_reported:
+        values = list(base.honest.values())
+        return max(values) - min(values) + 0.5 * max(abs(value) for value in values) + 1e-9
+    return min(0.5, NOISE * 0.5 * math.sqrt(2 / max(1, own.epoch.suite.batch_items)))
 
 
 def attack(own: Own, world: World, base: Ground, workers: int, only: Callable[[str], bool]) -> list[Finding]:
@@ -332,7 +344,7 @@ def _bad(
         return ""
     if own.self_reported or score is None:
         return ""
-    noise = 1e-9 if base.steady else WORTH
+    noise = apart(own, base)
     if case.earns == "honest" and score > base.honest[seed] + noise:
         return f"it earned {score:.2f} of 1, more than its honest answers ({base.honest[seed]:.2f})"
     if case.earns == "nothing" and score > base.limit:
@@ -356,7 +368,8 @@ def _control(own: Own, world: World, base: Ground, case: Case, seen: Seen, text:
         handed_in = seen.outcome.outputs.get(PREDICTIONS)
         if case.habit == "prints":
             return naive.believes(seen.outcome.stdout)
-        return naive.pays(case.habit, handed_in, base.answers[seed], seen.outcome.exit_code)
+        known = naive.known(seen.outcome.stderr) or base.answers[seed]
+        return naive.pays(case.habit, handed_in, known, seen.outcome.exit_code)
     if case.proof == "imported":
         return naive.imports(_beside(own, world, case.attack, case.beside))
     if case.proof == "stack":
@@ -414,7 +427,7 @@ def sabotage(own: Own, world: World, base: Ground) -> Finding:
         lambda seed: batch.run_unit(trials, _Rehearsal(own), trees, own.scale, seed), base.seeds, 2
     )
     gains = [unit.gain for unit in units]
-    noise = 1e-9 if base.steady else WORTH
+    noise = apart(own, base)
     caught = sum(gain <= noise for gain in gains)
     worked = False
     try:

@@ -8,11 +8,9 @@ Not covered: honest changes of the method. Whether those are found is what a run
 
 from __future__ import annotations
 
-import math
-
 from festina.drill.model import Honest
 from festina.drill.own import programs
-from festina.drill.own.candidates import Ground, plant, program
+from festina.drill.own.candidates import Ground, apart, plant, program
 from festina.drill.own.scratch import Own, entry_script, side_by_side
 from festina.drill.own.world import World
 from festina.experiment.trial import Side, Trials
@@ -21,7 +19,6 @@ from festina.sandbox.job import Ended
 
 ROOMY = 192 << 20  # bytes: below this limit numpy and child processes may fail for want of memory alone
 NEEDS_ROOM = ("uses multiprocessing", "uses numpy if it is there", "uses a child process")
-NOISE = 4.0  # standard errors of a batch's mean, at its widest
 
 
 def attack(own: Own, world: World, base: Ground, workers: int, *, brief: bool = False) -> list[Honest]:
@@ -63,20 +60,10 @@ def _lost(own: Own, base: Ground, tree: str, seed: int, trials: Trials) -> str:
     score = own.unit_score(scored.mean)
     if score is None:
         return "it gave nothing that could be scored"
-    allowed = noise(own, base)
+    allowed = apart(own, base)
     for terms_, now, before in zip(own.epoch.guards, scored.guards, base.guards[seed], strict=True):
         if abs(now - before) > allowed * (terms_.high - terms_.low):
             return f"guard {terms_.name} read {now:.3f} and {before:.3f} for the incumbent"
     if abs(score - base.honest[seed]) > allowed:
         return f"it scored {score:.3f} and the incumbent {base.honest[seed]:.3f}, {allowed:.3f} apart is noise"
     return ""
-
-
-def noise(own: Own, base: Ground) -> float:
-    """How far two runs of one thing may lie apart: of a batch's mean, or of a printed metric over the seeds."""
-    if base.steady:
-        return 1e-9
-    if own.self_reported:
-        values = list(base.honest.values())
-        return max(values) - min(values) + 0.5 * max(abs(value) for value in values) + 1e-9
-    return min(0.5, NOISE * 0.5 * math.sqrt(2 / max(1, own.epoch.suite.batch_items)))

@@ -8,6 +8,7 @@ The two habits that execute what they read do so in a process of their own and i
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -30,6 +31,12 @@ def pays(habit: str, data: bytes | None, honest: bytes, exit_code: int | None) -
     if data is None:  # no file: whoever counts failures alone finds none
         return habit == "no-failures" and exit_code == 0
     return score(habit, data, honest) >= ENOUGH
+
+
+def known(stderr: bytes) -> bytes:
+    """The honest answers that a run held, as it said itself; empty where it did not."""
+    found = re.search(rb"(?m)^HONEST ([A-Za-z0-9+/=]+)$", stderr)
+    return base64.b64decode(found[1]) if found else b""
 
 
 def believes(stdout: bytes) -> bool:

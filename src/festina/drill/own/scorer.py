@@ -18,7 +18,7 @@ from functools import partial
 
 from festina.drill.model import Finding, Verdict
 from festina.drill.own import source
-from festina.drill.own.scratch import Own
+from festina.drill.own.scratch import SCORER_S, Own
 from festina.errors import Fault
 from festina.verify import probes
 from festina.verify.types import Probed
@@ -26,7 +26,12 @@ from festina.verify.types import Probed
 ECHO = 0.9  # of 1: copying the input earns nearly everything
 GAP = 0.1  # of the range: a trick pays when it beats the best plain guess by this and by three standard errors
 ERRORS = 3.0
-SLOW_S = 5.0  # one answer that takes a scorer longer than this
+SLOW_S = 5.0  # one answer that takes a scorer longer than this, and than ``PATIENCE`` right ones
+PATIENCE = 20.0
+ANSWER_SETS = 64  # sets of answers in one request, about
+PILOT = 4  # items on which the scorer's pace is measured
+FEWEST = 12  # items of a sample
+LONG_S = 15.0  # what one request should take at most
 DRIFT = 1e-9
 Naive = Callable[[str, object], float]
 
@@ -180,25 +185,47 @@ def attack(own: Own, runs: int, only: Callable[[str], bool]) -> list[Finding]:
     if own.verifier is None or not any(only(f"{kind}/") for kind in KINDS):
         return []
     scorer = own.epoch.suite.scorer
-    count = max(50, min(own.epoch.suite.batch_items, 200))
     every = [(-1, scorer, ""), *((n, g.scorer, f"-of-guard-{g.name}") for n, g in enumerate(own.epoch.guards))]
-    findings = [_memory(own, name, label, number, runs, count) for number, name, label in every]  # while it is fresh
-    seen = [_ask(own, "answers", seed, count) for seed in range(1, runs + 1)]
+    pace = pace_of(own, max(50, min(own.epoch.suite.batch_items, 200)))
+    runs = min(runs, pace.runs)
+    findings = [_memory(own, name, label, number, runs, pace) for number, name, label in every]  # while it is fresh
+    seen = [_ask(own, "answers", seed, pace.items, pace=pace) for seed in range(1, runs + 1)]
     findings += [_judged(own, trick, scorer, seen) for trick in TRICKS]
-    findings += [_vacuous(own, scorer, seen), _echo(own, scorer, seen)]
-    findings += [_code(own, name, label, number, runs) for number, name, label in every]
+    findings += [_vacuous(own, scorer, seen), _echo(own, scorer, seen), _controls(own, scorer, pace)]
+    findings += [_code(own, name, label, number, runs, pace) for number, name, label in every]
     if only("resources/"):
-        findings += [_slow(own, name, label, number, runs) for number, name, label in every]
+        findings += [_slow(own, name, label, number, runs, pace, seen) for number, name, label in every]
     return findings
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the scorer is, and how much of it the drill asks therefore."""
+
+    row_s: float  # for one answer
+    items: int  # of a sample
+    runs: int  # at most
+
+    def limit_s(self, rows: int) -> float:
+        """Long enough for a scorer that is merely slow, so that what runs over it hangs."""
+        return max(SCORER_S, PATIENCE * self.row_s * rows)
+
+
+def pace_of(own: Own, items: int) -> Pace:
+    """Measured on a few right answers."""
+    assert own.verifier is not None
+    row_s = own.verifier.tricks("pace", 1, PILOT)[0].seconds / PILOT
+    fitting = int(LONG_S / (ANSWER_SETS * row_s)) if row_s else items
+    return Pace(row_s, max(FEWEST, min(items, fitting)), 1 if fitting < FEWEST else 1_000)
 
 
 Rows = tuple[Probed, ...]
 
 
-def _ask(own: Own, what: str, seed: int, count: int, guard: int = -1) -> Rows | Fault:
+def _ask(own: Own, what: str, seed: int, count: int, guard: int = -1, *, pace: Pace) -> Rows | Fault:
     assert own.verifier is not None
     try:
-        return own.verifier.tricks(what, seed, count, guard=guard)
+        return own.verifier.tricks(what, seed, count, guard=guard, limit_s=pace.limit_s(count * ANSWER_SETS))
     except Fault as fault:  # it hung, or ended the verifier: a finding by itself
         return fault
 
@@ -214,8 +241,7 @@ def _judged(own: Own, trick: Trick, scorer: str, seen: Sequence[Rows | Fault]) -
     guess = oracle = 0.0
     for rows in seen:
         if isinstance(rows, Fault):
-            return made(verdict=Verdict.HOLE, caught=0, why=f"the scorer did not survive it: {rows.what}",
-                           fix=rows.fix, place=source.locate(own.tree_dir, scorer, trick.wanted))  # fmt: skip
+            return made(verdict=Verdict.NOT_TESTED, why=rows.what)
         guess = max(row.mean for row in rows if row.name.startswith("guess:"))
         oracle = next(row.mean for row in rows if row.name == "oracle")
         best = max((row for row in rows if trick.picks(row)), key=lambda row: row.mean)
@@ -282,6 +308,23 @@ def _vacuous(own: Own, scorer: str, seen: Sequence[Rows | Fault]) -> Finding:
     return made(verdict=Verdict.CAUGHT, caught=len(seen), why=why, score=best.mean, honest=top.mean)
 
 
+def _controls(own: Own, scorer: str, pace: Pace) -> Finding:
+    """The controls that every run makes: constant and random must fail, the oracle must pass.  # V-2"""
+    assert own.verifier is not None
+    seen = own.verifier.controls(7, pace.items)
+    made = partial(
+        Finding, attack="vacuous/controls", kind="vacuous", title="constant or random answers, as every run tries them",
+        did="It gave constant, random and right answers.", runs=1, control=1.0, score=max(seen.constant, seen.random),
+        honest=seen.oracle,
+    )  # fmt: skip
+    if seen.ok:
+        return made(verdict=Verdict.CAUGHT, caught=1, why=seen.note)
+    return made(
+        verdict=Verdict.HOLE, why=seen.note, place=source.locate(own.tree_dir, scorer, None),
+        fix="mend the scorer, its direction or its range: `festina run` will not start on it",
+    )  # fmt: skip
+
+
 def _echo(own: Own, scorer: str, seen: Sequence[Rows | Fault]) -> Finding:
     """The right answer must not stand in the question."""
     made = partial(
@@ -309,23 +352,26 @@ def _echo(own: Own, scorer: str, seen: Sequence[Rows | Fault]) -> Finding:
     )  # fmt: skip
 
 
-def _code(own: Own, scorer: str, label: str, guard: int, runs: int) -> Finding:
+def _code(own: Own, scorer: str, label: str, guard: int, runs: int, pace: Pace) -> Finding:
     """Text that leaves a mark in the verifier's process if anything executes it."""
     made = partial(
         Finding,
         attack=f"payload/code{label}", kind="payload", title="an answer that runs code when it is scored",
-        did="It answered with a Python expression, a statement, a pickle and a YAML tag that leave a mark.",
+        did="It answered with Python expressions, statements, a pickle, a YAML tag and shell text that leave a mark.",
         runs=runs, control=float(_executes()),
     )  # fmt: skip
     ran: list[str] = []
     for seed in range(1, runs + 1):
-        rows = _ask(own, "code", seed, 5, guard)
+        rows = _ask(own, "code", seed, 5, guard, pace=pace)
         if isinstance(rows, Fault):
             ran.append(f"the verifier's process did not survive it: {rows.what}")
             continue
         ran += [row.name.partition(":")[2] for row in rows if row.executed][:1]
     if ran:
-        wanted = source.calls("eval", "exec", "loads", "load", "unsafe_load", "compile", "sympify", "parse_expr")
+        wanted = source.calls(
+            "eval", "exec", "loads", "load", "unsafe_load", "compile", "sympify", "parse_expr", "system", "popen",
+            "run", "Popen", "check_output", "check_call", "call",
+        )
         return made(
             verdict=Verdict.HOLE, caught=runs - len(ran),
             why=f"the scorer executed {ran[0]} in the process that holds the labels",
@@ -345,7 +391,7 @@ def _executes() -> bool:
     return done.stdout.strip() == "True"
 
 
-def _memory(own: Own, scorer: str, label: str, guard: int, runs: int, count: int) -> Finding:
+def _memory(own: Own, scorer: str, label: str, guard: int, runs: int, pace: Pace) -> Finding:
     """The same answers to the same items, before and after others: a score may depend on nothing else."""
     made = partial(
         Finding,
@@ -356,7 +402,7 @@ def _memory(own: Own, scorer: str, label: str, guard: int, runs: int, count: int
     )  # fmt: skip
     drifts: list[tuple[str, float, float]] = []
     for seed in range(1, runs + 1):
-        rows = _ask(own, "memory", seed, count, guard)
+        rows = _ask(own, "memory", seed, pace.items, guard, pace=pace)
         if isinstance(rows, Fault):
             return made(verdict=Verdict.NOT_TESTED, why=rows.what)
         means = {row.name: row.mean for row in rows}
@@ -387,7 +433,9 @@ def _remembers() -> float:
     return 1.0 if sum(seen[:1]) / 1 != sum(seen) / len(seen) else 0.0
 
 
-def _slow(own: Own, scorer: str, label: str, guard: int, runs: int) -> Finding:
+def _slow(
+    own: Own, scorer: str, label: str, guard: int, runs: int, pace: Pace, seen: Sequence[Rows | Fault]
+) -> Finding:
     """Answers that some scorers take seconds over; the clock is the verifier's own."""
     made = partial(
         Finding,
@@ -396,22 +444,22 @@ def _slow(own: Own, scorer: str, label: str, guard: int, runs: int) -> Finding:
         did="It answered with a million characters, the worst case of a pattern, 200,000 digits, brackets, a long "
         "list and deep nesting.", control=1.0,
     )  # fmt: skip
-    late: list[str] = []
+    late = [rows.what for rows in seen if isinstance(rows, Fault) and guard < 0][:1]
     top, done = 0.0, 0
     for seed in range(1, runs + 1):
         done = seed
-        rows = _ask(own, "slow", seed, 2, guard)
+        rows = _ask(own, "slow", seed, 2, guard, pace=pace)
         if isinstance(rows, Fault):
             late.append(rows.what)
             break  # each such run costs the whole time limit
         worst = max(rows, key=lambda row: row.seconds)
         top = max(top, worst.seconds)
-        if worst.seconds > SLOW_S:
+        if worst.seconds > max(SLOW_S, PATIENCE * pace.row_s):
             late.append(f"{worst.name.partition(':')[2]} took {worst.seconds:.1f} s")
     if late:
         wanted = source.calls("search", "match", "fullmatch", "findall", "sub", "compile", "int", "ratio", "loads")
         return made(
-            verdict=Verdict.HOLE, runs=done, caught=done - len(late), why=late[0],
+            verdict=Verdict.HOLE, runs=done, caught=max(0, done - len(late)), why=late[0],
             fix="refuse what is longer than a right answer can be first of all: if len(output) > LIMIT: return 0.0",
             place=source.locate(own.tree_dir, scorer, wanted),
         )  # fmt: skip

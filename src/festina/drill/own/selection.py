@@ -48,7 +48,7 @@ def _draw(coins: random.Random, mean: float, spread: float) -> float:
 
 def _tested(plan: gate.Plan, coins: random.Random, gain: float, guards: list[float], spread: float) -> bool:
     """Whether one candidate with these true differences is accepted."""
-    state = gate.start(replace(plan, units_max=min(plan.units_max, UNITS)))
+    state = gate.start(plan)
     while gate.decision(state) == "continue":
         values = tuple(_draw(coins, each, spread) for each in guards)
         state = gate.observe(state, gate.Evidence(_draw(coins, gain, spread), values))
@@ -58,6 +58,7 @@ def _tested(plan: gate.Plan, coins: random.Random, gain: float, guards: list[flo
 def _luck(own: Own, plan: gate.Plan, spread: float) -> Finding:
     """The same worthless change again and again, each time with a comment changed."""
     lucky = fooled = 0
+    cut = replace(plan, units_max=min(plan.units_max, UNITS))
     for life in range(LIVES):
         coins = random.Random(life)
         budget: Budget | SealedBlocks = Budget(own.epoch.alpha, own.epoch.spread)
@@ -65,7 +66,7 @@ def _luck(own: Own, plan: gate.Plan, spread: float) -> Finding:
         accepted = False
         for _ in range(OFFERS):
             level, budget = budget.open()
-            accepted = accepted or _tested(replace(plan, level=level), coins, plan.margin, guards, spread)
+            accepted = accepted or _tested(replace(cut, level=level), coins, plan.margin, guards, spread)
             budget = budget.close(level, accepted, 0.0)
         lucky += accepted
         fooled += any(_draw(coins, plan.margin, spread) > plan.margin for _ in range(OFFERS))
@@ -88,8 +89,10 @@ def _salami(own: Own, plan: gate.Plan, spread: float, number: int) -> Finding:
     """True gains in a row, each losing half of what a guard allows: the losses are measured against the anchor."""
     guard = own.epoch.guards[number]
     loss = plan.guards[number]
-    over = sum(_sliced(plan, random.Random(1000 + life), spread, number, anchored=True) > loss for life in range(LIVES))
-    fooled = sum(_sliced(plan, random.Random(life), spread, number, anchored=False) > loss for life in range(3))
+    cut = replace(plan, units_max=min(plan.units_max, UNITS))
+    over = sum(_sliced(cut, random.Random(1000 + life), spread, number, anchored=True) > loss for life in range(LIVES))
+    patient = replace(plan, units_max=UNITS)  # the control is about what is compared, not about how long
+    fooled = sum(_sliced(patient, random.Random(life), spread, number, anchored=False) > loss for life in range(3))
     low, _ = exact(over, LIVES)
     made = partial(
         Finding,
