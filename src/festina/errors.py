@@ -5,6 +5,7 @@
     FestinaError
      ├── UsageError        the caller can mend it (exit 2); shown without a traceback
      │    └── Busy         another engine holds this ledger
+     ├── Rejected          the evidence says no to what was asked (exit 3)
      ├── IntegrityError    hostile or corrupt input (exit 6)
      ├── Unreachable       a plan that cannot reach a verdict, refused before it starts (exit 2)
      └── Fault             an error of Festina's own or of its host (exit 1); never charged to a candidate  # T-6
@@ -15,7 +16,7 @@ normal ends (budget spent, waiting for review, interrupted) are states and not e
 
 from __future__ import annotations
 
-__all__ = ["Busy", "Fault", "FestinaError", "IntegrityError", "Unreachable", "UsageError"]
+__all__ = ["Busy", "Fault", "FestinaError", "IntegrityError", "Rejected", "Unreachable", "UsageError"]
 
 
 class FestinaError(Exception):
@@ -52,6 +53,12 @@ class Busy(UsageError):
 
 class Unreachable(UsageError):
     """The plan cannot reach a verdict within its budget.  # S-7"""
+
+
+class Rejected(FestinaError):
+    """What was asked for would go against the evidence: a release that its own final score contradicts.  # V-3"""
+
+    exit_code = 3
 
 
 class IntegrityError(FestinaError):

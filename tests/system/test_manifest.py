@@ -336,6 +336,7 @@ SECTIONS = {
     "Suites": "[suite]",
     "PublicSuite": "[suite.public]",
     "HiddenSuite": "[suite.hidden]",
+    "FinalSuite": "[suite.final]",
     "Guard": "[guard.NAME]",
     "Judge": "[judge.NAME]",
     "Verifier": "[verifier]",

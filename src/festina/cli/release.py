@@ -6,29 +6,60 @@ from pathlib import Path
 
 import click
 
-from festina.cli.common import opened, system_option
+from festina.cli.common import INTERRUPTED, opened, system_option
+
+WALL_S = 24 * 3600.0  # of a final score: as long as it takes, but not for ever
 
 
 @click.command()
 @system_option
 @click.argument("generation", type=int, required=False)
-def command(root: Path, generation: int | None) -> None:
+def command(root: Path, generation: int | None) -> int:
     """Release an approved generation (default: the newest approved).
 
-    Checks first that the record proves the verdict and the approval for exactly this content.
+    Checks first that the record proves the verdict and the approval for exactly this content; where the manifest has a
+    [suite.final], scores the generation on it, once, and refuses what that score contradicts.
     """
-    from festina.loop import acts
+    from festina.loop import acts, finals
     from festina.release.refs import released_ref
 
     with opened(root, write=True) as here:
-        done = acts.release(here.ledger, here.state, here.repo, generation)
+        chosen = acts.may_release(here.ledger, here.state, here.repo, generation)
+        scored = not finals.due(here.state, chosen)
+        weak = here.state.epoch is not None and here.state.epoch.min_level < 2
+        demo = bool(here.state.genesis and here.state.genesis.demo)
+    if not scored and not _score(root, chosen.number, demo=demo, weak=weak):
+        return INTERRUPTED
+    with opened(root, write=True) as here:
+        done = acts.release(here.ledger, here.state, here.repo, chosen.number)
+        score = here.state.side.finals.get(done.number)
         assert here.state.genesis is not None
         demo = here.state.genesis.demo
+    if score is not None:
+        click.echo(finals.sentence(score), err=True)
     click.echo(f"Generation {done.number} is released: {released_ref(demo)} is {done.commit[:12]}.", err=True)
     if demo:
         click.echo("It was approved without a person: it cannot leave the demo.", err=True)
     else:
         click.echo(f"Take it over: git merge {released_ref(demo)}", err=True)
+    return 0
+
+
+def _score(root: Path, number: int, *, demo: bool, weak: bool) -> bool:
+    """Score a generation on the sealed final suite; False when it was stopped.  # V-3"""
+    from festina.loop.bench import Replan
+    from festina.loop.engine import Options, measuring
+    from festina.loop.finals import score_final
+
+    click.echo("Scoring on the sealed final suite, once for this generation ...", err=True)
+    reason = "a final score where confinement is weak" if weak else ""
+    with measuring(root, Options(demo=demo, weak_sandbox=reason, wall_s=WALL_S)) as bench:
+        try:
+            score_final(bench, number)
+        except Replan:
+            click.echo("Stopped before the end; what ran was charged.", err=True)
+            return False
+    return True
 
 
 @click.command()

@@ -75,10 +75,14 @@ class Trials:
         self.recipe = recipe
         self._export = export
 
+    def show(self, tree: str) -> Bind:
+        """How ``tree`` stands in a box; made once, so that its objects may go afterwards."""
+        shown = self._export(tree)
+        return shown if isinstance(shown, Bind) else Bind(shown, TREE)
+
     def side(self, tree: str, seed: int, inputs: bytes | None) -> Side:
         """Run ``tree`` once under ``seed``. Raises ``Fault`` only for the sandbox's own failure."""
-        shown = self._export(tree)
-        bind = (shown if isinstance(shown, Bind) else Bind(shown, TREE),)
+        bind = (self.show(tree),)
         env = {"FESTINA_SEED": str(seed)}
         recipe = self.recipe
         files = {} if inputs is None else {ITEMS: inputs}

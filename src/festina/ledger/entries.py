@@ -69,6 +69,7 @@ class SuiteTerms(BaseModel):
     max_units: Count
     source: Digest | None  # digest of the vault's item file or generator
     assurance: Literal["self-reported", "scored", "hidden"]  # V-10
+    looks: Count | None = None  # items that may ever be shown of this source; None: as many as there are  # V-3
 
 
 class GuardTerms(BaseModel):
@@ -106,6 +107,7 @@ class EpochOpened(Body):
     debt_generations: Count
     debt_lines: Count
     min_level: int
+    final: SuiteTerms | None = None  # scored once a release; its source stands in each scoring's intent  # V-3
     control_share: Number = 0.0  # of the units: the incumbent against itself  # V-2
     attribution_share: Number = 0.0  # trials of attributions, of the trials of tests at most  # V-8
     control_level: Number = 0.01  # chance that this control ever raises a false alarm in the epoch

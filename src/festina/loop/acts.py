@@ -14,7 +14,7 @@ from festina.errors import Busy, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey
-from festina.loop import sameness
+from festina.loop import finals, sameness
 from festina.loop.rows import Generation, Review
 from festina.loop.state import State
 from festina.release import refs
@@ -108,10 +108,11 @@ def decide(
     write(ledger, state, make)
 
 
-def release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Generation:
-    """Release an approved generation: by default the newest.  # D-2"""
-    genesis = state.genesis
-    assert genesis is not None
+def may_release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Generation:
+    """The generation that a release is about (by default the newest approved), proven to be approved.  # D-2
+
+    Finishes what a crash left half done. Whether its final score allows it is ``finals.require``'s business.
+    """
     approved = [n for n in state.line if state.generations[n].approved is not None]
     if number is None:
         if not approved:
@@ -125,6 +126,13 @@ def release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Gen
     _nothing_denied_below(state, number)
     _not_in_doubt(state, generation)
     check(repo, ledger, _claim(state, generation))
+    return generation
+
+
+def release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Generation:
+    """Release an approved generation: by default the newest.  # D-2, V-3"""
+    generation = may_release(ledger, state, repo, number)
+    finals.require(state, generation)
 
     def make(now: State) -> list[Draft]:
         if now.release is not None or generation.number not in now.line:

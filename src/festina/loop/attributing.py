@@ -115,6 +115,8 @@ def prepare(b: Bench, generation: Generation, method: Method, allowed: int) -> P
         method = "shapley-sampled"
     made = Plan(generation, verdict, parts, method, 0, None)
     units = min(MOST_UNITS, allowed // made.per_unit)
+    if b.state.looks_left is not None:
+        units = min(units, b.state.looks_left // epoch.suite.batch_items)  # V-3
     if epoch.suite.source is not None and not _endless(b, epoch):
         first, count = generation.retired
         made.retired, units = first, min(units, count // epoch.suite.batch_items)
@@ -122,7 +124,7 @@ def prepare(b: Bench, generation: Generation, method: Method, allowed: int) -> P
         return (
             f"{len(parts.parts)} hunks need {LEAST_UNITS * made.per_unit} runs, and {max(0, allowed)} are left for it"
             if allowed < LEAST_UNITS * made.per_unit
-            else "the acceptance used too few items to tell hunks apart on them"
+            else "too few looks at hidden items are left to tell hunks apart"
         )
     made.units = units
     return made
@@ -177,7 +179,7 @@ def _trees(b: Bench, p: Plan) -> dict[int, str]:
     trees: dict[int, str] = {}
     for mask in dict.fromkeys(mask for each in p.sets for mask in each):
         trees[mask] = p.parts.combine(b.repo, mask)
-        b.tree_dir(trees[mask])
+        b.trials.show(trees[mask])
         b.repo.discard(trees[mask])
     return trees
 

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 Subject = tuple[Purpose, int | None]
 
 
+def final_source(digest: str) -> str:
+    """The final suite's own account of a source: the hidden suite may use the same generator for other items."""
+    return f"final:{digest}"
+
+
 @dataclass(frozen=True, slots=True)
 class FirstDraw:
     """The first intent of a sealed final score: later attempts draw the same items.  # E-3, V-3"""
 
     leaf: str
     position: int
-    source: str
 
 
 @dataclass(slots=True)
@@ -41,12 +45,18 @@ class Side:
     test_trials: int = 0  # of tests in this epoch
     attribution_trials: int = 0  # in this epoch
     looks: dict[str, int] = field(default_factory=dict)  # by vault source, repeated looks included  # V-3
-    final_draws: dict[int, FirstDraw] = field(default_factory=dict)  # by generation
+    final_draws: dict[tuple[int, str], FirstDraw] = field(default_factory=dict)  # by generation and source
     finals: dict[int, e.FinalScored] = field(default_factory=dict)  # sealed final scores by generation
 
     def new_epoch(self) -> None:
         """Another epoch has another budget."""
         self.test_trials = self.attribution_trials = 0
+
+    def looks_left(self, suite: e.SuiteTerms) -> int | None:
+        """What a suite's budget of looks at its source still allows; None where it has none.  # V-3"""
+        if suite.looks is None or suite.source is None:
+            return None
+        return max(0, suite.looks - self.looks.get(suite.source, 0))
 
     def tried(self, purpose: Purpose, generation: int | None) -> int:
         return self.attempts.get((purpose, generation), 0)
@@ -68,8 +78,8 @@ def _started(s: State, r: Record, b: e.MeasureStarted) -> None:
     if b.generation is not None and b.generation not in s.generations:
         raise misfit(r, "a measurement of a generation that is not there")
     if b.purpose == "final" and b.generation is not None and b.source is not None:
-        position = s.source_looks.get(b.source, 0)
-        side.final_draws.setdefault(b.generation, FirstDraw(r.leaf, position, b.source))
+        position = s.source_looks.get(final_source(b.source), 0)
+        side.final_draws.setdefault((b.generation, b.source), FirstDraw(r.leaf, position))
     side.count += 1
     side.open, side.leaf = b, r.leaf
     side.attempts[subject] = b.attempt
@@ -77,7 +87,8 @@ def _started(s: State, r: Record, b: e.MeasureStarted) -> None:
     s.run_trials += b.trials
     if b.purpose == "attribution":
         side.attribution_trials += b.trials
-    looked(s, b.items, b.source, fresh=b.fresh)
+    source = b.source if b.source is None or b.purpose != "final" else final_source(b.source)
+    looked(s, b.items, source, fresh=b.fresh)
 
 
 def _ended(s: State, r: Record, b: e.MeasureEnded) -> None:
@@ -125,6 +136,12 @@ def _final(s: State, r: Record, b: e.FinalScored) -> None:
 
 def _drilled(s: State, r: Record, b: e.DrillFinished) -> None:
     s.drill = (r.at, b)
+
+
+def final_allows(s: State, generation: int) -> bool:
+    """Whether a generation has the final score that its epoch demands, and one that does not contradict it.  # V-3"""
+    score = s.side.finals.get(generation)
+    return s.epoch is None or s.epoch.final is None or (score is not None and score.interval[1] >= 0.0)
 
 
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {

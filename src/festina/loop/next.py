@@ -14,6 +14,9 @@ from festina.select import gate, sameness
 
 EndReason = Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault", "control"]
 
+LOOKS_SPENT = (
+    "the hidden suite's budget of looks is spent: festina vault add hidden NEW --replace, then run --new-epoch"
+)
 FAULTS_PER_RUN = 6  # an engine that keeps failing stops and says so, instead of burning the budget
 FAULTS_PER_TEST = 3  # a candidate whose trials cannot be run keeps nobody else waiting, and is never accepted
 TWINS_PER_BATCH = 16  # units of the incumbent against itself at a time: a crash repeats no more
@@ -200,10 +203,20 @@ def _stops(s: State, facts: Facts) -> Action | None:
     if facts.elapsed_s >= run.wall_s:
         return Finish("budget", "the run's time is spent")
     if s.run_controls is None:
-        return CheckControls()
+        return _retired(s) or CheckControls()
     if not s.run_controls:
         return Finish("fault", "the scorer's controls failed, so that no score means anything")
     return None
+
+
+def _retired(s: State) -> Action | None:
+    """A suite whose budget of looks is spent shows nothing any more, not even to the incumbent.  # V-3"""
+    left, epoch = s.looks_left, s.epoch
+    if left is None or epoch is None or left >= epoch.suite.batch_items:
+        return None
+    if s.test is not None:
+        return Decide("inconclusive", "budget")
+    return AskReview() if s.needs_review else Finish("budget", LOOKS_SPENT)
 
 
 def _control(s: State, facts: Facts) -> Action | None:
@@ -268,7 +281,8 @@ def _work(s: State, facts: Facts) -> Action:
     if s.needs_review:
         return AskReview()
     if _items_spent(s, facts):
-        return Finish("budget", "the hidden items are spent: festina vault add --replace, then run --new-epoch")
+        spent = "the hidden items are spent: festina vault add --replace, then run --new-epoch"
+        return Finish("budget", spent if s.looks_left is None else LOOKS_SPENT)
     if s.current is not None:
         proposed = s.proposals[s.current]
         if proposed.stage == "requested":

@@ -117,7 +117,14 @@ class State:
     def source_left(self, count: int | None) -> int | None:
         """Hidden items not yet issued of a source that holds ``count``; None where it never ends."""
         source = self.epoch.suite.source if self.epoch is not None else None
-        return None if count is None or source is None else max(0, count - self.source_looks.get(source, 0))
+        left = None if count is None or source is None else max(0, count - self.source_looks.get(source, 0))
+        looks = self.looks_left
+        return looks if left is None else left if looks is None else min(left, looks)
+
+    @property
+    def looks_left(self) -> int | None:
+        """Looks at hidden items that the suite's budget still allows; None where it has none.  # V-3"""
+        return self.side.looks_left(self.epoch.suite) if self.epoch is not None else None
 
     @property
     def debt(self) -> tuple[int, int]:
@@ -434,6 +441,8 @@ def _release_intent(s: State, r: Record, b: e.ReleaseIntent) -> None:
         raise _misfit(r, "a release of what a broken control put in doubt")  # V-2
     if b.cause == "release" and (generation.verdict is None or generation.verdict.provisional):
         raise _misfit(r, "a release of what was tested below the demanded confinement")  # T-2
+    if b.cause == "release" and not measured.final_allows(s, b.generation):
+        raise _misfit(r, "a release without a final score, or against it")  # V-3
     s.release = b
     s.releases = max(s.releases, b.release + 1)
 

@@ -73,7 +73,7 @@ def epoch(
         evaluator=evaluator, alpha=float(manifest.policy.alpha), beta=float(manifest.policy.beta),
         spread=float(manifest.policy.spread), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
         debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
-        attribution_share=float(manifest.policy.attribution.share),
+        final=_final(home, manifest, suite), attribution_share=float(manifest.policy.attribution.share),
         control_share=float(manifest.policy.control_share), control_level=sameness.LEVEL,
         plant_rate=float(manifest.policy.plant_rate), judges=_judges(manifest, suite),
         goal_family=manifest.suite.hidden.family if manifest.suite.hidden is not None else "unknown",
@@ -127,6 +127,26 @@ def _suite(home: Home, manifest: Manifest) -> e.SuiteTerms:
         unit=hidden.unit, mode=hidden.mode, margin=float(hidden.margin), detect=float(hidden.detect),
         batch_items=hidden.batch, max_units=_units(hidden, manifest, float(high - low)),
         source=source.digest, assurance="hidden",
+        looks=hidden.looks,
+    )  # fmt: skip
+
+
+def _final(home: Home, manifest: Manifest, suite: e.SuiteTerms) -> e.SuiteTerms | None:
+    """The sealed final suite: the goal's scorer on items of its own, whose source each scoring names.  # V-3"""
+    table = manifest.suite.final
+    if table is None:
+        return None
+    source = Vault(home.vault).describe("final")
+    if source.kind == "items" and source.digest == suite.source:
+        raise UsageError(
+            "final-is-hidden", "the final suite's items are the hidden suite's, so they are no check on the gate",
+            fix="festina vault add final OTHER.jsonl --replace", where=f"{FILE_NAME}: suite.final",
+        )  # fmt: skip
+    return suite.model_copy(
+        update={
+            "name": "final", "mode": "fresh", "margin": 0.0, "batch_items": table.batch, "max_units": table.units,
+            "source": None, "looks": table.looks,
+        }
     )  # fmt: skip
 
 

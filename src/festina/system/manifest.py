@@ -202,14 +202,24 @@ class HiddenSuite(_Table):
     detect: Annotated[Number, Field(gt=0)]
     batch: Annotated[int, Field(ge=1, le=10_000)] = 40
     max_units: Positive | None = None
+    looks: Positive | None = None
     family: Name = "unknown"
 
 
+class FinalSuite(_Table):
+    """``[suite.final]``: items of its own in the vault, scored by the goal's scorer, once a release.  # V-3"""
+
+    units: Annotated[int, Field(ge=10, le=10_000)] = 100
+    batch: Annotated[int, Field(ge=1, le=10_000)] = 40
+    looks: Positive | None = None
+
+
 class Suites(_Table):
-    """``[suite]``: at most one public and one hidden suite."""
+    """``[suite]``: at most one public, one hidden and one final suite."""
 
     public: PublicSuite | None = None
     hidden: HiddenSuite | None = None
+    final: FinalSuite | None = None
 
 
 class Guard(_Table):

@@ -269,7 +269,12 @@ def _check_improver(manifest: Manifest) -> None:
 
 
 def _check_goal(manifest: Manifest) -> None:
-    hidden, public = manifest.suite.hidden, manifest.suite.public
+    hidden, public, final = manifest.suite.hidden, manifest.suite.public, manifest.suite.final
+    if final is not None and hidden is None:
+        _wrong("suite.final", "there is no hidden suite whose scorer it could use", "add [suite.hidden]")
+    if final is not None and final.looks is not None and final.looks < final.units * final.batch:
+        need = final.units * final.batch
+        _wrong("suite.final.looks", f"one release takes {need} looks (units times batch)", f"looks = {need} or more")
     if hidden is None:
         return
     if hidden.direction and public and public.scorer == hidden.scorer and public.direction != hidden.direction:
