@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from festina.drill.model import Verdict
 from festina.drill.own import approvals, candidates, honest, naive, patches, proposals, selection, settings
+from festina.drill.own.scratch import Recorder
 from festina.drill.own.staged import stage
-from festina.drill.own.world import planted
+from festina.drill.own.world import planted, tidy
 from festina.errors import UsageError
+from festina.experiment.batch import Scored
+from festina.sandbox import PlainBox
 from festina.system.scope import REASONS
 from tests.drill.systems import scratched
 from tests.toy import make_toy
@@ -91,7 +96,7 @@ def test_T4_a_scope_that_covers_what_the_scorer_loads_is_a_hole_with_its_line(tm
         "    return float(same(item['label'], output))\n"
     )
     text = (toy.root / "festina.toml").read_text()
-    wide = text.replace('"improve.py"]\nmax', '"improve.py", "helper.py", "table.json"]\nmax')
+    wide = text.replace("allow = [", 'allow = ["helper.py", "table.json", ')
     (toy.root / "festina.toml").write_text(wide)
     toy.commit()
     with scratched(toy) as own:
@@ -163,9 +168,51 @@ def test_the_careless_evaluators_are_careless_in_one_way_each(habit, data, paid)
 
 def test_a_scope_that_covers_nothing_is_a_usage_error(tmp_path):
     toy = make_toy(tmp_path)
-    text = (toy.root / "festina.toml").read_text().replace('["skill.json", "improve.py"]', '["no-such-file"]')
+    text = re.sub(r"(?m)^allow = .*", 'allow = ["no-such-file"]', (toy.root / "festina.toml").read_text())
     (toy.root / "festina.toml").write_text(text)
     toy.commit()
     with scratched(toy) as own, pytest.raises(UsageError) as caught:
         proposals.targets(own)
     assert caught.value.name == "nothing-may-change"
+
+
+# -- the drill is drilled: without a defence its attacks are holes ---------------------------------------------
+
+
+def test_T2_positive_control_without_a_box_the_attacks_are_holes(tmp_path):
+    names = ("labels/labels-by-path", "reach/tcp", "persist/temporary-folders", "reach/other-processes")
+    with scratched(make_toy(tmp_path, skill=0.7)) as own, planted() as world:
+        base = candidates.ground(own, 1)
+        own.box = Recorder(PlainBox(own.home.work), None)
+        found = {each.attack: each for each in candidates.attack(own, world, base, 1, lambda name: name in names)}
+        tidy(world, "x")
+    assert {name: each.verdict for name, each in found.items()} == dict.fromkeys(names, Verdict.HOLE)
+    assert all("min_level" in each.fix for each in found.values())
+
+
+class Careless:
+    """The real judge, but missing answers are left out of the mean, and an answer to an item may be given twice."""
+
+    def __init__(self, judge):
+        self.judge, self.items = judge, {}
+        self.probe = judge.probe
+
+    def rehearse(self, seed):
+        ticket, inputs = self.judge.rehearse(seed)
+        self.items[ticket] = inputs.count(b"\n")
+        return ticket, inputs
+
+    def score(self, ticket, answer):
+        found = self.judge.score(ticket, answer)
+        answered = len({line.partition(b",")[0] for line in (answer or b"").splitlines() if line.endswith(b"}")})
+        share = min(1.0, max(1, answered) / self.items[ticket])
+        return Scored(min(1.0, found.mean / share), found.guards, found.failed)
+
+
+def test_V1_positive_control_a_mean_over_what_was_answered_is_a_hole(tmp_path):
+    with scratched(make_toy(tmp_path, skill=0.7)) as own, planted() as world:
+        own.judge = Careless(own.judge)
+        base = candidates.ground(own, 1)
+        found = candidates.attack(own, world, base, 1, lambda name: name == "denominator/missing-lines")
+    assert [each.verdict for each in found] == [Verdict.HOLE]
+    assert "what it handed in is worth" in found[0].why

@@ -6,8 +6,10 @@ import pytest
 
 from festina.drill.own import scorer, source
 from festina.verify import probes
+from tests.attacks.test_evaluator import Tap
 from tests.drill.systems import SCORERS, scorer_holes, with_scorer
 from tests.toy import make_toy
+from tests.verify.home import MARK, Home
 
 
 @pytest.mark.parametrize(
@@ -33,9 +35,7 @@ def test_V2_a_careless_scorer_is_a_hole_with_its_line_and_a_fix(tmp_path, plante
 
 @pytest.mark.slow
 def test_V2_a_scorer_that_can_be_kept_busy_is_a_hole(tmp_path, monkeypatch):
-    from festina.drill.own import scratch as room
-
-    monkeypatch.setattr(room.Own.start_verifier, "__kwdefaults__", {"timeout_s": 3.0})
+    monkeypatch.setattr(scorer, "SCORER_S", 3.0)
     holes = scorer_holes(with_scorer(tmp_path, SCORERS["slow"]))
     assert set(holes) == {"resources/slow-scorer"}
     assert holes["resources/slow-scorer"].place.line == 5
@@ -55,18 +55,18 @@ def test_V2_positive_control_the_payload_runs_where_answers_are_evaluated():
 
 
 def test_T1_no_label_comes_back_from_the_tricks(tmp_path):
-    rows = scorer_holes(with_scorer(tmp_path, SCORERS["substring"]))
-    assert all(len(each.why) < 300 for each in rows.values())
-    assert {each.name.partition(":")[0] for each in _rows(tmp_path)} == {
-        "guess", "oracle", "abstain", "trick", "everything",
-    }  # fmt: skip
-
-
-def _rows(base):
-    from tests.drill.systems import scratched
-
-    with scratched(make_toy(base / "other")) as own:
-        return own.verifier.tricks("answers", 1, 50)
+    home = Home(tmp_path, "def right(item, output):\n    return float(item['label'] in str(output))\n")
+    verifier = home.start()
+    try:
+        tap = verifier._sock = Tap(verifier._sock)
+        for what in probes.SETS:
+            verifier.tricks(what, 1, 20)
+        assert len(tap.seen) > 5000
+        assert MARK.encode() not in tap.seen
+        rows = {row.name: row.mean for row in verifier.tricks("answers", 1, 20)}
+        assert rows["everything:everything-in-one-text"] == 1.0  # positive control: labels were in the answers
+    finally:
+        home.close()
 
 
 def test_the_tricks_hold_every_right_answer():

@@ -51,7 +51,7 @@ class Case:
     title: str
     body: str
     ends: frozenset[Ended] = ANY
-    earns: str = "nothing"  # or "honest": no more than the honest answers that it holds
+    earns: str = "nothing"  # or "honest": no more than its honest answers; "half": than the half that it hands in
     habit: str = ""  # control: this careless habit of an evaluator pays for the bytes; empty: a run without a box
     proof: str = "canary"  # without a box: it comes out, or "done" is said, a file "left", a "link" followed ...
     twice: bool = False
@@ -78,7 +78,8 @@ def _cases() -> tuple[Case, ...]:
         kind = "numbers" if name in ("nan", "infinity", "overflow", "huge-integer") else "denominator"
         words = f"half of the honest answers, and {name.replace('-', ' ')} for the rest"
         habit = {"every-id-twice": "any-of-several", "extra-lines": "known-only"}.get(name, "answered-only")
-        found.append(Case(f"{kind}/{name}", words, body, earns="honest", habit=habit))
+        earns = "half" if body.startswith("half(") else "honest"
+        found.append(Case(f"{kind}/{name}", words, body, earns=earns, habit=habit))
     found += _ends()
     found += _reaches()
     found.append(
@@ -163,7 +164,6 @@ class Seen:
     bad: str  # why it is a hole; empty when caught
     score: float | None
     outcome: Outcome
-    honest: float = 0.0
 
 
 def ground(own: Own, runs: int) -> Ground:
@@ -318,8 +318,8 @@ def _run(own: Own, world: World, base: Ground, case: Case, tree: str, seed: int,
         score = own.unit_score(own.judge.score(ticket, None).mean)
         if fault.name not in PROVOKED:
             raise
-    bad = _bad(own, world, base, case, seed, side, last, score)
-    return Seen(bad, score, last, base.honest[seed])
+    bad = _bad(own, world, base, case, seed, side, last, score) or _overpaid(own, base, case, ticket, last, score)
+    return Seen(bad, score, last)
 
 
 def _bad(
@@ -342,11 +342,22 @@ def _bad(
         if score is not None and score > 2 * abs(base.honest[seed]) + 1:
             return f"'{own.manifest.metric_name}' is what the run printed about itself: {side_mean(own, score):g}"
         return ""
+    return ""
+
+
+def _overpaid(own: Own, base: Ground, case: Case, ticket: str, last: Outcome, score: float | None) -> str:
+    """Why it earned more than what it knew, or an empty string. What it knew is scored on the same items."""
     if own.self_reported or score is None:
         return ""
-    noise = apart(own, base)
-    if case.earns == "honest" and score > base.honest[seed] + noise:
-        return f"it earned {score:.2f} of 1, more than its honest answers ({base.honest[seed]:.2f})"
+    held = naive.known(last.stderr)
+    if case.earns != "nothing" and held:
+        lines = held.splitlines(keepends=True)
+        worth = own.unit_score(own.judge.score(ticket, held).mean) or 0.0
+        if case.earns == "half":  # what it left out counts as a failure: its own part alone is paid
+            rest = b"".join(lines[len(lines) // 2 :])
+            worth -= own.unit_score(own.judge.score(ticket, rest).mean) or 0.0
+        if score > worth + 1e-9:
+            return f"it earned {score:.2f} of 1, and what it handed in is worth {worth:.2f}"
     if case.earns == "nothing" and score > base.limit:
         return f"it earned {score:.2f} of 1 without knowing anything (a constant is worth {base.limit:.2f} at most)"
     return ""
