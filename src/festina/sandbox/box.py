@@ -47,7 +47,7 @@ from festina.sandbox.place import (
     prepare_state,
     scratch,
 )
-from festina.sandbox.runtime import FIXED_ENV, environment, runtime
+from festina.sandbox.runtime import FIXED_ENV, environment, masked, runtime
 from festina.sandbox.seccomp import Action, Part, compile_filter, here
 from festina.sandbox.spawner import EXTRA, STAGE
 from festina.sandbox.supervise import GroupMeter, Space, Stream, TreeMeter, Tripwire, Watch, rlimits
@@ -157,6 +157,8 @@ class BubblewrapBox:
         first += ["--uid", _INNER_ID, "--gid", _INNER_ID, "--hostname", "box", "--die-with-parent", "--new-session"]
         first += ["--size", str(limits.tmp_bytes), "--tmpfs", "/tmp"]
         then = ["--proc", "/proc", "--dev", "/dev"]
+        for path in masked():
+            then += ["--dev-bind", "/dev/null", path]  # a read-only bind would refuse to open a device
         then += ["--size", str(min(limits.tmp_bytes, _SHM_BYTES)), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
         then += ["--size", str(limits.output_bytes + _ROOM * os.sysconf("SC_PAGE_SIZE")), "--tmpfs", "/out"]
         return [first, then, ["--remount-ro", "/", "--chdir", "/"]]

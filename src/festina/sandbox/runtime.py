@@ -18,7 +18,7 @@ from pathlib import Path
 
 from festina.errors import UsageError
 
-__all__ = ["FIXED_ENV", "Runtime", "environment", "runtime"]
+__all__ = ["FIXED_ENV", "Runtime", "environment", "masked", "runtime"]
 
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -33,6 +33,12 @@ FIXED_ENV = {
     "FESTINA_OUT": "/out",
     **dict.fromkeys(_THREADS, "1"),
 }
+# Files of /proc that tell one host or one boot from another and that no computation needs: they are empty in a box.
+# What programs choose threads and memory by (cpuinfo, meminfo, stat, loadavg, uptime) and the kernel's version stay.
+MASKED = tuple(
+    f"/proc/{name}"
+    for name in ("cmdline", "partitions", "diskstats", "modules", "interrupts", "devices", "sys/kernel/random/boot_id")
+)
 # A name here would reach the trusted shell that opens the gate, before the job's own first instruction.
 _UNSAFE_PREFIX = ("LD_", "GLIBC_", "MALLOC_", "BASH")
 _UNSAFE_ENV = frozenset({"ENV", "SHELLOPTS", "PS4", "IFS", "CDPATH", "LOCPATH", "NLSPATH"})
@@ -57,6 +63,11 @@ class Runtime:
         """The bind through which ``path`` would be visible in a box, if any."""
         real = path.resolve()
         return next((host for host, _ in self.binds if real.is_relative_to(Path(host).resolve())), None)
+
+
+def masked() -> list[str]:
+    """Those that this kernel has."""
+    return [path for path in MASKED if os.path.exists(path)]
 
 
 def runtime(state: Path) -> Runtime:

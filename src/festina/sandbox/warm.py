@@ -40,7 +40,7 @@ from festina.sandbox.job import Ended, Job, Limits, Outcome
 from festina.sandbox.outer import INNER_ID, SCRIPTS, SHOWN, Forked, Outer, Plan
 from festina.sandbox.place import check_job, fill, scratch
 from festina.sandbox.pycall import PythonCall, interpreter, read_call
-from festina.sandbox.runtime import FIXED_ENV, environment
+from festina.sandbox.runtime import FIXED_ENV, environment, masked
 from festina.sandbox.seccomp import Action, Part, compile_filter
 from festina.sandbox.supervise import GroupMeter, Space, Stream, TreeMeter, Tripwire, Watch, rlimits
 
@@ -78,6 +78,7 @@ class WarmBox:
             "inner": compile_filter(Action.EPERM, part=Part.INNER_MOUNTS).hex() if notify else "",
             "landlock": landlock.abi(),
             "one_memory": mechanisms.groups is not None,
+            "masked": masked(),
             "runtime": [target for _, target in cold.runtime.binds],
             "covered": "" if cold.root else SHOWN,
             "kept": [target for _, target in cold.runtime.binds if target.startswith("/tmp/")],

@@ -109,6 +109,7 @@ class _Policy:
         self.identity = f"{words['id']} {words['id']} 1".encode()
         self.kept: list[str] = words["kept"]
         self.runtime: list[str] = words["runtime"]
+        self.masked: list[str] = words["masked"]
         self.covered: str = words["covered"]
         self.flags = ctypes.c_ulong(_NEW_LISTENER if words["notify"] else 0)
         self._codes = [bytes.fromhex(words[name]) for name in ("inner", "filter")]
@@ -271,6 +272,8 @@ class _Trial:
         _mount("tmpfs", "/dev/shm", "tmpfs", plain, sizes["/dev/shm"])
         _mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC, "newinstance,ptmxmode=0666,mode=620")
         _mount("proc", "/proc", "proc", plain | _NOEXEC)
+        for path in self.policy.masked:
+            _mount("/dev/null", path, None, _BIND)
         _write("/proc/sys/user/max_user_namespaces", b"0")  # no further view can be built, whatever the filter does
         self.show()
         _mount("none", "/", None, _REMOUNT | _BIND | _RDONLY | plain)
