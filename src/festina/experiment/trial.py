@@ -30,6 +30,7 @@ class Recipe:
     outputs: tuple[str, ...]  # files that ``run`` leaves for ``answer``
     limits: Limits
     prints_metric: bool  # the score is read from standard output: self-reported  # V-10
+    gpu: bool = False  # every step needs one
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +89,19 @@ class Trials:
         files = {} if inputs is None else {ITEMS: inputs}
         if recipe.answer is None:
             wanted = () if recipe.prints_metric else (PREDICTIONS,)
-            job = Job(recipe.run, cwd=TREE, env=env, binds=bind, inputs=files, outputs=wanted)
+            job = Job(recipe.run, cwd=TREE, env=env, binds=bind, inputs=files, outputs=wanted, gpu=recipe.gpu)
             last = self.sandbox.run(job, recipe.limits)
             return self._side(tree, last)
         trained = self.sandbox.run(
-            Job(recipe.run, cwd=TREE, env=env, binds=bind, outputs=recipe.outputs), recipe.limits
+            Job(recipe.run, cwd=TREE, env=env, binds=bind, outputs=recipe.outputs, gpu=recipe.gpu), recipe.limits
         )
         if trained.ended is not Ended.OK:
             return self._side(tree, trained)
         files |= {f"artifacts/{name}": data for name, data in trained.outputs.items()}
         env["FESTINA_ARTIFACTS"] = "/in/artifacts"
-        job = Job(recipe.answer, cwd=TREE, env=env, binds=bind, inputs=files, outputs=(PREDICTIONS,))
+        job = Job(
+            recipe.answer, cwd=TREE, env=env, binds=bind, inputs=files, outputs=(PREDICTIONS,), gpu=recipe.gpu
+        )  # fmt: skip
         return self._side(tree, self.sandbox.run(job, recipe.limits), trained)
 
     def _side(self, tree: str, last: Outcome, first: Outcome | None = None) -> Side:

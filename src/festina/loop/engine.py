@@ -36,6 +36,7 @@ from festina.loop.workspaces import Workspaces, export
 from festina.propose.types import Improver
 from festina.review.binding import stamp
 from festina.sandbox import PROPOSER_UID, WarmBox, choose, shows_layers, sweep, warmed
+from festina.sandbox.gpu import require
 from festina.sandbox.job import Level, Sandbox
 from festina.system import home as homes
 from festina.system.home import Home
@@ -111,6 +112,8 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
 
 def _sandbox(stack: ExitStack, level: Level, home: Home, manifest: Manifest) -> Sandbox:
     """The box for candidates; a warm one where the manifest names modules to load and the host can confine."""
+    if manifest.experiment.gpu:
+        require()  # before anything is recorded or spent
     cold = choose(level, home.work)
     modules = manifest.experiment.preload
     if not modules:

@@ -224,6 +224,7 @@ def recipe(manifest: Manifest) -> Recipe:
             tmp_bytes=limits.tmp,
         ),
         prints_metric=manifest.self_reported,
+        gpu=manifest.experiment.gpu,
     )  # fmt: skip
 
 

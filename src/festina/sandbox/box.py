@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from festina.errors import Fault, UsageError
-from festina.sandbox import kernel
+from festina.sandbox import gpu, kernel
 from festina.sandbox.cgroup import Group, Home
 from festina.sandbox.finish import Finished, Stamp, conclude
 from festina.sandbox.job import Job, Level, Limits, Outcome
@@ -159,7 +159,7 @@ class BubblewrapBox:
         then = ["--proc", "/proc", "--dev", "/dev"]
         for path in masked():
             then += ["--dev-bind", "/dev/null", path]  # a read-only bind would refuse to open a device
-        then += ["--size", str(min(limits.tmp_bytes, _SHM_BYTES)), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+        then += ["--size", str(min(limits.tmp_bytes, _SHM_BYTES)), "--tmpfs", "/dev/shm"]
         then += ["--size", str(limits.output_bytes + _ROOM * os.sysconf("SC_PAGE_SIZE")), "--tmpfs", "/out"]
         return [first, then, ["--remount-ro", "/", "--chdir", "/"]]
 
@@ -178,6 +178,7 @@ class _Run:
         self.passed: list[int] = []  # descriptors that the launcher gets; closed here once it has them
         self.info = b""
         self.uid = box.uid
+        self.devices = gpu.require() if job.gpu else ()
 
     def go(self) -> Outcome:
         box, limits = self.box, self.limits
@@ -237,7 +238,8 @@ class _Run:
             argv=(*command, self.job.cwd, *self.job.argv),
             env=self.env,
             uid=self.uid,
-            rlimits=rlimits(self.limits, per_process_memory=self.group is None),
+            rlimits=rlimits(self.limits, per_process_memory=self.group is None, gpu=self.job.gpu),
+            groups=gpu.groups_for(self.devices) if box.root else (),
             stage=tuple(self.sources) if box.root else (),
             private=box.mechanisms.private,
             cgroup=self.group.entrances if self.group else (),
@@ -281,6 +283,11 @@ class _Run:
         for link, target in self.box.runtime.links:
             words += ["--symlink", link, target]
         words += then
+        for device in self.devices:
+            words += ["--dev-bind", device.source, device.target]
+        for path in gpu.SYSTEM if self.devices else ():
+            words += ["--ro-bind", path, path] if os.path.exists(path) else []
+        words += ["--remount-ro", "/dev"]
         words += self._bind(self.scratch / "in", "/in") if self.scratch else ["--dir", "/in"]
         for bind in self.job.binds:
             words += self._bind(bind.source.resolve(), bind.target, bind.below)

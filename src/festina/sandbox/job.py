@@ -75,6 +75,7 @@ class Job:
     ``outputs`` names the files under ``/out`` to harvest (relative, ``/``-separated); ``None`` harvests
     every regular file under ``/out``. ``work`` is a host directory copied to the writable ``/out/work``
     before the start (for programs that edit files in place).
+    ``gpu``: the nodes of this machine's GPUs are shown too; ``UsageError`` where it has none.
     ``env`` is added to the fixed environment; nothing of the caller's environment is passed on.
     """
 
@@ -85,6 +86,7 @@ class Job:
     inputs: Mapping[str, bytes] = field(default_factory=dict)
     outputs: tuple[str, ...] | None = ()
     work: Path | None = None
+    gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import os
 from pathlib import Path
 
 from festina.errors import UsageError
-from festina.sandbox import landlock
+from festina.sandbox import gpu, landlock
 from festina.sandbox.job import Job, Level
 from festina.sandbox.landlock import Access, Rule
 from festina.sandbox.plain import PlainBox, Walls
@@ -67,7 +67,7 @@ class LandlockBox(PlainBox):
         policy = (int(self.level), version, self.missing, self._filter.hex(), self._seen, sorted(FIXED_ENV))
         self.policy_hash = hashlib.sha256(repr(policy).encode()).hexdigest()
 
-    def _walls(self, place: Path, paths: dict[str, str]) -> Walls:
+    def _walls(self, place: Path, paths: dict[str, str], devices: tuple[gpu.Device, ...]) -> Walls:
         look, use = Access.READ, Access.READ | Access.RUN
         rules = [Rule(path, use) for path in self._seen]
         rules += [Rule(f"/etc/{name}", look) for name in _ETC if os.path.exists(f"/etc/{name}")]
@@ -75,6 +75,9 @@ class LandlockBox(PlainBox):
         rules += [Rule(path, look) for path in _FACTS if os.path.exists(path)]
         rules += [Rule(str(place / name), use | Access.WRITE) for name in ("out", "tmp")]
         rules += [Rule(path, use) for target, path in paths.items() if target != "/out"]
+        rules += [Rule(device.source, look | Access.WRITE | Access.DEVICE) for device in devices]
+        seen = (*gpu.SYSTEM, "/proc/driver/nvidia") if devices else ()
+        rules += [Rule(path, look) for path in seen if os.path.exists(path)]
         return Walls(self._filter, self._notify, landlock.ruleset(rules))
 
     def _env(self, job: Job, place: Path, paths: dict[str, str]) -> dict[str, str]:

@@ -36,6 +36,7 @@ class Request:
     env: dict[str, str]
     uid: int | None
     rlimits: dict[int, int]
+    groups: tuple[int, ...] = ()  # supplementary, with ``uid``: for devices
     stage: tuple[tuple[str, ...], ...] = ()  # each source with the layers below it
     private: bool = False  # staged files get inodes of this run's own where that can be had
     cgroup: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ class Request:
                 "env": self.env,
                 "uid": self.uid,
                 "rlimits": self.rlimits,
+                "groups": self.groups,
                 "stage": self.stage,
                 "private": self.private,
                 "cgroup": self.cgroup,

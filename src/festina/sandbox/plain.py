@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from festina.errors import Fault
+from festina.sandbox import gpu
 from festina.sandbox.cgroup import alive, stamp
 from festina.sandbox.harvest import Harvest, after_harvest, harvest
 from festina.sandbox.job import Ended, Job, Level, Limits, Outcome
@@ -127,12 +128,14 @@ class PlainBox:
         place = stack.enter_context(_folder())
         uid = stack.enter_context(lease_uid()) if self._root and self._uid is None else self._uid
         paths = self._lay_out(job, place, uid)
-        walls = self._walls(place, paths)
+        devices = gpu.require() if job.gpu else ()
+        walls = self._walls(place, paths, devices)
         request = Request(
             argv=tuple(_rewrite(word, paths) for word in job.argv),
             env=self._env(job, place, paths),
             uid=uid,
-            rlimits=self._rlimits(limits),
+            rlimits=self._rlimits(limits, gpu=job.gpu),
+            groups=gpu.groups_for(devices) if uid is not None else (),
             filter=walls.filter,
             notify=walls.notify,
             landlock=walls.ruleset >= 0,
@@ -168,9 +171,9 @@ class PlainBox:
         tripwire.join(0.5)
         return replace(outcome, denied=tripwire.names())
 
-    def _walls(self, place: Path, paths: dict[str, str]) -> Walls:
+    def _walls(self, place: Path, paths: dict[str, str], devices: tuple[gpu.Device, ...]) -> Walls:
         """What confines a run beyond its limits: nothing at this level."""
-        del place, paths
+        del place, paths, devices
         return Walls()
 
     def _outcome(self, job: Job, watch: Watch, streams: list[Stream], meter: TreeMeter, pinned: int) -> Outcome:
@@ -204,8 +207,8 @@ class PlainBox:
             box=self.box,
         )
 
-    def _rlimits(self, limits: Limits) -> dict[int, int]:
-        found = rlimits(limits, per_process_memory=True)
+    def _rlimits(self, limits: Limits, *, gpu: bool) -> dict[int, int]:
+        found = rlimits(limits, per_process_memory=True, gpu=gpu)
         if self._root:
             # Counted by uid on the whole host: a loose bound that keeps a fork
             # bomb finite until the poll sees it. Without root it would count the engine's own processes.

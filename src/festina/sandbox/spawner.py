@@ -112,7 +112,7 @@ def _confine(job: dict[str, Any]) -> None:
         cap = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(int(name), (cap, cap))
     if job["uid"] is not None:
-        os.setgroups([])
+        os.setgroups(job["groups"])
         os.setresgid(job["uid"], job["uid"], job["uid"])
         os.setresuid(job["uid"], job["uid"], job["uid"])
     _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")

@@ -67,7 +67,7 @@ def classify(status: int | None, own: Ended | None, *, folded: bool) -> End:
     return End(Ended.OK if code == 0 else Ended.NONZERO, code, None)
 
 
-def rlimits(limits: Limits, *, per_process_memory: bool) -> dict[int, int]:
+def rlimits(limits: Limits, *, per_process_memory: bool, gpu: bool = False) -> dict[int, int]:
     """Limits of single processes: a floor under the tree-wide ones, and all there is where no group exists."""
     found = {
         resource.RLIMIT_CORE: 0,
@@ -76,7 +76,9 @@ def rlimits(limits: Limits, *, per_process_memory: bool) -> dict[int, int]:
         resource.RLIMIT_CPU: math.ceil(limits.cpu_s) + 2,  # the supervisor's own clock comes first
         resource.RLIMIT_MEMLOCK: 1 << 20,
     }
-    if per_process_memory:
+    if gpu:
+        found[resource.RLIMIT_MEMLOCK] = limits.memory_bytes  # drivers pin host memory
+    elif per_process_memory:
         found[resource.RLIMIT_DATA] = limits.memory_bytes
     return found
 

@@ -143,6 +143,8 @@ class WarmBox:
                 self._live.discard(watch)
 
     def _call(self, job: Job) -> PythonCall | str:
+        if job.gpu:
+            return "it asks for a GPU"
         if job.work is not None:
             return "it asks for a writable copy of a folder"
         shown = self.plan.shown

@@ -157,6 +157,7 @@ class Experiment(_Table):
     answer: Command | None = None
     outputs: Paths = ()
     preload: Annotated[tuple[ModuleName, ...], Field(max_length=64), BeforeValidator(_tuple)] = ()
+    gpu: bool = False
     limits: ExperimentLimits = ExperimentLimits()
 
 
