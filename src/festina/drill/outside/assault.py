@@ -19,6 +19,7 @@ from festina.drill.outside.bench import Outcome
 from festina.drill.outside.catalog import Attack
 from festina.drill.outside.judge import constant, credit
 from festina.drill.outside.locate import locate
+from festina.drill.outside.mutants import Mutant, empty, kind_of
 from festina.drill.outside.study import Study
 from festina.drill.render import number
 
@@ -72,8 +73,20 @@ class Assault:
             return self._effect(attack, source, path)
         return self._credit(attack, source, path)
 
+    def mutant(self, mutant: Mutant) -> Finding:
+        """Carry out an attack that is a whole file."""
+        path = self.folder / f"{mutant.attack.id.replace('/', '-')}{Path(self.study.bench.name).suffix}"
+        path.write_text(mutant.text, encoding="utf-8", errors="surrogateescape")
+        return self._credit(mutant.attack, mutant.text, path)
+
     def control(self, attack: Attack) -> Outcome:
         """The same candidate without the exploit, evaluated once for all attacks that share it."""
+        if self.study.honest is None:
+            key = "husk:"
+            if key not in self.controls:
+                text = empty(kind_of(self.study.raw, self.study.bench.name))
+                self.controls[key] = self.study.bench.evaluate(text)
+            return self.controls[key]
         key = f"{attack.base}:{attack.control}" + (":late" if attack.control == "limits/slow" else "")
         if key not in self.controls:
             self.controls[key] = self.study.bench.evaluate(self.source(attack, attack.control, attack.base))

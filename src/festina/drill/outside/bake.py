@@ -120,6 +120,8 @@ def _better(key: str, value: float, known: Known) -> float:
 
 def _forged(text: str, reading: Reading, good: float) -> str:
     """``text`` with every number under the metric's name replaced by ``good``."""
+    if not text.strip():
+        return f"{reading.name or 'score'}: {good!r}\n"
     number = r"[+-]?(?:[0-9][0-9_,]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
     if reading.source in ("line", "json") and reading.name:
         name = re.escape(reading.name.rpartition(".")[2])

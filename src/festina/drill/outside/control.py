@@ -23,8 +23,10 @@ from pathlib import Path
 from festina.drill.model import Verdict
 from festina.drill.outside import build
 from festina.drill.outside.assault import Assault
+from festina.drill.outside.bake import baked
 from festina.drill.outside.bench import Bench
 from festina.drill.outside.catalog import Attack
+from festina.drill.outside.mutants import mutants
 from festina.drill.outside.study import WORKERS, Listener, NotScored, brief
 from festina.drill.outside.target import parse
 from festina.errors import Fault
@@ -49,6 +51,7 @@ class Bed:
     honest: str
     body: str
     result: str
+    candidate: str  # the file name of a candidate
     extra: tuple[tuple[str, str], ...]
 
 
@@ -68,8 +71,9 @@ def beds() -> dict[str, Bed]:
         honest, _, result = honest.partition(" > ")
         if variable:
             target = f"env {variable} {target}"
+        file = honest.strip() if "." in honest else "candidate.py"
         extra = tuple(re.findall(r"^#\+ (\S+) (.*)$", body, flags=re.M))
-        found[name] = Bed(name, target, candidates[honest.strip()], body, result.strip(), extra)
+        found[name] = Bed(name, target, candidates[honest.strip()], body, result.strip(), file, extra)
     return found
 
 
@@ -140,7 +144,7 @@ def _bed(bed: Bed, attacks: list[Attack], python: str) -> dict[str, str]:
         for name, text in bed.extra:
             (root / name).write_text(text.replace("; ", "\n") if name.startswith("test") else text, encoding="utf-8")
         target = parse(bed.target, root, root)
-        bench = Bench(target, work / "work", "candidate.py", python=python, result=bed.result, timeout=20.0)
+        bench = Bench(target, work / "work", bed.candidate, python=python, result=bed.result, timeout=20.0)
         found = brief(bench, bed.honest)
         listener = Listener(bench.token)
         (work / "attacks").mkdir()
@@ -162,7 +166,12 @@ def _one(assault: Assault, attack: Attack) -> str:
     if attack.id == "resources/crash":
         outcome = assault.study.bench.evaluate(assault.source(attack, attack.section, attack.base))
         return "" if outcome.score == 0 or outcome.score is None else "the crash did not happen"
-    finding = assault.attack(attack)
+    if assault.study.honest is None:
+        forged = baked(assault.study.known())["FORGED"]
+        found = {m.attack.id: m for m in mutants(assault.study.raw, assault.study.bench.name, forged)}
+        finding = assault.mutant(found[attack.id])
+    else:
+        finding = assault.attack(attack)
     if attack.id == "limits/hang":
         assault.study.bench.timeout = 20.0
     if finding.verdict in (Verdict.HOLE, Verdict.EXPOSURE):

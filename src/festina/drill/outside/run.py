@@ -18,15 +18,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from festina.drill import render
-from festina.drill.model import Finding, Honest, Report, Verdict, record, worst
+from festina.drill.model import KINDS, Finding, Honest, Report, Verdict, record, worst
 from festina.drill.outside import build, catalog
 from festina.drill.outside.assault import Assault
+from festina.drill.outside.bake import baked
 from festina.drill.outside.bench import Bench
 from festina.drill.outside.catalog import Attack
 from festina.drill.outside.control import works
 from festina.drill.outside.judge import constant, suffers
 from festina.drill.outside.lint import lint
 from festina.drill.outside.locate import locate
+from festina.drill.outside.mutants import mutants
 from festina.drill.outside.study import WORKERS, Listener, Study, study, together
 from festina.drill.outside.target import Target, parse
 from festina.errors import UsageError
@@ -85,7 +87,7 @@ def _drill(options: Options, target: Target, folder: Path, work: Path, say: Call
     finally:
         listener.close()
     if options.controls:
-        findings = _proven(findings, options, say)
+        findings = _proven(found, findings, options, say)
     honest = _honest(options, found, say)
     command = _command(options)
     findings = [
@@ -155,9 +157,11 @@ def _workless(found: Study, options: Options) -> list[Finding]:
     return rows
 
 
-def _proven(findings: list[Finding], options: Options, say: Callable[[str], None]) -> list[Finding]:
+def _proven(study: Study, findings: list[Finding], options: Options, say: Callable[[str], None]) -> list[Finding]:
     """``caught`` only where the same attack works on an undefended evaluator.  # V-2"""
     by_id = {attack.id: attack for attack in catalog.everything()}
+    if not study.facts.python:
+        by_id = {m.attack.id: m.attack for m in mutants(study.raw, study.bench.name, "")}
     caught = [by_id[each.attack] for each in findings if each.verdict is Verdict.CAUGHT and each.attack in by_id]
     failed = {name: why for name, why in works(caught, options.python or sys.executable, say).items() if why}
     return [
@@ -174,7 +178,7 @@ def _asked(attack: Attack, only: Sequence[str]) -> bool:
 
 def _attacks(assault: Assault, options: Options, say: Callable[[str], None]) -> list[Finding]:
     if assault.study.honest is None:
-        return []
+        return _mutants(assault, options, say)
     wanted = [a for a in catalog.everything() if not options.only or _asked(a, options.only)]
     if options.only and not wanted:
         known = sorted({a.kind for a in catalog.everything()} | {"constant"})
@@ -207,6 +211,21 @@ def _attacks(assault: Assault, options: Options, say: Callable[[str], None]) -> 
             assault.control(attack)
     with ThreadPoolExecutor(WORKERS) as pool:
         findings += [each.result() for each in [pool.submit(one, attack) for attack in late]]
+    return findings
+
+
+def _mutants(assault: Assault, options: Options, say: Callable[[str], None]) -> list[Finding]:
+    """Attacks on an evaluator whose candidates are not Python."""
+    study = assault.study
+    forged = baked(study.known())["FORGED"]
+    findings = []
+    for mutant in mutants(study.raw, study.bench.name, forged):
+        if options.only and not _asked(mutant.attack, options.only):
+            continue
+        finding = assault.mutant(mutant)
+        if finding.verdict is Verdict.HOLE:
+            say(f"  hole: {finding.attack}: {finding.why}")
+        findings.append(finding)
     return findings
 
 
@@ -285,6 +304,13 @@ def _report(
         if holes
         else f"None of {tried} attacks earned credit without doing the work."
     )
+    weak = dict.fromkeys(each.kind for each in findings if each.verdict is Verdict.HOLE)
+    if weak:
+        first += (
+            f" They use {len(weak)} {'weakness' if len(weak) == 1 else 'weaknesses'}: "
+            + "; ".join(KINDS[kind] for kind in weak)
+            + "."
+        )
     summary = (
         first,
         f"{exposed} things are within reach of a candidate that should not be; {caught} attacks were caught.",

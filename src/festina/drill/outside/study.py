@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from festina.drill.outside import build, scoring
+from festina.drill.outside import build, mutants, scoring
 from festina.drill.outside.bake import Known, baked
 from festina.drill.outside.bench import Bench, Outcome
 from festina.drill.outside.judge import Scale
@@ -186,6 +186,12 @@ def study(
         found.facts = replace(found.facts, more=_more(found))
         _without_work(found, honest)
         _timing(found, honest)
+    else:
+        [outcome] = together([lambda: bench.evaluate(mutants.empty(mutants.kind_of(raw, bench.name)))])
+        outcome = _settle(bench, outcome)
+        found.constants = {"husk": outcome}
+        found.husk = outcome.score
+        found.scale = Scale(found.scale.honest, bench.signed(outcome))
     return found
 
 
@@ -193,9 +199,13 @@ def brief(bench: Bench, raw: str) -> Study:
     """As much as a positive control needs: one honest run, two that watch, one candidate without work."""
     outcome, text = first(bench, raw, None)
     honest = _python(raw, bench.name)
-    assert honest is not None
     facts = _facts(bench, honest)
     found = Study(bench, honest, raw, [outcome], facts, Scale(_scores(bench, [outcome]), None), text)
+    if honest is None:
+        husk = bench.evaluate(mutants.empty(mutants.kind_of(raw, bench.name)))
+        found.scale = Scale(found.scale.honest, bench.signed(_settle(bench, husk)))
+        found.husk = husk.score
+        return found
     found.facts = replace(facts, runs=_watch(found, honest, "recon"))
     if found.facts.has("called") and found.facts.has("fresh") and found.facts.has("inputs"):
         found.facts = replace(found.facts, frozen=_watch(found, honest, "recon-frozen"))
