@@ -26,7 +26,7 @@ def score(value, bounds=UP):
     [
         float("nan"), float("inf"), float("-inf"), True, False, "1.0", b"1", None, 10**400,
         2.1, -0.1, 1j, [1.0], (1.0,),
-        numpy.float64("nan"), numpy.bool_(True), numpy.array([1.0]), object(),
+        numpy.float64("nan"), numpy.bool_(True), numpy.array([1.0]), pytest.param(object(), id="object"),
     ],
     ids=repr,
 )  # fmt: skip

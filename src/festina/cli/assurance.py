@@ -126,3 +126,28 @@ def _caught(row: Caught) -> str:
         f"{row.caught} of {count(row.judged, 'known-bad change')} caught; the catch rate lies between {low:.0%} and "
         f"{high:.0%} (95 %)"
     )
+
+
+def block_summary(s: State) -> dict[str, Any] | None:
+    """The block of hidden items that candidates share; None where every test has items of its own.  # V-3"""
+    from festina.select.budget import InformationLedger, SealedBlocks
+
+    budget = s.budget
+    if s.epoch is None or not isinstance(budget, InformationLedger | SealedBlocks):
+        return None
+    if isinstance(budget, SealedBlocks):
+        return {"mode": "sealed", "block": budget.block, "tests": budget.index}
+    answers = {"accepted": budget.accepts, "not_accepted": budget.refusals}
+    return {"mode": "ledger", "answers": answers, "bits_told": budget.bits, "bits": s.epoch.suite.bits}
+
+
+def block_lines(s: State) -> list[str]:
+    """The same in words."""
+    block = block_summary(s)
+    if block is None:
+        return []
+    if block["mode"] == "sealed":
+        return [f"Block {block['block']} of the hidden items, shared by {block['tests']} tests so far."]
+    answers = sum(block["answers"].values())
+    told = f"{block['bits_told']:.3g} of {block['bits']:g} bits told in {answers} answers"
+    return [f"One block of hidden items for good: {told}; each answer makes the next acceptance harder."]

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from festina.cli.assurance import plant_lines, plant_summary, sameness_lines, sameness_summary, verifier_lines
+from festina.cli.assurance import (
+    block_lines,
+    block_summary,
+    plant_lines,
+    plant_summary,
+    sameness_lines,
+    sameness_summary,
+    verifier_lines,
+)
 from festina.cli.common import Opened, opened, system_option
 
 if TYPE_CHECKING:
@@ -82,6 +90,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         },
         "trials": s.trials,
         "hidden_items_issued": s.looks,
+        "block": block_summary(s),
         "overfitting": overfitting(s),
         "unreviewed": {"generations": generations, "lines": lines},
         "waiting_reviews": [r.terms.review for r in s.waiting],
@@ -187,6 +196,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     if gap is not None:
         parts.append(Text(gap["sentence"], style="bold red" if gap.get("overfitted") else ""))
     parts.append(Text(f"{s.trials} sandboxed trials charged, {s.looks} hidden items issued."))
+    parts += [Text(line) for line in block_lines(s)]
     parts.append(Text(f"Assurance: {s.epoch.suite.assurance} - {_RAISES[s.epoch.suite.assurance]}."))
     parts += [Text(line, style="bold red" if line.isupper() else "") for line in sameness_lines(s)]
     if s.drill is not None:

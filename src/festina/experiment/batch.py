@@ -38,8 +38,11 @@ class Scored:
 class Judge(Protocol):
     """Issues items and scores answers; holds everything that no candidate may see."""
 
-    def issue(self, seed: int) -> tuple[str, bytes | None]:
-        """(ticket, inputs). ``inputs`` is None where nothing is asked (self-reported metrics)."""
+    def issue(self, seed: int, place: int | None = None) -> tuple[str, bytes | None]:
+        """(ticket, inputs). ``inputs`` is None where nothing is asked (self-reported metrics).
+
+        ``place`` is the position of the first item in the source; None: items that nobody was given before.
+        """
         ...
 
     def rehearse(self, seed: int) -> tuple[str, bytes | None]:
@@ -113,10 +116,11 @@ class Trees:
 
 
 def run_unit(
-    trials: Trials, judge: Judge, trees: Trees, scale: Scale, seed: int, stop: Callable[[], bool] = lambda: False
-) -> Unit:
+    trials: Trials, judge: Judge, trees: Trees, scale: Scale, seed: int, stop: Callable[[], bool] = lambda: False,
+    place: int | None = None,
+) -> Unit:  # fmt: skip
     """One unit under ``seed``. Raises ``Fault`` when the sandbox itself failed, or ``stop`` says so.  # T-6"""
-    ticket, inputs = judge.issue(seed)
+    ticket, inputs = judge.issue(seed, place)
     turn = seed % len(trees.roles)
     order = trees.roles[turn:] + trees.roles[:turn]
     sides: dict[str, Side] = {}

@@ -70,6 +70,8 @@ class SuiteTerms(BaseModel):
     source: Digest | None  # digest of the vault's item file or generator
     assurance: Literal["self-reported", "scored", "hidden"]  # V-10
     looks: Count | None = None  # items that may ever be shown of this source; None: as many as there are  # V-3
+    word_every_s: Number = 0.0  # sealed and ledger: words are told a whole number of such slots after a test opened
+    bits: Number = 0.0  # ledger: what may be told about the block in all
 
 
 class GuardTerms(BaseModel):
@@ -217,7 +219,8 @@ class TestOpened(Body):
     base_commit: Oid
     anchor_tree: Oid
     level: Number  # the error level a of this test
-    block: Count  # sealed mode: block number; fresh: 0
+    block: Count  # sealed mode: block number; else 0
+    first_item: Count = 0  # sealed and ledger: position of the block's first item in the source
     units_max: Count
     units_min_accept: Count  # fewest units that could ever accept
 

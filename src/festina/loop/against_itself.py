@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 
 from festina.experiment import batch as units
 from festina.experiment.seeds import control_seed
@@ -39,9 +40,11 @@ def run_control(b: Bench, action: plan.RunControl) -> None:
     crash_point("control-started")
     began = time.monotonic()
     trees = units.Trees(tree, tree, None)  # guards are compared side with side, too
+    seeds = [control_seed(t.leaf, i) for i in range(count)]
+    places = _places(b, seeds, t.total)
     results = units.run_units(
-        lambda seed: units.run_unit(b.trials, b.judge, trees, b.scale, seed, lambda: b.cut_off),
-        [control_seed(t.leaf, i) for i in range(count)],
+        lambda seed: units.run_unit(b.trials, b.judge, trees, b.scale, seed, lambda: b.cut_off, places.get(seed)),
+        seeds,
         b.workers,
     )
     crash_point("control-unrecorded")
@@ -68,3 +71,12 @@ def differences(unit: units.Unit) -> tuple[float, ...]:
         return (0.0,) * (2 + len(unit.guards) + len(unit.judges))
     first = 1.0 if unit.sides[0][0] == "candidate" else -1.0
     return (unit.gain, first * unit.gain, *unit.guards, *unit.judges)
+
+
+def _places(b: Bench, seeds: Sequence[int], before: int) -> dict[int, int]:
+    """Where candidates share a block, the control goes over it again and again: no proposer hears of it."""
+    block, epoch = b.state.block, b.state.epoch
+    if block is None or epoch is None:
+        return {}
+    suite = epoch.suite
+    return {seed: block[1] + (before + i) % suite.max_units * suite.batch_items for i, seed in enumerate(seeds)}

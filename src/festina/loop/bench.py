@@ -58,6 +58,7 @@ class Bench:
     wall_s: float = 3600.0
     listener: Listener | None = None
     unit_s: float = 0.0  # how long a unit takes, as measured so far; 0: not yet. Decides batch sizes only
+    word_due: str = ""  # the test whose word's slot has come  # P-4
     expired: threading.Event = field(default_factory=threading.Event)  # the run's time is spent  # E-5
     interrupted: threading.Event = field(default_factory=threading.Event)
     started: float = field(default_factory=time.monotonic)  # monotonic: a wall clock that jumps moves no budget
@@ -70,7 +71,10 @@ class Bench:
     def items_left(self) -> int | None:
         """Hidden items not yet issued of a finite suite; None where they never end."""
         source = self.verifier.source if self.verifier is not None else None
-        return self.state.source_left(source.count) if source is not None else None
+        epoch = self.state.epoch
+        if source is None or epoch is None:
+            return None
+        return self.state.source_left(source.positions(epoch.suite.unit, epoch.suite.batch_items))
 
     @property
     def cut_off(self) -> bool:

@@ -59,7 +59,7 @@ def _verdict(b: Bench, test: OpenTest, action: plan.Decide) -> e.Verdict:
     assert s.budget is not None
     suite = s.epoch.suite
     accepted = action.verdict == "accept"
-    sealed = suite.mode == "sealed"  # no refunds on shared items
+    sealed = suite.mode != "fresh"  # no refunds on shared items
     level = test.terms.level
     refund = 0.0 if sealed else 1.0 if accepted else gate.refund_share(test.progress)
     finding = _finding(b, test, action)

@@ -199,6 +199,11 @@ def _epoch(ledger: Ledger, state: State, fresh: tuple[e.EpochOpened, tuple[bytes
     now = state.epoch
     if now is None:
         reason = "first epoch"
+    elif options.new_epoch and body.suite.mode == "ledger" and _was_issued(state, body.suite.source or ""):
+        raise UsageError(
+            "block-used", "these hidden items were issued before, one by one: they cannot become one block",  # S-1
+            fix='add items that were never used, or leave the mode as it was', where="festina.toml: suite.hidden.mode",
+        )  # fmt: skip
     elif options.new_epoch:
         reason = options.new_epoch[:300]
     elif (body.evaluator, body.min_level) != (now.evaluator, now.min_level):
@@ -221,6 +226,10 @@ def _epoch(ledger: Ledger, state: State, fresh: tuple[e.EpochOpened, tuple[bytes
         drafts.append(Draft(waiver, blobs=(text,)))  # T-2
     for record in ledger.append(drafts):
         state.apply(record)
+
+
+def _was_issued(state: State, source: str) -> bool:
+    return state.source_looks.get(source, 0) > 0 and source not in state.ledgers
 
 
 def _bench(
@@ -294,7 +303,8 @@ def _loop(b: Bench, options: Options) -> None:
         wait_left = options.review_wait_s - (b.elapsed_s - waited_since) if waited_since is not None else 0.0
         elapsed = options.wall_s if b.expired.is_set() else b.elapsed_s
         facts = plan.Facts(
-            elapsed, b.interrupted.is_set(), b.items_left, planting.due(b), review_wait_left_s=max(0.0, wait_left)
+            elapsed, b.interrupted.is_set(), b.items_left, planting.due(b), word_due=b.word_due == b.state.word_from,
+            review_wait_left_s=max(0.0, wait_left),
         )
         action = plan.next_action(b.state, facts)
         if isinstance(action, plan.Finish):

@@ -44,8 +44,8 @@ class _Placed(HiddenJudge):
         super().__init__(verifier, items, 0)
         self._places = places
 
-    def issue(self, seed: int) -> tuple[str, bytes | None]:
-        return self.again(seed, self._places[seed])
+    def issue(self, seed: int, place: int | None = None) -> tuple[str, bytes | None]:
+        return self.again(seed, self._places[seed] if place is None else place)
 
 
 def due(state: State, generation: Generation) -> bool:
@@ -107,8 +107,8 @@ def _afford(state: State, terms: e.SuiteTerms, source: Source) -> None:
     used, gone = state.side.looks.get(account, 0), state.source_looks.get(account, 0)
     if terms.looks is not None and used + need > terms.looks:
         what = f"{used} of its {terms.looks} looks are used and a release takes {need}"
-    elif source.count is not None and gone + need > source.count:
-        what = f"{gone} of its {source.count} items are used and a release takes {need}"
+    elif (count := source.positions(terms.unit, terms.batch_items)) is not None and gone + need > count:
+        what = f"{gone} of its {count} items are used and a release takes {need}"
     else:
         return
     raise UsageError(

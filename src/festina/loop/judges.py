@@ -20,8 +20,8 @@ class HiddenJudge:
         self._items = items
         self._guards = guards
 
-    def issue(self, seed: int) -> tuple[str, bytes | None]:
-        issued = self._verifier.draw(seed, self._items)
+    def issue(self, seed: int, place: int | None = None) -> tuple[str, bytes | None]:
+        issued = self._verifier.draw(seed, self._items, first=place)
         return issued.batch_id, issued.inputs
 
     def rehearse(self, seed: int) -> tuple[str, bytes | None]:
@@ -46,10 +46,11 @@ class MetricJudge:
     def __init__(self, metric: str) -> None:
         self._metric = metric
 
-    def issue(self, seed: int) -> tuple[str, bytes | None]:
-        return f"seed-{seed}", None
+    def issue(self, seed: int, place: int | None = None) -> tuple[str, bytes | None]:
+        return self.rehearse(seed)
 
-    rehearse = issue
+    def rehearse(self, seed: int) -> tuple[str, bytes | None]:
+        return f"seed-{seed}", None
 
     def again(self, seed: int, first: int) -> tuple[str, bytes | None]:
         return self.issue(seed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from festina.loop import blocks
 from festina.loop.state import State
 from festina.select import gate, sameness
 
@@ -32,6 +33,7 @@ class Facts:
     interrupted: bool = False
     items_left: int | None = None  # hidden items not yet issued; None: they never end
     plant_due: int | None = None  # a closed proposal that was planted and is not revealed yet  # V-7
+    word_due: bool = True  # the slot for the last word has come  # P-4
     review_wait_left_s: float = 0.0  # how long the operator wants to wait for a person before proposing on
 
 
@@ -94,6 +96,11 @@ class AwaitReview:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitWord:
+    """Let the slot pass in which the last word is told: when it comes must say no more than it does.  # P-4"""
+
+
+@dataclass(frozen=True, slots=True)
 class Propose:
     """Run the improver in force, or run it again after a crash."""
 
@@ -152,7 +159,8 @@ class Finish:
 
 Action = (
     FinishMove | FinishRelease | StartLine | PutInForce | TakeBack | CheckControls | ComparePublic | RunControl
-    | Attribute | AskReview | AwaitReview | Propose | Screen | OpenTest | RunBatch | RevealPlant | Decide | Finish
+    | Attribute | AskReview | AwaitReview | AwaitWord | Propose | Screen | OpenTest | RunBatch | RevealPlant | Decide
+    | Finish
 )  # fmt: skip
 
 
@@ -229,8 +237,9 @@ def _control(s: State, facts: Facts) -> Action | None:
             return Decide("inconclusive", "control")
         return Finish("control", "the incumbent, compared with itself, came out different: festina review control")
     room = (run.trials - s.run_trials) // 2
-    if facts.items_left is not None:
-        room = min(room, facts.items_left // epoch.suite.batch_items)
+    left = s.looks_left if blocks.shared(epoch) else facts.items_left
+    if left is not None:
+        room = min(room, left // epoch.suite.batch_items)
     units = t.units if t.attempt > 0 else sameness.due(epoch.control_share, t.judged, t.test.units)
     if t.attempt > 0 and units > room:
         return None  # what was cut off cannot be paid for again: the budget's end comes next
@@ -266,7 +275,9 @@ def _test(s: State, facts: Facts) -> Action | None:
 
 
 def _items_spent(s: State, facts: Facts) -> bool:
-    """Whether a finite hidden suite has no room for another unit.  # V-3"""
+    """Whether a finite hidden suite has no room for another unit, or for another block.  # V-3"""
+    if s.epoch is not None and blocks.shared(s.epoch):
+        return not blocks.room(s, facts.items_left)
     return s.epoch is not None and facts.items_left is not None and facts.items_left < s.epoch.suite.batch_items
 
 
@@ -283,6 +294,8 @@ def _work(s: State, facts: Facts) -> Action:
     if _items_spent(s, facts):
         spent = "the hidden items are spent: festina vault add --replace, then run --new-epoch"
         return Finish("budget", spent if s.looks_left is None else LOOKS_SPENT)
+    if blocks.told_all(s):
+        return Finish("budget", "the hidden block has told all it may (suite.hidden.bits): add new items")
     if s.current is not None:
         proposed = s.proposals[s.current]
         if proposed.stage == "requested":
@@ -305,4 +318,6 @@ def _work(s: State, facts: Facts) -> Action:
         return Finish("finished", "every proposal of this run was judged")
     if run.trials - s.run_trials < SIDES:
         return Finish("budget", "the run's trials are spent")
+    if s.word_from and not facts.word_due:
+        return AwaitWord()
     return Propose(max(s.proposals, default=-1) + 1, 1)

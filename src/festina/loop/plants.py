@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.ledger.statement import commitment
+from festina.loop import blocks
 from festina.loop.rows import Plant, Proposed, misfit
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def revealed(s: State, r: Record, b: e.PlantRevealed) -> None:
         del s.generations[number]
     if s.undo is not None and s.undo[0] == p.number:  # outside the error budget, to the last bit
         s.budget, s.undo = s.undo[1], None
+        blocks.keep(s)
     if p.tree is not None and s.tried.get((p.base_commit, p.tree)) == p.number:
         del s.tried[(p.base_commit, p.tree)]
     if p.run == s.runs:

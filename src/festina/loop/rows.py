@@ -12,7 +12,7 @@ from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.propose.types import Word
 from festina.select import gate
-from festina.select.budget import Budget, SealedBlocks
+from festina.select.budget import AnyBudget
 from festina.select.sameness import Sameness
 from festina.select.verifiers import OwnWord
 
@@ -84,7 +84,7 @@ class OpenTest:
     leaf: str  # of the test-opened entry: unit seeds are derived from it  # E-3
     terms: e.TestOpened
     progress: gate.TestState
-    before: Budget | SealedBlocks  # the error budget as it was before this test took its level
+    before: AnyBudget  # the error budget as it was before this test took its level
     batches: int = 0
     attempt: int = 0  # of the batch in flight; 0: none in flight
     units: int = 0  # of the batch in flight

@@ -14,14 +14,12 @@ from typing import Any
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import measured, people, plants, sameness, verifiers
+from festina.loop import blocks, measured, people, plants, sameness, verifiers
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
-from festina.select import budget as error_budget
 from festina.select import gate
-
-Budget = error_budget.Budget | error_budget.SealedBlocks
+from festina.select.budget import AnyBudget, InformationLedger
 
 
 @dataclass(slots=True)
@@ -32,7 +30,10 @@ class State:
     epoch: e.EpochOpened | None = None
     epoch_seq: int = 0
     alpha_epochs: float = 0.0  # summed alpha of all epochs  # S-1
-    budget: Budget | None = None
+    budget: AnyBudget | None = None
+    block: tuple[int, int] | None = None  # (number, first item) of the block that tests share
+    ledgers: dict[str, tuple[int, InformationLedger]] = field(default_factory=dict)  # by source: what was told
+    word_from: str = ""  # when the last test on shared items opened, until its word is told  # P-4
     generations: dict[int, Generation] = field(default_factory=dict)
     line: list[int] = field(default_factory=list)
     in_force: int = 0
@@ -48,13 +49,14 @@ class State:
     current: int | None = None  # the proposal that is under way
     test: OpenTest | None = None
     tests: int = 0
-    undo: tuple[int, Budget] | None = None  # the last verdict's proposal, and the budget as before its test  # V-7
+    undo: tuple[int, AnyBudget] | None = None  # the last verdict's proposal, and the budget as before its test  # V-7
     plants: list[Plant] = field(default_factory=list)
     tried: dict[tuple[str, str], int] = field(default_factory=dict)  # (base commit, tree) -> proposal
     reviews: dict[int, Review] = field(default_factory=dict)
     reviewers: dict[str, e.ReviewerEnrolled] = field(default_factory=dict)
     run: e.RunStarted | None = None
     runs: int = 0
+    run_at: str = ""
     run_trials: int = 0
     run_proposals: int = 0
     run_controls: bool | None = None
@@ -146,7 +148,9 @@ class State:
 
     def looked(self, items: int) -> None:
         """Count looks at the goal's hidden items. For the fold alone.  # V-3"""
-        measured.looked(self, items, self.epoch.suite.source if self.epoch is not None else None)
+        if self.epoch is not None:
+            fresh = not blocks.shared(self.epoch)  # a shared block is used up as a whole, when its first test opens
+            measured.looked(self, items, self.epoch.suite.source, fresh=fresh)
 
     # -- fold -----------------------------------------------------------------------------------------
 
@@ -206,13 +210,12 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
         raise _misfit(r, "an epoch opened while a reference was being moved")
     if s.test is not None:  # new rules end what was tested under the old ones  # S-1
         _close(s, s.proposals[s.test.proposal], "inconclusive", "new-epoch")
+        blocks.close_open(s)
         s.test = None
     s.epoch, s.epoch_seq = b, r.seq
     s.side.new_epoch()
     s.alpha_epochs += b.alpha
-    s.budget = (
-        error_budget.SealedBlocks(b.alpha) if b.suite.mode == "sealed" else error_budget.Budget(b.alpha, b.spread)
-    )
+    s.budget = blocks.start(s, b)
     s.twins = sameness.begin(b, r.seq)
     s.undo = None
     s.current = None
@@ -222,6 +225,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
 def _run_started(s: State, r: Record, b: e.RunStarted) -> None:
     s.run = b
     s.runs += 1
+    s.run_at = r.at
     s.run_trials = s.run_proposals = s.run_faults = 0
     s.run_controls = None
     s.run_exhausted = False
@@ -256,6 +260,7 @@ def _requested(s: State, r: Record, b: e.ProposalRequested) -> None:
     s.current = b.proposal
     if b.attempt == 1:
         s.run_proposals += 1
+        blocks.asked(s, r.at)
 
 
 def _received(s: State, r: Record, b: e.ProposalReceived) -> None:
@@ -292,12 +297,18 @@ def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
     if (b.tree, b.base_commit, b.anchor_tree, b.units_max) != terms:
         raise _misfit(r, "its plan is not the one that proposal and epoch give")  # L-4
     before = s.budget
-    level, s.budget = before.open()
+    level, budget = before.open()
     if abs(level - b.level) > 1e-12 * max(level, b.level):
         raise _misfit(r, f"its level {b.level} is not the one that the budget gives ({level})")
+    shared = blocks.shared(s.epoch)
+    if shared and (b.block, b.first_item) != blocks.place(s):
+        raise _misfit(r, "its block is not the one in use")  # V-3
+    s.budget = budget
     s.tests = max(s.tests, b.test + 1)
     s.test = OpenTest(b.test, b.proposal, r.seq, r.leaf, b, gate.start(plan_of(s.epoch, b)), before)
-    s.test.first_item = s.source_looks.get(s.epoch.suite.source or "", 0)
+    s.test.first_item = b.first_item if shared else s.source_looks.get(s.epoch.suite.source or "", 0)
+    if shared:
+        blocks.opened(s, b.block, b.first_item, r.at)
     s.tried[(b.base_commit, b.tree)] = b.proposal
     p.stage = "testing"
     s.undo = None
@@ -353,6 +364,7 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
         raise _misfit(r, "accepted without the evidence that the rule asks for")  # S-1
     refund = 0.0 if accepted else gate.refund_share(t.progress)
     s.budget = s.budget.close(t.terms.level, accepted, refund)
+    blocks.keep(s)
     s.undo = (b.proposal, t.before)
     s.proposals[b.proposal].words = verifiers.words(s, t)
     p = s.proposals[b.proposal]
@@ -392,6 +404,7 @@ def _line_moved(s: State, r: Record, b: e.LineMoved) -> None:
         s.generations[b.generation].commit = b.commit
         s.line.append(b.generation)
     else:
+        blocks.give_up(s)
         while s.line and s.line[-1] != b.generation:
             dropped = s.line.pop()
             if cause == "denial":

@@ -19,7 +19,7 @@ from festina.experiment.seeds import proposal_seed, unit_seed
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
-from festina.loop import acts, planting
+from festina.loop import acts, blocks, planting
 from festina.loop import next as plan
 from festina.loop.against_itself import run_control
 from festina.loop.attributing import attribute
@@ -113,6 +113,18 @@ def ask_review(b: Bench, _: plan.AskReview) -> None:
     b.append(Draft(terms, blobs=(patch,)))
 
 
+def await_word(b: Bench, _: plan.AwaitWord) -> None:
+    """Wait for the next whole slot since the last test opened. A run's end or an interruption ends it, too."""
+    opened, every = datetime.fromisoformat(b.state.word_from), _epoch(b.state).suite.word_every_s
+    passed = max(0.0, (datetime.now(UTC) - opened).total_seconds())
+    wait = (passed // every + 1) * every - passed if every > 0 else 0.0
+    end = b.elapsed_s + wait
+    while b.elapsed_s < min(end, b.wall_s) and not b.interrupted.wait(min(0.05, wait)):
+        pass
+    if b.elapsed_s >= end:
+        b.word_due = b.state.word_from
+
+
 def await_review(b: Bench, _: plan.AwaitReview) -> None:
     b.interrupted.wait(0.05)
 
@@ -187,7 +199,7 @@ def next_improver(b: Bench, number: int) -> Improver:
 def history(b: Bench, author: str) -> tuple[HistoryRow, ...]:
     """An improver's own past proposals with one word each, and nothing of the hidden evidence.  # P-4"""
     epoch = _epoch(b.state)
-    blurred = {"rejected", "inconclusive"} if epoch.suite.mode in ("sealed", "ledger") else set()
+    blurred = {"rejected", "inconclusive"} if blocks.shared(epoch) else set()
     rows: list[HistoryRow] = []
     for p in b.state.proposals.values():
         if p.improver != author or p.word is None or p.patch is None or p.plant is not None:
@@ -278,9 +290,10 @@ def open_test(b: Bench, action: plan.OpenTest) -> None:
     assert p.tree is not None
     assert s.budget is not None
     level, _ = s.budget.open()
+    block, first = blocks.place(s) if blocks.shared(epoch) else (0, 0)
     draft = e.TestOpened(
         test=s.tests, proposal=p.number, tree=p.tree, base_commit=p.base_commit, anchor_tree=epoch.anchor_tree,
-        level=level, block=0, units_max=epoch.suite.max_units, units_min_accept=0,
+        level=level, block=block, first_item=first, units_max=epoch.suite.max_units, units_min_accept=0,
     )  # fmt: skip
     rule = plan_of(epoch, draft)
     draft = draft.model_copy(update={"units_min_accept": planning.units_min_accept(rule)})
@@ -297,9 +310,12 @@ def run_batch(b: Bench, _: plan.RunBatch) -> None:
         test.terms.tree, b.repo.tree_of(test.terms.base_commit), test.terms.anchor_tree if epoch.guards else None
     )
     affordable = (run.trials - b.state.run_trials) // len(trees.roles)
-    room = b.items_left // epoch.suite.batch_items if b.items_left is not None else MAX_BATCH
+    left = b.state.looks_left if blocks.shared(epoch) else b.items_left
+    room = MAX_BATCH if left is None else left // epoch.suite.batch_items
     count = min(_batch_size(b), test.terms.units_max - len(test.gains), affordable, room)
     seeds = [unit_seed(test.leaf, test.batches, i) for i in range(count)]
+    first = test.terms.first_item + len(test.gains) * epoch.suite.batch_items
+    places = {seed: first + i * epoch.suite.batch_items for i, seed in enumerate(seeds)} if blocks.shared(epoch) else {}
     looks = count * epoch.suite.batch_items if epoch.suite.source is not None else 0  # V-3
     b.append(
         Draft(
@@ -313,7 +329,7 @@ def run_batch(b: Bench, _: plan.RunBatch) -> None:
     crash_point("batch-started")
     began = time.monotonic()
     results = units.run_units(
-        lambda seed: units.run_unit(b.trials, b.judge, trees, b.scale, seed, lambda: b.cut_off),
+        lambda seed: units.run_unit(b.trials, b.judge, trees, b.scale, seed, lambda: b.cut_off, places.get(seed)),
         seeds,
         b.workers,
     )
@@ -424,6 +440,6 @@ STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.TakeBack: take_back, plan.AskReview: ask_review, plan.AwaitReview: await_review,
     plan.PutInForce: put_in_force, plan.Propose: propose, plan.Screen: screen_proposal,
     plan.OpenTest: open_test, plan.RunBatch: run_batch, plan.CheckControls: check_controls, plan.Decide: decide,
-    plan.RunControl: run_control, plan.RevealPlant: planting.reveal,
+    plan.RunControl: run_control, plan.RevealPlant: planting.reveal, plan.AwaitWord: await_word,
     plan.ComparePublic: compare_public, plan.Attribute: attribute,
 }  # fmt: skip

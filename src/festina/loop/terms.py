@@ -17,15 +17,17 @@ from festina.propose.types import Budget as ProposeBudget
 from festina.propose.types import Improver
 from festina.sandbox.job import Limits, Sandbox
 from festina.select import planning, sameness
-from festina.select.budget import Budget, SealedBlocks
+from festina.select.budget import budget_of
 from festina.select.gate import Plan
 from festina.system.globs import matches_any
 from festina.system.home import Home
 from festina.system.manifest import FILE_NAME, HiddenSuite, Manifest, parse_manifest
 from festina.system.repo import Repo
+from festina.verify.types import Source
 from festina.verify.vault import Vault
 
 MOST_UNITS = 200_000  # of one test
+BLOCKS = 4  # into so many sealed blocks a finite suite is cut unless max_units says otherwise
 METRIC_UNITS = 60  # pairs at most for a self-reported metric: a run of the user's script each side
 
 
@@ -90,7 +92,7 @@ def first_plan(body: e.EpochOpened) -> Plan:
     """The plan of the epoch's first test."""
     suite = body.suite
     width = _width(suite)
-    budget = SealedBlocks(body.alpha) if suite.mode == "sealed" else Budget(body.alpha, body.spread)
+    budget = budget_of(suite.mode, body.alpha, body.spread)
     return Plan(
         kind="bounded" if suite.low is not None else "symmetric", level=budget.next_level(),
         margin=suite.margin / width, detect=suite.detect / width, beta=body.beta,
@@ -115,19 +117,16 @@ def _suite(home: Home, manifest: Manifest) -> e.SuiteTerms:
             "range-missing", "the hidden suite declares no range, so no answer has a worst score",  # V-1
             fix="range = [lowest, highest] score of one item", where=f"{FILE_NAME}: suite.hidden.range",
         )  # fmt: skip
-    if hidden.mode == "ledger":
-        raise UsageError(
-            "mode-not-built", "mode 'ledger' (a block that cannot be replaced) is not built yet",
-            fix='mode = "fresh" with a generator, or "sealed"', where=f"{FILE_NAME}: suite.hidden.mode",
-        )  # fmt: skip
     source = Vault(home.vault).describe("hidden")
     low, high = hidden.range
     return e.SuiteTerms(
         name="hidden", scorer=hidden.scorer, low=float(low), high=float(high), direction=manifest.direction,
         unit=hidden.unit, mode=hidden.mode, margin=float(hidden.margin), detect=float(hidden.detect),
-        batch_items=hidden.batch, max_units=_units(hidden, manifest, float(high - low)),
+        batch_items=hidden.batch, max_units=_units(hidden, manifest, float(high - low), source),
         source=source.digest, assurance="hidden",
         looks=hidden.looks,
+        word_every_s=0.0 if hidden.mode == "fresh" else float(hidden.word_every),
+        bits=float(hidden.bits) if hidden.mode == "ledger" else 0.0,
     )  # fmt: skip
 
 
@@ -145,7 +144,7 @@ def _final(home: Home, manifest: Manifest, suite: e.SuiteTerms) -> e.SuiteTerms 
     return suite.model_copy(
         update={
             "name": "final", "mode": "fresh", "margin": 0.0, "batch_items": table.batch, "max_units": table.units,
-            "source": None, "looks": table.looks,
+            "source": None, "looks": table.looks, "word_every_s": 0.0, "bits": 0.0,
         }
     )  # fmt: skip
 
@@ -165,9 +164,19 @@ def _judges(manifest: Manifest, suite: e.SuiteTerms) -> tuple[e.JudgeTerms, ...]
     return tuple(found)
 
 
-def _units(hidden: HiddenSuite, manifest: Manifest, width: float) -> int:
-    """The declared cap, or a computed one that somebody could live to see."""
+def _units(hidden: HiddenSuite, manifest: Manifest, width: float, source: Source) -> int:
+    """The declared cap, or a computed one that somebody could live to see and that a block's items allow."""
     units = hidden.max_units or _cap(hidden, manifest, width)
+    count = source.positions(hidden.unit, hidden.batch)
+    if hidden.mode != "fresh" and count is not None:
+        most = count // hidden.batch
+        if hidden.max_units is None:
+            units = max(1, min(units, most if hidden.mode == "ledger" else most // BLOCKS))
+        if units > most:
+            raise UsageError(
+                "block-too-large", f"one block needs {units} units of {hidden.batch} items, the vault holds {most}",
+                fix="lower max_units or batch, or add items", where=f"{FILE_NAME}: suite.hidden.max_units",
+            )  # fmt: skip
     if units > MOST_UNITS:
         raise UsageError(
             "plan-unreachable",  # S-7

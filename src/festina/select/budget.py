@@ -1,12 +1,16 @@
 """The error budget of a whole ledger: how much error each test may use, and what comes back.  # S-1
 
-Two ways to share ``alpha``; both are pure folds with the same two steps, ``open() -> (level, next)`` and
+Three ways to share ``alpha``; all are pure folds with the same two steps, ``open() -> (level, next)`` and
 ``close(level, accepted, refund) -> next``:
 
 * :class:`Budget` for fresh units (every unit is drawn anew): levels shrink slowly, an acceptance gives its
   level back, and a test that ends otherwise gives back what it had not used.
 * :class:`SealedBlocks` for a fixed block of items that candidates share: one test at a time, no refunds,
   a new block after each acceptance, and only one word leaves the gate.
+* :class:`InformationLedger` for a block that cannot be replaced: each answer is paid for by its code length.
+
+The last two also pay for *when* an answer comes (``told``): words are given out on a fixed schedule, and one that
+misses its slot says something by that.
 
 **Theorem 1** (fresh units). Let (A1) every difference lie in the declared range (symmetric kind: be
 symmetric about one point, given the past); (A2) every unit be drawn, given everything seen before and all
@@ -30,6 +34,14 @@ alpha`` and ``sum g_j <= 1``; the block is replaced on acceptance. Then the same
 candidates on it are fixed and the union bound over j, then k, applies. QED No refunds here: on shared items
 the evidence of an earlier test says something about the next one.
 
+**Theorem 3** (a block that stays). Items of the block are independent draws, untouched when it opens; what reaches the
+proposer about it is a string h of words and slots. The t-th candidate after h is tested at ``alpha w_t pi(h)`` with
+``sum w_t <= 1`` and ``pi`` a probability on the strings of each length. Then the same chance is at most alpha.
+*Proof.* The t-th candidate and its incumbent are functions of h and of what does not depend on the block. So for each
+pair (t, h) there is one candidate, fixed before the items are looked at, and if it is bad its test accepts it with
+chance at most ``alpha w_t pi(h)``. The union over all pairs is at most ``alpha sum_t w_t sum_h pi(h) <= alpha``. QED
+With slots, Theorem 2 is this within a block, with pi on the slots alone: words up to an acceptance are one path.
+
 Not covered: what breaks A1 and A2. A range that is wrong, units that share a process and are counted
 singly, items that leaked, an incumbent's score that was remembered instead of measured again, a score that
 is not the value. Those are other rooms' business and are listed in ``docs/statistics.md``.
@@ -38,10 +50,12 @@ is not the value. Those are other rooms' business and are listed in ``docs/stati
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import fsum
+from math import exp, fsum, log
 
 from festina.errors import Fault, UsageError
 
+BLOCK_TESTS = 40  # of one sealed block without an acceptance: two thirds of its share are used by then
+IN_TIME = 63.0 / 64.0  # prior chance that a word meets its first slot: 40 of them cost 0.6 nats, a miss 5 and more
 SPREAD = 50.0  # about how many tests share the budget evenly; 10 to 200 changes costs little
 
 
@@ -59,8 +73,7 @@ class Budget:
     reserved: tuple[float, ...] = ()  # levels of open tests, in the order of opening
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.alpha <= 0.5:
-            raise UsageError("alpha-range", "alpha must lie in (0, 0.5]", where="policy.alpha", fix="use 0.05")
+        _check_alpha(self.alpha)
         if not 0.0 < self.spread <= 1e6:
             raise UsageError("spread-range", "spread must be above 0", where="policy.spread", fix="use 50")
         if self.free == -1.0:
@@ -114,31 +127,39 @@ class SealedBlocks:
     alpha: float
     block: int = 0
     index: int = 0
+    nats: float = 0.0  # told about this block by the time at which words came
     reserved: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.alpha <= 0.5:
-            raise UsageError("alpha-range", "alpha must lie in (0, 0.5]", where="policy.alpha", fix="use 0.05")
+        _check_alpha(self.alpha)
 
     def next_level(self) -> float:
         """The level of the next candidate in this block."""
         k, j = self.block, self.index
-        return 5.0 * self.alpha / ((k + 5) * (k + 6)) * 20.0 / ((j + 20) * (j + 21))
+        return 5.0 * self.alpha / ((k + 5) * (k + 6)) * _share(j) * exp(-self.nats)
 
     def open(self) -> tuple[float, SealedBlocks]:
         """Reserve the level of the next candidate; one test at a time.  # P-4"""
-        if self.reserved:
-            raise Fault("block-busy", "a sealed block carries one open test at a time")
         level = self.next_level()
-        return level, replace(self, reserved=(level,))
+        return level, replace(self, reserved=_only(self.reserved, level))
 
     def close(self, level: float, accepted: bool, refund: float = 0.0) -> SealedBlocks:
-        """End the test; on acceptance the block is over and must be replaced. ``refund`` is not paid."""
+        """End the test. The block is over, and must be replaced, on acceptance or when its tests are spent.
+
+        ``refund`` is not paid.
+        """
         if self.reserved != (level,):
             raise Fault("budget-level", "a test was closed that never opened, or twice")
-        if accepted:
-            return SealedBlocks(self.alpha, self.block + 1, 0)
-        return SealedBlocks(self.alpha, self.block, self.index + 1)
+        after = replace(self, index=self.index + 1, reserved=())
+        return after.retire() if accepted or after.index >= BLOCK_TESTS else after
+
+    def told(self, slots: int) -> SealedBlocks:
+        """A word came after so many slots of the schedule."""
+        return replace(self, nats=self.nats + slot_nats(slots)) if self.index > 0 else self
+
+    def retire(self) -> SealedBlocks:
+        """Go on with a new block; what is left of this one's share is forfeited."""
+        return SealedBlocks(self.alpha, self.block + 1) if self.index > 0 else self
 
     @property
     def left(self) -> float:
@@ -151,3 +172,95 @@ class SealedBlocks:
         k, j = self.block, self.index
         earlier = self.alpha * k / (k + 5)
         return earlier + 5.0 * self.alpha / ((k + 5) * (k + 6)) * j / (j + 20)
+
+
+@dataclass(frozen=True, slots=True)
+class InformationLedger:
+    """Alpha over one block for ever: each answer lowers later levels by its code length.
+
+    Words: the predictive probability of a Beta(1, 19) prior on acceptance, so that a row of n refusals costs
+    ``ln(1 + n/19)`` nats and a first acceptance about 3. Places: ``w_t = 20 / ((t+20)(t+21))``. Both are choices made
+    before data; any others with sums of at most 1 would hold as well.
+    """
+
+    alpha: float
+    accepts: int = 0
+    refusals: int = 0
+    nats: float = 0.0  # told about the block so far
+    gone: float = 0.0  # sum of the levels used so far
+    reserved: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_alpha(self.alpha)
+
+    @property
+    def bits(self) -> float:
+        """What the proposer has been told about the block."""
+        return self.nats / log(2.0)
+
+    def next_level(self) -> float:
+        return self.alpha * _share(self.accepts + self.refusals) * exp(-self.nats)
+
+    def open(self) -> tuple[float, InformationLedger]:
+        """Reserve the level of the next candidate; one test at a time.  # P-4"""
+        level = self.next_level()
+        return level, replace(self, reserved=_only(self.reserved, level))
+
+    def close(self, level: float, accepted: bool, refund: float = 0.0) -> InformationLedger:
+        """End the test and pay for its word. ``refund`` is not paid."""
+        if self.reserved != (level,):
+            raise Fault("budget-level", "a test was closed that never opened, or twice")
+        chance = (1 + self.accepts if accepted else 19 + self.refusals) / (20 + self.accepts + self.refusals)
+        return replace(
+            self, accepts=self.accepts + accepted, refusals=self.refusals + (not accepted),
+            nats=self.nats - log(chance), gone=self.gone + level, reserved=(),
+        )  # fmt: skip
+
+    def told(self, slots: int) -> InformationLedger:
+        """A word came after so many slots of the schedule."""
+        return replace(self, nats=self.nats + slot_nats(slots))
+
+    def under(self, alpha: float) -> InformationLedger:
+        """The same block in a new epoch with its own alpha: what was told stays told."""
+        return replace(self, alpha=alpha, gone=0.0, reserved=())
+
+    @property
+    def left(self) -> float:
+        """Alpha not used by levels so far. Not all of it can be used: answers lower the levels to come."""
+        return max(0.0, self.alpha - self.gone - fsum(self.reserved))
+
+    @property
+    def spent(self) -> float:
+        return self.gone
+
+
+AnyBudget = Budget | SealedBlocks | InformationLedger
+
+
+def budget_of(mode: str, alpha: float, spread: float) -> AnyBudget:
+    """The budget of an epoch whose suite has this data mode."""
+    if mode == "sealed":
+        return SealedBlocks(alpha)
+    return InformationLedger(alpha) if mode == "ledger" else Budget(alpha, spread)
+
+
+def slot_nats(slots: int) -> float:
+    """Code length of "after so many slots": 63/64 for the first, the rest shared as 1/(s(s-1)) among the later ones."""
+    if slots < 1:
+        raise Fault("budget-slots", "a word came before its slot")
+    return -log(IN_TIME if slots == 1 else (1.0 - IN_TIME) / (slots * (slots - 1.0)))
+
+
+def _share(index: int) -> float:
+    return 20.0 / ((index + 20) * (index + 21))
+
+
+def _only(reserved: tuple[float, ...], level: float) -> tuple[float, ...]:
+    if reserved:
+        raise Fault("block-busy", "a block carries one open test at a time")
+    return (level,)
+
+
+def _check_alpha(alpha: float) -> None:
+    if not 0.0 < alpha <= 0.5:
+        raise UsageError("alpha-range", "alpha must lie in (0, 0.5]", where="policy.alpha", fix="use 0.05")

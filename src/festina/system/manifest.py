@@ -204,6 +204,8 @@ class HiddenSuite(_Table):
     batch: Annotated[int, Field(ge=1, le=10_000)] = 40
     max_units: Positive | None = None
     looks: Positive | None = None
+    word_every: Duration = 60.0
+    bits: Annotated[Number, Field(gt=0, le=1000)] = 20.0
     family: Name = "unknown"
 
 

@@ -13,7 +13,8 @@ are shown the same position of a block answer the same items.
 *Items*: one secret order over the whole file; a batch is the positions ``first .. first + n - 1``. Reuse within a
 block is the caller's arithmetic on ``first``; past the end the suite is spent. A changed file has another order.
 
-For ``unit = "cluster"`` one ``generate`` call is one cluster. Does not cover: whether the items are any good.
+For ``unit = "cluster"`` one ``generate`` call is one cluster; of items in a file, whole clusters are dealt, one a
+batch, in a secret order of the clusters. Does not cover: whether the items are any good.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Batch:
 class Dealer:
     """Deals batches of one suite. Raises ``UsageError`` for what the suite's owner can mend."""
 
-    def __init__(self, source: Source, data: bytes, secret: bytes, *, suite: str, mode: str, roots: Roots) -> None:
+    def __init__(
+        self, source: Source, data: bytes, secret: bytes, *, suite: str, mode: str, roots: Roots, unit: str = "item"
+    ) -> None:
         self._suite, self._mode, self._roots = suite, mode, roots
         self._secret = hmac.digest(secret, source.digest.encode(), "sha256")
         self._kept: OrderedDict[str, Batch] = OrderedDict()
@@ -68,6 +71,7 @@ class Dealer:
         else:
             items = read_items(data, where=f"vault:{suite}")
             self._items = sorted(items, key=lambda item: self._tag("order", item.id))
+        self._clusters = self._grouped() if unit == "cluster" and self._generate is None else None
 
     def deal(self, seed: int, n: int, first: int) -> Batch:
         """The batch of these numbers. ``first`` counts only where the items, not the draws, are limited."""
@@ -123,15 +127,44 @@ class Dealer:
         if self._generate is not None:
             number = self._number("fresh", seed) if self._mode == "fresh" else self._number("at", first)
             return self._generated(number, n)
+        if self._clusters is not None:
+            return self._cluster(n, first)
         if first + n > len(self._items):  # V-3
-            raise UsageError(
-                "suite-spent",
-                f"suite {self._suite} has {len(self._items)} hidden items, {min(first, len(self._items))} are used, "
-                f"and {n} more are asked for",
-                fix=f"add items that were never used (festina vault add {self._suite} NEW.jsonl --replace), "
-                "which opens a new epoch, or add a generator",
-            )
+            raise self._spent(len(self._items), min(first, len(self._items)), n, "items")
         return self._items[first : first + n]
+
+    def _grouped(self) -> list[list[Item]]:
+        """The clusters in a secret order of their own."""
+        found: dict[str, list[Item]] = {}
+        for item in self._items:
+            found.setdefault(item.cluster, []).append(item)
+        if "" in found:
+            raise UsageError(
+                "cluster-missing", f"{len(found[''])} items of suite {self._suite} name no cluster",
+                fix='give every item a "cluster", or set unit = "item"', where="festina.toml: suite.hidden.unit",
+            )  # fmt: skip
+        return [found[name] for name in sorted(found, key=lambda name: self._tag("cluster", name))]
+
+    def _cluster(self, n: int, first: int) -> list[Item]:
+        """One whole cluster; each has ``n`` places, whether it fills them or not."""
+        assert self._clusters is not None
+        if first % n or first // n >= len(self._clusters):
+            raise self._spent(len(self._clusters), min(first // n, len(self._clusters)), 1, "clusters")
+        chosen = self._clusters[first // n]
+        if len(chosen) > n:
+            raise UsageError(
+                "cluster-too-large", f"a cluster of suite {self._suite} has {len(chosen)} items, a batch {n}",
+                fix=f"batch = {max(map(len, self._clusters))}", where="festina.toml: suite.hidden.batch",
+            )  # fmt: skip
+        return list(chosen)
+
+    def _spent(self, count: int, used: int, asked: int, what: str) -> UsageError:
+        return UsageError(
+            "suite-spent",
+            f"suite {self._suite} has {count} hidden {what}, {used} are used, and {asked} more are asked for",
+            fix=f"add items that were never used (festina vault add {self._suite} NEW.jsonl --replace), "
+            "which opens a new epoch, or add a generator",
+        )
 
     def _generated(self, number: int, n: int) -> list[Item]:
         """``n`` items without a repeated input; asks again a few times where the generator repeats itself."""

@@ -136,6 +136,7 @@ class Item:
     input: bytes
     label: bytes
     oracle: bytes | None  # an output that is right, where the label itself is none
+    cluster: str = ""  # items that stand and fall together; never shown to a candidate  # E-3
 
     def line(self, shown_id: str) -> bytes:
         return b'{"id":' + canonical(shown_id) + b',"input":' + self.input + b"}\n"
@@ -148,21 +149,24 @@ def make_item(value: object, *, index: int, where: str, need_id: bool = True) ->
         problem = "is not an object"
     elif not {"input", "label"} <= value.keys():
         problem = "lacks " + " and ".join(sorted({"input", "label"} - value.keys()))
-    elif not value.keys() <= {"id", "input", "label", "oracle"}:
-        problem = "has fields other than id, input, label and oracle"
+    elif not value.keys() <= {"id", "input", "label", "oracle", "cluster"}:
+        problem = "has fields other than id, input, label, oracle and cluster"
+    elif not isinstance(value.get("cluster", ""), str) or len(value.get("cluster", "")) > MAX_ID:
+        problem = f"has a cluster that is no text of at most {MAX_ID} characters"
     elif need_id and not (isinstance(value.get("id"), str) and 0 < len(value["id"]) <= MAX_ID):
         problem = f"lacks an id (text of 1 to {MAX_ID} characters)"
     if problem or not isinstance(value, dict):
         raise UsageError(
             "item-malformed",
             f"item {index} {problem}",
-            fix='each item is {"id": ..., "input": ..., "label": ...}, and "oracle" if the label is not itself a '
-            "right output",
+            fix='each item is {"id": ..., "input": ..., "label": ...}, "oracle" if the label is not itself a '
+            'right output, and "cluster" where items belong together',
             where=where,
         )
     try:
         oracle = canonical(value["oracle"]) if "oracle" in value else None
-        return Item(str(value.get("id", "")), canonical(value["input"]), canonical(value["label"]), oracle)
+        item_id, cluster = str(value.get("id", "")), str(value.get("cluster", ""))
+        return Item(item_id, canonical(value["input"]), canonical(value["label"]), oracle, cluster)
     except (TypeError, ValueError, RecursionError):
         raise UsageError(
             "item-malformed",

@@ -21,6 +21,11 @@ class Source:
     kind: SourceKind
     digest: str  # sha256 hex of the file's bytes
     count: int | None
+    clusters: int | None = None  # how many clusters the items name; None where they name none
+
+    def positions(self, unit: str, batch: int) -> int | None:
+        """How many items can be issued: whole clusters with ``batch`` places each, where the unit is one."""
+        return self.count if unit != "cluster" or self.clusters is None else self.clusters * batch
 
 
 @dataclass(frozen=True, slots=True)

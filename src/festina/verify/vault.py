@@ -40,16 +40,17 @@ class Vault:
         _refuse_inside_repository(self.directory)
 
     def add_items(self, suite: str, path: Path, *, replace: bool = False) -> Source:
-        """Take JSON lines ``{"id", "input", "label"[, "oracle"]}`` as the suite's items."""
+        """Take JSON lines ``{"id", "input", "label"[, "oracle", "cluster"]}`` as the suite's items."""
         data = _read_source(path)
-        count = len(read_items(data, where=path.name))
-        return self._store(suite, "items", data, count, replace=replace)
+        items = read_items(data, where=path.name)
+        clusters = len({item.cluster for item in items}) if all(item.cluster for item in items) else None
+        return self._store(suite, "items", data, len(items), clusters, replace=replace)
 
     def add_generator(self, suite: str, path: Path, *, replace: bool = False) -> Source:
         """Take a Python file with ``generate(seed, n) -> [{"input", "label"[, "oracle"]}]``; it is not run here."""
         data = _read_source(path)
         _check_generator(data, where=path.name)
-        return self._store(suite, "generator", data, None, replace=replace)
+        return self._store(suite, "generator", data, None, None, replace=replace)
 
     def describe(self, suite: str) -> Source:
         """Kind, digest and count, without opening the source."""
@@ -65,6 +66,8 @@ class Vault:
         except Malformed as error:
             raise IntegrityError("vault-damaged", f"source.json is damaged: {error}", where=str(path)) from None
         match value:
+            case {"kind": "items", "digest": str(digest), "count": int(count), "clusters": int(clusters)}:
+                return Source("items", digest, count, clusters)
             case {"kind": "items", "digest": str(digest), "count": int(count)}:
                 return Source("items", digest, count)
             case {"kind": "generator", "digest": str(digest), "count": None}:
@@ -98,11 +101,13 @@ class Vault:
             raise UsageError("suite-name", f"not a suite name: {suite[:100]!r}", fix="letters, digits and ._:@+-")
         return self.directory / suite
 
-    def _store(self, suite: str, kind: SourceKind, data: bytes, count: int | None, *, replace: bool) -> Source:
+    def _store(
+        self, suite: str, kind: SourceKind, data: bytes, count: int | None, clusters: int | None, *, replace: bool
+    ) -> Source:
         folder = self._folder(suite)
-        source = Source(kind, hashlib.sha256(data).hexdigest(), count)
+        source = Source(kind, hashlib.sha256(data).hexdigest(), count, clusters)
         if (folder / "source.json").exists() and not replace:
-            if self.describe(suite) == source:
+            if self.describe(suite).digest == source.digest:
                 return source
             raise UsageError(
                 "suite-exists",
@@ -113,7 +118,7 @@ class Vault:
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
             made.chmod(0o700)
         _write(folder / f"{source.digest}{_SUFFIX[kind]}", data)
-        meta = {"count": count, "digest": source.digest, "kind": kind}
+        meta = {"clusters": clusters, "count": count, "digest": source.digest, "kind": kind}
         _write(folder / "source.json", json.dumps(meta, sort_keys=True).encode() + b"\n")
         return source
 

@@ -96,7 +96,8 @@ class Worker:
         self._dealer: Dealer | None = None
         if source is not None:
             name, mode = str(setup.suite["name"]), str(setup.suite["mode"])
-            self._dealer = Dealer(source, data, secret, suite=name, mode=mode, roots=self._roots)
+            unit = str(setup.suite["unit"])
+            self._dealer = Dealer(source, data, secret, suite=name, mode=mode, roots=self._roots, unit=unit)
         self.hello: dict[str, object] = {
             "public": self._key.public.hex(),
             "keyid": self._key.keyid,
@@ -120,11 +121,6 @@ class Worker:
                 f"the hidden items of suite {name} are not those that this epoch was opened with",
                 fix="open a new epoch for the new items",
             )
-        if setup.suite["unit"] == "cluster" and source.kind == "items":
-            raise UsageError(
-                "cluster-needs-generator", "a suite whose unit is a cluster needs a generator",
-                fix="write generate(seed, n) such that one call gives one cluster",
-            )  # fmt: skip
         return source, data
 
     def answer(self, head: Mapping[str, object], payload: bytes) -> Reply:

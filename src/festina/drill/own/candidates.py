@@ -421,10 +421,13 @@ class _Rehearsal:
     """The system's judge, on items that are no evidence."""
 
     def __init__(self, own: Own) -> None:
-        self.issue = self.rehearse = own.rehearse
+        self.rehearse = own.rehearse
         self.again = own.judge.again
         self.score = own.judge.score
         self.probe = own.judge.probe
+
+    def issue(self, seed: int, place: int | None = None) -> tuple[str, bytes | None]:
+        return self.rehearse(seed)
 
 
 def sabotage(own: Own, world: World, base: Ground) -> Finding:
