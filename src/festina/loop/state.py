@@ -148,9 +148,8 @@ class State:
 
     def looked(self, items: int) -> None:
         """Count looks at the goal's hidden items. For the fold alone.  # V-3"""
-        if self.epoch is not None:
-            fresh = not blocks.shared(self.epoch)  # a shared block is used up as a whole, when its first test opens
-            measured.looked(self, items, self.epoch.suite.source, fresh=fresh)
+        if self.epoch is not None:  # a shared block is used up as a whole, when its first test opens
+            measured.looked(self, items, self.epoch.suite.source, fresh=not blocks.shared(self.epoch))
 
     # -- fold -----------------------------------------------------------------------------------------
 
@@ -300,8 +299,7 @@ def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
     level, budget = before.open()
     if abs(level - b.level) > 1e-12 * max(level, b.level):
         raise _misfit(r, f"its level {b.level} is not the one that the budget gives ({level})")
-    shared = blocks.shared(s.epoch)
-    if shared and (b.block, b.first_item) != blocks.place(s):
+    if (shared := blocks.shared(s.epoch)) and (b.block, b.first_item) != blocks.place(s):
         raise _misfit(r, "its block is not the one in use")  # V-3
     s.budget = budget
     s.tests = max(s.tests, b.test + 1)
