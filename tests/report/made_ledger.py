@@ -125,7 +125,7 @@ def screen(
 
 def judge(log: Log, number: int, base: str, *, effect: float, mean: float, rng: random.Random) -> bool:
     """Open a test, record batches until the true rule decides, and record what it decided."""
-    from festina.loop.state import plan_of
+    from festina.loop.rows import plan_of
     from festina.select import gate
 
     opened = e.TestOpened(

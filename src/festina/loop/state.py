@@ -15,7 +15,7 @@ from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop import blocks, measured, people, plants, sameness, verifiers
-from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
+from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins, plan_of
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
 from festina.select import gate
@@ -174,25 +174,6 @@ def fold(records: Iterable[Record]) -> State:
         if isinstance(records, Generator):
             records.close()  # before the ledger is, also when an entry does not fit
     return state
-
-
-def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
-    """The test's stopping rule, with margins and sizes scaled to the declared range.  # S-7"""
-    suite = epoch.suite
-    if suite.low is None or suite.high is None:
-        return gate.Plan(
-            kind="symmetric", level=test.level, margin=suite.margin, detect=suite.detect, beta=epoch.beta,
-            guards=(), units_max=test.units_max,
-        )  # fmt: skip
-    width = suite.high - suite.low
-    return gate.Plan(
-        kind="bounded", level=test.level, margin=suite.margin / width, detect=suite.detect / width,
-        beta=epoch.beta, guards=tuple(g.max_loss / (g.high - g.low) for g in epoch.guards),
-        judges=tuple(
-            (j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in epoch.judges if j.role == "decide"
-        ),
-        units_max=test.units_max,
-    )  # fmt: skip
 
 
 # -- one function a kind ------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ from festina.loop.charging import charge, found
 from festina.loop.comparing import compare_public
 from festina.loop.crash import crash_point
 from festina.loop.decide import decide
-from festina.loop.state import State, plan_of
+from festina.loop.rows import plan_of
+from festina.loop.state import State
 from festina.propose.text import visible
 from festina.propose.types import HistoryRow, Improver, NoProposal, Proposal, View, Word
 from festina.release import refs

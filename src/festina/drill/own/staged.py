@@ -19,7 +19,8 @@ from festina.drill.own.scratch import Own
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey, Signer
-from festina.loop.state import State, plan_of
+from festina.loop.rows import plan_of
+from festina.loop.state import State
 from festina.release import refs
 from festina.review import desk
 from festina.review.binding import binding, expiry, stamp
