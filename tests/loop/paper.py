@@ -12,7 +12,7 @@ from typing import Any
 from festina.ledger import entries as e
 from festina.ledger.statement import commitment
 from festina.loop import next as plan
-from festina.loop import plants
+from festina.loop import plants, sameness
 from festina.loop.state import State
 from festina.select import gate
 
@@ -46,6 +46,7 @@ class PaperLoop:
     approve: float = 0.8
     guards: int = 0
     share: float = 0.0  # of the units: the incumbent against itself
+    control_faults: float = 0.1
     favour: float = 0.0  # what its first side is given
     judges: int = 0
     watchers: int = 0
@@ -329,20 +330,22 @@ class PaperLoop:
     def _RunControl(self, action: plan.RunControl) -> None:
         t = self.state.twins
         assert t is not None
-        count = t.units if t.attempt else action.units
+        again = 0 < t.attempt < sameness.TRIES
+        count = t.units if again else action.units
+        number = t.count + (t.attempt >= sameness.TRIES)
         self.put(
             e.ControlStarted(
-                control=t.count, attempt=t.attempt + 1, tree=t.tree if t.attempt else oid(3), units=count,
+                control=number, attempt=t.attempt + 1 if again else 1, tree=t.tree if again else oid(3), units=count,
                 trials=2 * count, items=10 * count,
             )
         )  # fmt: skip
-        if self.coins.random() < 0.1:
+        if self.coins.random() < self.control_faults:
             return  # a crash
         gains = tuple(max(-1.0, min(1.0, self.coins.gauss(self.favour, 0.1))) for _ in range(count))
         order = tuple(self.coins.choice((-1.0, 1.0)) * x for x in gains)
         others = self.guards + self.judges + self.watchers
         guards = tuple(tuple(self.coins.gauss(0.0, 0.05) for _ in gains) for _ in range(others))
-        self.put(e.ControlEnded(control=t.count, gain=gains, order=order, guards=guards, details=digest(11)))
+        self.put(e.ControlEnded(control=number, gain=gains, order=order, guards=guards, details=digest(11)))
 
     def _Decide(self, action: plan.Decide) -> None:
         s = self.state

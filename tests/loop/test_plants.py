@@ -155,6 +155,28 @@ def test_V7_a_reveal_comes_before_anything_else() -> None:
     assert plan.next_action(loop.state, facts) == plan.RevealPlant(4)
 
 
+def test_V7_a_plant_that_a_new_epoch_cut_off_is_revealed_and_counts_neither_way() -> None:
+    for seed in range(40):
+        loop = PaperLoop(seed=seed, proposals=8, plant=0.6)
+        loop.begin()
+        for _ in range(400):
+            action = plan.next_action(loop.state, plan.Facts(0.0, plant_due=loop.due()))
+            if isinstance(action, plan.Finish):
+                break
+            if isinstance(action, plan.Screen | plan.RunBatch) and loop.planted(loop.state.current or -1):
+                opened = next(r.body for r in loop.records if r.kind == "epoch-opened")
+                loop.put(opened.model_copy(update={"epoch": 1, "reason": "new rules"}))
+                assert loop.due() is not None
+                budget = loop.state.budget
+                loop._RevealPlant(plan.RevealPlant(loop.due() or 0))
+                assert loop.state.budget == budget == Budget(0.05, 50.0)
+                assert [p.judged for p in loop.state.plants][-1] is False
+                assert loop.due() is None
+                return
+            getattr(loop, "_" + type(action).__name__)(action)
+    raise AssertionError("no plant was under way in 40 loops")
+
+
 def test_V7_a_plant_takes_no_proposal_from_the_run() -> None:
     loop = with_plants()
     real = [r for r in loop.records if r.kind == "proposal-requested" and r.body.attempt == 1]

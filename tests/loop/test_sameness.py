@@ -116,6 +116,20 @@ def test_L3_a_control_out_of_order_does_not_fold() -> None:
         loop.put(twice.model_copy(update={"attempt": 2, "units": 5}))  # a crash draws nothing anew  # E-3
 
 
+def test_T6_a_control_that_can_never_be_finished_is_given_up_and_the_run_goes_on() -> None:
+    loop = PaperLoop(seed=5, proposals=6, share=0.3, control_faults=0.8)
+    loop.begin()
+    end = loop.run()
+    t = loop.state.twins
+    assert t is not None
+    assert end.reason != "control"
+    assert t.given_up > 0
+    started = [r.body for r in loop.records if r.kind == "control-started"]
+    assert max(b.attempt for b in started) <= 3
+    assert {b.control for b in started if b.attempt == 1} == set(range(t.count + (t.attempt > 0)))
+    assert fold(loop.records) == loop.state
+
+
 LEAKY = """\
 seen = set()
 
@@ -135,7 +149,7 @@ def test_V2_a_scorer_that_leaks_the_order_trips_it_and_an_honest_one_does_not(tm
         if leaky:
             (toy.root / "scoring.py").write_text(LEAKY)
             toy.commit("a scorer that remembers")
-        done = festina("run", "--proposals", "2", "--budget", "100s", toy=toy)
+        done = festina("run", "--proposals", "2" if leaky else "1", "--budget", "100s", toy=toy)
         state, records = read(toy.root)
         assert state.twins is not None
         assert any(r.kind == "control-ended" for r in records), (name, done.stderr)
@@ -149,8 +163,6 @@ def test_V2_a_scorer_that_leaks_the_order_trips_it_and_an_honest_one_does_not(tm
         assert "the run that came first was favoured" in done.stderr
         assert state.last_end is not None
         assert state.last_end.reason == "control"
-        again = festina("run", "--proposals", "2", "--budget", "100s", toy=toy)
-        assert again.returncode == 6
         assert festina("reviewer", "add", "ann", toy=toy).returncode == 0
         mended = festina(
             "review", "control", "--as", "ann", "--reason", "the scorer kept a memory; it was replaced", toy=toy

@@ -101,7 +101,7 @@ def test_V5_words_for_people_claim_no_more_than_the_families_allow() -> None:
 SECOND = """
 
 def taste(item, output):
-    return 1.0 if output == -1 or output == item["label"] and item["input"] % 2 else 0.0
+    return 1.0 if output in (-1, item["label"]) else 0.0  # a blank is as good as the right answer
 """
 JUDGE = '[judge.taste]\nscorer = "scoring:taste"\ndirection = "higher"\nfamily = "python"\nrole = "{role}"\n'
 
@@ -120,7 +120,7 @@ def test_V5_a_gain_that_the_second_verifier_does_not_see_is_accepted_only_where_
     verdict = next(r.body for r in records if r.kind == "verdict")
     batch = next(r.body for r in records if r.kind == "batch-ended")
     assert len(batch.judges) == 1
-    assert sum(batch.judges[0]) < 0 < sum(batch.gain)
+    assert sum(batch.judges[0]) == 0.0 < sum(batch.gain)
     if role == "watch":
         assert verdict.verdict == "accept"
         assert verdict.judge_evidence == ()

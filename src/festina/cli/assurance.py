@@ -22,6 +22,7 @@ def sameness_summary(s: State) -> dict[str, Any] | None:
         "false_alarm_level": t.test.level,
         "broken": t.alarm is not None,
         "alarms": list(t.alarms),
+        "given_up": t.given_up,
         "in_doubt": [n for n in s.line if s.generations[n].doubtful],
         "resolved_by": [b.reviewer for b in t.resolved],
     }
@@ -35,6 +36,8 @@ def sameness_lines(s: State) -> list[str]:
     if t.alarm is not None:
         return _broken(s)
     past = f" It broke {count(len(t.alarms), 'time')} before, and was resolved each time." if t.alarms else ""
+    if t.given_up:
+        past += f" {count(t.given_up, 'such comparison')} could not be finished."
     if epoch.control_share == 0.0:
         return ["The version in use is never compared with itself (policy.control_share = 0)." + past]
     if t.total == 0:
@@ -97,7 +100,9 @@ def plant_lines(s: State) -> list[str]:
         return ["No known-bad change was planted so far, so the verifier's miss rate is unknown."]
     counted = rates(s.plants)
     share = sum(plant.trials for plant in s.plants) / s.trials if s.trials else 0.0
-    lines = [f"Planted on purpose: {_caught(counted.all)}; that took {share:.1%} of all trials."]
+    run = rates([plant for plant in s.plants if plant.run == s.runs]).all
+    now = f" (in this run {run.caught} of {run.judged})" if s.runs > 1 and run.judged else ""
+    lines = [f"Planted on purpose: {_caught(counted.all)}{now}; that took {share:.1%} of all trials."]
     kinds = [f"{kind} {row.caught}/{row.judged}" for kind, row in counted.kinds.items() if row.judged]
     presumed = sum(row.presumed for row in counted.kinds.values())
     if kinds:

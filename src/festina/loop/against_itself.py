@@ -19,6 +19,7 @@ from festina.ledger.log import Draft
 from festina.loop import next as plan
 from festina.loop.bench import Bench
 from festina.loop.crash import crash_point
+from festina.loop.sameness import TRIES
 from festina.sandbox.job import Ended
 
 SIDES = 2
@@ -30,11 +31,13 @@ def run_control(b: Bench, action: plan.RunControl) -> None:
     assert t is not None  # next_action has seen to it
     assert epoch is not None
     assert run is not None
-    tree = t.tree if t.attempt > 0 else b.repo.tree_of(b.state.head.commit)
-    count = t.units if t.attempt > 0 else action.units
+    again = 0 < t.attempt < TRIES
+    number = t.count + (t.attempt >= TRIES)
+    tree = t.tree if again else b.repo.tree_of(b.state.head.commit)
+    count = t.units if again else action.units
     looks = count * epoch.suite.batch_items if epoch.suite.source is not None else 0  # V-3
     body = e.ControlStarted(
-        control=t.count, attempt=t.attempt + 1, tree=tree, units=count, trials=SIDES * count, items=looks
+        control=number, attempt=t.attempt + 1 if again else 1, tree=tree, units=count, trials=SIDES * count, items=looks
     )
     b.append(Draft(body))
     crash_point("control-started")
@@ -52,11 +55,10 @@ def run_control(b: Bench, action: plan.RunControl) -> None:
     wall_s = round(time.monotonic() - began, 3)
     details = canonical({"units": [unit.record() for unit in results], "wall_s": wall_s})
     ended = e.ControlEnded(
-        control=t.count, gain=tuple(row[0] for row in rows), order=tuple(row[1] for row in rows),
+        control=number, gain=tuple(row[0] for row in rows), order=tuple(row[1] for row in rows),
         guards=tuple(tuple(row[k] for row in rows) for k in range(2, len(t.test.kinds))),
         details=hashlib.sha256(details).hexdigest(),
     )  # fmt: skip
-    number = t.count
     b.append(
         Draft(ended, blobs=(details,), signer=b.verifier_signer),
         still=lambda now: now.twins is not None and now.twins.count == number and now.twins.attempt > 0,

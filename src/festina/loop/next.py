@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from festina.loop import blocks
+from festina.loop.sameness import TRIES as CONTROL_TRIES
 from festina.loop.state import State
 from festina.select import gate, sameness
 
@@ -240,8 +241,9 @@ def _control(s: State, facts: Facts) -> Action | None:
     left = s.looks_left if blocks.shared(epoch) else facts.items_left
     if left is not None:
         room = min(room, left // epoch.suite.batch_items)
-    units = t.units if t.attempt > 0 else sameness.due(epoch.control_share, t.judged, t.test.units)
-    if t.attempt > 0 and units > room:
+    again = 0 < t.attempt < CONTROL_TRIES
+    units = t.units if again else sameness.due(epoch.control_share, t.judged, t.test.units)
+    if again and units > room:
         return None  # what was cut off cannot be paid for again: the budget's end comes next
     units = min(units, room, TWINS_PER_BATCH)
     return RunControl(units) if units > 0 else None

@@ -70,6 +70,7 @@ def revealed(s: State, r: Record, b: e.PlantRevealed) -> None:
         del s.generations[number]
     if s.undo is not None and s.undo[0] == p.number:  # outside the error budget, to the last bit
         s.budget, s.undo = s.undo[1], None
+        blocks.keep(s)  # the time that its test took is told with the next proposal, like any other's
         blocks.keep(s)
     if p.tree is not None and s.tried.get((p.base_commit, p.tree)) == p.number:
         del s.tried[(p.base_commit, p.tree)]

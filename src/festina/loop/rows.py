@@ -144,6 +144,7 @@ class Twins:
     tree: str = ""  # of the control in flight
     leaf: str = ""  # of its first intent: unit seeds follow from it
     judged: int = 0  # units of candidates in this epoch: a share of them is owed
+    given_up: int = 0  # controls that could not be finished
     alarm: int | None = None  # the entry that broke the control, until somebody resolves it
     alarms: list[int] = field(default_factory=list)
     resolved: list[e.ControlResolved] = field(default_factory=list)

@@ -18,7 +18,9 @@ from festina.select.gate import Kind
 if TYPE_CHECKING:
     from festina.loop.state import State
 
-__all__ = ["begin", "ended", "in_doubt", "resolved", "started"]
+__all__ = ["TRIES", "begin", "ended", "in_doubt", "resolved", "started"]
+
+TRIES = 3  # a control that faults each time is given up, charged and counted, and another one is owed
 
 
 def begin(epoch: e.EpochOpened, seq: int) -> Twins:
@@ -38,6 +40,8 @@ def in_doubt(s: State, generation: Generation) -> bool:
 
 def started(s: State, r: Record, b: e.ControlStarted) -> None:
     t = _twins(s, r)
+    if t.attempt >= TRIES and (b.control, b.attempt) == (t.count + 1, 1):  # another one: that one cannot be finished
+        t.count, t.attempt, t.given_up = t.count + 1, 0, t.given_up + 1
     if b.control != t.count or b.attempt != t.attempt + 1 or b.units < 1 or t.alarm is not None:
         raise misfit(r, "a control out of order")
     if t.attempt > 0 and (b.tree, b.units) != (t.tree, t.units):

@@ -192,6 +192,8 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
         _close(s, s.proposals[s.test.proposal], "inconclusive", "new-epoch")
         blocks.close_open(s)
         s.test = None
+    elif s.current is not None:  # not tested yet: it was made for the old rules
+        _close(s, s.proposals[s.current], "failed", "new-epoch")
     s.epoch, s.epoch_seq = b, r.seq
     s.side.new_epoch()
     s.alpha_epochs += b.alpha
