@@ -57,9 +57,9 @@ class MeasureSkipped(Body):
 class PublicCompared(Body):
     """The public gain of an accepted generation beside its hidden gain, and the gap between them.  # V-6
 
-    ``public`` is the mean over the public items as if they had been drawn like the hidden ones (95 %, any number of
-    items, no assumption on the shape), ``hidden`` the verdict's. ``gap`` is public minus hidden; its interval adds
-    both half-widths in squares, which is approximate. ``line_*`` are sums over ``generations`` accepted generations of
+    ``public`` is the mean over the public items as if they had been drawn like the hidden ones (95 %, Student's t,
+    which is approximate), ``hidden`` the verdict's. ``gap`` is public minus hidden; its interval adds both half-widths
+    in squares. ``line_*`` are sums over ``generations`` accepted generations of
     this epoch that are on the working line and were compared.
     """
 

@@ -7,7 +7,6 @@ the run: on a fixed set of items any number of runs says nothing about other ite
 from __future__ import annotations
 
 import hashlib
-import random
 from typing import Any
 
 from festina.errors import Fault
@@ -25,10 +24,11 @@ from festina.loop.rows import Generation
 from festina.sandbox.job import Ended
 from festina.select import overfit
 from festina.select.overfit import Spread
-from festina.select.report import estimate, interval
+from festina.select.student import spread
 from festina.verify.client import PROVOKED
 
-REPEATS = 8
+REPEATS = 4  # the items are the units: more runs on the same ones tell little
+LEAST_ITEMS = 8
 MOST_ITEMS = 20_000  # every item's score comes in one frame
 NO_PUBLIC = "no public suite with the goal's scorer, so it cannot be told"
 DETAILS_BYTES = 16 << 20
@@ -42,8 +42,8 @@ def compare_public(b: Bench, action: plan.ComparePublic) -> None:
     repeats = min(REPEATS, affordable(b) // 2)
     if b.public_items is None or b.verifier is None:
         skip(b, "public", action.generation, NO_PUBLIC)
-    elif b.public_items[0].count(b"\n") > MOST_ITEMS:
-        skip(b, "public", action.generation, f"there are more than {MOST_ITEMS:,} public items")
+    elif not LEAST_ITEMS <= b.public_items[0].count(b"\n") <= MOST_ITEMS:
+        skip(b, "public", action.generation, f"it takes {LEAST_ITEMS} to {MOST_ITEMS:,} public items")
     elif b.state.side.tried("public", action.generation) >= TRIES:
         skip(b, "public", action.generation, f"it was cut off or failed {TRIES} times")
     elif repeats < 1 or generation.verdict is None or generation.verdict.interval is None:
@@ -101,13 +101,10 @@ def _finding(
     details: bytes,
 ) -> e.PublicCompared:  # fmt: skip
     earlier = _earlier(b, generation.number)
-    order = list(range(len(diffs)))
-    random.Random(b.state.side.leaf).shuffle(order)  # the file's order may have a pattern, the interval may not
-    public = _spread([diffs[i] for i in order], b.scale.width)
+    public = spread(diffs, b.scale.width)
     hidden = _hidden(verdict)
     rows = [(hidden, diffs), *earlier]
-    sums = [sum(row[i] for _, row in rows) / len(rows) for i in order]
-    line_public = _spread(sums, b.scale.width * len(rows))
+    line_public = spread([sum(column) for column in zip(*(row for _, row in rows), strict=True)], b.scale.width)
     line_hidden = overfit.summed([each for each, _ in rows])
     gap, line_gap = overfit.minus(public, hidden), overfit.minus(line_public, line_hidden)
     return e.PublicCompared(
@@ -132,12 +129,6 @@ def _earlier(b: Bench, number: int) -> list[tuple[Spread, list[float]]]:
             assert isinstance(blob, dict)
             rows.append((generation.public.hidden, [float(x) for x in blob["diffs"]]))
     return rows
-
-
-def _spread(diffs: list[float], width: float) -> Spread:
-    around = interval(diffs)
-    assert around is not None  # a public suite has items
-    return estimate(diffs) * width, around[0] * width, around[1] * width
 
 
 def _hidden(verdict: e.Verdict) -> Spread:

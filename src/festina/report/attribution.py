@@ -27,8 +27,8 @@ def overfitting(data: ReportData, ref: Refs) -> Html:
         el(
             "p",
             "What is better only on items that the improver sees was fitted to them. The gap is public minus hidden "
-            "gain. The intervals of both gains are 95 % whatever the scores look like; that of the gap adds them in "
-            "squares, which is approximate. It takes the public items as if they had been drawn like the hidden ones.",
+            "gain. The hidden gain's interval is its verdict's; the public one is approximate and takes the public "
+            "items as if they had been drawn like the hidden ones; that of the gap adds both in squares.",
             cls="note",
         ),
         _over_the_run(data, ref),

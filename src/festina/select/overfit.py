@@ -2,7 +2,7 @@
 
 Both gains come as (estimate, low, high), oriented so that positive is better, with 95 % intervals. The gap is public
 minus hidden. Its interval takes from each side the half-width that matters there and adds them in squares (the method
-of variance estimates recovery): approximate, and wide here, because both intervals hold under any stopping rule.
+of variance estimates recovery): approximate. ``benchmarks/attribution.py`` has how often it is wrong and what it sees.
 What was accepted was chosen for its hidden gain, which flatters that gain and makes the gap look smaller.
 """
 
