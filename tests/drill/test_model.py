@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from festina.drill import render
-from festina.drill.model import SILENCE, Finding, Honest, Report, Verdict, exact, record, rows
+from festina.drill.model import SILENCE, Finding, Honest, Report, Verdict, record, rows
+from festina.select.rates import exact
 
 
 def made(attack, verdict, runs=1, caught=1, **more):

@@ -12,13 +12,14 @@ Frozen values, no input or output.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
+from festina.select.rates import exact
+
 SILENCE = "A quiet drill is no proof: it tried the attacks named above and no others."
 OPEN_EXIT = 3
-CONFIDENCE = 0.95
 
 
 class Verdict(StrEnum):
@@ -180,40 +181,6 @@ def rows(findings: Iterable[Finding]) -> tuple[KindRow, ...]:
 
 
 _TRIED = frozenset({Verdict.CAUGHT, Verdict.HOLE, Verdict.EXPOSURE})
-
-
-def exact(hits: int, runs: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Clopper-Pearson interval of a rate: at least ``confidence`` coverage at any true rate. (0, 1) for no runs."""
-    if not 0 <= hits <= runs:
-        raise ValueError(f"{hits} of {runs}")
-    if runs == 0:
-        return 0.0, 1.0
-    tail = (1 - confidence) / 2
-    low = 0.0 if hits == 0 else _bisect(lambda p: 1 - _at_most(hits - 1, runs, p) < tail)
-    high = 1.0 if hits == runs else _bisect(lambda p: _at_most(hits, runs, p) > tail)
-    return low, high
-
-
-def _bisect(left: Callable[[float], bool]) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if left(middle) else (low, middle)
-    return (low + high) / 2
-
-
-def _at_most(hits: int, runs: int, p: float) -> float:
-    """P(X <= hits) for a binomial X."""
-    if p <= 0:
-        return 1.0
-    if p >= 1:
-        return 1.0 if hits >= runs else 0.0
-    logs = [
-        math.lgamma(runs + 1) - math.lgamma(k + 1) - math.lgamma(runs - k + 1)
-        + k * math.log(p) + (runs - k) * math.log1p(-p)
-        for k in range(hits + 1)
-    ]  # fmt: skip
-    return min(1.0, math.fsum(math.exp(value) for value in logs))
 
 
 def record(report: Report) -> list[dict[str, object]]:

@@ -16,9 +16,9 @@ from festina.drill.model import (
     KindRow,
     Report,
     Verdict,
-    exact,
     rows,
 )
+from festina.select.rates import exact
 
 WIDTH = 100
 

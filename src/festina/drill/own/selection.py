@@ -13,11 +13,12 @@ import random
 from dataclasses import replace
 from functools import partial
 
-from festina.drill.model import Finding, Verdict, exact
+from festina.drill.model import Finding, Verdict
 from festina.drill.own.scratch import Own
 from festina.loop import terms
 from festina.select import gate
 from festina.select.budget import Budget, SealedBlocks
+from festina.select.rates import exact
 
 LIVES = 40  # simulated ledgers
 OFFERS = 25  # proposals in each
