@@ -1,23 +1,37 @@
-"""What a cold box costs: the same command bare, at L0 and in the strongest box of this host, and where the time goes.
+"""What boxes and workspaces cost, each beside its floor in the same run.
 
-    python benchmarks/sandbox.py [--runs 30] [--json] [--command PROGRAM ...]
+    python benchmarks/sandbox.py [--runs 30] [--json] [--only cold|warm|workspace] [--command PROGRAM ...]
 
-Bare and boxed runs alternate, so that a busy host slows both alike. Medians and 90 % points, in milliseconds.
-``overhead`` is boxed minus bare; on a loaded machine read the ratio beside the load that is printed.
+cold: the same command bare, at L0 and in the strongest cold box, and where the time goes.
+warm: a numpy trial (and a torch trial, where it is installed) in the warm box; its floor is a bare fork of a process
+with the same modules, without any isolation; beside it ``multiprocessing``'s forkserver and the cold box. Trials a
+second with one and two workers.
+workspace: 2,000 files, one of them changed: write a candidate's tree and remove it, as a layer, in full, and by
+``git worktree``.
+
+Ways alternate within a run, so that a busy host slows all alike. Medians and 90 % points, in milliseconds. On a loaded
+machine read the ratio beside the load that is printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import os
+import shutil
+import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from festina.sandbox import box as box_module
 from festina.sandbox import supervise
@@ -26,13 +40,17 @@ from festina.sandbox.cgroup import Group
 from festina.sandbox.host import probe
 from festina.sandbox.job import Ended, Job, Limits, Sandbox
 from festina.sandbox.plain import PlainBox
+from festina.sandbox.runtime import FIXED_ENV
+from festina.sandbox.warm import WarmBox
+from festina.system.export import remove_export
+from festina.system.repo import Repo
 
 PHASES = {
     "launch (arguments, request)": (box_module._Run, "_launch"),
     "until the box is built": (box_module._Run, "_await_ready"),
     "pin /out and /tmp": (box_module._Run, "_pin"),
     "the job, until its tree is reaped": (supervise.Watch, "follow"),
-    "harvest and verdict": (box_module._Run, "_judge"),
+    "harvest and verdict": (box_module, "conclude"),
     "remove the control group": (Group, "destroy"),
 }
 
@@ -96,46 +114,248 @@ def variants(state: Path) -> dict[str, Sandbox]:
     return boxes
 
 
+# The warm box
+
+NUMPY_TRIAL = """
+import json, numpy
+rng = numpy.random.default_rng(7)
+for _ in range({rounds}):
+    x = rng.standard_normal((400, 20))
+    y = x @ rng.standard_normal(20) + rng.standard_normal(400)
+    w = numpy.linalg.solve(x.T @ x + numpy.eye(20), x.T @ y)
+with open({out!r}, "w") as file:
+    json.dump({{"error": float(((x @ w - y) ** 2).mean())}}, file)
+"""
+TORCH_TRIAL = """
+import json, torch
+torch.manual_seed(7)
+for _ in range({rounds}):
+    x = torch.randn(400, 20)
+    w = torch.linalg.solve(x.T @ x + torch.eye(20), x.T @ x.sum(1))
+with open({out!r}, "w") as file:
+    json.dump({{"error": float(w.sum())}}, file)
+"""
+# A fork server without isolation: one request, one fork, one program, the child's end.
+BARE_SERVER = """
+import gc, importlib, json, os, socket, sys
+line = socket.socket(fileno=int(sys.argv[1]))
+for name in sys.argv[2].split(","):
+    importlib.import_module(name)
+if "numpy" in sys.modules:
+    import numpy.linalg, numpy.random
+    numpy.random.default_rng(0).random(1)
+gc.collect()
+gc.freeze()
+line.send(b"ready")
+while True:
+    program = line.recv(65536)
+    if not program:
+        break
+    child = os.fork()
+    if child == 0:
+        exec(compile(program, "<trial>", "exec"), {"__name__": "__main__"})
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    line.send(b"done")
+"""
+FORKSERVER = """
+import json, multiprocessing, sys, time
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(sys.argv[1].split(",") + ["json"])
+program, runs, times = sys.argv[2], int(sys.argv[3]), []
+for number in range(runs + 2):
+    started = time.perf_counter()
+    process = context.Process(target=exec, args=(program, {}))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    times.append((time.perf_counter() - started) * 1000)
+print(json.dumps(times[2:]))
+"""
+
+
+@contextmanager
+def bare_server(preload: str) -> Iterator[socket.socket]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-c", BARE_SERVER, str(theirs.fileno()), preload]
+    server = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={**os.environ, **FIXED_ENV})
+    theirs.close()
+    with ours:
+        if ours.recv(16) != b"ready":
+            raise SystemExit("the bare fork server did not start")
+        yield ours
+    server.wait()
+
+
+def bare(line: socket.socket, program: str) -> None:
+    line.send(program.encode())
+    if line.recv(16) != b"done":
+        raise SystemExit("the bare trial failed")
+
+
+def boxed(box: Sandbox, program: str, kind: str) -> None:
+    outcome = box.run(Job((sys.executable, "-c", program), outputs=("r",)), Limits())
+    if outcome.ended is not Ended.OK or outcome.box != kind:
+        raise SystemExit(f"{outcome.ended} in {outcome.box}: {outcome.stderr.decode(errors='replace')}")
+
+
+def warm(runs: int, state: Path) -> dict[str, Any]:
+    mechanisms = probe().mechanisms
+    if mechanisms is None:
+        return {"skipped": "no box on this host"}
+    trials = {"numpy": NUMPY_TRIAL, "torch": TORCH_TRIAL}
+    report: dict[str, Any] = {}
+    for name, trial in trials.items():
+        if importlib.util.find_spec(name) is None:
+            report[name] = {"skipped": f"{name} is not installed"}
+            continue
+        box = WarmBox(BubblewrapBox(state, mechanisms), (name,), python=sys.executable)
+        try:
+            with bare_server(name) as line:
+                box.start()
+                for rounds in (1, 100):
+                    report[f"{name}, {rounds} rounds"] = ways(box, line, name, trial, rounds, runs, state)
+        finally:
+            box.close()
+    return report
+
+
+def ways(
+    box: WarmBox, line: socket.socket, name: str, trial: str, rounds: int, runs: int, state: Path
+) -> dict[str, Any]:
+    inside = trial.format(rounds=rounds, out="/out/r")
+    outside = trial.format(rounds=rounds, out=str(state / "r"))
+    actions: dict[str, Callable[[], None]] = {
+        "bare fork, no isolation": lambda: bare(line, outside),
+        "warm box": lambda: boxed(box, inside, "warm"),
+    }
+    times: dict[str, list[float]] = {way: [] for way in actions}
+    for _ in range(runs + 3):
+        for way, action in actions.items():
+            times[way].append(timed(action))
+    found = {way: summary(values[3:]) for way, values in times.items()}
+    found["cold box"] = summary([timed(lambda: boxed(box.cold, inside, "cold")) for _ in range(max(5, runs // 4))])
+    command = [sys.executable, "-c", FORKSERVER, name, outside, str(runs)]
+    done = subprocess.run(command, env={**os.environ, **FIXED_ENV}, capture_output=True, check=True)
+    found["multiprocessing forkserver, no isolation"] = summary(json.loads(done.stdout))
+    floor = found["bare fork, no isolation"]["median_ms"]
+    for numbers in found.values():
+        numbers["ratio"] = round(numbers["median_ms"] / floor, 2)
+    for workers in (1, 2):
+        with ThreadPoolExecutor(workers) as pool:
+            started = time.perf_counter()
+            list(pool.map(lambda _: boxed(box, inside, "warm"), range(4 * runs)))
+            found[f"warm box, {workers} workers"] = {
+                "trials_per_s": round(4 * runs / (time.perf_counter() - started), 1)
+            }
+    return found
+
+
+# Workspaces
+
+
+def workspace(runs: int, state: Path, files: int = 2000) -> dict[str, Any]:
+    mechanisms = probe().mechanisms
+    if mechanisms is None or not BubblewrapBox(state, mechanisms).layers:
+        return {"skipped": "layers are not shown here"}
+    root = state / "system"
+    for number in range(files):
+        path = root / f"d{number % 40}" / f"f{number}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# file {number}\n" * 40)
+    git = ["git", "-C", str(root), "-c", "user.name=b", "-c", "user.email=b@localhost"]
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "start"]):
+        subprocess.run([*git, *words], check=True)
+    with Repo(root) as repo:
+        first = repo.tree_of(repo.head())
+        changed = repo.write_files(first, {"d1/f1.py": b"changed\n", "d2/f2.py": None})
+        repo.promote(changed)
+        commit = repo.commit(changed, [repo.head()], "changed", at="2026-01-01T00:00:00Z")
+        repo.export_tree(first, state / "base")
+        base = repo.layer_base(first, state / "base")
+        target = state / "candidate"
+
+        def layer() -> None:
+            repo.export_layer(base, changed, target)
+            remove_export(target)
+
+        def full() -> None:
+            repo.export_tree(changed, target)
+            remove_export(target)
+
+        def worktree() -> None:
+            subprocess.run([*git, "worktree", "add", "-q", "--detach", str(target), commit], check=True)
+            subprocess.run([*git, "worktree", "remove", "--force", str(target)], check=True)
+
+        actions = {"layer": layer, "full export": full, "git worktree add and remove": worktree}
+        times: dict[str, list[float]] = {way: [] for way in actions}
+        for _ in range(max(5, runs // 3)):
+            for way, action in actions.items():
+                times[way].append(timed(action))
+        remove_export(state / "base")
+    shutil.rmtree(root)
+    found = {way: summary(values) for way, values in times.items()}
+    floor = found["git worktree add and remove"]["median_ms"]
+    for numbers in found.values():
+        numbers["of_worktree"] = round(numbers["median_ms"] / floor, 3)
+    return found
+
+
+def cold(runs: int, state: Path, command: tuple[str, ...]) -> dict[str, Any]:
+    boxes = variants(state)
+    times: dict[str, list[float]] = {"bare": [], **{label: [] for label in boxes}}
+    for sandbox in boxes.values():
+        once(sandbox, command)
+    for _ in range(runs):
+        times["bare"].append(timed(lambda: subprocess.run(command, check=True, capture_output=True)))
+        for label, sandbox in boxes.items():
+            times[label].append(timed(lambda sandbox=sandbox: once(sandbox, command)))  # type: ignore[misc]
+    result: dict[str, Any] = {label: summary(values) for label, values in times.items()}
+    floor = result["bare"]["median_ms"]
+    for numbers in result.values():
+        numbers["ratio"] = round(numbers["median_ms"] / floor, 1)
+    strongest = list(boxes)[1] if len(boxes) > 1 else ""
+    if strongest:
+        phases = breakdown(boxes[strongest], command, runs)
+        result |= {f"of which: {name}": {"mean_ms": value} for name, value in phases.items()}
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--only", choices=["cold", "warm", "workspace"])
     parser.add_argument("--command", nargs=argparse.REMAINDER, default=["/bin/true"])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    command = tuple(options.command)
+    report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="festina-bench-") as name:
-        boxes = variants(Path(name))
-        times: dict[str, list[float]] = {"bare": [], **{label: [] for label in boxes}}
-        for sandbox in boxes.values():
-            once(sandbox, command)
-        for _ in range(options.runs):
-            times["bare"].append(timed(lambda: subprocess.run(command, check=True, capture_output=True)))
-            for label, sandbox in boxes.items():
-                times[label].append(timed(lambda sandbox=sandbox: once(sandbox, command)))  # type: ignore[misc]
-        strongest = list(boxes)[1] if len(boxes) > 1 else ""
-        phases = breakdown(boxes[strongest], command, options.runs) if strongest else {}
-    result = {label: summary(values) for label, values in times.items()}
-    bare = result["bare"]["median_ms"]
-    for label, numbers in result.items():
-        if label != "bare":
-            numbers["overhead_ms"] = round(numbers["median_ms"] - bare, 2)
-            numbers["ratio"] = round(numbers["median_ms"] / bare, 1)
-    report = {
-        "command": command,
-        "runs": options.runs,
-        "load": os.getloadavg()[0],
-        "times": result,
-        "phases_ms": phases,
-    }
+        os.chmod(name, 0o755)
+        for part in (options.only,) if options.only else ("cold", "warm", "workspace"):
+            load = os.getloadavg()[0]
+            place = Path(name) / part
+            if part == "cold":
+                found = cold(options.runs, place, tuple(options.command))
+            else:
+                found = {"warm": warm, "workspace": workspace}[part](options.runs, place)
+            report[part] = {"load_before": round(load, 1), **found}
     if options.json:
-        print(json.dumps(report, indent=2))
+        print(json.dumps({"runs": options.runs, "processors": os.cpu_count(), **report}, indent=2))
         return
-    print(f"{' '.join(command)}, {options.runs} runs, load {report['load']:.1f} on {os.cpu_count()} processors")
-    for label, numbers in result.items():
-        print(f"  {label:<40}" + "  ".join(f"{key} {value}" for key, value in numbers.items()))
-    print(f"phases of the {strongest}, mean ms:")
-    for label, value in phases.items():
-        print(f"  {label:<40}{value}")
+    for part, found in report.items():
+        print(f"{part}: {options.runs} runs on {os.cpu_count()} processors, load {found.pop('load_before')} before")
+        show(found)
+
+
+def show(found: dict[str, Any], indent: str = "  ") -> None:
+    for label, value in found.items():
+        if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
+            print(f"{indent}{label}")
+            show(value, indent + "  ")
+        elif isinstance(value, dict):
+            print(f"{indent}{label:<42}" + "  ".join(f"{key} {number}" for key, number in value.items()))
+        else:
+            print(f"{indent}{label}: {value}")
 
 
 if __name__ == "__main__":

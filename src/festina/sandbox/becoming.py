@@ -30,6 +30,7 @@ __all__ = ["become", "reseed", "shadowed"]
 
 _DUMPABLE = 4
 _OWN = (__file__, os.path.join(os.path.dirname(__file__), "zygote.py"))
+_WRITERS = (io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -40,7 +41,7 @@ def become(job: dict[str, Any]) -> NoReturn:
         os.chdir(job["cwd"])
     except OSError:
         os._exit(120)
-    os.environ.update({**job["env"], "PWD": job["cwd"], "OLDPWD": "/"})  # as the shell at a cold box's gate does
+    os.environ.update(job["env"])
     kind, words, isolated = job["kind"], job["words"], job["isolated"]
     sys.orig_argv[:] = job["argv"]
     if job["unbuffered"]:
@@ -143,15 +144,19 @@ def _finish(code: int) -> NoReturn:
         if "threading" in sys.modules:
             sys.modules["threading"]._shutdown()  # waits for threads that are not daemons
         atexit._run_exitfuncs()
-        for names in ({}, sys.modules["__main__"].__dict__):  # before and after its names are gone
-            names.clear()
-            gc.collect()
-            for thing in gc.get_objects():  # the candidate's alone: what is older is frozen
-                if isinstance(thing, io.BufferedWriter | io.BufferedRandom | io.TextIOWrapper) and not thing.closed:
-                    thing.flush()
+        _flush()
+        sys.modules["__main__"].__dict__.clear()
+        gc.collect()
+        _flush()
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException as error:  # noqa: BLE001  # still the candidate's own
         _show(error)
         code = code or 120
     os._exit(code)
+
+
+def _flush() -> None:
+    for thing in gc.get_objects():  # the candidate's alone: what is older is frozen
+        if isinstance(thing, _WRITERS) and not thing.closed:
+            thing.flush()

@@ -62,7 +62,7 @@ def _outcome(run: Finished, own: Ended | None, notes: list[str], found: Harvest 
     if found is not None:
         ended, more = after_harvest(ended, found, run.job.outputs)
         notes = [*notes, *more]
-    if run.tripwire is not None:
+    if run.tripwire is not None and run.tripwire.ident is not None:  # it was started
         run.tripwire.join(0.5)  # ends by itself: every process under the filter is dead
     cpu = 0.0 if meter is None else meter.cpu_s()
     peak = None if meter is None else meter.peak_bytes()

@@ -242,7 +242,7 @@ class Tripwire(threading.Thread):
 
     def __init__(self, listener: int, arch: Arch) -> None:
         super().__init__(name="festina-tripwire", daemon=True)
-        self._listener = listener
+        self.listener = listener
         self._arch = arch
         self._armed = False
         self.denied: dict[str, int] = {}
@@ -256,21 +256,21 @@ class Tripwire(threading.Thread):
     def run(self) -> None:
         count = 0
         poll = select.poll()
-        poll.register(self._listener, select.POLLIN)
+        poll.register(self.listener, select.POLLIN)
         try:
             while count < _NOTES:
                 if poll.poll()[0][1] & (select.POLLHUP | select.POLLERR | select.POLLNVAL):
                     return
-                note = receive_notification(self._listener)
+                note = receive_notification(self.listener)
                 if note is None:
                     continue
                 if self._armed:
                     count += 1
                     name = describe(self._arch, note.number, note.args)
                     self.denied[name] = self.denied.get(name, 0) + 1
-                answer_notification(self._listener, note, proceed=not self._armed)
+                answer_notification(self.listener, note, proceed=not self._armed)
         finally:
-            os.close(self._listener)
+            os.close(self.listener)
 
 
 class Watch:
@@ -294,21 +294,32 @@ class Watch:
     def gone(self) -> bool:
         return self.lost or (self.launched is not None and "gone" in self.launched.said)
 
-    def follow(self, streams: list[Stream], meters: Sequence[Polled]) -> None:
-        """From the job's first instruction until the last process of the tree is dead."""
+    def follow(
+        self, streams: list[Stream], meters: Sequence[Polled], sleeping: Tripwire | None = None
+    ) -> None:
+        """From the job's first instruction until the last process of the tree is dead.
+
+        ``sleeping``: a tripwire whose thread is to be started at the first denied call, if there is one.
+        """
         launched = self._launched()
         started = time.monotonic()
         by_fd = {stream.fd: stream for stream in streams}
         poll = select.poll()
         for fd in (launched.connection.fileno(), *by_fd):
             poll.register(fd, select.POLLIN)
+        if sleeping is not None:
+            poll.register(sleeping.listener, select.POLLIN)
         next_tick = started + TICK_S / 4
         killed_at = math.inf
         while not self.gone:
             now = time.monotonic()
             until = min(next_tick, started + self.limits.wall_s) if self.own is None else now + TICK_S
-            for fd, _event in poll.poll(max(0.0, until - now) * 1000 + 0.5):
-                if fd in by_fd:
+            for fd, event in poll.poll(max(0.0, until - now) * 1000 + 0.5):
+                if sleeping is not None and fd == sleeping.listener:
+                    poll.unregister(fd)
+                    if event & select.POLLIN:
+                        sleeping.start()
+                elif fd in by_fd:
                     by_fd[fd].take()
                     if not by_fd[fd].open:
                         poll.unregister(fd)

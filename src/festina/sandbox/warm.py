@@ -92,6 +92,7 @@ class WarmBox:
         self._live: set[Watch] = set()
         self._lock = threading.Lock()
         self._outer: Outer | None = None
+        self._spare: list[Group] = []  # a control group made while trials ran, for the next one
 
     def _hash(self) -> str:
         policy = {
@@ -160,11 +161,40 @@ class WarmBox:
             watch.stop()
         self.cold.kill_all()
 
+    def group(self, limits: Limits) -> Group | None:
+        """A control group for one trial."""
+        groups = self.plan.groups
+        if groups is None:
+            return None
+        try:
+            with self._lock:
+                spare = self._spare.pop() if self._spare else None
+            if spare is None:
+                return groups.create(memory_bytes=limits.memory_bytes, pids=limits.pids + 1)
+            try:
+                spare.limit(limits.memory_bytes, limits.pids + 1)
+            except OSError:
+                spare.destroy()
+                raise
+            return spare
+        except OSError as error:
+            raise Fault("control-group", f"no control group: {error}", fix="run `festina doctor`") from error
+
+    def make_spare(self) -> None:
+        """While a trial runs and its thread would only wait. Where it fails, the next trial finds out."""
+        groups = self.plan.groups
+        with self._lock:
+            if groups is not None and not self._spare:
+                with contextlib.suppress(OSError):
+                    self._spare.append(groups.create(memory_bytes=1 << 50, pids=1))
+
     def close(self) -> None:
         """End the warm process. Runs under way end as ``sandbox_error``; a later run starts a new one."""
         self.kill_all()
         with self._lock:
             outer, self._outer = self._outer, None
+            while self._spare:
+                self._spare.pop().destroy()
         if outer is not None:
             outer.retired = True
             if not outer.users:
@@ -210,12 +240,8 @@ class _Run:
 
     def go(self) -> Outcome:
         limits = self.limits
-        groups = self.box.plan.groups
-        if groups is not None:
-            try:
-                self.group = groups.create(memory_bytes=limits.memory_bytes, pids=limits.pids + 1)
-            except OSError as error:
-                raise Fault("control-group", f"no control group: {error}", fix="run `festina doctor`") from error
+        self.group = self.box.group(limits)
+        if self.group is not None:
             self.stack.callback(self.group.destroy)
         out, err, forked = self._fork()
         streams = [Stream(out, limits.stdout_bytes), Stream(err, limits.stdout_bytes)]
@@ -223,7 +249,8 @@ class _Run:
             return conclude(Finished(self.job, self.watch, streams, self._stamp(forked), self.tripwire))
         space = Space(forked.out, limits)
         meter = self._meter(forked)
-        self.watch.follow(streams, [meter, space])
+        self.box.make_spare()
+        self.watch.follow(streams, [meter, space], self.tripwire)
         if not self.watch.lost and not forked.dead():
             self.watch.lost = True  # the zygote says gone and the kernel does not: believe the kernel  # T-3
         return conclude(Finished(self.job, self.watch, streams, self._stamp(forked), self.tripwire, meter, space))
@@ -301,7 +328,7 @@ class _Run:
             "isolated": call.isolated,
             "unbuffered": call.unbuffered,
             "cwd": self.job.cwd,
-            "env": dict(self.job.env),
+            "env": {**self.job.env, "PWD": self.job.cwd, "OLDPWD": "/"},  # as the shell at a cold box's gate does
             "rlimits": caps,
             "doors": doors,
             "sizes": {
@@ -322,7 +349,6 @@ class _Run:
             if forked.listener >= 0 and self.tripwire is None:
                 self.tripwire = Tripwire(forked.listener, self.box.cold.arch)
                 self.tripwire.arm()
-                self.tripwire.start()
             if forked.out >= 0 and forked.handle >= 0:
                 return not self.watch.stopped
         if self.watch.stopped:
@@ -331,7 +357,7 @@ class _Run:
         raise Fault("box-did-not-start", f"the trial could not be confined: {why}", fix="run `festina doctor`")
 
     def _close_listener(self, forked: Forked) -> None:
-        if self.tripwire is None and forked.listener >= 0:
+        if (self.tripwire is None or self.tripwire.ident is None) and forked.listener >= 0:
             with contextlib.suppress(OSError):
                 os.close(forked.listener)
 

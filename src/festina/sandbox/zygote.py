@@ -33,6 +33,7 @@ import mmap  # noqa: E402
 import resource  # noqa: E402
 import select  # noqa: E402
 import signal  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from typing import Any, NoReturn  # noqa: E402
 
 _CLONE, _SECCOMP = {"x86_64": (56, 317), "aarch64": (220, 277)}.get(os.uname().machine, (0, 0))
@@ -171,7 +172,8 @@ class _Bridge:
         self.top = bottom + size
 
     def _land(self) -> None:
-        ctypes.pythonapi.PyOS_AfterFork_Child()  # hooks of modules that must know
+        for hook in _hooks:
+            hook()
         _program.become(self.job)
 
     def cross(self, job: dict[str, Any]) -> NoReturn:
@@ -315,6 +317,23 @@ class _Trial:
 # The zygote
 
 
+_hooks: list[Callable[[], object]] = []  # of preloaded modules, for processes that were forked from theirs
+_NOT_NEEDED = frozenset({"random", "threading", "logging", "concurrent.futures.thread"})  # seeded anew; one thread
+
+
+def _note_hooks() -> None:
+    """Hear of what modules want to do after a fork: the trial's processes are not made by ``os.fork``."""
+    register = os.register_at_fork
+
+    def noted(**hooks: Any) -> None:  # noqa: ANN401  # the signature of what it stands in for
+        register(**hooks)
+        hook = hooks.get("after_in_child")
+        if hook is not None and getattr(hook, "__module__", None) not in _NOT_NEEDED:
+            _hooks.append(hook)
+
+    os.register_at_fork = noted
+
+
 def _preload(names: list[str], control: _socket.socket) -> bool:
     """Import what was declared, and touch what children would load lazily. Imports only: no thread may start."""
     for name in names:
@@ -361,9 +380,6 @@ class _Zygote:
         data = b"".join(part for _, _, part in ancillary)
         fds = [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data) - 3, 4)]
         connection = _socket.socket(fileno=fds[0])
-        with os.fdopen(fds[1], "rb") as paper:
-            job = json.loads(paper.read())
-        _program.reseed()
         try:
             pid, handle = _clone(_NEWUSER | _NEWPID | _NEWNS | _NEWNET | _NEWIPC | _NEWUTS)
         except OSError as error:
@@ -371,6 +387,8 @@ class _Zygote:
             connection.close()
         else:
             if pid == 0:
+                # Not before: later trials inherit what the zygote has read.
+                job = json.loads(os.pread(fds[1], os.fstat(fds[1]).st_size, 0))
                 _Trial(self.policy, job, fds[2:], connection, self.bridge).run()
             try:
                 _send(connection, {"pid": pid}, [handle])
@@ -378,9 +396,11 @@ class _Zygote:
                 pass  # the engine gave the trial up: it is killed when its end is seen
             self.trials[handle] = (pid, connection)
             self.poll.register(handle, select.POLLIN)
-        for fd in fds[2:]:
+        for fd in fds[1:]:
             os.close(fd)
+        _program.reseed()  # for the next trial, while this one runs
         return True
+
 
     def bury(self, handle: int) -> None:
         pid, connection = self.trials.pop(handle)
@@ -403,9 +423,13 @@ def main() -> None:
     sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
     sys.argv[:] = [""]
     os.chdir("/")
+    register = os.register_at_fork
+    _note_hooks()
     if not _preload(policy["preload"], control):
         return
+    os.register_at_fork = register
     zygote = _Zygote(control, policy)
+    _program.reseed()
     gc.collect()
     gc.freeze()
     _send(control, {"ready": True})
