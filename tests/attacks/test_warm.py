@@ -143,9 +143,12 @@ SIDE_BY_SIDE = {
         "pass",
         """
         import os
-        others = {"sys", "usr", "dev", "lib", "bin", "sbin", "root", "work"}
-        for place in sorted({*os.listdir("/")} - others, reverse=True):
-            for top, _, files in os.walk("/" + place):
+        others = {"sys", "usr", "dev", "lib", "bin", "sbin", "root", "work", "tmp", "proc"}
+        places = [f"/tmp/{name}" for name in os.listdir("/tmp") if name.startswith("festina-")]
+        places += [f"/{place}" for place in {*os.listdir("/")} - others]
+        places += [f"/proc/{pid}/root/system" for pid in os.listdir("/proc") if pid.isdigit()]
+        for place in places:
+            for top, _, files in os.walk(place):
                 if "only-in-one-tree" in files: print("WORKED", top)""",
     ),
     "abstract_socket": (
@@ -213,6 +216,8 @@ NEVER = {
     "write_the_script": "open('/.festina/zygote.py', 'a'); print('WORKED')",
     "shown_of_all_trials": "import os; print('WORKED') if os.path.exists('/.shown') and os.listdir('/.shown') else 0",
     "device_by_landlock": "import os; os.mknod('/tmp/w', 0o20600, 0); print('WORKED')",  # else allowed: a whiteout
+    "host_facts": "print('WORKED' if any(open('/proc/' + f).read() for f in"
+    " ('cmdline', 'sys/kernel/random/boot_id', 'partitions', 'diskstats', 'devices', 'interrupts')) else '')",
     "limits": "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (9999, 9999)); print('WORKED')",
     "other_group": "import os; print('WORKED') if 'festina-' in open('/proc/self/cgroup').read() else 0",
     "engine_in_frames": """

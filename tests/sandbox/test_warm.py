@@ -337,7 +337,7 @@ def test_E1_a_killed_engine_leaves_nothing_of_a_warm_box(tmp_path: Path) -> None
         groups = Path("/sys/fs/cgroup").glob(f"**/festina-{engine.pid}-*")
         return [*(pid for pid in alive if _started(pid) == alive[pid]), *state.glob("box-*"), *groups]
 
-    while left() and time.monotonic() - killed < 10:
+    while left() and time.monotonic() - killed < 30:  # a busy host; the order is given at once
         time.sleep(0.05)
     assert left() == []
 

@@ -206,6 +206,7 @@ class _Run:
         meter = self._meter(init)
         self._launched().tell(f"init {init}")
         if self.tripwire is not None:
+            _await_filters(init, 2)
             self.tripwire.arm()
         if not self.watch.stopped:
             os.write(gate, b"\n")
@@ -365,3 +366,21 @@ class _Run:
         meter = GroupMeter(self.group, self.limits)
         meter.begin()
         return meter
+
+
+def _await_filters(init: int, count: int) -> None:
+    """Until bwrap's PID 1 has put the inner filter on itself, which it does at its own time, beside the gate's shell.
+
+    Once the tripwire is armed that call would be denied, and the box would die of it. Kernels before 5.9 do not show
+    the number of filters; there nothing is waited for.
+    """
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline:
+        try:
+            text = Path(f"/proc/{init}/status").read_text()
+        except OSError:
+            return  # it is gone: whoever follows the run sees that
+        found = text.partition("Seccomp_filters:")[2].split(maxsplit=1)
+        if not found or int(found[0]) >= count:
+            return
+        time.sleep(0.0005)
