@@ -222,7 +222,7 @@ def _each(action: _Box, attempts: Sequence[Attempt]) -> list[Result]:
     waiting = [item for item in together if item.shape is Shape.PAIR]
     short = [item for item in together if item.shape is not Shape.PAIR]
     found: dict[str, Result] = {}
-    for group, workers in ((short, min(4, 1 + (os.cpu_count() or 1))), (waiting, 3)):
+    for group, workers in ((short, min(12, 3 * (os.cpu_count() or 1))), (waiting, 4)):
         with ThreadPoolExecutor(workers) as pool:
             for result in pool.map(action, group):
                 found[result.attempt.name] = result
