@@ -128,11 +128,29 @@ def test_T2_without_namespaces_the_filter_holds_what_they_would() -> None:
         assert both(arch.socketpair, 1, 1 | 0o2000000) == (ALLOW, ALLOW)
         assert both(arch.socketpair, 1, 2) == (DENY, ALLOW)  # datagrams could be sent elsewhere
         assert both(arch.socketpair, 2, 1) == (DENY, DENY)
+        assert both(arch.prlimit, 0, 7, 4096) == (ALLOW, ALLOW)
+        assert both(arch.prlimit, 77, 7, 4096) == (DENY, ALLOW)
         for command, wanted in ((8, DENY), (1024, DENY), (1026, DENY), (6, ALLOW), (3, ALLOW)):
             assert both(arch.fcntl, 0, command) == (wanted, ALLOW)
         assert both(arch.ioctl, 0, 0x8901) == (DENY, ALLOW)
         assert both(arch.prctl, 22) == (DENY, DENY)
         assert both(arch.prctl, 1) == (ALLOW, ALLOW)
+
+
+def test_T2_the_limit_on_core_dumps_stays() -> None:
+    for arch in ARCHITECTURES.values():
+        for part in (Part.ALL, Part.OUTER_RECORDED, Part.OUTER_SILENT, Part.NO_NAMESPACES):
+            code = compile_filter(Action.EPERM, arch, part)
+
+            def answer(number: int, *args: int) -> int:
+                return judge(code, arch.audit, number, args)  # noqa: B023
+
+            assert answer(arch.setrlimit, 4, 4096) == 0x00050000
+            assert answer(arch.setrlimit, 7, 4096) == ALLOW
+            assert answer(arch.prlimit, 0, 4, 4096) == 0x00050000
+            assert answer(arch.prlimit, 0, 4, 1 << 32) == 0x00050000  # a pointer whose lower half is zero
+            assert answer(arch.prlimit, 0, 4, 0) == ALLOW  # asking
+            assert answer(arch.prlimit, 0, 7, 4096) == ALLOW
 
 
 def test_E2_denied_calls_have_names() -> None:

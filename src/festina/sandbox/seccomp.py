@@ -79,6 +79,8 @@ class Arch:
     clone: int
     ioctl: int
     prctl: int
+    setrlimit: int
+    prlimit: int
     personality: int
     seccomp: int
     has_x32: bool
@@ -108,14 +110,15 @@ ARCHITECTURES = {
             "process_vm_writev": 311, "kcmp": 312, "seccomp": 317, "finit_module": 313, "kexec_file_load": 320,
             "bpf": 321, "userfaultfd": 323, **_COMMON,
         },
-        socket=41, socketpair=53, clone=56, ioctl=16, prctl=157, personality=135, seccomp=317, has_x32=True,
+        socket=41, socketpair=53, clone=56, ioctl=16, prctl=157, setrlimit=160, prlimit=302,
+        personality=135, seccomp=317, has_x32=True,
         outside={
             "shmget": 29, "shmat": 30, "connect": 42, "bind": 49, "semget": 64, "msgget": 68, "mq_open": 240,
             "ioprio_set": 251, "inotify_init": 253, "inotify_init1": 294,
         },
         pretended=(90, 91, 92, 93, 94, 132, 235, 260, 261, 268, 280, 452),
         attributes=(188, 189, 190, 197, 198, 199),
-        own_only=(142, 144, 203, 302, 314), setpriority=141, fcntl=72,
+        own_only=(142, 144, 203, 314), setpriority=141, fcntl=72,
     ),
     "aarch64": Arch(
         "aarch64",
@@ -131,14 +134,15 @@ ARCHITECTURES = {
             "process_vm_writev": 271, "seccomp": 277, "kcmp": 272, "finit_module": 273, "bpf": 280, "userfaultfd": 282,
             "kexec_file_load": 294, **_COMMON,
         },
-        socket=198, socketpair=199, clone=220, ioctl=29, prctl=167, personality=92, seccomp=277, has_x32=False,
+        socket=198, socketpair=199, clone=220, ioctl=29, prctl=167, setrlimit=164, prlimit=261,
+        personality=92, seccomp=277, has_x32=False,
         outside={
             "inotify_init1": 26, "ioprio_set": 30, "mq_open": 180, "msgget": 186, "semget": 190, "shmget": 194,
             "shmat": 196, "bind": 200, "connect": 203,
         },
         pretended=(52, 53, 54, 55, 88, 452),
         attributes=(5, 6, 7, 14, 15, 16),
-        own_only=(118, 119, 122, 261, 274), setpriority=140, fcntl=25,
+        own_only=(118, 119, 122, 274), setpriority=140, fcntl=25,
     ),
 }  # fmt: skip
 
@@ -189,8 +193,10 @@ def _program(arch: Arch, action: Action, part: Part) -> list[_Op | str]:
     if part is not Part.OUTER_SILENT:
         ops += [_Op(_JEQ, arch.clone, "flags"), _Op(_JEQ, arch.prctl, "option")]
     alone = part is Part.NO_NAMESPACES
+    ops += [_Op(_JEQ, arch.setrlimit, "limit"), _Op(_JEQ, arch.prlimit, "limits")]
     ops += _outside(arch) if alone else []
     ops += [_Op(_JEQ, arch.ioctl, "request"), _Op(_JEQ, arch.personality, "persona", "allow")]
+    ops += _core("oneself" if alone else "allow")  # before "oneself": jumps lead forward only
     ops += ["family", _Op(_LOAD, _arg(0))]
     if part is Part.OUTER_SILENT:
         ops.append(_Op(_JEQ, _AF_NETLINK, "allow"))
@@ -201,8 +207,8 @@ def _program(arch: Arch, action: Action, part: Part) -> list[_Op | str]:
     ops += [_Op(_JEQ, TIOCSTI, "deny"), _Op(_JEQ, TIOCLINUX, "deny", "allow")]
     ops += ["option", _Op(_LOAD, _arg(0)), _Op(_JEQ, PR_SET_SECCOMP, "deny", "allow")]
     ops += ["persona", _Op(_LOAD, _arg(0)), _Op(_JEQ, 0, "allow"), _Op(_JEQ, 0xFFFFFFFF, "allow", "deny")]
-    if alone:
-        ops += ["pretend", _Op(_RET, _ERRNO), "unsupported", _Op(_RET, _ERRNO | EOPNOTSUPP)]
+    ops += ["pretend", _Op(_RET, _ERRNO)]
+    ops += ["unsupported", _Op(_RET, _ERRNO | EOPNOTSUPP)] if alone else []
     return [*ops, "deny", _Op(_RET, action.value), "nosys", _Op(_RET, _ERRNO | ENOSYS), *tail]
 
 
@@ -210,6 +216,17 @@ def _program(arch: Arch, action: Action, part: Part) -> list[_Op | str]:
 _FCNTL_DENIED = (8, 15, 1024, 1026)  # F_SETOWN, F_SETOWN_EX, F_SETLEASE, F_NOTIFY
 _IOCTL_OWNERS = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
 _AND, _STREAM = 0x54, 1
+_RLIMIT_CORE = 4
+
+
+def _core(fine: str) -> list[_Op | str]:
+    """The limit on core dumps is 1 and stays so: at 1 the kernel starts no helper of the host for a crash, at 0 it
+    does (core(5): a pattern that begins with a pipe ignores the size). A new value is said to work and not taken."""
+    ops: list[_Op | str] = ["limit", _Op(_LOAD, _arg(0)), _Op(_JEQ, _RLIMIT_CORE, "pretend", "allow")]
+    ops += ["limits", _Op(_LOAD, _arg(1)), _Op(_JEQ, _RLIMIT_CORE, "", fine)]
+    # Asking is free: a null pointer where the new value would be, in both of its halves.
+    ops += [_Op(_LOAD, _arg(2)), _Op(_JEQ, 0, "", "pretend"), _Op(_LOAD, _arg(2) + 4), _Op(_JEQ, 0, fine, "pretend")]
+    return ops
 
 
 def _outside(arch: Arch) -> list[_Op | str]:
@@ -267,7 +284,7 @@ def describe(arch: Arch, number: int, args: tuple[int, ...]) -> str:
         return "prctl(PR_SET_SECCOMP)"
     if number == arch.personality:
         return f"personality({first:#x})"
-    if number in arch.own_only or number == arch.setpriority:
+    if number in (*arch.own_only, arch.prlimit, arch.setpriority):
         return "priority or limits of another process"
     if number == arch.fcntl:
         return f"fcntl({args[1] & 0xFFFFFFFF})"

@@ -70,7 +70,7 @@ def classify(status: int | None, own: Ended | None, *, folded: bool) -> End:
 def rlimits(limits: Limits, *, per_process_memory: bool, gpu: bool = False) -> dict[int, int]:
     """Limits of single processes: a floor under the tree-wide ones, and all there is where no group exists."""
     found = {
-        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CORE: 1,  # no dump, and no helper of the host that would be given one: see seccomp._core
         resource.RLIMIT_NOFILE: 1024,
         resource.RLIMIT_FSIZE: max(limits.output_bytes, limits.tmp_bytes) + (1 << 20),  # above the tmpfs caps
         resource.RLIMIT_CPU: math.ceil(limits.cpu_s) + 2,  # the supervisor's own clock comes first

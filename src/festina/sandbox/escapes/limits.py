@@ -39,16 +39,28 @@ ATTEMPTS = (
         for name in ('NOFILE', 'CPU', 'FSIZE', 'CORE', 'MEMLOCK', 'DATA', 'NPROC'):
             which = getattr(resource, 'RLIMIT_' + name); hard = resource.getrlimit(which)[1]
             if hard == resource.RLIM_INFINITY: continue
-            try: resource.setrlimit(which, (hard + 4096, hard + 4096)); worked(name)
-            except (OSError, ValueError): pass""",
+            try: resource.setrlimit(which, (hard + 4096, hard + 4096))
+            except (OSError, ValueError): continue
+            if resource.getrlimit(which)[1] != hard: worked(name)
+""",
     ),
     _raise(
         "core_dump",
         "leave a core dump on the host",
         """
         import resource
-        try: resource.setrlimit(resource.RLIMIT_CORE, (-1, -1)); worked()
-        except ValueError: pass""",
+        try: resource.setrlimit(resource.RLIMIT_CORE, (-1, -1))
+        except ValueError: pass
+        if resource.getrlimit(resource.RLIMIT_CORE)[0] > 1: worked()""",
+    ),
+    _raise(
+        "core_helper",
+        "have the host's crash helper, which runs as root, read a dump of one's own making",
+        """
+        import resource
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        if resource.getrlimit(resource.RLIMIT_CORE)[0] != 1: worked('a crash would be piped to it')""",
+        none="",
     ),
     _raise(
         "lock_memory",
