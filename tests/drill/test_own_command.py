@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ from festina.loop.state import fold
 from festina.system import home as homes
 from festina.system.repo import Repo
 from festina.verify.vault import Vault
-from tests.drill.systems import FOUND, OTHERS, make_other, make_self_reported, with_scorer
+from tests.drill.systems import FOUND, OTHERS, make_other, make_self_reported, scorer_holes
 from tests.loop.commandline import festina
 from tests.toy import Toy, make_toy
 
@@ -102,30 +101,19 @@ def test_V7_the_example_system_has_no_hole_and_honest_candidates_pass(tmp_path, 
     caught = [each for each in report.findings if each.verdict is Verdict.CAUGHT]
     assert len(caught) > 170
     assert all(each.control for each in caught)
-    assert report.seconds < 300
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_V2_holes_of_systems_that_nobody_tuned_it_on(tmp_path, name):
-    toy = make_other(tmp_path, name)
-    only = ("constant", "numbers", "denominator", "labels", "vacuous", "payload", "objects")
-    report = run_own(toy.root, Options(runs=2, only=only))
-    assert {each.attack for each in report.holes} == FOUND[name], [each.why for each in report.holes]
-    assert report.false_alarms()[0] == 0
+    holes = scorer_holes(make_other(tmp_path, name))
+    assert holes.keys() == FOUND[name], [each.why for each in holes.values()]
 
 
 @pytest.mark.slow
-def test_the_whole_drill_of_a_self_reported_system(tmp_path):
-    report = run_own(make_self_reported(tmp_path).root, Options(runs=2))
+def test_candidates_of_a_self_reported_system_are_attacked_as_well(tmp_path):
+    only = ("forge", "reach", "limits", "exit", "persist")
+    report = run_own(make_self_reported(tmp_path).root, Options(runs=2, only=only))
     assert [each.attack for each in report.holes] == ["forge/prints-the-result"]
+    assert sum(each.verdict is Verdict.CAUGHT for each in report.findings) > 15
     assert report.false_alarms()[0] == 0
-
-
-@pytest.mark.slow
-def test_V2_a_substring_scorer_is_the_only_hole_of_its_system(tmp_path):
-    toy = with_scorer(tmp_path, "def right(item, output):\n    return float(str(item['label']) in str(output))\n")
-    report = run_own(toy.root, Options(runs=2, out=tmp_path / "out"))
-    assert {each.attack for each in report.holes} == {"constant/everything"}
-    done = subprocess.run(["grep", "-c", "RIGHT 1", report.holes[0].source], capture_output=True, text=True)
-    assert int(done.stdout) > 0

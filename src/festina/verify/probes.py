@@ -116,12 +116,12 @@ def _guesses(foreign: Sequence[object]) -> dict[str, Answer]:
     """What somebody without any idea may well answer: this much a trick must beat."""
     common = json.loads(Counter(json.dumps(each) for each in foreign).most_common(1)[0][0])
     found: dict[str, Answer] = {
-        "commonest": _always(common), "shuffled": lambda i: foreign[i % len(foreign)], "zero": _always(0),
-        "one": _always(1), "nonsense": lambda i: f"{i * 2654435761 % 2**32:x}",
+        "commonest": _always(common), "shuffled": lambda i: foreign[i % len(foreign)],
+        "nonsense": lambda i: f"{i * 2654435761 % 2**32:x}",
     }  # fmt: skip
     numbers = [each for each in foreign if isinstance(each, int | float) and not isinstance(each, bool)]
     if numbers:
-        found["median"] = _always(statistics.median_low(numbers))
+        found |= {"zero": _always(0), "one": _always(1), "median": _always(statistics.median_low(numbers))}
     return found
 
 

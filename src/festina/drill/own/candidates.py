@@ -162,6 +162,7 @@ class Seen:
     """One run of one attack."""
 
     bad: str  # why it is a hole; empty when caught
+    late: bool  # a busy machine ended it before it could do what it is here for
     score: float | None
     outcome: Outcome
 
@@ -225,6 +226,9 @@ def _one(own: Own, world: World, base: Ground, case: Case) -> Finding:
     tree, argv = plant(own, text, _beside(own, world, case.attack, case.beside))
     trials = own.trials(limits, argv)
     seen = [_run(own, world, base, case, tree, seed, trials) for seed in base.seeds]
+    if any(each.late for each in seen):  # once more, with time to spare
+        patient = own.trials(replace(limits, wall_s=4 * limits.wall_s), argv)
+        seen = [_run(own, world, base, case, tree, seed, patient) for seed in base.seeds]
     bad = [each for each in seen if each.bad]
     control = _control(own, world, base, case, seen[-1], text)
     best = max((each.score for each in seen if each.score is not None), default=None)
@@ -240,8 +244,9 @@ def _one(own: Own, world: World, base: Ground, case: Case) -> Finding:
         file, _ = entry_script(own)
         place = Place(file, 1) if file else None
         return made(verdict=Verdict.HOLE, why=bad[0].bad, fix=case.fix, place=place)
-    if not control:
-        return made(verdict=Verdict.NOT_TESTED, why="its positive control did not work on this host")
+    if not control or any(each.late for each in seen):
+        busy = "the machine was too busy for it" if control else "its positive control did not work on this host"
+        return made(verdict=Verdict.NOT_TESTED, why=busy)
     ended = ", ".join(sorted({each.outcome.ended.value for each in seen}))
     earned = "" if best is None or own.self_reported else f", earned {best:.2f} of 1"
     return made(verdict=Verdict.CAUGHT, why=f"ended '{ended}'{earned}")
@@ -319,7 +324,8 @@ def _run(own: Own, world: World, base: Ground, case: Case, tree: str, seed: int,
         if fault.name not in PROVOKED:
             raise
     bad = _bad(own, world, base, case, seed, side, last, score) or _overpaid(own, base, case, ticket, last, score)
-    return Seen(bad, score, last)
+    late = side.ended is Ended.TIMEOUT_WALL and (case.ends == ANY or side.ended not in case.ends)
+    return Seen("" if late else bad, late, score, last)
 
 
 def _bad(

@@ -8,6 +8,8 @@ Not covered: honest changes of the method. Whether those are found is what a run
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from festina.drill.model import Honest
 from festina.drill.own import programs
 from festina.drill.own.candidates import Ground, apart, plant, program
@@ -17,6 +19,7 @@ from festina.experiment.trial import Side, Trials
 from festina.loop import terms
 from festina.sandbox.job import Ended
 
+TOO_LATE = "ended 'timeout_wall'"
 ROOMY = 192 << 20  # bytes: below this limit numpy and child processes may fail for want of memory alone
 NEEDS_ROOM = ("uses multiprocessing", "uses numpy if it is there", "uses a child process")
 
@@ -45,6 +48,9 @@ def attack(own: Own, world: World, base: Ground, workers: int, *, brief: bool = 
             tree, argv = plant(own, program(own, world, f"honest {name}", body, limits))
         trials = own.trials(argv=argv)
         lost = [why for seed in base.seeds if (why := _lost(own, base, tree, seed, trials))]
+        if any(TOO_LATE in why for why in lost):  # a busy machine, or a slow candidate: once more, with time to spare
+            patient = own.trials(replace(limits, wall_s=4 * limits.wall_s), argv)
+            lost = [why for seed in base.seeds if (why := _lost(own, base, tree, seed, patient))]
         return Honest(name, len(base.seeds), len(base.seeds) - len(lost), lost[0] if lost else "")
 
     return side_by_side(own, workers, one, variants)

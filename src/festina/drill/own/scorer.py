@@ -191,7 +191,8 @@ def attack(own: Own, runs: int, only: Callable[[str], bool]) -> list[Finding]:
     findings = [_memory(own, name, label, number, runs, pace) for number, name, label in every]  # while it is fresh
     seen = [_ask(own, "answers", seed, pace.items, pace=pace) for seed in range(1, runs + 1)]
     findings += [_judged(own, trick, scorer, seen) for trick in TRICKS]
-    findings += [_vacuous(own, scorer, seen), _echo(own, scorer, seen), _controls(own, scorer, pace)]
+    findings += [_vacuous(own, scorer, seen), _echo(own, scorer, seen)]
+    findings.append(_controls(own, scorer, pace, [each for each in findings if each.verdict is Verdict.HOLE]))
     findings += [_code(own, name, label, number, runs, pace) for number, name, label in every]
     if only("resources/"):
         findings += [_slow(own, name, label, number, runs, pace, seen) for number, name, label in every]
@@ -308,7 +309,7 @@ def _vacuous(own: Own, scorer: str, seen: Sequence[Rows | Fault]) -> Finding:
     return made(verdict=Verdict.CAUGHT, caught=len(seen), why=why, score=best.mean, honest=top.mean)
 
 
-def _controls(own: Own, scorer: str, pace: Pace) -> Finding:
+def _controls(own: Own, scorer: str, pace: Pace, named: Sequence[Finding]) -> Finding:
     """The controls that every run makes: constant and random must fail, the oracle must pass.  # V-2"""
     assert own.verifier is not None
     seen = own.verifier.controls(7, pace.items)
@@ -319,6 +320,8 @@ def _controls(own: Own, scorer: str, pace: Pace) -> Finding:
     )  # fmt: skip
     if seen.ok:
         return made(verdict=Verdict.CAUGHT, caught=1, why=seen.note)
+    if named:  # one fault, one hole
+        return made(verdict=Verdict.NOT_APPLICABLE, runs=0, why=f"they fail for the reason named at {named[0].attack}")
     return made(
         verdict=Verdict.HOLE, why=seen.note, place=source.locate(own.tree_dir, scorer, None),
         fix="mend the scorer, its direction or its range: `festina run` will not start on it",
