@@ -222,7 +222,7 @@ def scratch(root: Path) -> Iterator[Own]:
         tree = repo.tree_of(commit)
         repo.export_tree(tree, place / "tree")
         training = manifest.command if manifest.experiment.answer is not None else None
-        box = Recorder(choose(min(Level[manifest.policy.min_level], Level.L2), home.work), training)
+        box = Recorder(choose(Level[manifest.policy.min_level], home.work), training)
         own = Own(
             root=yours.root, place=place, repo=repo, home=home, commit=commit, tree=tree, tree_dir=place / "tree",
             manifest=manifest, manifest_bytes=data, epoch=body, epoch_blobs=blobs, box=box,
