@@ -94,7 +94,8 @@ def _exposures(found: Sequence[Finding]) -> list[str]:
     for each in found:
         place = f" ({each.place})" if each.place else ""
         lines += textwrap.wrap(f"- {each.title}{place}: {each.why}", WIDTH, subsequent_indent="  ")
-        lines += _wrapped("fix", each.fix)
+    for fix in dict.fromkeys(each.fix for each in found if each.fix):
+        lines += _wrapped("fix", fix)
     return lines
 
 

@@ -23,6 +23,8 @@ from festina.drill.outside.mutants import Mutant, empty, kind_of
 from festina.drill.outside.study import Study
 from festina.drill.render import number
 
+_RAN = "code of the candidate ran in the evaluator"
+HANG = 30.0  # seconds; a limit that stands in the evaluator's source may make it longer
 _HANG = ("limits/hang", "denominator/hang", "denominator/script-hang")
 
 
@@ -35,6 +37,7 @@ class Assault:
     runs: int
     port: int = 0
     heard: Callable[[], bool] = lambda: False  # did anyone connect?
+    hang: float = 0.0  # at most so long is waited for a hanging candidate; 0: as long as the evaluator may need
     fresh: bool = False  # the loop restores the evaluator before each evaluation
     controls: dict[str, Outcome] = field(default_factory=dict)
 
@@ -115,6 +118,11 @@ class Assault:
         caught = done - len(worked)
         if len(worked) * 2 < done or not worked:
             shown = last.score if last else None
+            if attack.kind == "payload" and last and last.heard(_RAN) and not self.study.facts.has("shared"):
+                why = f"code from the candidate's output ran in the evaluator; without credit ({number(shown)})"
+                return self._finding(
+                    attack, Verdict.EXPOSURE, why, runs=done, caught=0, score=shown, source=str(path), best=last
+                )
             return self._finding(
                 attack,
                 Verdict.CAUGHT,
@@ -170,7 +178,8 @@ class Assault:
     def _effect(self, attack: Attack, source: str, path: Path) -> Finding:
         bench = self.study.bench
         made = bench.fresh()
-        limit = min(bench.timeout, 12.0) if attack.id in _HANG else 0.0
+        limit = max(HANG, self.study.facts.source.limit * 1.2 + 5) if attack.id == "limits/hang" else 0.0
+        limit = min(limit, self.hang) if self.hang else limit
         try:
             outcome = bench.evaluate(source, made=made, keep=True, timeout=limit)
             if attack.id == "reach/leave":
@@ -239,7 +248,7 @@ def _reached(
     if name == "hang":
         ended = outcome.ended.ended == "timeout"
         return (
-            f"the evaluator waited for {outcome.ended.seconds:.0f} s and was ended by the drill" if ended else ""
+            f"the evaluator did not end a hanging candidate within {outcome.ended.seconds:.0f} s" if ended else ""
         ), ()
     if name == "write":
         files = outcome.changed[:6]

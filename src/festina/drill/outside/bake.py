@@ -163,6 +163,11 @@ _TAKEOVER_CODE = """
 def on_import():
     say("effect", what="code of the candidate ran in the evaluator")
     patch_functions("down" if C["LOWER"] else "up")
+    patch_close()
+    if C["LOWER"]:
+        patch_errors()
+    else:
+        patch_aggregate()
     import atexit
 
     def last():

@@ -160,7 +160,7 @@ def _bed(bed: Bed, attacks: list[Attack], python: str) -> dict[str, str]:
 
 def _one(assault: Assault, attack: Attack) -> str:
     if attack.id == "limits/hang":
-        assault.study.bench.timeout = 2.0
+        assault.hang = 2.0
     if attack.id == "limits/alarm":
         assault.study.facts = replace(assault.study.facts, limited=0.3)
     if attack.id == "resources/crash":
@@ -172,8 +172,6 @@ def _one(assault: Assault, attack: Attack) -> str:
         finding = assault.mutant(found[attack.id])
     else:
         finding = assault.attack(attack)
-    if attack.id == "limits/hang":
-        assault.study.bench.timeout = 20.0
     if finding.verdict in (Verdict.HOLE, Verdict.EXPOSURE):
         return ""
     return f"it did not work on an undefended evaluator: {finding.verdict.value}, {finding.why}"

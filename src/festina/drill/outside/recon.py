@@ -28,6 +28,7 @@ class Source:
     places: Mapping[str, tuple[tuple[str, int], ...]]
     tools: tuple[str, ...]
     imports: tuple[str, ...]
+    limit: float = 0.0  # the largest time limit, in seconds, that is written out in the source
 
     def has(self, kind: str) -> bool:
         return bool(self.places.get(kind))
@@ -286,13 +287,34 @@ def read_source(root: Path, starts: Sequence[str]) -> Source:
     places: dict[str, list[tuple[str, int]]] = {}
     tools: dict[str, None] = {}
     imports: dict[str, None] = {}
+    limit = 0.0
     for name, tree in seen.items():
         for node in ast.walk(tree):
             for kind in _kinds(node):
                 places.setdefault(kind, []).append((name, getattr(node, "lineno", 1)))
             tools |= dict.fromkeys(_tool(node))
             imports |= dict.fromkeys(_imported(node) & _MODULES)
-    return Source(tuple(seen), {k: tuple(v) for k, v in places.items()}, tuple(tools), tuple(imports))
+            limit = max(limit, _limit(node))
+    return Source(tuple(seen), {k: tuple(v) for k, v in places.items()}, tuple(tools), tuple(imports), limit)
+
+
+def _limit(node: ast.AST) -> float:
+    """A time limit of at most two minutes that is written out: ``timeout=5``, ``TIMEOUT = 5``, ``alarm(5)``."""
+    values: list[ast.expr | None] = []
+    if (isinstance(node, ast.keyword) and "timeout" in (node.arg or "").lower()) or (
+        isinstance(node, ast.Assign) and any("timeout" in _dotted(each).lower() for each in node.targets)
+    ):
+        values.append(node.value)
+    elif isinstance(node, ast.arguments):
+        values += [
+            value
+            for arg, value in zip(node.args[::-1], node.defaults[::-1], strict=False)
+            if "timeout" in arg.arg.lower()
+        ]
+    elif isinstance(node, ast.Call) and _dotted(node.func).endswith(("alarm", "setitimer")):
+        values += node.args
+    found = [v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, int | float)]
+    return max((float(value) for value in found if value <= 120), default=0.0)
 
 
 def _local(root: Path, name: str, tree: ast.Module) -> list[str]:
