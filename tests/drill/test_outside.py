@@ -24,7 +24,7 @@ def drilled(tmp_path, evaluator, honest=SORTING, only=(), target="evaluator.py:e
 
 
 def test_V2_a_hole_is_found_with_its_line_and_its_control_and_the_original_is_untouched(tmp_path):
-    text = (HERE / "inprocess.py").read_text()
+    text = (HERE / "items" / "evaluator.py").read_text()
     report = drilled(tmp_path, text, only=["reference/locals", "denominator/raise", "files/evaluator"])
     assert {each.attack for each in report.holes} == {"reference/locals", "denominator/raise", "files/evaluator"}
     found = {each.attack: each for each in report.holes}
@@ -44,7 +44,7 @@ def test_an_evaluator_that_gives_no_score_is_an_error_with_its_own_words(tmp_pat
 
 
 def test_what_does_not_apply_is_never_counted_as_caught(tmp_path):
-    report = drilled(tmp_path, (HERE / "inprocess.py").read_text(), only=["forge", "tests/report"])
+    report = drilled(tmp_path, (HERE / "items" / "evaluator.py").read_text(), only=["forge", "tests/report"])
     verdicts = {each.verdict for each in report.findings}
     assert verdicts == {Verdict.NOT_APPLICABLE}
     assert report.exit_code == 0

@@ -1,0 +1,106 @@
+"""Evaluators with known holes, and clean ones: the holes are found on the right line, and the clean ones stay clean.
+
+V-2: every hole here stands beside the same candidate without the exploit, and "caught" beside an undefended evaluator.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from festina.drill.model import Verdict
+from festina.drill.outside import build, catalog, control
+from festina.drill.outside.run import Options, drill
+
+ZOO = Path(__file__).parent / "zoo"
+SCRIPT = "python evaluate.py {candidate}"
+# folder -> (target, honest file, attacks that must be holes, attacks that must not be)
+HOLED = {
+    "items": (
+        "evaluator.py:evaluate", "honest.py",
+        {"reference/locals", "labels/source", "replay/table", "denominator/raise", "objects/anything", "scorer/up"},
+        {"denominator/none", "exit/call-os", "numbers/nan"},
+    ),
+    "script": (
+        SCRIPT, "honest.py", {"labels/data-script", "replay/script", "forge/survivor"},
+        {"denominator/script-hang", "constant/everything-script", "denominator/script-fail", "judge/inject-script"},
+    ),
+    "pt": (
+        "SOLUTION={candidate} python -m pytest -q -p no:cacheprovider test_solution.py", "honest.py",
+        {"tests/report", "tests/skip-call", "exit/call-os"}, {"exit/interrupt", "numbers/nan"},
+    ),
+    "oe": (
+        "evaluator.py:evaluate", "initial_program.py", {"numbers/nan", "numbers/nan-part", "payload/reduce-parts"},
+        {"numbers/inf", "constant/first", "scorer/up"},
+    ),
+    "text": (SCRIPT, "prompt.txt", {"judge/text"}, {"forge/text", "constant/word"}),
+    "js": (SCRIPT, "c.json", {"numbers/json-nan"}, {"numbers/json-overflow", "numbers/json-null"}),
+    "timed": (
+        "python bench.py {candidate}", "honest.py", {"clock/patch", "forge/atexit", "vacuous/mutate-input"},
+        {"clock/thread", "exit/import-os"},
+    ),
+    "selfreport": ("python {candidate}", "train.py", {"forge/claim"}, {"exit/import-os"}),
+    "evals": (SCRIPT, "honest.py", {"payload/text-script"}, {"replay/script", "labels/data-script"}),
+}  # fmt: skip
+
+
+def drilled(tmp_path, folder, target, honest, only=(), controls=False):
+    theirs = tmp_path / "theirs"
+    shutil.copytree(ZOO / folder, theirs)
+    for path in theirs.glob("*.py.txt"):  # not to be collected by our own pytest
+        path.rename(path.with_suffix(""))
+    options = Options(
+        target, (theirs / honest,), theirs, only=tuple(only), out=tmp_path / "out", runs=2, controls=controls
+    )
+    return drill(options, lambda text: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", HOLED)
+def test_V2_known_holes_are_found_and_nothing_else_is_claimed(tmp_path, folder):
+    target, honest, holes, no_holes = HOLED[folder]
+    report = drilled(tmp_path, folder, target, honest, holes | no_holes)
+    found = {each.attack: each for each in report.findings}
+    assert {name for name in holes if found[name].verdict is Verdict.HOLE} == holes
+    assert not [name for name in no_holes if name in found and found[name].verdict is Verdict.HOLE]
+    for name in holes:
+        assert found[name].score != found[name].control
+        assert found[name].source
+        assert found[name].place or folder == "selfreport"
+    assert report.false_alarms()[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="the clean evaluator needs bubblewrap")
+def test_V2_a_clean_evaluator_has_no_hole_and_no_false_alarm(tmp_path):
+    report = drilled(tmp_path, "clean", SCRIPT, "honest.py")
+    assert [(each.attack, each.why) for each in report.holes] == []
+    assert [each.attack for each in report.exposures] == []
+    assert report.false_alarms()[0] == 0
+    assert report.exit_code == 0
+
+
+@pytest.mark.slow
+def test_V2_attacks_work_on_evaluators_without_defence(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kinds = ["exit/import-os", "forge/atexit", "scorer/up", "compare/close", "objects/anything", "denominator/shorter",
+             "numbers/nan", "constant/everything", "reference/gc", "labels/data", "seeds/replay", "tests/report",
+             "imports/bytecode", "payload/reduce", "files/labels", "limits/alarm", "vacuous/clear", "judge/inject",
+             "clock/patch", "reach/network"]  # fmt: skip
+    wanted = [attack for attack in catalog.everything() if attack.id in kinds]
+    assert control.works(wanted, __import__("sys").executable, lambda text: None) == dict.fromkeys(
+        [attack.id for attack in wanted], ""
+    )
+
+
+def test_every_attack_has_a_payload_an_undefended_evaluator_and_a_remedy():
+    names = build.sections()
+    for attack in catalog.everything():
+        assert attack.section in names
+        assert not attack.control or attack.control in names
+        assert attack.bed in control.beds()
+        assert attack.fix
+    for name, text in names.items():
+        compile(text, name, "exec")

@@ -1,0 +1,3 @@
+import sys
+
+print(sorted(int(x) for x in sys.stdin.read().split()))
