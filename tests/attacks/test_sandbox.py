@@ -31,6 +31,7 @@ from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Outcome
 from festina.sandbox.place import CANDIDATE_UID
 from festina.sandbox.plain import PlainBox
 from festina.sandbox.warm import WarmBox
+from tests.sandbox.groups import groups_of
 
 PYTHON = "/usr/bin/python3"
 pytestmark = [
@@ -464,8 +465,7 @@ def test_E1_a_killed_engine_leaves_nothing(tmp_path: Path) -> None:
     engine.stdout.close()
 
     def left() -> list[Path]:
-        groups = Path("/sys/fs/cgroup").glob(f"**/festina-{engine.pid}-*")
-        return [*(tmp_path / "s").glob("box-*"), *groups]
+        return [*(tmp_path / "s").glob("box-*"), *groups_of(engine.pid)]
 
     while left() and time.monotonic() - killed < 10:
         time.sleep(0.05)

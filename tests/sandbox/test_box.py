@@ -26,6 +26,7 @@ from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Sandbox
 from festina.sandbox.launch import shared
 from festina.sandbox.plain import PlainBox
 from festina.sandbox.warm import WarmBox
+from tests.sandbox.groups import groups_of
 
 PYTHON = "/usr/bin/python3"
 SRC = Path(__file__).parents[2] / "src"
@@ -222,6 +223,9 @@ def test_E1_many_threads_share_a_box_and_leave_nothing(any_box: Sandbox) -> None
         jobs = [py(code, str(i), outputs=("r",)) for i in range(18)]
         outcomes = list(pool.map(lambda job: any_box.run(job, SMALL), jobs))
     assert [outcome.outputs for outcome in outcomes] == [{"r": str(i).encode()} for i in range(18)]
+    deadline = time.monotonic() + 5  # a warm box lets go of some aside
+    while _fds() > before + 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert _fds() <= before + 1
     if isinstance(any_box, WarmBox):
         any_box.close()
@@ -236,7 +240,7 @@ def test_E4_nothing_of_a_run_is_left_on_the_host(any_box: Sandbox, state: Path) 
         any_box.close()  # its own group goes with it
     assert list(state.glob("box-*")) == []
     assert list(Path(tempfile.gettempdir()).glob(f"festina-{stamp()}-*")) == []
-    assert list(Path("/sys/fs/cgroup").glob(f"**/festina-{stamp()}-*")) == []
+    assert groups_of(os.getpid()) == []
 
 
 def test_T6_a_dead_helper_is_a_fault_of_ours_and_the_next_run_goes(any_box: Sandbox) -> None:

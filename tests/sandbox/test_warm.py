@@ -25,6 +25,7 @@ from festina.sandbox.job import Bind, Ended, Job, Level, Limits
 from festina.sandbox.launch import shared
 from festina.sandbox.pycall import PythonCall, read_call
 from festina.sandbox.warm import WarmBox
+from tests.sandbox.groups import groups_of
 
 PYTHON = "/usr/bin/python3"
 SRC = Path(__file__).parents[2] / "src"
@@ -334,8 +335,8 @@ def test_E1_a_killed_engine_leaves_nothing_of_a_warm_box(tmp_path: Path) -> None
     killed = time.monotonic()
 
     def left() -> list[object]:
-        groups = Path("/sys/fs/cgroup").glob(f"**/festina-{engine.pid}-*")
-        return [*(pid for pid in alive if _started(pid) == alive[pid]), *state.glob("box-*"), *groups]
+        living = (pid for pid in alive if _started(pid) == alive[pid])
+        return [*living, *state.glob("box-*"), *groups_of(engine.pid)]
 
     while left() and time.monotonic() - killed < 30:  # a busy host; the order is given at once
         time.sleep(0.05)

@@ -90,6 +90,7 @@ class Forked(Launched):
 
     handle: int = -1  # readable once the trial's PID 1, and with it its whole namespace, is dead
     out: int = -1
+    view: int = -1  # the trial's mount namespace, to be let go of in no hurry
 
     def hear(self) -> bool:
         size = socket.CMSG_SPACE(2 * array.array("i").itemsize)
@@ -106,6 +107,7 @@ class Forked(Launched):
         self.said.update(said)
         if "pid" in said and fds:
             self.handle = fds[0]
+            self.view = fds[1] if len(fds) > 1 else -1
         elif "ready" in said and fds:
             self.out = fds[0]
             self.listener = fds[1] if len(fds) > 1 else -1

@@ -27,6 +27,7 @@ import resource
 import select
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +93,7 @@ class WarmBox:
         self._live: set[Watch] = set()
         self._lock = threading.Lock()
         self._outer: Outer | None = None
+        self._aside = ThreadPoolExecutor(1, "festina-aside")
         self._spare: list[Group] = []  # a control group made while trials ran, for the next one
 
     def _hash(self) -> str:
@@ -187,6 +189,12 @@ class WarmBox:
             if groups is not None and not self._spare:
                 with contextlib.suppress(OSError):
                     self._spare.append(groups.create(memory_bytes=1 << 50, pids=1))
+
+    def let_go(self, forked: Forked) -> None:
+        """Close a trial's view by another thread: the kernel makes the last owner wait."""
+        view, forked.view = forked.view, -1
+        if view >= 0:
+            self._aside.submit(os.close, view)
 
     def close(self) -> None:
         """End the warm process. Runs under way end as ``sandbox_error``; a later run starts a new one."""
@@ -285,6 +293,7 @@ class _Run:
             forked = self.outer.fork(paper, (out_w, err_w, *doors, *handles))
         self.watch.launched = forked
         self.stack.callback(forked.close)
+        self.stack.callback(self.box.let_go, forked)
         self.stack.callback(self._close_listener, forked)
         self.stack.callback(self.watch.bury)
         return out, err, forked
