@@ -70,14 +70,21 @@ def hidden(rng: random.Random, gain: float) -> overfit.Spread | None:
     return None if around is None else (estimate(diffs), *around)
 
 
-def public(rng: random.Random, items: int, memorised: float) -> overfit.Spread:
-    """The public gain: each item solved or not by either side, and some of them known by heart."""
+def public(rng: random.Random, items: int, memorised: float) -> list[float]:
+    """Differences on public items: each solved or not by either side, and some of them known by heart."""
     diffs = []
     for _ in range(items):
         before = rng.random() < BASE
         after = rng.random() < BASE + GAIN or rng.random() < memorised
         diffs.append(float(after) - float(before))
-    return student.spread(diffs)
+    return diffs
+
+
+def betting(diffs: list[float]) -> overfit.Spread:
+    """The interval that verdicts use, for comparison."""
+    around = interval(diffs)
+    assert around is not None
+    return estimate(diffs), *around
 
 
 def gaps(runs: int) -> None:
@@ -87,13 +94,15 @@ def gaps(runs: int) -> None:
     for items in PUBLIC_ITEMS:
         cells = []
         for memorised in (0.0, *MEMORISED):
-            told = total = 0
+            told = bets = total = 0
             while total < runs:
                 gained = hidden(rng, GAIN)
                 if gained is not None:
                     total += 1
-                    told += overfit.overfitted(overfit.minus(public(rng, items, memorised), gained))
-            cells.append(f"{told / total:.3f}")
+                    diffs = public(rng, items, memorised)
+                    told += overfit.overfitted(overfit.minus(student.spread(diffs), gained))
+                    bets += overfit.overfitted(overfit.minus(betting(diffs), gained))
+            cells.append(f"{told / total:.3f} (by betting {bets / total:.3f})")
         print(f"| {items} | {' | '.join(cells)} |")
 
 

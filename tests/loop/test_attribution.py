@@ -187,3 +187,22 @@ def test_V8_guards_are_attributed_and_what_cannot_run_is_named(tmp_path: Path) -
     guard = found.hunks[2].guards
     assert guard
     assert guard[0][0] <= 0.0
+
+
+@pytest.mark.slow
+def test_V3_V8_a_finite_suite_shows_again_what_the_acceptance_used_up_and_loses_nothing(tmp_path: Path) -> None:
+    toy, patch = knobs_toy(tmp_path, {5: "0.6", 15: "7"})
+    items = tmp_path / "items.jsonl"
+    rows = [{"id": str(i), "input": 7 * i + i % 5, "label": (7 * i + i % 5) % 7} for i in range(3000)]
+    items.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert festina("vault", "add", "hidden", str(items), "--replace", toy=toy).returncode == 0
+    run(toy, patch)
+    before = read(toy.root)[0]
+    done = festina("attribute", "--trials", "32", "--json", toy=toy)
+    assert done.returncode == 0, done.stderr
+    after, records = read(toy.root)
+    intent = next(r.body for r in records if r.kind == "measure-started" and r.body.purpose == "attribution")
+    assert not intent.fresh
+    assert after.source_looks == before.source_looks  # no new item was used up
+    assert after.looks == before.looks + 20 * 8  # and every one shown again was counted
+    assert [hunk["verdict"] for hunk in json.loads(done.stdout)["hunks"]] == ["helps", "nothing"]

@@ -55,6 +55,10 @@ def test_V6_a_memorised_public_gain_is_reported_as_overfitting_everywhere(tmp_pa
     assert page["overfitting"]["overfitted"]
     assert "evaluation overfitting" in festina("status", toy=toy).stdout.replace("\n", " ")
     assert "fitted to the public items" in festina("review", "show", "0", toy=toy).stdout
+    festina("reviewer", "add", "ann", toy=toy)
+    why = "to see what the release says"
+    assert festina("review", "approve", "0", "--as", "ann", "--reason", why, toy=toy).returncode == 0
+    assert "fitted to the public items" in festina("release", toy=toy).stderr
     assert "fitted to the public items" in festina("report", "--no-plots", "-o", "-", toy=toy).stdout
 
 

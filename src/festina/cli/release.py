@@ -20,6 +20,7 @@ def command(root: Path, generation: int | None) -> int:
     Checks first that the record proves the verdict and the approval for exactly this content; where the manifest has a
     [suite.final], scores the generation on it, once, and refuses what that score contradicts.
     """
+    from festina.ledger.entries import PublicCompared
     from festina.loop import acts, finals
     from festina.release.refs import released_ref
 
@@ -37,6 +38,8 @@ def command(root: Path, generation: int | None) -> int:
         demo = here.state.genesis.demo
     if score is not None:
         click.echo(finals.sentence(score), err=True)
+    if isinstance(done.public, PublicCompared):  # V-6
+        click.echo(done.public.sentence, err=True)
     click.echo(f"Generation {done.number} is released: {released_ref(demo)} is {done.commit[:12]}.", err=True)
     if demo:
         click.echo("It was approved without a person: it cannot leave the demo.", err=True)

@@ -23,6 +23,7 @@ from festina.cli.common import Opened, opened, system_option
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from festina.loop.rows import Generation
     from festina.loop.state import State
 
 _RAISES = {
@@ -112,8 +113,19 @@ def _generation(s: State, number: int) -> dict[str, Any]:
         "sentence": g.verdict.sentence if g.verdict else "the starting point",
         "approved": g.approved is not None,
         "without_person": g.without_person,
+        "hunk_by_hunk": _hunks(g),
         "doubtful": g.doubtful,
     }
+
+
+def _hunks(g: Generation) -> str | None:
+    """Which hunk caused what, in one sentence; where each is stands in `festina review show` and the report.  # V-8"""
+    from festina.ledger.entries import Attributed
+    from festina.loop.attributed import summary
+
+    if g.attribution is None:
+        return None
+    return summary(g.attribution) if isinstance(g.attribution, Attributed) else f"not measured: {g.attribution.reason}"
 
 
 def _testing(s: State) -> dict[str, Any] | None:
