@@ -2,7 +2,8 @@
 
 The accepted tree, the tree before it and combinations of the hunks between them answer the same items under the same
 seeds, in the box that every candidate runs in. Items are drawn fresh where they never end; a finite suite shows those
-that this acceptance used up, again, and those count as looks. Seeds follow from the entry that charges it all.
+that this acceptance used up, again, and those count as looks; a block that stays in use (ledger mode) shows none. Seeds
+follow from the entry that charges it all.
 
 The findings are for the reviewer and for reports. No view of an improver holds any of it (P-4), no test, level or
 acceptance depends on it. A run spends at most ``policy.attribution.share`` of what tests were charged in this epoch.
@@ -108,6 +109,8 @@ def prepare(b: Bench, generation: Generation, method: Method, allowed: int) -> P
     assert epoch is not None
     if verdict is None:
         return "it was not accepted by a test"
+    if epoch.suite.mode == "ledger":
+        return "the hidden block stays in use, so that none of its items is shown for this"  # V-8
     parts = take_apart(b.repo, b.repo.tree_of(verdict.base_commit), verdict.tree)
     if len(parts.parts) < 2:
         return "the change is a single hunk, whose effect is the verdict's"

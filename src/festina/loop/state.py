@@ -357,7 +357,7 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
         number = max(s.generations) + 1
         s.generations[number] = Generation(
             number, "", s.head.number, b.proposal, p.author, b, r.leaf, p.improver_changed, p.changed_lines,
-            retired=(t.first_item, t.items),
+            retired=(t.first_item, min(t.items, len(t.gains) * s.epoch.suite.batch_items) if s.epoch else 0),
         )  # fmt: skip
 
 
