@@ -139,7 +139,7 @@ limits = { wall = "20s", memory = "256MiB" }
 scorer = SCORER
 range = RANGE
 unit = "item"
-mode = "sealed"
+mode = "fresh"
 detect = DETECT
 batch = 20
 """

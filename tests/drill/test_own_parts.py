@@ -51,7 +51,7 @@ def test_P2_the_patches_cover_nearly_every_class_of_refusal(own):
 def test_P2_a_screen_that_lets_a_patch_through_is_a_hole(own):
     passed = proposals.screen(own.repo, own.tree, b"", own.manifest.scope_rules())
     patch = patches.Hostile("x", b"", "symlink")
-    assert "passed the screen" in proposals.Result(patch, passed, passed, takes=True).bad
+    assert "passed the screen" in proposals.Result(patch, passed, passed, works=True).bad
 
 
 def test_P3_honest_patches_pass_and_a_persons_own_is_tried_too(own, tmp_path):

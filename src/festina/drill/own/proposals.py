@@ -43,7 +43,7 @@ class Result:
     patch: Hostile
     own: Refused | Screened
     wide: Refused | Screened
-    takes: bool
+    works: bool  # where nothing screens it
 
     @property
     def bad(self) -> str:
@@ -106,7 +106,7 @@ def attack(own: Own, only: Callable[[str], bool]) -> list[Finding]:
     _plain_clone(own.tree_dir, control)
     found: list[Finding] = []
     for patch in patches.hostile(t):
-        result = Result(patch, _screened(own, patch, scope), _screened(own, patch, wide), _takes(control, patch.patch))
+        result = Result(patch, _screened(own, patch, scope), _screened(own, patch, wide), _works(control, patch))
         found.append(_finding(result, len(found) + 1))
     return found
 
@@ -134,14 +134,15 @@ def _git(cwd: Path, *words: str, stdin: bytes = b"") -> subprocess.CompletedProc
     return subprocess.run(["git", *words], cwd=cwd, env=_ENV, input=stdin, capture_output=True, check=False)
 
 
-def _takes(control: Path, patch: bytes) -> bool:
-    """Whether plain git takes the patch; the copy is put back afterwards."""
+def _works(control: Path, patch: Hostile) -> bool:
+    """Whether plain git takes the patch or, where that is what it asks, tells what does not fit. Puts the copy back."""
     _git(control, "update-index", "-q", "--refresh")
-    done = _git(control, "apply", "--index", "-", stdin=patch)
+    done = _git(control, "apply", "--index", "-", stdin=patch.patch)
     if done.returncode == 0:
         _git(control, "reset", "-q", "--hard")
         _git(control, "clean", "-q", "-f", "-d", "-x")
-    return done.returncode == 0
+    told = done.stderr.replace(b"No valid patches in input", b"")
+    return done.returncode == 0 or (patch.reason == "apply" and re.search(rb"error: .*[.:]", told) is not None)
 
 
 def _finding(result: Result, number: int) -> Finding:
@@ -149,14 +150,14 @@ def _finding(result: Result, number: int) -> Finding:
     made = partial(
         Finding,
         attack=f"patch/{number:02d}-{_slug(patch.name)}", kind="patch", title=patch.name, runs=1,
-        control=float(result.takes), did="It was handed in as a proposal against the last commit.",
+        control=float(result.works), did="It was handed in as a proposal against the last commit.",
     )  # fmt: skip
     if result.bad:
         return made(
             verdict=Verdict.HOLE, why=result.bad, fix="report it to Festina: the screen let it through"
         )
     reason = result.own.reason if isinstance(result.own, Refused) else ""
-    if not result.takes and patch.reason not in ("apply",):
+    if not result.works:
         return made(verdict=Verdict.NOT_TESTED, caught=1, why="git refuses it by itself here")
     return made(verdict=Verdict.CAUGHT, caught=1, why=f"refused: {reason}")
 

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from festina.drill.model import Finding, Verdict
@@ -33,6 +33,8 @@ PILOT = 4  # items on which the scorer's pace is measured
 FEWEST = 12  # items of a sample
 LONG_S = 15.0  # what one request should take at most
 DRIFT = 1e-9
+ODD = "denominator/confusing-type"
+BY_TYPE = ("objects/truth", "numbers/not-a-number")  # groups that hold values of other types, too
 Naive = Callable[[str, object], float]
 
 
@@ -148,7 +150,7 @@ TRICKS = (
         "such answers among the controls of each run",
     ),
     Trick(
-        "denominator/confusing-type", "an answer of a type that the scorer does not expect",
+        ODD, "an answer of a type that the scorer does not expect",
         "It answered every item with nested objects and lists, -1, an enormous number or odd text.",
         ("trick:nested-object", "trick:nested-list", "trick:minus-one", "trick:odd-text", "trick:huge-number"),
         _forgives, source.handles,
@@ -190,13 +192,25 @@ def attack(own: Own, runs: int, only: Callable[[str], bool]) -> list[Finding]:
     runs = min(runs, pace.runs)
     findings = [_memory(own, name, label, number, runs, pace) for number, name, label in every]  # while it is fresh
     seen = [_ask(own, "answers", seed, pace.items, pace=pace) for seed in range(1, runs + 1)]
-    findings += [_judged(own, trick, scorer, seen) for trick in TRICKS]
+    findings += _one_fault([_judged(own, trick, scorer, seen) for trick in TRICKS])
     findings += [_vacuous(own, scorer, seen), _echo(own, scorer, seen)]
     findings.append(_controls(own, scorer, pace, [each for each in findings if each.verdict is Verdict.HOLE]))
     findings += [_code(own, name, label, number, runs, pace) for number, name, label in every]
     if only("resources/"):
         findings += [_slow(own, name, label, number, runs, pace, seen) for number, name, label in every]
     return findings
+
+
+def _one_fault(findings: Sequence[Finding]) -> list[Finding]:
+    """Where anything unexpected is paid, what other groups earn by that alone is not named again."""
+    odd = next((f for f in findings if f.attack == ODD and f.verdict is Verdict.HOLE), None)
+    if odd is None:
+        return list(findings)
+    return [
+        replace(f, verdict=Verdict.NOT_APPLICABLE, runs=0, caught=0, why=f"earned for the reason named at {ODD}")
+        if f.verdict is Verdict.HOLE and f.attack in BY_TYPE and f.score == odd.score else f
+        for f in findings
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
