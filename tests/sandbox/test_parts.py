@@ -210,7 +210,7 @@ def test_E1_version_2_groups_are_read_and_limited(tmp_path: Path) -> None:
     group.watch()
     assert (tmp_path / "memory.max").read_text() == "1048576"
     assert (tmp_path / "pids.max").read_text() == "7"
-    assert group.usage() == cgroup.Usage(1.5, 4096, 1, 3)
+    assert group.usage() == cgroup.Usage(1.5, 4096, 1, 3, True)
     for name in files:
         (tmp_path / name).unlink()
     assert group.destroy()

@@ -186,3 +186,17 @@ def test_the_command_wants_exactly_one_source(tmp_path):
     result = CliRunner().invoke(group, ["-C", str(system(tmp_path)), "add", "hidden"])
     assert isinstance(result.exception, UsageError)
     assert result.exception.name == "vault-add"
+
+
+@pytest.mark.parametrize("name", ["source.json", "items"])
+def test_a_vault_that_cannot_be_read_is_named_with_the_remedy(tmp_path, name):
+    vault = Vault(tmp_path / "vault")
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"id": "a", "input": 1, "label": 2}\n')
+    source = vault.add_items("hidden", items)
+    path = vault.directory / "hidden" / ("source.json" if name == "source.json" else f"{source.digest}.jsonl")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(IntegrityError) as caught:
+        vault.read("hidden")
+    assert (caught.value.name, caught.value.where) == ("vault-unreadable", str(path))

@@ -114,8 +114,18 @@ def _in_force(b: e.InForce, s: State) -> str:
     return f"Generation {b.generation} approved {by}: its improver makes the next proposals"
 
 
+_WHOSE = {
+    "scorer-": "the scorer, also on right answers", "generator-": "the generator in the vault",
+    "verifier-": "the verifier's process", "sandbox-": "the sandbox", "control-group": "the host's control groups",
+}  # fmt: skip
+
+
 def _fault(b: e.FaultRecorded, s: State) -> str:
-    return f"A failure of the engine or its host: {b.what}. No candidate is charged for it."
+    whose = next((words for start, words in _WHOSE.items() if b.what.startswith(start)), "the engine or its host")
+    return (
+        f"A failure of {whose} ({b.what}), charged to no candidate. What happened and what to do: "
+        "festina ledger show --kind fault"
+    )
 
 
 def _compared(b: e.PublicCompared, s: State) -> str:

@@ -228,7 +228,7 @@ def recipe(manifest: Manifest) -> Recipe:
         answer=manifest.experiment.answer,
         outputs=manifest.experiment.outputs,
         limits=Limits(
-            wall_s=limits.wall, cpu_s=limits.cpu_s, memory_bytes=limits.memory, pids=limits.pids,
+            wall_s=limits.wall, cpu_s=limits.cpu_s, memory_bytes=limits.memory, cpus=limits.cpus, pids=limits.pids,
             stdout_bytes=limits.stdout, output_bytes=limits.output, output_files=limits.output_files,
             tmp_bytes=limits.tmp,
         ),

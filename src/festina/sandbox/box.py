@@ -187,7 +187,7 @@ class _Run:
         if box.mechanisms.groups is not None:
             try:
                 self.group = box.mechanisms.groups.create(
-                    memory_bytes=limits.memory_bytes, pids=limits.pids + _BUILDERS
+                    memory_bytes=limits.memory_bytes, pids=limits.pids + _BUILDERS, cpus=limits.cpus
                 )
             except OSError as error:
                 raise Fault("control-group", f"no control group: {error}", fix="run `festina doctor`") from error

@@ -35,6 +35,7 @@ class Usage:
     peak_bytes: int | None
     oom_kills: int
     pids_hits: int
+    met_limit: bool  # its own memory limit was met; a kill without that was for want of the host's memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,23 @@ class Home:
     memory: Path
     pids: Path
     cpu: Path
+    quota: Path | None = None  # where the rate of processor time can be capped
 
-    def create(self, *, memory_bytes: int, pids: int) -> Group:
+    @property
+    def bases(self) -> tuple[Path, ...]:
+        found = (self.memory, self.pids, self.cpu, *(() if self.quota is None else (self.quota,)))
+        return tuple(dict.fromkeys(found))
+
+    def create(self, *, memory_bytes: int, pids: int, cpus: float | None = None) -> Group:
+        """A group for one run. ``cpus``: processors' worth of time at most, so that no run slows its neighbours."""
         name = f"{_PREFIX}-{stamp()}-{next(_counter)}"
-        paths = list(dict.fromkeys(base / name for base in (self.memory, self.pids, self.cpu)))
-        group = Group(self.version, self.memory / name, self.pids / name, self.cpu / name, tuple(paths))
+        paths = tuple(base / name for base in self.bases)
+        quota = self.quota / name if self.quota is not None else None
+        group = Group(self.version, self.memory / name, self.pids / name, self.cpu / name, paths, quota)
         try:
             for path in paths:
                 path.mkdir()
-            group.limit(memory_bytes, pids)
+            group.limit(memory_bytes, pids, cpus)
             group.watch()
         except OSError:
             group.destroy()
@@ -70,7 +79,9 @@ class Group:
     pids: Path
     cpu: Path
     paths: tuple[Path, ...]
+    quota: Path | None = None
     _fds: dict[str, int] = field(default_factory=dict)
+    _memory_bytes: int = 0
 
     @property
     def entrances(self) -> tuple[str, ...]:
@@ -78,7 +89,8 @@ class Group:
         name = "tasks" if self.version == 1 else "cgroup.procs"
         return tuple(str(path / name) for path in self.paths)
 
-    def limit(self, memory_bytes: int, pids: int) -> None:
+    def limit(self, memory_bytes: int, pids: int, cpus: float | None = None) -> None:
+        self._memory_bytes = memory_bytes
         # Swap would let a tree outgrow its memory cap unseen; hosts without swap accounting lack the second file.
         if self.version == 1:
             _write(self.memory / "memory.limit_in_bytes", memory_bytes)
@@ -90,6 +102,8 @@ class Group:
                 _write(self.memory / "memory.swap.max", 0)
             _write(self.memory / "memory.oom.group", 1)
         self.limit_pids(pids)
+        if cpus is not None and self.quota is not None:
+            _cap_rate(self.quota, self.version, cpus)
 
     def limit_pids(self, pids: int) -> None:
         _write(self.pids / "pids.max", pids)
@@ -111,7 +125,11 @@ class Group:
         text = {name: os.pread(fd, 4096, 0).decode() for name, fd in self._fds.items()}
         cpu = float(text["cpu"]) / 1e9 if self.version == 1 else _field(text["cpu"], "usage_usec") / 1e6
         peak = int(text["peak"]) if "peak" in text else None
-        return Usage(cpu, peak, _field(text["oom"], "oom_kill"), _field(text["pids"], "max"))
+        if self.version == 1:  # not every kernel keeps failcnt, so the peak says it; memory is charged in batches
+            met = peak is None or peak >= self._memory_bytes - (1 << 20)
+        else:
+            met = _field(text["oom"], "oom") > 0
+        return Usage(cpu, peak, _field(text["oom"], "oom_kill"), _field(text["pids"], "max"), met)
 
     def destroy(self, patience_s: float = 2.0) -> bool:
         """Remove the group; False when something in it would not die in time."""
@@ -145,16 +163,19 @@ def find_home() -> tuple[Home | None, str]:
 def _candidates(own: dict[str, str]) -> Iterator[Home]:
     mounts = {name: _ROOT / name for name in ("memory", "pids", "cpuacct")}
     if all(name in own for name in mounts):
-        yield Home(1, *(_below(mounts[name], own[name]) for name in mounts))
+        rate = _below(_ROOT / "cpu", own["cpu"]) if "cpu" in own else None
+        memory, pids, used = (_below(mounts[name], own[name]) for name in mounts)
+        yield Home(1, memory, pids, used, rate if rate is not None and rate.is_dir() else None)
     if "" in own:
         base = _below(_ROOT, own[""])
         if base.name == _LEAF:  # an earlier engine in this process tree has moved us already
             base = base.parent
         if _words(base / "cgroup.controllers") >= _BOTH:
-            yield Home(2, base, base, base)
+            yield Home(2, base, base, base, quota=base if "cpu" in _words(base / "cgroup.controllers") else None)
         # Others share our group (a login session): as root, beside it; what limits the slice still holds.
         if base != _ROOT and _words(base.parent / "cgroup.subtree_control") >= _BOTH:
-            yield Home(2, base.parent, base.parent, base.parent)
+            shared = _words(base.parent / "cgroup.subtree_control")
+            yield Home(2, base.parent, base.parent, base.parent, base.parent if "cpu" in shared else None)
 
 
 def _words(path: Path) -> set[str]:
@@ -171,12 +192,22 @@ def _below(mount: Path, path: str) -> Path:
 
 def _prepare_v2(home: Home) -> None:
     enabled = home.memory / "cgroup.subtree_control"
-    if _words(enabled) >= _BOTH:
+    if _words(enabled) >= (_BOTH | {"cpu"} if home.quota is not None else _BOTH):
         return
     leaf = home.memory / _LEAF
     leaf.mkdir(exist_ok=True)
     _write(leaf / "cgroup.procs", os.getpid())
-    _write(enabled, "+memory +pids")
+    _write(enabled, "+memory +pids +cpu" if home.quota is not None else "+memory +pids")
+
+
+def _cap_rate(path: Path, version: int, cpus: float) -> None:
+    period = 100_000  # microseconds, the kernel's own default
+    quota = max(1000, int(cpus * period))
+    if version == 1:
+        _write(path / "cpu.cfs_period_us", period)
+        _write(path / "cpu.cfs_quota_us", quota)
+    else:
+        _write(path / "cpu.max", f"{quota} {period}")
 
 
 def stamp() -> str:
@@ -201,7 +232,7 @@ def alive(name: str) -> bool:
 def sweep(home: Home) -> list[str]:
     """Kill and remove groups of dead engines; returns what was removed."""
     removed = []
-    for base in dict.fromkeys((home.memory, home.pids, home.cpu)):
+    for base in home.bases:
         for path in base.glob(f"{_PREFIX}-[0-9]*"):
             if not alive(path.name):
                 for pid in _members(path):

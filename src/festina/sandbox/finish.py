@@ -45,7 +45,9 @@ def conclude(run: Finished) -> Outcome:
         return _outcome(run, Ended.SANDBOX_ERROR, ["stopped before it began"], None)
     if watch.stopped and watch.own is None:
         watch.own = Ended.SANDBOX_ERROR
-    notes = ["stopped by the engine"] if watch.own is Ended.SANDBOX_ERROR else []
+    notes = ["stopped by the engine"] if watch.stopped and watch.own is Ended.SANDBOX_ERROR else []
+    if isinstance(run.meter, GroupMeter) and run.meter.host_ran_out():
+        notes.append("the host ran out of memory")
     own = watch.own or next((over for part in (run.meter, run.space) if part and (over := part.over())), None)
     if own is None and any(stream.over for stream in run.streams):
         own = Ended.OUTPUT_LIMIT

@@ -48,6 +48,7 @@ class Limits:
     wall_s: float = 60.0
     cpu_s: float = 60.0
     memory_bytes: int = 1 << 30
+    cpus: float | None = None  # processors' worth of time; kept where control groups can cap the rate
     pids: int = 64
     stdout_bytes: int = 1 << 20  # stdout and stderr, each
     output_bytes: int = 64 << 20  # everything under /out

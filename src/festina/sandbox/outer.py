@@ -71,7 +71,7 @@ class Plan:
 
     def leftovers(self) -> tuple[str, ...]:
         """Patterns of what trials of this engine would leave if it were killed."""
-        homes = {self.groups.memory, self.groups.pids, self.groups.cpu} if self.groups is not None else set()
+        homes = set(self.groups.bases) if self.groups is not None else set()
         return (f"{self.state}/box-{stamp()}-*", *(f"{home}/festina-{stamp()}-*" for home in sorted(homes)))
 
     def arguments(self) -> list[str]:

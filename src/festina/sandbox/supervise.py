@@ -111,10 +111,15 @@ class GroupMeter:
     def over(self) -> Ended | None:
         usage = self.group.usage()
         if usage.oom_kills:
-            return Ended.OOM
+            return Ended.OOM if usage.met_limit else Ended.SANDBOX_ERROR  # T-6
         if usage.pids_hits:
             return Ended.PIDS_LIMIT
         return Ended.TIMEOUT_CPU if usage.cpu_s - self._base > self.limits.cpu_s else None
+
+    def host_ran_out(self) -> bool:
+        """Whether the kernel killed something here that was below its own limit."""
+        usage = self.group.usage()
+        return usage.oom_kills > 0 and not usage.met_limit
 
     def cpu_s(self) -> float:
         return max(0.0, self.group.usage().cpu_s - self._base)

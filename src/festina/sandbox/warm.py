@@ -172,9 +172,9 @@ class WarmBox:
             with self._lock:
                 spare = self._spare.pop() if self._spare else None
             if spare is None:
-                return groups.create(memory_bytes=limits.memory_bytes, pids=limits.pids + 1)
+                return groups.create(memory_bytes=limits.memory_bytes, pids=limits.pids + 1, cpus=limits.cpus)
             try:
-                spare.limit(limits.memory_bytes, limits.pids + 1)
+                spare.limit(limits.memory_bytes, limits.pids + 1, limits.cpus)
             except OSError:
                 spare.destroy()
                 raise

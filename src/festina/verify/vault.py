@@ -57,6 +57,8 @@ class Vault:
         path = self._folder(suite) / "source.json"
         try:
             value = decode(path.read_bytes(), max_bytes=4096)
+        except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+            raise _unreadable(path, error) from None
         except FileNotFoundError:
             raise UsageError(
                 "suite-not-in-vault",
@@ -87,6 +89,8 @@ class Vault:
             data = path.read_bytes()
         except FileNotFoundError:
             data = b""
+        except OSError as error:
+            raise _unreadable(path, error) from None
         if hashlib.sha256(data).hexdigest() != source.digest:
             raise IntegrityError(
                 "vault-damaged",
@@ -121,6 +125,14 @@ class Vault:
         meta = {"clusters": clusters, "count": count, "digest": source.digest, "kind": kind}
         _write(folder / "source.json", json.dumps(meta, sort_keys=True).encode() + b"\n")
         return source
+
+
+def _unreadable(path: Path, error: OSError) -> IntegrityError:
+    return IntegrityError(
+        "vault-unreadable", f"the vault cannot be read ({error.strerror})",
+        fix="give the file back to Festina's user with mode 0600, or restore it from a copy; the run resumes then",
+        where=str(path),
+    )  # fmt: skip
 
 
 def _write(path: Path, data: bytes) -> None:
