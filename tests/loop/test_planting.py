@@ -23,8 +23,8 @@ STEP = "0.01 * (1 + len(tried))"
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     """A toy most of whose slots are planted."""
-    policy = "plant_rate = 0.5\ncontrol_share = 0.0"
-    toy = make_toy(tmp_path_factory.mktemp("planted"), skill=0.5, step=STEP, detect=0.6, policy=policy)
+    policy = "plant_rate = 0.5\ncontrol_share = 0.0\nbeta = 0.5"  # tests give up early: few trials
+    toy = make_toy(tmp_path_factory.mktemp("planted"), skill=0.5, step=STEP, detect=0.9, policy=policy)
     return until_planted(toy)
 
 

@@ -106,7 +106,7 @@ def taste(item, output):
 JUDGE = '[judge.taste]\nscorer = "scoring:taste"\ndirection = "higher"\nfamily = "python"\nrole = "{role}"\n'
 
 
-@pytest.mark.parametrize("role", ["decide", "watch"])
+@pytest.mark.parametrize("role", ["decide", pytest.param("watch", marks=pytest.mark.slow)])
 def test_V5_a_gain_that_the_second_verifier_does_not_see_is_accepted_only_where_it_merely_watches(
     tmp_path: Path, role: str
 ) -> None:
