@@ -18,7 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-PAYLOADS = ("scorer", "objects", "clock", "exits", "forge", "outputs", "answers", "system", "task", "recon")
+PAYLOADS = ("scorer", "objects", "clock", "exits", "forge", "outputs", "answers", "system", "task", "outfile", "recon")
 _KEPT_DECORATORS = {"property", "staticmethod", "classmethod", "dataclass", "dataclasses.dataclass", "abstractmethod"}
 
 

@@ -142,7 +142,9 @@ def _bed(bed: Bed, attacks: list[Attack], python: str) -> dict[str, str]:
         (root / "loading.py").write_text(_LOADING, encoding="utf-8")
         (root / "evaluate.py").write_text(bed.body, encoding="utf-8")
         for name, text in bed.extra:
-            (root / name).write_text(text.replace("; ", "\n") if name.startswith("test") else text, encoding="utf-8")
+            (root / name).write_text(
+                text.replace("; ", "\n") if name.endswith((".py", ".csv")) else text, encoding="utf-8"
+            )
         target = parse(bed.target, root, root)
         bench = Bench(target, work / "work", bed.candidate, python=python, result=bed.result, timeout=20.0)
         found = brief(bench, bed.honest)

@@ -199,6 +199,7 @@ _CHECKS: dict[str, Callable[[Facts], bool]] = {
     "many": lambda f: len(set(_keys(f.runs[0]))) >= 4 if f.runs else False,
     "runs": lambda f: sum(e["event"] == "script" for e in f.runs[0]) >= 4 if f.runs else False,
     "fed": lambda f: any(e["stdin"] or e["argv"] for e in f.events("script")),
+    "writes": lambda f: any(e.get("wrote") for e in f.events("script")),
     "prints": lambda f: bool(f.printed()),
     "long": lambda f: any(_size(spec) >= 10 for spec in _specs(f)),
     "numeric": lambda f: any(_leaf(spec, _NUMERIC) for spec in _specs(f)),
@@ -225,6 +226,7 @@ _CHECKS: dict[str, Callable[[Facts], bool]] = {
 # What is assumed of a candidate that nothing is heard from: attacks run blind, those that need records do not.
 _BLIND = {
     "called": True, "script": True, "numeric": True, "texts": True, "inputs": True, "fed": True, "prints": False,
+    "writes": False,
     "shared": False, "many": False, "runs": False, "long": False, "recurring": False, "frozen": False, "varied": False,
 }  # fmt: skip
 
@@ -242,6 +244,7 @@ _WHY = {
     "runs": "the candidate is run fewer than four times",
     "fed": "the program is given no input",
     "prints": "the program prints nothing",
+    "writes": "the program writes no file that is named in its arguments",
     "claims": "the candidate does not print the score itself",
     "long": "no result has ten entries or more",
     "numeric": "no result holds a number",
