@@ -182,6 +182,12 @@ def test_layers_are_shown_as_one_folder_where_the_box_can(any_box: Sandbox, tmp_
     assert str(low).encode() not in any_box.run(py("print(open('/proc/self/mountinfo').read())"), SMALL).stdout
 
 
+def test_E1_memory_limits_of_any_size_follow_one_another(any_box: Sandbox) -> None:
+    for size in (64 << 20, 4 << 30, 256 << 20):
+        limits = dataclasses.replace(SMALL, memory_bytes=size)
+        assert any_box.run(py("x = bytearray(16 << 20)"), limits).ended is Ended.OK
+
+
 def test_E1_one_process_is_enough_where_one_is_allowed(any_box: Sandbox, tmp_path: Path) -> None:
     limits = dataclasses.replace(SMALL, pids=1)
     (tmp_path / "work").mkdir()

@@ -4,9 +4,10 @@ Runs as the candidate, after the confinement is complete: nothing here is truste
 zygote's is open. A candidate that bends this code bends its own process only.
 
 What a program sees differs from a fresh interpreter in this: preloaded modules are in ``sys.modules`` already; address
-layout and hash seed are the same in every trial; ``sys.flags`` are the zygote's; at the end functions of ``atexit``
-run, ``__main__`` is cleared and open files are flushed, but other modules are not torn down. Where the program's
-folder holds a module with the name of a loaded one, a fresh interpreter is started instead.
+layout and hash seed are the same in every trial; ``sys.flags`` are the zygote's; recursion is at its limit a few calls
+earlier; at the end functions of ``atexit`` run, ``__main__`` is cleared and open files are flushed, but other modules
+are not torn down. Where the program's folder holds a module with the name of a loaded one, a fresh interpreter is
+started instead.
 """
 
 from __future__ import annotations
