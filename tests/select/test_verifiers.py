@@ -45,7 +45,7 @@ def test_V5_the_order_of_plants_does_not_matter(table):
 def test_V5_two_that_miss_the_same_count_as_one_and_two_that_do_not_as_two():
     same = study(rows(mm=20, cc=60))
     assert same.effective == pytest.approx(1.0)
-    assert same.effective_interval[1] < 2.0
+    assert same.effective_interval[1] < 1.3  # from the joint and single rates alone it would reach 2
     assert same.pairs[0].odds_ratio[0] > 1.0
     assert same.needed == 0
     apart = study(rows(mm=4, mc=16, cm=16, cc=64))  # exactly independent at a fifth each
