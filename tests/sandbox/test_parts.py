@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from festina.sandbox import cgroup
 from festina.sandbox.harvest import harvest
-from festina.sandbox.job import Ended, Limits
+from festina.sandbox.host import probe
+from festina.sandbox.job import Ended, Level, Limits
+from festina.sandbox.plain import PlainBox
 from festina.sandbox.seccomp import ARCHITECTURES, NEWEST, Action, Part, compile_filter, describe
 from festina.sandbox.supervise import classify
 
@@ -223,13 +226,37 @@ def test_an_engine_is_told_from_its_successor() -> None:
     assert not cgroup.alive("box-x-y-z")
 
 
+@pytest.mark.skipif(probe().level < Level.L2, reason="no box on this host: see `festina doctor`")
+def test_doctor_attack_names_what_is_open_and_exits_with_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from festina.cli.doctor import command
+    from festina.sandbox import escapes, host
+
+    few = [item for item in escapes.ATTEMPTS if item.name in ("read", "kill", "udp", "kernel_version", "sleep")]
+    monkeypatch.setattr(escapes, "try_out", partial(escapes.try_out, attempts=few))
+    good = CliRunner().invoke(command, ["--attack", "--level", "L2"])
+    assert good.exit_code == 0, good.output
+    assert "L2: 4 of 5 blocked, 1 open that it does not promise to stop" in good.output
+    assert "4 of 5 attempts work where nothing stops them" in good.output
+    assert CliRunner().invoke(command, ["--level", "L2"]).exit_code == 2
+
+    class Liar(PlainBox):
+        level = Level.L2
+
+    monkeypatch.setattr(host, "boxes", lambda state: {"L2": lambda uid, _: Liar(state, uid=uid)})
+    bad = CliRunner().invoke(command, ["--attack", "--json"])
+    assert bad.exit_code == 3
+    found = json.loads(bad.stdout)
+    assert {row["attempt"] for row in found["open"]} == {"read", "kill", "udp"}
+    assert found["left"] == []
+
+
 def test_doctor_says_it_in_words_and_in_json() -> None:
     from festina.cli.doctor import command
 
     text = CliRunner().invoke(command, [])
     assert text.exit_code == 0
-    assert text.output.startswith(("L0:", "L2:", "L3:"))
+    assert text.output.startswith(("L0:", "L1:", "L2:", "L3:"))
     assert "Not covered" in text.output
     found = json.loads(CliRunner().invoke(command, ["--json"]).output)
-    assert found["level"] in ("L0", "L2", "L3")
+    assert found["level"] in ("L0", "L1", "L2", "L3")
     assert all({"name", "works", "without_it", "remedy"} <= set(item) for item in found["mechanisms"])

@@ -98,6 +98,7 @@ def _tell(*, as_json: bool) -> None:
             click.echo(f"  {'':<{width}}       what to do: {item.remedy}")
     click.echo()
     click.echo(
-        "Not covered at any level: kernel bugs, timing side channels, locks and watches on shared read-only files."
+        "Not covered at any level: kernel bugs, timing and cache side channels. "
+        "`festina doctor --attack` tries to break out for real."
     )
     tell_traps(Path.cwd())

@@ -12,9 +12,11 @@ that systemd's uid table leaves unused): ``bwrap`` itself is started after the s
 that uid could not reach on the host is bind-mounted for it in the launcher's private mount namespace.
 Started by another user, the separation is by namespace only.  # T-1
 
-Not covered: kernel bugs, timing side channels; locks and watches (inotify) on shared read-only files, a slow
-channel between boxes that run side by side; names of host paths show
-in ``/proc/self/mountinfo``; ``/tmp``, ``/out`` and ``/dev/shm`` live in memory and count toward it.
+As root shared folders are shown through an overlay of each run's own, so that locks and watches do not meet.
+
+Not covered: kernel bugs, timing side channels; without root, locks and watches (inotify) on shared read-only files
+and names of host paths in ``/proc/self/mountinfo``. ``/tmp``, ``/out`` and ``/dev/shm`` live in memory and count
+toward it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ namespace flags, tracing, other processes' memory, keys, BPF, perf, io_uring, mo
 typing into terminals and filters of one's own (which could hide denied calls from the record) -> denied;
 everything else is allowed. At L1, where there are no namespaces, the filter also holds what they would keep apart.
 
-Not covered: kernel bugs behind allowed calls; locks and inotify on shared read-only files as a slow channel.
+Not covered: kernel bugs behind allowed calls; locks on shared files (the box gives each run inodes of its own).
 """
 
 from __future__ import annotations
