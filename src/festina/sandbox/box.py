@@ -209,7 +209,7 @@ class _Run:
         self._launched().tell(f"init {init}")
         if self.tripwire is not None:
             _await_filters(init, 2)
-            self.tripwire.arm()
+            self.tripwire.arm(builder=init)
         if not self.watch.stopped:
             os.write(gate, b"\n")
         space = Space(pinned, limits)

@@ -121,6 +121,7 @@ class Notification:
     """One denied system call that waits for its answer."""
 
     id: int
+    pid: int  # of the caller, as this process sees it
     number: int
     args: tuple[int, ...]
 
@@ -134,8 +135,8 @@ def receive_notification(listener: int) -> Notification | None:
         if error.errno in (errno.ENOENT, errno.EINTR):
             return None
         raise
-    ident, _pid, _flags, number, _arch, _ip, *args = struct.unpack("=QIIiIQ6Q", buffer)
-    return Notification(ident, number, tuple(args))
+    ident, pid, _flags, number, _arch, _ip, *args = struct.unpack("=QIIiIQ6Q", buffer)
+    return Notification(ident, pid, number, tuple(args))
 
 
 def answer_notification(listener: int, note: Notification, *, proceed: bool) -> None:

@@ -83,6 +83,11 @@ class Launched:
         size = socket.CMSG_SPACE(array.array("i").itemsize)
         try:
             message, ancillary, _, _ = self.connection.recvmsg(4096, size, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:  # it closed with something of ours unread; what it said before is still here
+            try:
+                message, ancillary, _, _ = self.connection.recvmsg(4096, size, socket.MSG_CMSG_CLOEXEC)
+            except ConnectionError:
+                return False
         except ConnectionError:
             return False
         for _level, _kind, data in ancillary:

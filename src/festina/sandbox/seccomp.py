@@ -28,12 +28,13 @@ import struct
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["ARCHITECTURES", "Action", "Arch", "Part", "compile_filter", "describe", "here"]
+__all__ = ["ARCHITECTURES", "OWN_FILTER", "Action", "Arch", "Part", "compile_filter", "describe", "here"]
 
 NEWEST = 462  # mseal, Linux 6.10: the newest call this table was written for; the same number on both machines
 AF_UNIX = 1
 NAMESPACE_FLAGS = 0x7E020000  # CLONE_NEWNS|NEWCGROUP|NEWUTS|NEWIPC|NEWUSER|NEWPID|NEWNET, linux/sched.h
 PR_SET_SECCOMP = 22  # linux/prctl.h
+OWN_FILTER = "prctl(PR_SET_SECCOMP)"
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # type into, and paste into, a terminal: asm-generic/ioctls.h
 X32_BIT = 0x40000000
 EPERM, ENOSYS, EOPNOTSUPP = 1, 38, 95
@@ -281,7 +282,7 @@ def describe(arch: Arch, number: int, args: tuple[int, ...]) -> str:
         asked = args[1] & 0xFFFFFFFF
         return {TIOCSTI: "ioctl(TIOCSTI)", TIOCLINUX: "ioctl(TIOCLINUX)"}.get(asked, f"ioctl({asked:#x})")
     if number == arch.prctl:
-        return "prctl(PR_SET_SECCOMP)"
+        return OWN_FILTER
     if number == arch.personality:
         return f"personality({first:#x})"
     if number in (*arch.own_only, arch.prlimit, arch.setpriority):

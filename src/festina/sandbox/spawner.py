@@ -270,6 +270,7 @@ class _Run:
         self.rss = 0
         self.init_fd = -1  # stays readable once PID 1 and with it the whole namespace is dead, whoever reaps it
         self.init_gone = False
+        self.heard = True  # the engine holds the other end
 
     def kill(self) -> None:
         if self.keeper:
@@ -363,11 +364,16 @@ class _Spawner:
         word, _, number = message.partition(b" ")
         if word == b"init":
             run.init = int(number)
-            run.init_fd = os.pidfd_open(run.init)  # the job has not begun: the number cannot be another's yet
+            try:
+                run.init_fd = os.pidfd_open(run.init)  # the job has not begun: the number cannot be another's yet
+            except ProcessLookupError:
+                run.init_gone = True  # it ended before its name came here
+                return
             self.inits[run.init_fd] = run
             self.poll.register(run.init_fd, select.POLLIN)
             return
-        if not message:
+        if not message and run.heard:
+            run.heard = False
             self.poll.unregister(run.connection.fileno())
         run.kill()
 
@@ -386,8 +392,11 @@ class _Spawner:
                 if pid == run.pid:
                     run.status = status
                     run.kill_init()
-        for run in [run for run in self.runs.values() if run.finished()]:
-            self.report(run)
+        for run in list(self.runs.values()):
+            if run.status is not None and run.init == 0 and not run.keeper:
+                self.hear(run)  # a quick job: the name of its PID 1 may still wait to be read
+            if run.finished():
+                self.report(run)
         self.adopt()
 
     def bereave(self, fd: int) -> None:
@@ -435,6 +444,7 @@ class _Spawner:
                     self.bereave(fd)
                 elif fd in self.runs:
                     self.hear(self.runs[fd])
+                    self.reap()
         self.bury()
 
     def bury(self) -> None:
