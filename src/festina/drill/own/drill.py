@@ -137,7 +137,7 @@ def _notes(own: Own) -> tuple[str, ...]:
             "reached a proposer, and no item was used up"
         )
     else:
-        notes.append(f"{own.looks} items drawn fresh with a key of the drill's own: none of them can come up in a run")
+        notes.append(f"{own.looks} items drawn fresh with a key of the drill's own; a run draws with another")
     if os.geteuid() != 0:
         notes.append("not root: candidates and verifier are one user, so their separation is nominal")
     return tuple(notes)

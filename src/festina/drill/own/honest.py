@@ -21,7 +21,8 @@ from festina.sandbox.job import Ended
 
 TOO_LATE = "ended 'timeout_wall'"
 ROOMY = 192 << 20  # bytes: below this limit numpy and child processes may fail for want of memory alone
-NEEDS_ROOM = ("uses multiprocessing", "uses numpy if it is there", "uses a child process")
+CROWD = 16  # processes and threads that a program with helpers may need
+NEEDS_ROOM = ("uses multiprocessing", "uses numpy if it is there", "uses a child process", "uses threads")
 
 
 def attack(own: Own, world: World, base: Ground, workers: int, *, brief: bool = False) -> list[Honest]:
@@ -36,8 +37,8 @@ def attack(own: Own, world: World, base: Ground, workers: int, *, brief: bool = 
 
     def one(variant: tuple[str, str]) -> Honest:
         name, body = variant
-        if name in NEEDS_ROOM and limits.memory_bytes < ROOMY:
-            return Honest(name, 0, 0, "the memory limit is too small for it", applicable=False)
+        if name in NEEDS_ROOM and (limits.memory_bytes < ROOMY or limits.pids < CROWD):
+            return Honest(name, 0, 0, "the limits on memory or processes are too small for it", applicable=False)
         argv = None
         if not body:
             tree = own.tree

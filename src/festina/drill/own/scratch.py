@@ -2,7 +2,7 @@
 
 The user's repository is read through git's object store and never written; the vault is reached through the real
 verifier process alone (a link in the scratch home), with a key made for the drill: its draws from a generator are
-fresh, and none of them can come up again in a run. Of a finite suite the first items in the drill's own order
+fresh, and a run draws with another key. Of a finite suite the first items in the drill's own order
 are shown to the drill's own programs, whose output nobody but the drill reads; ``looks`` counts them.  # V-3
 
 Does not cover: a system without festina.toml in its last commit.

@@ -17,6 +17,7 @@ from festina.drill.own import source
 from festina.drill.own.scratch import Own
 from festina.system.globs import matches_any
 
+DREW = "Items were drawn as for a run, and compared."
 WIDE_LOSS = 0.25  # of the range: a guard that allows more than this guards little
 
 
@@ -30,6 +31,7 @@ class Lax:
     why: str
     fix: str
     hole: bool
+    did: str = "Nothing was run: festina.toml and the last commit say it."
 
 
 CHECKED = {
@@ -55,7 +57,7 @@ def attack(own: Own) -> list[Finding]:
                 attack=lax.attack, kind=lax.attack.partition("/")[0], title=lax.title, why=lax.why, fix=lax.fix,
                 verdict=Verdict.HOLE if lax.hole else Verdict.EXPOSURE, runs=1, caught=0, control=1.0,
                 place=own.line_of(*lax.field),
-                did="Nothing was run: festina.toml and the last commit say it.",
+                did=lax.did,
             )
         )
     for name, title in CHECKED.items():
@@ -133,7 +135,7 @@ def _items(own: Own) -> Iterator[Lax]:
             "labels/public-items-hidden", "read hidden items among the public ones", ("suite", "public", "items"),
             f"{len(shared)} of {len(hidden)} hidden items drawn stand in the public file as well, with their labels",
             "take them out of the public file, or give the vault other ones (festina vault add --replace)",
-            len(shared) > len(hidden) // 2,
+            len(shared) > len(hidden) // 2, DREW,
         )  # fmt: skip
     if not own.finite and own.epoch.suite.mode == "fresh":
         again = sum(text in batches[0] for batch in batches[1:] for text in batch) / sum(map(len, batches[1:]))
@@ -141,13 +143,13 @@ def _items(own: Own) -> Iterator[Lax]:
             yield Lax(
                 "replay/repeating-items", "answer from memory, because items come again", ("suite", "hidden"),
                 f"{again:.0%} of the items of later draws had been drawn before: the generator has few of them",
-                "let the generator draw from many more items, or use a finite file with mode = \"sealed\"", False,
+                "let the generator draw from many more items, or use a finite file with mode = \"sealed\"", False, DREW,
             )  # fmt: skip
         if _other_key_same_items(own):
             yield Lax(
                 "seeds/seed-decides-the-items", "know the items from the seed", ("suite", "hidden"),
                 "the same items came for another secret: the generator does not use its seed",
-                "let generate(seed, n) draw from random.Random(seed)", True,
+                "let generate(seed, n) draw from random.Random(seed)", True, DREW,
             )  # E-3  # fmt: skip
     low, _high = own.epoch.suite.low, own.epoch.suite.high
     worst = own.judge.score(own.rehearse(201)[0], None).mean
