@@ -130,3 +130,18 @@ def test_C2_json_is_the_same_for_the_same_entries_and_is_json() -> None:
     first, second = (as_json(fold(log.records, log.blob)) for _ in range(2))
     assert first == second
     assert json.loads(first)["released"] == 2
+
+
+def test_V3_the_report_says_whether_candidates_shared_items_and_what_was_told() -> None:
+    from festina.ledger.entries import SuiteTerms
+    from festina.report.words import sharing
+
+    terms = SuiteTerms(
+        name="hidden", scorer="a:b", low=0.0, high=1.0, direction="higher", unit="item", mode="fresh", margin=0.0,
+        detect=0.1, batch_items=10, max_units=20, source=None, assurance="hidden",
+    )  # fmt: skip
+    assert "of its own" in sharing(terms)
+    sealed = terms.model_copy(update={"mode": "sealed", "word_every_s": 60.0})
+    assert "200 hidden items" in sharing(sealed)
+    assert "slots of 60 s" in sharing(sealed)
+    assert "20 bits at most" in sharing(sealed.model_copy(update={"mode": "ledger", "bits": 20.0}))

@@ -394,7 +394,7 @@ def _suite(epoch: EpochRow, ref: Refs) -> Html:
         el(
             "p",
             f"Suite {s.name}, scored by {s.scorer}, {scale}, {words.SCALE[s.direction]}. "
-            f"{words.claim(s)} "
+            f"{words.claim(s)} {words.sharing(s)} "
             f"Accepted is only what is better by more than {plain(s.margin)}; gains below {plain(s.detect)} are not "
             "looked for.",
             ref(epoch.seq),

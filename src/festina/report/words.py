@@ -62,6 +62,20 @@ def claim(suite: SuiteTerms) -> str:
     return f"One observation is {answered}, and verdicts are about the artifact that was tested."
 
 
+def sharing(suite: SuiteTerms) -> str:
+    """Whether candidates answered the same hidden items, and what keeps that from telling on them.  # V-3, P-4"""
+    if suite.mode == "fresh":
+        return "Every observation had items of its own."
+    block = f"Candidates shared blocks of {count(suite.max_units * suite.batch_items, 'hidden item')}"
+    slot = f"and a proposer heard of it in slots of {suite.word_every_s:g} s"
+    if suite.mode == "sealed":
+        return f"{block}, each given up after an acceptance: only \"not accepted\" came out of a block, {slot}."
+    return (
+        f"{block}, the same one for good: each answer lowers the error level of the tests to come by what it tells, "
+        f"{suite.bits:g} bits at most in all, {slot}."
+    )
+
+
 def limits(data: ReportData) -> list[str]:
     """What this record cannot show, said where it matters.  # L-6"""
     run, epoch = data.run, data.epoch

@@ -211,7 +211,7 @@ def find(program: str, folder: Path, path: str) -> str | None:
 
 
 def _confined(caps: Caps) -> Callable[[], None]:
-    parent = os.getpid()
+    parent, own_uid = os.getpid(), enclosed()
 
     def enter() -> None:
         """Between fork and exec: caps, and death together with the verifier."""
@@ -219,7 +219,7 @@ def _confined(caps: Caps) -> Callable[[], None]:
         resource.setrlimit(resource.RLIMIT_DATA, (caps.memory_bytes, caps.memory_bytes))
         seconds = int(caps.wall_s) + 2
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        with contextlib.suppress(ValueError, OSError):
+        if own_uid:  # else the number would count everything that the engine's user runs
             resource.setrlimit(resource.RLIMIT_NPROC, (MAX_PROCESSES, MAX_PROCESSES))
         resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, 64 << 20))
         _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
