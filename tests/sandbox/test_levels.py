@@ -12,6 +12,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,20 @@ def test_T2_a_box_of_level_1_says_what_it_lacks_and_records_what_it_denied(state
     assert outcome.denied == ("socket(AF_INET)",)
     assert any("no namespaces" in words for words in outcome.missing)
     assert outcome.policy_hash != PlainBox(state / "plain").policy_hash
+
+
+def test_T6_quick_jobs_side_by_side_are_not_taken_for_failures_of_the_box(state: Path) -> None:
+    """The helper and the engine read what the other one said before it closed, however soon the job was over."""
+    if probe().level < Level.L2:
+        pytest.skip("no box on this host: see `festina doctor`")
+    box = boxes(state / "home")[probe().level.name](None, "")
+
+    def one(_: int) -> tuple[Ended, int | None, bytes, str]:
+        outcome = box.run(Job(("/bin/sh", "-c", "exit 3")), LIMITS)
+        return outcome.ended, outcome.exit_code, outcome.stderr, outcome.detail
+
+    with ThreadPoolExecutor(10) as pool:
+        assert set(pool.map(one, range(40))) == {(Ended.NONZERO, 3, b"", "")}
 
 
 # As root of a namespace with every id mapped and no further namespace allowed: a default container, to a program.
