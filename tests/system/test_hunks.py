@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from festina.system.hunks import take_apart
-from festina.system.repo import Repo
+from festina.system.repo import ApplyFailed, Repo
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +99,19 @@ def test_V8_places_are_lines_of_the_new_version(repo: Repo) -> None:
     parts = take_apart(repo, base, tree_with(repo, base, {"f": "".join(lines).encode()}))
     assert [part.place for part in parts.parts] == ["f:18-24", "f:38-43"]
     assert [(part.added, part.removed) for part in parts.parts] == [(1, 1), (0, 2)]
+
+
+def test_V8_a_file_where_a_folder_would_be_is_one_part_or_no_tree(repo: Repo) -> None:
+    """Either the change cannot be taken apart, or the combination that no tree can be is refused."""
+    base = repo.tree_of(repo.head())
+    gone = tree_with(repo, base, {"f": None})
+    tree = tree_with(repo, gone, {"f/inside": b"x\n"})
+    parts = take_apart(repo, base, tree)
+    assert parts.combine(repo, (1 << len(parts.parts)) - 1) == tree
+    made = 0
+    for mask in range(1 << len(parts.parts)):
+        try:
+            made += bool(parts.combine(repo, mask))
+        except ApplyFailed:
+            continue
+    assert made >= 2

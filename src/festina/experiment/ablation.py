@@ -17,6 +17,8 @@ from festina.experiment.trial import Trials
 from festina.sandbox.job import Ended
 from festina.verify.client import PROVOKED
 
+MOST = 1e100  # a printed number beyond this is nonsense, and its square is no number
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -47,8 +49,10 @@ def measure(
             raise Fault("sandbox-error", f"a trial could not be run: {side.detail}", fix="festina doctor")
         scored = _score(judge, ticket, side.answer)
         guards = tuple(sign * value / width for value, (sign, width) in zip(scored.guards, scale.guards, strict=True))
-        goal = None if scored.mean is None else scale.sign * scored.mean / scale.width
-        cells[tree] = Cell(goal, guards, side.answer is not None, side.record())
+        mean = None if scored.mean is None or abs(scored.mean) > MOST else scored.mean
+        goal = None if mean is None else scale.sign * mean / scale.width
+        ran = side.answer is not None and (mean is not None or scored.mean is None)
+        cells[tree] = Cell(goal, guards, ran, side.record())
     return cells
 
 

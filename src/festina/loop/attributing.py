@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from festina.errors import UsageError
@@ -36,6 +36,7 @@ from festina.select import attribution
 from festina.select.attribution import LEAST_UNITS, Ablation
 from festina.select.student import Spread, spread
 from festina.system.hunks import Parts, take_apart
+from festina.system.repo import ApplyFailed
 
 MOST_UNITS = 32
 FIRST_UNITS = 2  # a combination that ran in none of them is not run again
@@ -181,7 +182,10 @@ def _trees(b: Bench, p: Plan) -> dict[int, str]:
     """A tree for every combination, exported for the boxes; none of them enters the repository."""
     trees: dict[int, str] = {}
     for mask in dict.fromkeys(mask for each in p.sets for mask in each):
-        trees[mask] = p.parts.combine(b.repo, mask)
+        try:
+            trees[mask] = p.parts.combine(b.repo, mask)
+        except ApplyFailed:
+            continue  # no tree, so it never runs
         b.trials.show(trees[mask])
         b.repo.discard(trees[mask])
     return trees
@@ -195,27 +199,29 @@ def _run(b: Bench, p: Plan, trees: dict[int, str], leaf: str, batch_items: int) 
     def one(seed: int) -> Unit:
         i = number[seed]
         place = None if p.retired is None else p.retired + i * batch_items
-        masks = [mask for mask in p.sets[i] if mask not in dead]
+        masks = [mask for mask in p.sets[i] if mask in trees and mask not in dead]
         wanted = list(dict.fromkeys(trees[mask] for mask in masks))
         cells = ablation.measure(b.trials, b.judge, wanted, b.scale, seed, place, lambda: b.cut_off)
         return {mask: cells[trees[mask]] for mask in masks}
 
     units = run_units(one, seeds[:FIRST_UNITS], b.workers)
     if p.method == "ablation":
-        dead |= {mask for mask in p.sets[0] if not any(unit[mask].ran for unit in units)}
+        dead |= {mask for mask in trees if not any(unit[mask].ran for unit in units)}
     return units + run_units(one, seeds[FIRST_UNITS:], b.workers)
 
 
 def _finding(p: Plan, epoch: e.EpochOpened, measure: int, units: Sequence[Unit], details: str) -> e.Attributed:
     suite = epoch.suite
     width = 1.0 if suite.low is None or suite.high is None else suite.high - suite.low
-    seen = {mask for unit in units for mask in unit}
-    broken = {mask for mask in seen if not any(unit[mask].ran for unit in units if mask in unit)}
-    goal = _effects(p, [_scores(p, unit, broken) for unit in units], width)
-    guards = [
-        _effects(p, [_guard(p, unit, broken, k) for unit in units], g.high - g.low)
-        for k, g in enumerate(epoch.guards)
-    ]
+    wanted = {mask for each in p.sets for mask in each}
+    broken = {mask for mask in wanted if not any(unit[mask].ran for unit in units if mask in unit)}
+
+    def effects(of: Callable[[Cell], float | None], width: float) -> _Effects:
+        rows = [_values(p, i, {m: of(cell) for m, cell in unit.items()}, broken) for i, unit in enumerate(units)]
+        return _effects(p, rows, width)
+
+    goal = effects(lambda cell: cell.goal, width)
+    guards = [effects(_guard(k), g.high - g.low) for k, g in enumerate(epoch.guards)]
     rows = []
     for i, part in enumerate(p.parts.parts):
         main = goal.shares[i] if goal.shares else goal.leave_out[i]
@@ -259,16 +265,12 @@ def _total(parts: int, units: Sequence[dict[int, float]], width: float) -> Sprea
     return spread([unit[attribution.full(parts)] - unit[0] for unit in units], width)
 
 
-def _kept(p: Plan, mask: int, broken: set[int]) -> bool:
-    """An ablation says of what did not run that it did not; a Shapley value needs a score for it: the worst."""
-    return p.method != "ablation" or mask not in broken
+def _guard(k: int) -> Callable[[Cell], float]:
+    return lambda cell: cell.guards[k]
 
 
-def _guard(p: Plan, unit: Unit, broken: set[int], k: int) -> dict[int, float]:
-    return {mask: cell.guards[k] for mask, cell in unit.items() if _kept(p, mask, broken)}
-
-
-def _scores(p: Plan, unit: Unit, broken: set[int]) -> dict[int, float]:
-    known = [cell.goal for cell in unit.values() if cell.goal is not None]
-    worst = min(known, default=0.0)  # only where no range is declared: as bad as the worst of its unit
-    return {m: worst if c.goal is None else c.goal for m, c in unit.items() if _kept(p, m, broken)}
+def _values(p: Plan, unit: int, found_: Mapping[int, float | None], broken: set[int]) -> dict[int, float]:
+    """The scores of one unit. An ablation leaves out what never ran; a Shapley value takes the worst for it."""
+    worst = min((value for value in found_.values() if value is not None), default=0.0)
+    kept = [mask for mask in p.sets[unit] if p.method != "ablation" or mask not in broken]
+    return {mask: worst if (value := found_.get(mask)) is None else value for mask in kept}

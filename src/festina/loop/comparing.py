@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from festina.errors import Fault
+from festina.errors import Fault, UsageError
 from festina.experiment.batch import run_units
 from festina.experiment.seeds import unit_seed
 from festina.experiment.trial import Side
@@ -49,7 +49,10 @@ def compare_public(b: Bench, action: plan.ComparePublic) -> None:
     elif repeats < 1 or generation.verdict is None or generation.verdict.interval is None:
         skip(b, "public", action.generation, "the run's trials are spent")
     else:
-        _measure(b, generation, generation.verdict, repeats)
+        try:
+            _measure(b, generation, generation.verdict, repeats)
+        except UsageError as error:  # the owner's items or scorer: no reason to stop the run
+            skip(b, "public", action.generation, f"the public items cannot be scored ({error.name})")
 
 
 def _measure(b: Bench, generation: Generation, verdict: e.Verdict, repeats: int) -> None:

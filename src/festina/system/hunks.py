@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from festina.system.objects import REGULAR, Change
-from festina.system.repo import Repo
+from festina.system.repo import ApplyFailed, Repo
 
 __all__ = ["MOST_PARTS", "Part", "Parts", "take_apart"]
 
@@ -73,7 +73,10 @@ class Parts:
     new: dict[str, bytes | None]
 
     def combine(self, repo: Repo, mask: int) -> str:
-        """The tree with the parts whose bits are set, its objects quarantined unless it is one of the two ends."""
+        """The tree with the parts whose bits are set, its objects quarantined unless it is one of the two ends.
+
+        Raises ``ApplyFailed`` for a combination that no tree can be: a file and a folder of one name.
+        """
         if mask == 0:
             return self.base
         if mask == (1 << len(self.parts)) - 1:
@@ -82,7 +85,10 @@ class Parts:
 
     def adds_up(self, repo: Repo) -> bool:
         """Whether all parts together are the change."""
-        made = repo.write_files(self.base, self._files((1 << len(self.parts)) - 1))
+        try:
+            made = repo.write_files(self.base, self._files((1 << len(self.parts)) - 1))
+        except ApplyFailed:  # a file where a folder was, in the same change
+            return False
         repo.discard(made)
         return made == self.tree
 
