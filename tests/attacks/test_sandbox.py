@@ -332,8 +332,15 @@ LIMITED = {
 }
 
 
+SAME_MACHINERY = {"sleep_forever", "ignores_every_signal", "infinite_loop", "stderr_flood", "out_fill", "thread_bomb"}
+
+
 @pytest.mark.parametrize("name", LIMITED)
-def test_E1_the_whole_tree_dies_at_the_limit(name: str, world: World, box: Box) -> None:
+def test_E1_the_whole_tree_dies_at_the_limit(
+    name: str, world: World, box: Box, request: pytest.FixtureRequest
+) -> None:
+    if isinstance(box, WarmBox) and name in SAME_MACHINERY and request.config.option.markexpr == "not slow":
+        pytest.skip("the same clocks and counters as in a cold box; run with the slow tests")
     code, expected = LIMITED[name]
     wall = 1.5 if expected is Ended.TIMEOUT_WALL else 25
     limits = Limits(wall, 1.0, 192 << 20, 24, 1 << 20, 4 << 20, 200, 8 << 20)
