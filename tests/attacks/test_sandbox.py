@@ -343,9 +343,27 @@ def test_E1_the_whole_tree_dies_at_the_limit(
         pytest.skip("the same clocks and counters as in a cold box; run with the slow tests")
     code, expected = LIMITED[name]
     wall = 1.5 if expected is Ended.TIMEOUT_WALL else 25
-    limits = Limits(wall, 1.0, 192 << 20, 24, 1 << 20, 4 << 20, 200, 8 << 20)
+    limits = Limits(
+        wall_s=wall,
+        cpu_s=1.0,
+        memory_bytes=192 << 20,
+        pids=24,
+        stdout_bytes=1 << 20,
+        output_bytes=4 << 20,
+        output_files=200,
+        tmp_bytes=8 << 20,
+    )
     if expected is not Ended.TIMEOUT_CPU:
-        limits = Limits(wall, 20, 192 << 20, 24, 1 << 20, 4 << 20, 200, 8 << 20)
+        limits = Limits(
+            wall_s=wall,
+            cpu_s=20,
+            memory_bytes=192 << 20,
+            pids=24,
+            stdout_bytes=1 << 20,
+            output_bytes=4 << 20,
+            output_files=200,
+            tmp_bytes=8 << 20,
+        )
     outcome = attack(box, world, code, limits, outputs=None)
     assert outcome.ended is expected, outcome.detail
     assert len(outcome.stdout) <= limits.stdout_bytes

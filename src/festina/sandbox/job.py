@@ -41,7 +41,7 @@ class Ended(StrEnum):
     SANDBOX_ERROR = "sandbox_error"  # Festina's own failure: never charged to the candidate  # T-6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Caps for the whole process tree of one trial, enforced from outside.  # E-1"""
 

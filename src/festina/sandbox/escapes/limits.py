@@ -17,7 +17,16 @@ def _raise(name: str, aim: str, code: str, none: str = _EQUAL, **more: object) -
     return Attempt(name, Group.LIMITS, aim, code, said, no_control=none, **more)  # type: ignore[arg-type]
 
 
-_TIGHT = Limits(6.0, 3.0, 96 << 20, 24, 1 << 20, 4 << 20, 200, 8 << 20)
+_TIGHT = Limits(
+    wall_s=6.0,
+    cpu_s=3.0,
+    memory_bytes=96 << 20,
+    pids=24,
+    stdout_bytes=1 << 20,
+    output_bytes=4 << 20,
+    output_files=200,
+    tmp_bytes=8 << 20,
+)
 _MEMORY = (Ended.OOM, Ended.SIGNAL, Ended.NONZERO)
 _STOPPED = (Ended.TIMEOUT_CPU, Ended.TIMEOUT_WALL)
 
@@ -29,8 +38,26 @@ def _bomb(name: str, aim: str, code: str, *ends: Ended, **more: object) -> Attem
 
 
 # Where the machine is too busy for a bomb to burn its time, the wall clock ends it, and that is an end too.
-_BUSY = Limits(8.0, 0.6, 96 << 20, 24, 1 << 20, 4 << 20, 200, 8 << 20)
-_SLEEPY = Limits(1.0, 3.0, 96 << 20, 24, 1 << 20, 4 << 20, 200, 8 << 20)
+_BUSY = Limits(
+    wall_s=8.0,
+    cpu_s=0.6,
+    memory_bytes=96 << 20,
+    pids=24,
+    stdout_bytes=1 << 20,
+    output_bytes=4 << 20,
+    output_files=200,
+    tmp_bytes=8 << 20,
+)
+_SLEEPY = Limits(
+    wall_s=1.0,
+    cpu_s=3.0,
+    memory_bytes=96 << 20,
+    pids=24,
+    stdout_bytes=1 << 20,
+    output_bytes=4 << 20,
+    output_files=200,
+    tmp_bytes=8 << 20,
+)
 ATTEMPTS = (
     _raise(
         "raise_limits",
@@ -273,7 +300,16 @@ ATTEMPTS = (
         *_MEMORY,
         blocked_from=None,
         why="the kernel's own limit for each user (64 MiB) holds; below the cap it is not stopped",
-        limits=Limits(6.0, 3.0, 48 << 20, 24, 1 << 20, 4 << 20, 200, 8 << 20),
+        limits=Limits(
+            wall_s=6.0,
+            cpu_s=3.0,
+            memory_bytes=48 << 20,
+            pids=24,
+            stdout_bytes=1 << 20,
+            output_bytes=4 << 20,
+            output_files=200,
+            tmp_bytes=8 << 20,
+        ),
     ),
     _bomb(
         "fill_output",
