@@ -14,7 +14,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -27,7 +26,7 @@ from festina.drill.outside.bake import baked
 from festina.drill.outside.bench import Bench
 from festina.drill.outside.catalog import Attack
 from festina.drill.outside.mutants import mutants
-from festina.drill.outside.study import WORKERS, Listener, NotScored, brief
+from festina.drill.outside.study import Listener, NotScored, brief, workers
 from festina.drill.outside.target import parse
 from festina.errors import Fault
 
@@ -127,7 +126,7 @@ def _measure(attacks: list[Attack], python: str) -> dict[str, str]:
     grouped: dict[str, list[Attack]] = {}
     for attack in attacks:
         grouped.setdefault(attack.bed, []).append(attack)
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with workers() as pool:
         done = [pool.submit(_bed, beds()[name], group, python) for name, group in grouped.items()]
         return {key: value for each in done for key, value in each.result().items()}
 

@@ -164,6 +164,12 @@ def _ordered(facts: Facts) -> bool:
     return len(one) >= 2 and len(one) == len(two) and same >= 0.9 * len(one) and len(set(one)) > 1
 
 
+def _varied(facts: Facts, name: str) -> bool:
+    """Has this function two inputs in one evaluation with different honest answers?"""
+    calls = [e for e in facts.runs[0] if e["event"] == "call" and e["fn"] == name] if facts.runs else []
+    return len({e["key"] for e in calls}) > 1 and len({e.get("value") for e in calls}) > 1
+
+
 def _leaf(spec: object, kinds: set[str]) -> bool:
     if not isinstance(spec, dict):
         return False
@@ -206,7 +212,7 @@ _CHECKS: dict[str, Callable[[Facts], bool]] = {
     "texts": lambda f: any(_leaf(spec, {"str", "set"}) or spec["t"] == "list" for spec in _specs(f)),
     "words": lambda f: bool(f.words()),
     "container": lambda f: any(spec["t"] in ("list", "dict", "array") for spec in _specs(f)),
-    "varied": lambda f: len({e.get("value") for e in f.calls}) > 1 and len(set(_keys(f.calls))) > 1,
+    "varied": lambda f: any(_varied(f, name) for name in f.specs()),
     "recurring": lambda f: recurring(f.runs),
     "fresh": lambda f: len(f.runs) > 1 and not recurring(f.runs),
     "frozen": lambda f: not recurring(f.runs) and recurring(f.frozen),

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from festina.drill.outside.judge import constant, suffers
 from festina.drill.outside.lint import lint
 from festina.drill.outside.locate import locate
 from festina.drill.outside.mutants import mutants
-from festina.drill.outside.study import WORKERS, Listener, Study, study, together
+from festina.drill.outside.study import Listener, Study, study, together, workers
 from festina.drill.outside.target import Target, parse
 from festina.errors import UsageError
 
@@ -209,7 +208,7 @@ def _attacks(assault: Assault, options: Options, say: Callable[[str], None]) -> 
     for attack in late:  # controls first, so that two attacks do not both evaluate the same one
         if not assault.study.facts.lacks(attack.needs) and attack.mode != "effect":
             assault.control(attack)
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with workers() as pool:
         findings += [each.result() for each in [pool.submit(one, attack) for attack in late]]
     return findings
 

@@ -10,8 +10,9 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -160,9 +161,19 @@ def _places(bench: Bench) -> list[str]:
     return [""] if not bench.inside else ["", bench.inside]
 
 
+@contextmanager
+def workers() -> Iterator[ThreadPoolExecutor]:
+    """``WORKERS`` threads; when the caller is interrupted, what has not begun is dropped."""
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def together(work: Sequence[Callable[[], Outcome]]) -> list[Outcome]:
     """Run evaluations, ``WORKERS`` at a time, in order."""
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with workers() as pool:
         return [each.result() for each in [pool.submit(job) for job in work]]
 
 
