@@ -41,6 +41,12 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	@$(PIP) install -e '.[dev,report]'
 	@touch $@ $(VENV)/.report
 
+# What can use an Inspect task (some 80 packages): the slow tests do.
+$(VENV)/.inspect: pyproject.toml | $(VENV)/.dev
+	@echo "installing inspect into $(VENV)" >&2
+	@$(PIP) install -e '.[inspect]'
+	@touch $@
+
 system:
 	@scripts/system-packages.sh
 
@@ -50,7 +56,7 @@ demo: $(VENV)/.report | system
 test: $(VENV)/.dev | system
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.dev | system
+test-slow: $(VENV)/.dev $(VENV)/.inspect | system
 	$(BIN)/python -m pytest -m slow --timeout=1500 $(PYTEST_ARGS)
 
 check: $(VENV)/.dev

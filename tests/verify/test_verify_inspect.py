@@ -15,6 +15,7 @@ from tests.verify.home import INSPECT, MARK, TASK, Home, answers, suite
 
 if importlib.util.find_spec("inspect_ai") is None:  # importing it here would start its threads
     pytest.skip("the extra festina[inspect] is not installed", allow_module_level=True)
+pytestmark = pytest.mark.slow  # `make test-slow` installs the extra
 TERMS = suite(scorer=INSPECT)
 
 #: What the scorer does with an answer of this name. Loading a task takes seconds, so that one task does it all.
