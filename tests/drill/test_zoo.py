@@ -6,6 +6,7 @@ V-2: every hole here stands beside the same candidate without the exploit, and "
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,9 +91,18 @@ def test_V2_attacks_work_on_evaluators_without_defence(tmp_path, monkeypatch):
              "imports/bytecode", "payload/reduce", "files/labels", "limits/alarm", "vacuous/clear", "judge/inject",
              "clock/patch", "reach/network"]  # fmt: skip
     wanted = [attack for attack in catalog.everything() if attack.id in kinds]
-    assert control.works(wanted, __import__("sys").executable, lambda text: None) == dict.fromkeys(
+    assert control.works(wanted, sys.executable, lambda text: None) == dict.fromkeys(
         [attack.id for attack in wanted], ""
     )
+
+
+@pytest.mark.slow
+def test_V2_attacks_on_an_inspect_task_work_where_nothing_defends_it(tmp_path, monkeypatch):
+    pytest.importorskip("inspect_ai")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    wanted = [attack for attack in catalog.everything() if "inspect" in attack.needs]
+    assert len(wanted) == 5
+    assert set(control.works(wanted, sys.executable, lambda text: None).values()) == {""}
 
 
 def test_every_attack_has_a_payload_an_undefended_evaluator_and_a_remedy():
