@@ -235,7 +235,8 @@ def test_L2_proofs_hold_against_the_checkpoint(ledger_file: Path, keys: Keys):
 def test_D2_a_changed_proof_is_refused(ledger_file: Path, keys: Keys):
     with Ledger.open(ledger_file) as ledger:
         good, origin = prove(ledger, 8), ledger.origin
-    for at in range(0, len(good), 7):
+    tails = [at - 1 for at in range(1, len(good)) if good[at] == "=" != good[at - 1]]  # bits that base64 leaves unused
+    for at in (*range(0, len(good), 7), *tails):
         changed = good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :]
         with pytest.raises(IntegrityError):
             check_proof(changed, origin=origin, key=keys.engine.public)
