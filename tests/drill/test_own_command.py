@@ -43,6 +43,7 @@ def test_V10_a_self_reported_score_is_a_hole_and_the_exit_code_says_so(tmp_path)
     assert 'line = P["metric"] + ": " + P["best"]' in shown.stdout
 
 
+@pytest.mark.slow
 def test_records_one_line_and_usage(tmp_path):
     toy = make_toy(tmp_path, skill=0.7)
     done = festina("drill", "--only", "constant/everything", "--json", "--runs", "2", toy=toy)

@@ -120,7 +120,8 @@ def test_T6_the_sandboxs_own_helper_killed_in_mid_batch_charges_nobody(tmp_path:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("how", ["altered", pytest.param("a folder", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["altered", "a folder"])
 def test_T4_a_vault_that_changes_under_a_run_ends_it_with_its_name_and_the_next_run_goes_on(
     tmp_path: Path, how: str
 ) -> None:

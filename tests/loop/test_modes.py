@@ -57,7 +57,8 @@ def opened(records: list) -> list[e.TestOpened]:
     return [r.body for r in records if r.kind == "test-opened"]
 
 
-@pytest.mark.parametrize("mode", ["sealed", pytest.param("ledger", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["sealed", "ledger"])
 def test_P4_V3_candidates_share_a_block_words_blur_and_come_in_whole_slots(tmp_path: Path, mode: str) -> None:
     toy = shared_toy(tmp_path, mode, 'max_units = 40\nword_every = "4s"\n', count=2000)
     (toy.root / "improve.py").write_text(WORTHLESS.replace("WORSE", "2"))
@@ -166,7 +167,7 @@ def test_S7_clusters_are_dealt_whole_and_each_is_one_unit(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     state, records = read(toy.root)
     assert [p.word for p in state.proposals.values()] == ["accepted"]
-    units = sum(len(r.body.gain) for r in records if r.kind == "batch-ended")
+    units = sum(len(r.body.gain) for r in records if r.kind in ("batch-ended", "control-ended"))
     assert list(state.source_looks.values()) == [20 * units]  # a cluster has a batch of places, filled or not
     clusters = [r.body.sentence for r in records if r.kind == "verdict"]
     assert "cluster" in clusters[0]

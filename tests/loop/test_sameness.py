@@ -141,6 +141,7 @@ def right(item, output):
 """
 
 
+@pytest.mark.slow
 def test_V2_a_scorer_that_leaks_the_order_trips_it_and_an_honest_one_does_not(tmp_path: Path) -> None:
     """The attack: the scorer remembers what it has seen. Its control: the same system with the honest scorer."""
     for name, leaky in (("honest", False), ("leaky", True)):
