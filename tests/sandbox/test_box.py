@@ -314,9 +314,10 @@ def test_T2_policy_hash_tells_weaker_policies_apart(state: Path) -> None:
 def test_E1_an_interrupt_in_the_main_thread_kills_the_run(tmp_path: Path) -> None:
     mark = f"interrupted-{os.getpid()}"
     script = f"""
-import sys
+import signal, sys
 from pathlib import Path
 from festina.sandbox import Job, Level, Limits, choose
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 box = choose(Level.L0, Path({str(tmp_path / "s")!r}))
 print("ready", flush=True)
 try:
