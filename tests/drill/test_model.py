@@ -62,3 +62,10 @@ def test_text_ends_with_the_sentence_on_silence_and_exit_codes_follow_the_holes(
 def test_a_finding_cannot_claim_more_catches_than_runs():
     with pytest.raises(ValueError, match="caught 2 of 1"):
         made("exit/a", Verdict.CAUGHT, 1, 2)
+
+
+def test_many_holes_of_one_class_are_told_in_full_a_few_times_and_named_all():
+    holes = tuple(made(f"constant/c{n}", Verdict.HOLE, caught=0, fix="compare the whole answer") for n in range(9))
+    text = render.text(Report("t", ("s",), holes, ()))
+    assert text.count("fix: compare the whole answer") == render.FULL
+    assert all(f"{n + 1}. title of constant/c{n}" in text for n in range(9))

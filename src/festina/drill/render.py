@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from festina.drill.model import (
@@ -21,6 +22,7 @@ from festina.drill.model import (
 from festina.select.rates import exact
 
 WIDTH = 100
+FULL = 3  # holes of one class that are told in full: the others have the same cause
 
 
 def text(report: Report) -> str:
@@ -80,10 +82,19 @@ def rate(hits: int, runs: int) -> str:
 
 def _holes(report: Report) -> list[str]:
     lines = ["Holes"] if report.holes else ["Holes: none found"]
+    shown: Counter[str] = Counter()
+    more: list[str] = []
     for at, each in enumerate(report.holes, 1):
+        shown[each.kind] += 1
+        if shown[each.kind] > FULL:
+            more.append(f"{at}. {each.title} [{each.attack}]")
+            continue
         lines += finding(at, each)
         lines += [f"   reproduce: festina drill ... --show {at}"] if each.source and not each.command else []
         lines += [f"   reproduce: {each.command}"] if each.command else []
+    if more:
+        lines.append("More of the same classes (--show N --out DIR tells one in full)")
+        lines += textwrap.wrap(", ".join(more), WIDTH, initial_indent="   ", subsequent_indent="   ")
     return lines
 
 
