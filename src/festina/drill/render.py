@@ -28,7 +28,7 @@ FULL = 3  # holes of one class that are told in full: the others have the same c
 def text(report: Report) -> str:
     """The whole report; its last line is ``SILENCE``."""
     parts = [
-        list(report.summary),
+        [line for sentence in report.summary for line in textwrap.wrap(sentence, WIDTH)],
         _holes(report),
         _exposures(report.exposures),
         _table(rows(report.findings)),

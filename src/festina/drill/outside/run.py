@@ -291,6 +291,10 @@ def _command(options: Options) -> str:
     return shlex.join(words)
 
 
+def _by_user_alone(attack: str) -> bool:
+    return attack.startswith("files/") or attack in ("imports/shadow", "imports/bytecode", "forge/survivor")
+
+
 def _report(
     options: Options, found: Study, findings: Sequence[Finding], honest: Sequence[Honest], folder: Path
 ) -> Report:
@@ -310,12 +314,18 @@ def _report(
             + "; ".join(KINDS[kind] for kind in weak)
             + "."
         )
-    summary = (
+    summary: tuple[str, ...] = (
         first,
         f"{exposed} things are within reach of a candidate that should not be; {caught} attacks were caught.",
         f"Honest work earns {render.number(found.mean)} (noise {render.number(found.scale.noise)}), a candidate that "
         f"does no work {render.number(found.husk)}.",
     )
+    if shared := sum(each.verdict is Verdict.HOLE and _by_user_alone(each.attack) for each in findings):
+        summary += (
+            f"{shared} of the holes {'needs' if shared == 1 else 'need'} no more than the evaluator's own user: a "
+            "candidate that runs as that user can change files for the next evaluation or outlive this one. A process "
+            "of its own does not stop that; another user or a sandbox does.",
+        )
     notes = ["Behaving well only while being evaluated is out of reach of a drill: it sees evaluations only."]
     if found.bench.target.form == "inspect":
         file = found.bench.target.file
