@@ -55,7 +55,8 @@ class Listener:
         self.count = 0
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
 
     def _listen(self) -> None:
         while True:
@@ -71,6 +72,8 @@ class Listener:
                 return
 
     def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)  # wakes whoever waits in accept, which closing alone does not
+        self._thread.join(3)
         self._socket.close()
 
 
