@@ -60,6 +60,8 @@ class Assault:
 
     def source(self, attack: Attack, section: str, base: str) -> str:
         assert self.study.honest is not None
+        if base == "spoken":
+            return build.spoken(self.study.honest, section)
         return build.compose(self.study.honest, base, section, self.constants(attack))
 
     def attack(self, attack: Attack) -> Finding:
@@ -119,9 +121,12 @@ class Assault:
         if len(worked) * 2 < done or not worked:
             shown = last.score if last else None
             if attack.kind == "payload" and last and last.heard(_RAN) and not self.study.facts.has("shared"):
-                why = f"code from the candidate's output ran in the evaluator; without credit ({number(shown)})"
+                why = (
+                    "code from the candidate's output ran in the evaluator's own process, which decides the score; "
+                    f"this exploit earned {number(shown)}, one written for this evaluator earns what it likes"
+                )
                 return self._finding(
-                    attack, Verdict.EXPOSURE, why, runs=done, caught=0, score=shown, source=str(path), best=last
+                    attack, Verdict.HOLE, why, runs=done, caught=0, score=shown, source=str(path), best=last
                 )
             return self._finding(
                 attack,

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from festina.drill.outside import execute, scoring
+from festina.drill.outside import build, execute, scoring
 from festina.drill.outside.copies import Room, digest, pristine, room
 from festina.drill.outside.recon import Event, parse_events
 from festina.drill.outside.target import Target
@@ -93,7 +93,7 @@ class Bench:
             ("@CAND@", path.parent),
         ):
             source = source.replace(mark, str(real))
-        path.write_text(source, encoding="utf-8", errors="surrogateescape")
+        path.write_text(build.pack(source), encoding="utf-8", errors="surrogateescape")
         before = None if self.inside else self.files
         ended = execute.run(self._call(made, path, timeout or self.timeout))
         score, numbers = self._score(made, ended)

@@ -10,15 +10,18 @@ Pure: source text in, source text out. Not covered: honest candidates whose work
 from __future__ import annotations
 
 import ast
+import base64
 import copy
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-PAYLOADS = ("scorer", "objects", "clock", "exits", "forge", "outputs", "answers", "system", "task", "outfile", "recon")
+PAYLOADS = ("scorer", "objects", "clock", "exits", "forge", "outputs", "answers", "system", "task", "outfile", "judge",
+            "recon")  # fmt: skip
 _KEPT_DECORATORS = {"property", "staticmethod", "classmethod", "dataclass", "dataclasses.dataclass", "abstractmethod"}
 
 
@@ -88,6 +91,29 @@ def compose(honest: Honest, base: str, attack: str, baked: Mapping[str, Any]) ->
         "_fd['finish'](globals())\n"
         f"{guard}\n"
     )
+
+
+_TOOLS = re.compile(r"^_fd = \{'C': .*?^(?=_fd\['start'\])", re.DOTALL | re.MULTILINE)
+
+
+def pack(source: str) -> str:
+    """The same candidate with the drill's tools as one opaque line.
+
+    An evaluator that reads the candidate's text must find in it what the candidate says, and not what our tools hold:
+    honest code, words to a judge.
+    """
+    found = _TOOLS.search(source)
+    if found is None:
+        return source
+    blob = base64.b64encode(zlib.compress(found[0].encode("utf-8", "backslashreplace"), 9)).decode()
+    line = f"exec(__import__('zlib').decompress(__import__('base64').b64decode('{blob}')).decode())\n"
+    return source[: found.start()] + line + source[found.end() :]
+
+
+def spoken(honest: Honest, section: str) -> str:
+    """The candidate that does no work, with words of one attack in a comment; nothing of ours beside them."""
+    words = "".join(f"# {line}".rstrip() + "\n" for line in sections()[section].splitlines()) if section else ""
+    return husk(honest) + words
 
 
 def _parts(honest: Honest, base: str) -> tuple[str, str]:

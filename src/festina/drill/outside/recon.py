@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -281,9 +282,7 @@ _WHY = {
 def read_source(root: Path, starts: Sequence[str]) -> Source:
     """Static reading of the files in ``starts`` and of the modules below ``root`` that they import."""
     seen: dict[str, ast.Module] = {}
-    waiting = [name for name in starts if name.endswith(".py")] or [
-        path.relative_to(root).as_posix() for path in sorted(root.rglob("*.py"))[:30]
-    ]
+    waiting = [name for name in starts if name.endswith(".py")] or _named(root, starts) or _below(root, starts)
     while waiting and len(seen) < 60:
         name = waiting.pop(0)
         if name in seen or not (root / name).is_file():
@@ -305,6 +304,29 @@ def read_source(root: Path, starts: Sequence[str]) -> Source:
             imports |= dict.fromkeys(_imported(node) & _MODULES)
             limit = max(limit, _limit(node))
     return Source(tuple(seen), {k: tuple(v) for k, v in places.items()}, tuple(tools), tuple(imports), limit)
+
+
+def _named(root: Path, starts: Sequence[str]) -> list[str]:
+    """Python files that a script among ``starts`` (a shell script, a Makefile) names."""
+    found = []
+    for start in starts:
+        path = root / start
+        if path.is_file() and path.stat().st_size < 1 << 20:
+            words = re.findall(r"[\w./-]+\.py\b", path.read_text(encoding="utf-8", errors="replace"))
+            tried = [(path.parent / word) for word in words] + [(root / word) for word in words]
+            found += [each.relative_to(root).as_posix() for each in tried if _within(each, root)]
+    return list(dict.fromkeys(found))
+
+
+def _within(path: Path, root: Path) -> bool:
+    return path.is_file() and path.is_relative_to(root) and ".." not in path.parts
+
+
+def _below(root: Path, starts: Sequence[str]) -> list[str]:
+    """Python files beside what is started, else anywhere in the evaluator's folder."""
+    folder = next(((root / start).parent for start in starts if (root / start).is_file()), root)
+    found = sorted(folder.rglob("*.py")) or sorted(root.rglob("*.py"))
+    return [path.relative_to(root).as_posix() for path in found[:30]]
 
 
 def _limit(node: ast.AST) -> float:

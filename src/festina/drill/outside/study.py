@@ -268,7 +268,7 @@ def _starts(bench: Bench) -> list[str]:
     words = " ".join(bench.target.argv).replace("{root}/", "").replace("::", " ").split()
     found = [word for word in words if (bench.base / bench.target.cwd / word).is_file()]
     names = [(Path(bench.target.cwd) / word).as_posix() for word in found]
-    return [os.path.normpath(name) for name in names if name.endswith(".py")]
+    return [os.path.normpath(name) for name in names]
 
 
 def _data(base: Path, inside: str) -> bool:
