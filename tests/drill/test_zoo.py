@@ -112,5 +112,21 @@ def test_every_attack_has_a_payload_an_undefended_evaluator_and_a_remedy():
         assert not attack.control or attack.control in names
         assert attack.bed in control.beds()
         assert attack.fix
-    for name, text in names.items():
-        compile(text, name, "exec")
+    spoken = {attack.section for attack in catalog.everything() if attack.base == "spoken"}  # words, no code
+    for name in names.keys() - spoken:
+        compile(names[name], name, "exec")
+
+
+def test_what_an_evaluator_reads_of_a_packed_candidate_is_its_own_text_and_it_runs_the_same():
+    honest = build.Honest.parse("def solve(x):\n    return 2 * x  # by doubling\n")
+    source = build.compose(honest, "husk", "judge/inject", {"MARK": "kept apart", "BLANK": {}, "ROOT": "/", "CHAN": ""})
+    packed = build.pack(source)
+    assert "kept apart" in source
+    assert "kept apart" not in packed
+    assert "def solve(x)" in packed
+    assert build.pack(packed) == packed
+    spaces = [{"__name__": "candidate"}, {"__name__": "candidate"}]
+    for text, space in zip((source, packed), spaces, strict=True):
+        exec(compile(text, "candidate.py", "exec"), space)
+    assert spaces[0]["solve"](3) == spaces[1]["solve"](3) != 6
+    assert spaces[1]["_fd"]["C"]["MARK"] == "kept apart"
