@@ -36,6 +36,8 @@ def running(toy: Toy, *extra: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         engine.kill()
         engine.wait()
+        assert engine.stderr is not None
+        engine.stderr.close()
 
 
 def below(pid: int) -> list[int]:
