@@ -7,7 +7,9 @@ of this host. What follows it here are attacks that need a box of a special make
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
+import errno
 import os
 import shutil
 import signal
@@ -26,6 +28,7 @@ import pytest
 
 from festina.sandbox.box import BubblewrapBox
 from festina.sandbox.escapes import ATTEMPTS, Report, Seen, try_out
+from festina.sandbox.escapes.world import remove_ipc
 from festina.sandbox.host import boxes, probe
 from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Outcome
 from festina.sandbox.place import CANDIDATE_UID
@@ -495,3 +498,13 @@ def test_E1_a_killed_engine_leaves_nothing(tmp_path: Path) -> None:
     while left() and time.monotonic() - killed < 10:
         time.sleep(0.05)
     assert left() == []
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mq_open"), reason="the C library has no message queues here")
+def test_a_message_queue_that_an_attempt_left_is_removed() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    nonce = f"{os.getpid():07x}festina"
+    assert libc.mq_open(b"/" + nonce.encode(), os.O_CREAT | os.O_RDWR, 0o600, None) >= 0
+    remove_ipc(nonce)
+    assert libc.mq_open(b"/" + nonce.encode(), os.O_RDWR) == -1
+    assert ctypes.get_errno() == errno.ENOENT

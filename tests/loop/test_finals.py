@@ -82,6 +82,7 @@ def test_V3_a_release_is_scored_once_before_the_reference_moves_and_a_kill_score
         assert "--replace" in spent.value.fix
 
 
+@pytest.mark.slow
 def test_V3_a_release_that_its_final_score_contradicts_is_refused_and_not_scored_again(tmp_path: Path) -> None:
     """On these items the miss is what is right, so that more skill is worse."""
     toy = final_toy(tmp_path, GENERATOR.replace('"label": x % 7', '"label": -1'))

@@ -20,6 +20,9 @@ from tests.toy import Toy, make_toy
 STEP = "0.01 * (1 + len(tried))"
 
 
+pytestmark = pytest.mark.slow  # one long run stands behind them; the state machine is tested in test_next
+
+
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     """A toy most of whose slots are planted."""
@@ -120,7 +123,6 @@ def test_V7_time_author_and_prediction_are_those_of_a_real_proposal(planted: Toy
 PUBLIC = '[suite.public]\nscorer = "scoring:right"\nitems = "public.jsonl"\n'
 
 
-@pytest.mark.slow
 def test_V7_small_mistakes_are_planted_only_where_public_items_show_the_harm(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, skill=0.9, step=STEP, detect=0.6, extra=PUBLIC,
                    policy="plant_rate = 0.7\ncontrol_share = 0.0")  # fmt: skip

@@ -322,7 +322,7 @@ class Ground:
         for top in _SHARED:
             with contextlib.suppress(OSError):
                 os.unlink(f"{top}/{self.nonce}")
-        _remove_ipc(self.nonce)
+        remove_ipc(self.nonce)
         shutil.rmtree(self.place, ignore_errors=True)
 
 
@@ -341,7 +341,7 @@ def _marked(word: str) -> list[int]:
     return found
 
 
-def _remove_ipc(nonce: str) -> None:
+def remove_ipc(nonce: str) -> None:
     key = int(nonce[:7], 16)
     shm = _libc.shmget(key, 0, 0)
     if shm >= 0:
@@ -353,7 +353,7 @@ def _remove_ipc(nonce: str) -> None:
     if semaphore >= 0:
         _libc.semctl(semaphore, 0, 0)
     if hasattr(_libc, "mq_unlink"):
-        _libc.mq_unlink(nonce.encode())
+        _libc.mq_unlink(b"/" + nonce.encode())  # the C library wants the slash that the kernel's own call does not
 
 
 def leftovers(tag: str) -> list[str]:
