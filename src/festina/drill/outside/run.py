@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from festina.drill import render
@@ -238,7 +239,7 @@ def _honest(options: Options, found: Study, say: Callable[[str], None]) -> tuple
     say("honest variants")
     for path in options.honest[1:]:
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
-        done = together([lambda text=text: bench.evaluate(text)] * options.runs)  # type: ignore[misc]
+        done = together([partial(bench.evaluate, text)] * options.runs)
         lost = sum(each.score is None for each in done)
         rows.append(Honest(f"{path.name} gets a score", len(done), len(done) - lost, _last_words(done)))
     if found.honest is None:
@@ -259,7 +260,7 @@ def _honest(options: Options, found: Study, say: Callable[[str], None]) -> tuple
         ),
     ]
     sources = [source for _, source, _ in variants if source is not None]
-    outcomes = iter(together([lambda s=s: bench.evaluate(s) for s in sources]))  # type: ignore[misc]
+    outcomes = iter(together([partial(bench.evaluate, s) for s in sources]))
     for name, source, reason in variants:
         if source is None:
             rows.append(Honest(name, 0, 0, reason, applicable=False))

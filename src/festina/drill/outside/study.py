@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from festina.drill.outside import build, mutants, scoring
@@ -314,7 +315,7 @@ def _without_work(found: Study, honest: build.Honest) -> None:
             (f"print {word!r}", build.compose(honest, "husk", "constant/script", {**plain, "WORD": word}))
             for word in WORDS
         ]
-    done = together([lambda source=source: bench.evaluate(source) for _, source in jobs])  # type: ignore[misc]
+    done = together([partial(bench.evaluate, source) for _, source in jobs])
     found.constants = {name: outcome for (name, _), outcome in zip(jobs, done, strict=True)}
     found.husk, found.blank = done[0].score, done[1].score
     signed = [bench.signed(each) for each in done]
