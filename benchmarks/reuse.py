@@ -8,7 +8,7 @@ In every run all candidates are truly no better (first attack) or worse (second)
 
 Gates: every decision alone at 0.05, the run-level budget for fresh items on one block that is used again and again,
 sealed blocks, and the information ledger. Levels come from ``festina.select.budget`` itself, verdicts from the
-simulator of ``selection.py``, which is the rule bit for bit.
+simulator of ``festina.select.vector``, which is the rule bit for bit.
 
 Does not cover: other attacks, leaks other than these, blocks whose items depend on each other.
 Usage: python benchmarks/reuse.py [--runs N]
@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parent))
 from festina.select import Plan
 from festina.select.budget import AnyBudget, Budget, InformationLedger, SealedBlocks
-from selection import Ends, gate, upper_limit
+from festina.select.vector import Ends, gate
+from selection import upper_limit
 
 ALPHA, ALONE = 0.05, 0.05
 ITEMS = 300

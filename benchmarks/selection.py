@@ -8,8 +8,7 @@ of good, null and bad candidates under four rules). A fourth part compares inter
     python benchmarks/selection.py --quick            # under 30 s
     python benchmarks/selection.py --out results.json # minutes
 
-``VectorGate`` repeats ``festina.select`` on many tests at once; ``tests/select/test_vector.py`` shows that
-both give the same bits. numpy only; the rule itself needs none.
+Tests are played by ``festina.select.vector``: the rule, bit for bit.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from festina.select import Budget, Plan, SealedBlocks, interval, units_max_default
-from festina.select.bets import PATIENCE, PRIOR_SQUARES, PRIOR_UNITS, Bounded
-from festina.select.gate import gain_bets, guard_bets
+from festina.select.vector import Ends, gate
 
 Array = NDArray[np.float64]
 Law = Callable[[np.random.Generator, int, int], Array]  # (rng, tests, units) -> differences
@@ -76,100 +74,7 @@ def one_coin_per_process(size: float = 0.5, repeat: int = 1) -> Law:
     return draw
 
 
-# ---- the rule, many tests at once -------------------------------------------------------------------------
-
-
-class _Bet:
-    """``bets.Bounded`` for many tests."""
-
-    def __init__(self, bet: Bounded, tests: int) -> None:
-        self.effects, self.limit = np.array(bet.effects), bet.limit
-        self.stakes = np.tile(np.array(bet.stakes), (tests, 1))
-        self.wealth = np.ones(tests)
-        self.losses, self.squares = np.zeros(tests), np.zeros(tests)
-
-    def step(self, x: Array, n: int, moving: NDArray[np.bool_]) -> None:
-        floor = 1.0 / (1.0 + PATIENCE * n)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            size = np.where(self.losses > 0, np.maximum(floor, self.squares / self.losses), floor)
-        spread = (PRIOR_SQUARES + 2.0 * self.squares) / (PRIOR_UNITS + n)
-        risk = np.minimum(self.limit, 1.0 / (size[:, None] + spread[:, None] / self.effects))
-        stakes = self.stakes * (1.0 + risk * x[:, None])
-        wealth = np.zeros_like(self.wealth)
-        for column in range(stakes.shape[1]):
-            wealth = wealth + stakes[:, column]
-        self.stakes = np.where(moving[:, None], stakes, self.stakes)
-        self.wealth = np.where(moving, wealth, self.wealth)
-        loss = np.where(moving & (x < 0), -x, 0.0)
-        self.losses = self.losses + loss
-        self.squares = self.squares + loss * loss
-
-    def keep(self, rows: NDArray[np.bool_]) -> None:
-        self.stakes, self.wealth = self.stakes[rows], self.wealth[rows]
-        self.losses, self.squares = self.losses[rows], self.squares[rows]
-
-
-@dataclass
-class Ends:
-    """How each of many tests ended."""
-
-    outcome: NDArray[np.str_]
-    units: NDArray[np.int64]
-    refund: Array
-
-
-def gate(plan: Plan, level: Array, gains: Array, guards: tuple[Array, ...] = (), futility: bool = True) -> Ends:
-    """Run ``len(level)`` tests of one plan at their own levels on given differences (tests x units)."""
-    tests = len(level)
-    ends = Ends(np.full(tests, "cap", dtype="<U8"), np.full(tests, plan.units_max), np.zeros(tests))
-    better, less = (_Bet(bet, tests) for bet in gain_bets(plan))  # type: ignore[arg-type]  # bounded plans only
-    pairs = [tuple(_Bet(bet, tests) for bet in guard_bets(loss, "bounded")) for loss in plan.guards]  # type: ignore[arg-type]
-    proven, index = 1.0 / level, np.arange(tests)
-    for n in range(plan.units_max):
-        d = gains[index, n]
-        moving = better.wealth < proven
-        better.step(d - plan.margin, n, moving)
-        less.step(plan.detect - d, n, moving)
-        for (holds, broken), loss, values in zip(pairs, plan.guards, guards, strict=True):
-            g, moving = values[index, n], holds.wealth < proven
-            holds.step(g + loss, n, moving)
-            broken.step(-loss - g, n, moving)
-        outcome = _outcomes(plan, proven, n + 1, better, less, pairs, futility)
-        done = outcome != "continue"
-        if done.any():
-            rows = index[done]
-            ends.outcome[rows], ends.units[rows] = outcome[done], n + 1
-            wealth = np.minimum.reduce([np.ones(len(index)), better.wealth, *(holds.wealth for holds, _ in pairs)])
-            ends.refund[rows] = wealth[done]
-            for bet in (better, less, *(b for pair in pairs for b in pair)):
-                bet.keep(~done)
-            index, proven = index[~done], proven[~done]
-            if not len(index):
-                break
-    return ends
-
-
-def _outcomes(
-    plan: Plan, proven: Array, units: int, better: _Bet, less: _Bet, pairs: list[tuple[_Bet, ...]], futility: bool
-) -> NDArray[np.str_]:
-    open_gain = better.wealth < proven
-    left = plan.units_max - units
-    lost = open_gain & (
-        better.wealth * min(1e300, (1.0 + better.limit * (1.0 - plan.margin)) ** min(left, 900)) < proven
-    )
-    missing, broken = open_gain.copy(), np.zeros(len(proven), dtype=bool)
-    for (holds, violated), loss in zip(pairs, plan.guards, strict=True):
-        open_guard = holds.wealth < proven
-        missing |= open_guard
-        lost |= open_guard & (holds.wealth * min(1e300, (1.0 + holds.limit * (1.0 + loss)) ** min(left, 900)) < proven)
-        broken |= violated.wealth >= len(pairs) / plan.beta
-    out = np.full(len(proven), "continue", dtype="<U8")
-    out[lost] = "cap"
-    if futility:
-        out[open_gain & (less.wealth >= 1.0 / plan.beta)] = "futile"
-    out[broken] = "guard"
-    out[~missing] = "accept"
-    return out
+# ---- budgets of many runs -----------------------------------------------------------------------------------
 
 
 class Budgets:
