@@ -1,0 +1,96 @@
+"""Whole runs of the rule, many at once: levels from the budget, verdicts from ``festina.select.vector``.
+
+``Fresh``, ``Sealed`` and ``Ledger`` are ``festina.select.budget`` for many runs; ``tests/select/test_acceptance.py``
+shows that they give its levels.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acceptance.frame import ALPHA, Array, Flags
+from festina.select.budget import BLOCK_TESTS, IN_TIME, SPREAD
+from festina.select.vector import Ends
+
+Mode = Literal["fresh", "sealed", "ledger"]
+Counts = NDArray[np.int64]
+
+
+class Levels(Protocol):
+    """The error budgets of many runs. ``close`` says what was told, too: after how many ``slots`` each word came."""
+
+    def open(self) -> Array: ...
+
+    def close(self, levels: Array, accepted: Flags, refund: Array, slots: Counts) -> None: ...
+
+
+class Fresh:
+    """``budget.Budget``; several tests of a run may be open at once."""
+
+    def __init__(self, runs: int) -> None:
+        self.free, self.used = np.full(runs, ALPHA), np.zeros(runs)
+
+    def open(self) -> Array:
+        levels = self.free / (SPREAD + 1.0 + self.used)
+        self.free = self.free - levels
+        return levels
+
+    def close(self, levels: Array, accepted: Flags, refund: Array, slots: Counts) -> None:
+        self.free = np.minimum(self.free + levels * np.where(accepted, 1.0, refund), ALPHA)
+        self.used = self.used + np.where(accepted, 0.0, 1.0 - refund)
+
+
+class Sealed:
+    """``budget.SealedBlocks``; ``block`` says when items must be new."""
+
+    def __init__(self, runs: int) -> None:
+        self.block, self.index, self.nats = np.zeros(runs), np.zeros(runs), np.zeros(runs)
+
+    def open(self) -> Array:
+        k = self.block
+        return 5.0 * ALPHA / ((k + 5) * (k + 6)) * _share(self.index) * np.exp(-self.nats)
+
+    def close(self, levels: Array, accepted: Flags, refund: Array, slots: Counts) -> None:
+        over = accepted | (self.index + 1 >= BLOCK_TESTS)
+        self.block = self.block + over
+        self.index = np.where(over, 0.0, self.index + 1)
+        self.nats = np.where(over, 0.0, self.nats + _slot_nats(slots))
+
+
+class Ledger:
+    """``budget.InformationLedger``."""
+
+    def __init__(self, runs: int) -> None:
+        self.accepts, self.refusals, self.nats = np.zeros(runs), np.zeros(runs), np.zeros(runs)
+
+    def open(self) -> Array:
+        return ALPHA * _share(self.accepts + self.refusals) * np.exp(-self.nats)
+
+    def close(self, levels: Array, accepted: Flags, refund: Array, slots: Counts) -> None:
+        chance = np.where(accepted, 1 + self.accepts, 19 + self.refusals) / (20 + self.accepts + self.refusals)
+        self.accepts, self.refusals = self.accepts + accepted, self.refusals + ~accepted
+        self.nats = self.nats - np.log(chance) + _slot_nats(slots)
+
+
+def levels_of(mode: Mode, runs: int) -> Levels:
+    return {"fresh": Fresh, "sealed": Sealed, "ledger": Ledger}[mode](runs)
+
+
+def close(levels: Levels, opened: Array, ends: Ends, slot: int) -> Flags:
+    """Close one test of each run; which were accepted. ``slot``: units a slot of the schedule is long."""
+    accepted = ends.outcome == "accept"
+    levels.close(opened, accepted, ends.refund, 1 + (ends.units - 1) // slot)
+    return accepted
+
+
+def _share(index: Array) -> Array:
+    return 20.0 / ((index + 20) * (index + 21))
+
+
+def _slot_nats(slots: Counts) -> Array:
+    late = np.log(np.maximum(slots, 2) * (np.maximum(slots, 2) - 1.0)) - log(1.0 - IN_TIME)
+    return np.where(slots == 1, -log(IN_TIME), late)
