@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from festina.ledger import entries as e
 from festina.ledger.statement import commitment
@@ -52,6 +52,7 @@ class PaperLoop:
     watchers: int = 0
     fooled: float = 0.0  # what a further verifier sees beside the true gain
     plant: float = 0.0  # of the slots
+    error: Literal["familywise", "fdr"] = "familywise"
     plant_gain: float | None = None  # a verifier that is fooled: what plants seem to gain
     records: list[Paper] = field(default_factory=list)
     state: State = field(default_factory=State)
@@ -101,6 +102,7 @@ class PaperLoop:
                 manifest=digest(3), evaluator=digest(4), alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=guards,
                 autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2,
                 control_share=self.share, plant_rate=self.plant, judges=judges, attribution_share=0.25,
+                error=self.error,
             ),
             e.ReviewerEnrolled(reviewer="ann", key="k", demo=False),
         )  # fmt: skip

@@ -14,7 +14,7 @@ from festina.loop.state import State, fold
 from tests.loop.paper import PaperLoop
 
 loops = st.builds(PaperLoop, seed=st.integers(0, 10**6), proposals=st.integers(1, 10), approve=st.floats(0, 1),
-                  guards=st.integers(0, 2))  # fmt: skip
+                  guards=st.integers(0, 2), error=st.sampled_from(["familywise", "fdr"]))  # fmt: skip
 relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -53,7 +53,8 @@ def test_S1_the_budget_is_never_overdrawn_and_every_test_is_decided_once(loop: P
             assert record.body.test not in decided
             decided.add(record.body.test)
         if state.budget is not None:
-            assert -1e-12 <= state.budget.free <= 0.05 + 1e-12
+            assert -1e-12 <= state.budget.left <= 0.05 + 1e-12
+            assert state.budget.spent <= 0.05 + 1e-12
 
 
 @relaxed

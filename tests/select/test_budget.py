@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from festina.errors import Fault, UsageError
-from festina.select import Budget, SealedBlocks
+from festina.select import Budget, FdrBudget, SealedBlocks
+from festina.select.budget import budget_of
 
 ENDS = st.lists(st.tuples(st.booleans(), st.floats(0.0, 1.0)), max_size=60)
 
@@ -189,3 +190,78 @@ def test_P4_a_sealed_block_carries_one_test_at_a_time_and_pays_no_refund():
     assert (moved.block, moved.index) == (1, 0)
     with pytest.raises(Fault):
         moved.close(level, False)
+
+
+# ---- the share of wrong ones -------------------------------------------------------------------------------
+
+
+@given(ENDS, st.floats(0.001, 0.5), st.floats(0.5, 200.0))
+def test_S1_fdr_charges_never_exceed_alpha_and_no_level_does(ends, alpha, spread):
+    budget = FdrBudget(alpha, spread)
+    for accepted, refund in ends:
+        level, opened = budget.open()
+        other, both = opened.open()
+        assert 0.0 < level <= alpha
+        assert other != level
+        assert both.left + opened.cost(level, True) + both.cost(other, True) + both.used == pytest.approx(alpha)
+        budget = both.close(other, False, 1.0).close(level, accepted, refund)
+        assert budget.used <= alpha
+
+
+def test_S1_fdr_levels_grow_with_acceptances_and_the_first_is_the_familywise_one():
+    budget = FdrBudget(0.05)
+    assert budget.next_level() == Budget(0.05).next_level()
+    levels = []
+    for _ in range(5000):
+        level, budget = budget.open()
+        levels.append(level)
+        budget = budget.close(level, True)
+    assert levels[20] > 5 * levels[0]
+    assert max(levels) <= 0.05
+
+
+def test_S1_an_acceptance_under_the_share_is_paid_for():
+    level, opened = FdrBudget(0.05).open()
+    assert opened.close(level, True).left < opened.close(level, False, 0.9).left
+
+
+@pytest.mark.parametrize(
+    ("world", "refunded"), [("steep", "what is left"), ("gentle", "what is left"), ("steep", "everything")]
+)
+def test_S1_no_policy_whatever_gets_a_share_of_wrong_ones_above_alpha(world, refunded):
+    """The exact value of the game in which the proposer wins the share of bad ones at its worst moment. Positive
+    control: a rule that gives everything back loses it."""
+    steps, alpha = WORLDS[world], 0.2
+
+    @cache
+    def value(budget: FdrBudget, level: float, wealth: float, draws: int, tests: int, bad: int) -> float:
+        share = bad / budget.accepts if budget.accepts else 0.0
+        options = [share]
+        if level == 0.0:
+            if tests:
+                opened, after = budget.open()
+                options.append(value(after, opened, 1.0, draws, tests - 1, bad))
+                options.append(value(after.close(opened, True), 0.0, 1.0, draws, tests - 1, bad))  # a good one
+            return max(options)
+        share = min(1.0, wealth) if refunded == "what is left" else 1.0
+        options.append(value(budget.close(level, False, share), 0.0, 1.0, draws, tests, bad))
+        if draws:
+            options.append(sum(chance * grown(budget, level, wealth * f, draws, tests, bad) for f, chance in steps))
+        return max(options)
+
+    def grown(budget: FdrBudget, level: float, wealth: float, draws: int, tests: int, bad: int) -> float:
+        if wealth < 1.0 / level:
+            return value(budget, level, wealth, draws - 1, tests, bad)
+        after = budget.close(level, True)
+        return max((bad + 1) / after.accepts, value(after, 0.0, 1.0, draws - 1, tests, bad + 1))
+
+    best = value(FdrBudget(alpha, 0.6), 0.0, 1.0, 8, 5, 0)
+    assert (best <= alpha + 1e-12) is (refunded == "what is left")
+
+
+def test_S1_a_share_of_wrong_ones_is_refused_where_candidates_share_items():
+    for mode in ("sealed", "ledger"):
+        with pytest.raises(UsageError) as caught:
+            budget_of(mode, 0.05, 50.0, "fdr")
+        assert caught.value.name == "fdr-needs-fresh"
+    assert isinstance(budget_of("fresh", 0.05, 50.0, "fdr"), FdrBudget)

@@ -23,6 +23,13 @@ def test_S4_acceptance_reads_as_promised():
     )
 
 
+def test_S4_the_weaker_promise_reads_as_what_it_is():
+    assert sentence(replace(BASE, error="fdr")) == (
+        "Accepted: better by 0.061 (between 0.034 and 0.088) on 3,840 hidden items; "
+        "of all changes that this ledger accepts, at most 5 % on average are wrong."
+    )
+
+
 def test_S4_rejection_reads_as_promised():
     text = sentence(replace(BASE, reason="futile", estimate=0.002, interval=(-0.011, 0.014)))
     assert text == (

@@ -153,6 +153,14 @@ MISTAKES = [
 ]
 
 
+def test_S1_a_share_of_wrong_ones_needs_fresh_items() -> None:
+    shares = FULL.replace(b"alpha = 0.05", b'error = "fdr"')
+    assert parse_manifest(shares).policy.error == "fdr"
+    error = refusal(shares.replace(b'mode = "fresh"', b'mode = "sealed"'))
+    assert (error.name, error.where) == ("manifest-conflict", "festina.toml:39")
+    assert "fresh" in error.fix
+
+
 @pytest.mark.parametrize(("old", "new", "name", "line", "words"), MISTAKES, ids=lambda value: str(value)[:30])
 def test_a_mistake_names_line_field_and_remedy(old: bytes, new: bytes, name: str, line: int, words: str) -> None:
     assert old in FULL

@@ -69,6 +69,8 @@ def _catch_up(here: Opened) -> None:
 
 def summary(s: State, *, running: bool) -> dict[str, Any]:
     """The state as plain data: what a script would ask for."""
+    from festina.select.words import promise
+
     generations, lines = s.debt
     epoch = s.epoch
     return {
@@ -87,6 +89,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "testing": _testing(s),
         "error_budget": {
             "alpha": s.alpha_epochs,
+            "promise": promise(s.error, s.alpha_epochs) if s.epoch else None,
             "left": s.alpha_left,
         },
         "trials": s.trials,
@@ -190,6 +193,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     from rich.text import Text
 
     from festina.cli.run import progress
+    from festina.select.words import promise
 
     if s.epoch is None or not s.line:
         return Text("The ledger is open; nothing has been tried yet. Next: festina run")
@@ -198,12 +202,8 @@ def page(s: State, *, running: bool) -> RenderableType:
     parts.append(Text(f"Proposals: {counts or 'none yet'}"))
     if s.test is not None:
         parts.append(Text(progress(s)))
-    parts.append(
-        Text(
-            f"Chance that any acceptance is wrong: at most {100 * s.alpha_epochs:.3g} % over this ledger's life; "
-            f"{s.alpha_left / s.alpha_epochs:.0%} of that is left."
-        )
-    )
+    said = promise(s.error, s.alpha_epochs)
+    parts.append(Text(f"{said[0].upper()}{said[1:]}; {s.alpha_left / s.alpha_epochs:.0%} of that is left."))
     gap = overfitting(s)
     if gap is not None:
         parts.append(Text(gap["sentence"], style="bold red" if gap.get("overfitted") else ""))

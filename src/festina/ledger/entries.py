@@ -117,6 +117,7 @@ class EpochOpened(Body):
     judges: tuple[JudgeTerms, ...] = ()  # further verifiers of the goal  # V-5
     goal_family: Name = "unknown"  # who or what stands behind the goal's own scorer
     proposer_family: Name = "unknown"
+    error: Literal["familywise", "fdr"] = "familywise"  # what alpha bounds: any wrong acceptance, or the share of them
 
 
 class RunStarted(Body):

@@ -41,7 +41,7 @@ def start(s: State, epoch: e.EpochOpened) -> AnyBudget:
     if epoch.suite.mode == "ledger" and kept is not None:
         s.block = (0, kept[0])
         return kept[1].under(epoch.alpha)
-    return budget_of(epoch.suite.mode, epoch.alpha, epoch.spread)
+    return budget_of(epoch.suite.mode, epoch.alpha, epoch.spread, epoch.error)
 
 
 def place(s: State) -> tuple[int, int]:

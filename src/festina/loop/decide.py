@@ -14,7 +14,6 @@ from festina.loop import planting
 from festina.loop.bench import Bench
 from festina.loop.crash import crash_point
 from festina.loop.rows import OpenTest, Proposed
-from festina.loop.state import State
 from festina.review.binding import stamp
 from festina.select import gate
 from festina.select.report import estimate, interval
@@ -59,9 +58,9 @@ def _verdict(b: Bench, test: OpenTest, action: plan.Decide) -> e.Verdict:
     assert s.budget is not None
     suite = s.epoch.suite
     accepted = action.verdict == "accept"
-    sealed = suite.mode != "fresh"  # no refunds on shared items
     level = test.terms.level
-    refund = 0.0 if sealed else 1.0 if accepted else gate.refund_share(test.progress)
+    refund = 0.0 if accepted else gate.refund_share(test.progress)
+    after = s.budget.close(level, accepted, refund)
     finding = _finding(b, test, action)
     return e.Verdict(
         test=test.number, proposal=test.proposal, tree=test.terms.tree, base_commit=test.terms.base_commit,
@@ -69,8 +68,8 @@ def _verdict(b: Bench, test: OpenTest, action: plan.Decide) -> e.Verdict:
         items=test.items, estimate=finding.estimate, interval=finding.interval,
         log_evidence=gate.log_evidence(test.progress), log_threshold=gate.log_threshold(test.progress.plan),
         guard_evidence=gate.guard_evidence(test.progress),
-        judge_evidence=gate.judge_evidence(test.progress), alpha_spent=level * (1.0 - refund),
-        alpha_left=_left(s, level, accepted, refund), public_gain=None,
+        judge_evidence=gate.judge_evidence(test.progress), alpha_spent=s.budget.cost(level, accepted, refund),
+        alpha_left=after.alpha - after.spent, public_gain=None,
         assurance=suite.assurance, provisional=finding.provisional,
     )  # fmt: skip
 
@@ -91,7 +90,8 @@ def _finding(b: Bench, test: OpenTest, action: plan.Decide) -> Finding:
         estimate=estimate(test.gains, kind) * width if test.gains else None,
         interval=(around[0] * width, around[1] * width) if around is not None else None,
         count=len(test.gains) * (suite.batch_items if suite.unit == "item" else 1),
-        unit=suite.unit, asked=suite.detect, alpha=b.state.alpha_epochs, margin=suite.margin, direction=suite.direction,
+        unit=suite.unit, asked=suite.detect, alpha=b.state.alpha_epochs, error=b.state.error,
+        margin=suite.margin, direction=suite.direction,
         metric=suite.scorer.removeprefix("stdout:") if suite.scorer.startswith("stdout:") else "",
         assurance=suite.assurance, guards=tuple(names),
         broken=tuple(names[k] for k in gate.violated(test.progress)),
@@ -99,9 +99,3 @@ def _finding(b: Bench, test: OpenTest, action: plan.Decide) -> Finding:
         verifiers=tuple(judges), unconvinced=tuple(judges[j] for j in doubted),
         provisional=min(int(b.sandbox.level), epoch.min_level) < 2,  # T-2
     )  # fmt: skip
-
-
-def _left(s: State, level: float, accepted: bool, refund: float) -> float:
-    assert s.budget is not None
-    after = s.budget.close(level, accepted, 0.0 if accepted else refund)
-    return after.alpha - after.spent

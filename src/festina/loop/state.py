@@ -19,7 +19,7 @@ from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twi
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
 from festina.select import gate
-from festina.select.budget import AnyBudget, InformationLedger
+from festina.select.budget import AnyBudget, InformationLedger, Promise
 
 
 @dataclass(slots=True)
@@ -30,6 +30,7 @@ class State:
     epoch: e.EpochOpened | None = None
     epoch_seq: int = 0
     alpha_epochs: float = 0.0  # summed alpha of all epochs  # S-1
+    error: Promise = "familywise"  # what that sum bounds: the weaker promise as soon as one epoch has it
     budget: AnyBudget | None = None
     block: tuple[int, int] | None = None  # (number, first item) of the block that tests share
     ledgers: dict[str, tuple[int, InformationLedger]] = field(default_factory=dict)  # by source: what was told
@@ -143,8 +144,7 @@ class State:
     @property
     def alpha_left(self) -> float:
         """What of this epoch's error budget is neither spent nor reserved."""
-        budget = self.budget
-        return 0.0 if budget is None else budget.alpha - budget.spent - sum(budget.reserved)
+        return 0.0 if self.budget is None else self.budget.left
 
     def looked(self, items: int) -> None:
         """Count looks at the goal's hidden items. For the fold alone.  # V-3"""
@@ -197,6 +197,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     s.epoch, s.epoch_seq = b, r.seq
     s.side.new_epoch()
     s.alpha_epochs += b.alpha
+    s.error = "fdr" if b.error == "fdr" else s.error  # any error at all bounds the share, but not the other way round
     s.budget = blocks.start(s, b)
     s.twins = sameness.begin(b, r.seq)
     s.undo = None

@@ -72,7 +72,8 @@ def epoch(
     evaluator = hashlib.sha256(canonical({"manifest": digest, "files": judged_by, "vault": suite.source})).hexdigest()
     body = e.EpochOpened(
         epoch=number, reason="first epoch", start_commit=start, start_tree=tree, anchor_tree=tree, manifest=digest,
-        evaluator=evaluator, alpha=float(manifest.policy.alpha), beta=float(manifest.policy.beta),
+        evaluator=evaluator, alpha=float(manifest.policy.alpha), error=manifest.policy.error,
+        beta=float(manifest.policy.beta),
         spread=float(manifest.policy.spread), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
         debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
         final=_final(home, manifest, suite), attribution_share=float(manifest.policy.attribution.share),
@@ -92,7 +93,7 @@ def first_plan(body: e.EpochOpened) -> Plan:
     """The plan of the epoch's first test."""
     suite = body.suite
     width = _width(suite)
-    budget = budget_of(suite.mode, body.alpha, body.spread)
+    budget = budget_of(suite.mode, body.alpha, body.spread, body.error)
     return Plan(
         kind="bounded" if suite.low is not None else "symmetric", level=budget.next_level(),
         margin=suite.margin / width, detect=suite.detect / width, beta=body.beta,

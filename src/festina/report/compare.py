@@ -47,7 +47,7 @@ def mismatches(data: ReportData, control: ReportData) -> list[str]:
         ("they started from different trees", a.start_tree, b.start_tree),
         ("they were judged by different scorers or items", a.evaluator, b.evaluator),
         ("they had different suites or margins", a.suite, b.suite),
-        ("they had different error levels", a.alpha, b.alpha),
+        ("they had different error levels", (a.alpha, a.error), (b.alpha, b.error)),
     )
     return [why for why, x, y in pairs if x != y]
 

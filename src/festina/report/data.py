@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from festina.ledger.entries import GuardTerms, JudgeTerms, SuiteTerms
+from festina.select.budget import Promise
 from festina.select.verifiers import OwnWord
 
 Outcome = Literal["accepted", "rejected", "inconclusive", "refused", "no-op", "duplicate", "stale", "failed", "open"]
@@ -51,6 +52,7 @@ class EpochRow:
     judges: tuple[JudgeTerms, ...] = ()  # V-5
     families: tuple[str, ...] = ()  # of the goal's verifier and each further one
     proposer_family: str = "unknown"
+    error: Promise = "familywise"  # what alpha bounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,12 +246,16 @@ def budget(data: ReportData, ref: Refs, figure: Figure) -> Html:
     if not closed or data.epoch is None:
         return Html("")
     left = closed[-1].alpha_left or 0.0
+    alpha = percent(data.epoch.alpha)
+    said = (
+        f"The chance that anything was accepted that is no improvement, or that breaks a guard, is at most {alpha}"
+        if data.epoch.error == "familywise"
+        else f"Of the changes that were accepted, at most {alpha} on average are no improvement, or break a guard"
+    )
     return join(
         el("h2", "Error budget", id="budget"),
         el(
-            "p",
-            "The chance that anything was accepted that is no improvement, or that breaks a guard, is at most "
-            f"{percent(data.epoch.alpha)} over the whole run, however long it goes on", ref(data.epoch.seq),
+            "p", f"{said} over the whole run, however long it goes on", ref(data.epoch.seq),
             f". Each test sets a part aside and gives back what it did not use; {percent(left)} is left",
             ref(closed[-1].verdict_seq), ".",
         ),

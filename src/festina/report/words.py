@@ -107,8 +107,15 @@ def limits(data: ReportData) -> list[str]:
         said.append("Approvals marked “no person” came from a demonstration key. Nobody looked.")
     if len(data.epochs) > 1:
         total = sum(row.alpha for row in data.epochs)
+        weak = any(row.error == "fdr" for row in data.epochs)
+        mixed = ", and that sum bounds the share of wrong ones among what was accepted, on average" if weak else ""
         said.append(
             f"The rules changed {count(len(data.epochs) - 1, 'time')}; over all epochs the error levels sum to "
-            f"{num(total)}."
+            f"{num(total)}{mixed}."
+        )
+    if epoch is not None and epoch.error == "fdr":
+        said.append(
+            "The error level is about the share of wrong ones among all accepted changes. Many small changes that are "
+            "sure to be accepted make room for wrong ones among the rest."
         )
     return said

@@ -4,7 +4,7 @@
 units a plan needs, ``report`` gives the interval and ``words`` the sentence that people read.
 """
 
-from festina.select.budget import SPREAD, Budget, SealedBlocks
+from festina.select.budget import SPREAD, Budget, FdrBudget, SealedBlocks
 from festina.select.gate import (
     Decision,
     Evidence,
@@ -32,6 +32,7 @@ __all__ = [
     "Budget",
     "Decision",
     "Evidence",
+    "FdrBudget",
     "Finding",
     "Kind",
     "Plan",

@@ -1,10 +1,12 @@
 """The error budget of a whole ledger: how much error each test may use, and what comes back.  # S-1
 
-Three ways to share ``alpha``; all are pure folds with the same two steps, ``open() -> (level, next)`` and
+Four ways to share ``alpha``; all are pure folds with the same two steps, ``open() -> (level, next)`` and
 ``close(level, accepted, refund) -> next``:
 
 * :class:`Budget` for fresh units (every unit is drawn anew): levels shrink slowly, an acceptance gives its
   level back, and a test that ends otherwise gives back what it had not used.
+* :class:`FdrBudget` for fresh units, with a weaker promise: not that nothing wrong is ever accepted, but that of what
+  is accepted at most a share ``alpha`` is wrong on average. Levels grow with the number of acceptances.
 * :class:`SealedBlocks` for a fixed block of items that candidates share: one test at a time, no refunds,
   a new block after each acceptance, and only one word leaves the gate.
 * :class:`InformationLedger` for a block that cannot be replaced: each answer is paid for by its code length.
@@ -26,6 +28,17 @@ open good tests``. Opening moves ``a`` from free to reserved: Phi stays. A unit:
 without acceptance: the refund is ``a*min(M, 1, ..)`` at most, or ``a`` for a good one: Phi does not grow.
 Accepting a good one: its ``a`` returns. Accepting a bad one: M >= 1/a, so Phi was >= 1 and becomes 1. So Phi is
 a nonnegative supermartingale that starts at alpha, and P(Phi ever reaches 1) <= alpha. QED
+
+**Corollary** (share of wrong ones, fresh units). Let R be the number of acceptances so far. A test that opens with
+charge ``q`` and level ``a = q (R+1)`` gives back ``q * refund`` when it is given up and nothing when it is accepted;
+charges are taken from what is neither charged for good nor reserved. Then the share of bad ones among all acceptances
+has at every moment, and at its worst moment, a mean of at most ``alpha``, under A1 to A3.
+*Proof.* Give each bad acceptance the weight 1/(number of acceptances, itself included). The share V/R at any time is at
+most the sum W of these weights so far, and W never falls. Let Phi = W + free + ``sum of q*M over open bad tests`` +
+``sum of q over open good tests``. Opening, a unit and giving up as in Theorem 1. Accepting a bad one: M >= 1/a, so it
+leaves ``q*M >= 1/(R_open+1)``, and W grows by 1/(R+1) with R >= R_open: Phi does not grow. Accepting a good
+one: Phi loses q. So E[W] <= alpha at the end of time. QED. Several tests may be open: each keeps the R that it
+opened with.
 
 **Theorem 2** (sealed blocks). Items of block k are independent draws, untouched when it opens; while it is
 open only verdict words reach the proposer; its j-th candidate is tested at ``A_k g_j`` with ``sum A_k <=
@@ -51,8 +64,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import exp, fsum, log
+from typing import Literal
 
 from festina.errors import Fault, UsageError
+
+Promise = Literal["familywise", "fdr"]  # nothing wrong with chance 1 - alpha; or a share alpha of the accepted at most
 
 BLOCK_TESTS = 40  # of one sealed block without an acceptance: two thirds of its share are used by then
 IN_TIME = 63.0 / 64.0  # prior chance that a word meets its first slot: 40 of them cost 0.6 nats, a miss 5 and more
@@ -74,8 +90,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         _check_alpha(self.alpha)
-        if not 0.0 < self.spread <= 1e6:
-            raise UsageError("spread-range", "spread must be above 0", where="policy.spread", fix="use 50")
+        _check_spread(self.spread)
         if self.free == -1.0:
             object.__setattr__(self, "free", self.alpha)
         if not 0.0 <= self.free <= self.alpha or not self.spent_effective >= 0.0:
@@ -84,6 +99,10 @@ class Budget:
     def next_level(self) -> float:
         """The level that ``open`` would give: for plans and forecasts."""
         return self.free / (self.spread + 1.0 + self.spent_effective)
+
+    def cost(self, level: float, accepted: bool, refund: float = 0.0) -> float:
+        """Alpha that a test at this level uses up when it ends so."""
+        return 0.0 if accepted else level * (1.0 - refund)
 
     def open(self) -> tuple[float, Budget]:
         """Reserve a level for one test. Several may be open at once: reserves are disjoint."""
@@ -97,8 +116,7 @@ class Budget:
         """
         if level not in self.reserved:
             raise Fault("budget-level", "a test was closed that never opened, or twice")
-        if not 0.0 <= refund <= 1.0:
-            raise Fault("budget-refund", f"a refund of {refund} is no share")
+        _check_refund(refund)
         share = 1.0 if accepted else refund
         used = 0.0 if accepted else 1.0 - refund
         at = self.reserved.index(level)
@@ -115,6 +133,72 @@ class Budget:
     def spent(self) -> float:
         """Alpha that is gone: neither free nor reserved. At most alpha, for ever."""
         return max(0.0, self.alpha - self.free - fsum(self.reserved))
+
+
+@dataclass(frozen=True, slots=True)
+class FdrBudget:
+    """Alpha as the mean share of wrong ones among the accepted, for fresh units. See the corollary above.
+
+    ``reserved`` holds (level, charge) of open tests. No level is above ``alpha``: however many were accepted before,
+    nothing is accepted on less evidence than ``1/alpha``.
+    """
+
+    alpha: float
+    spread: float = SPREAD
+    used: float = 0.0  # charges that never come back
+    spent_effective: float = 0.0  # sum of (1 - refund); an acceptance gives nothing back
+    accepts: int = 0
+    reserved: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_alpha(self.alpha)
+        _check_spread(self.spread)
+        if not 0.0 <= self.used <= self.alpha or not self.spent_effective >= 0.0 or self.accepts < 0:
+            raise Fault("budget-broken", "an error budget holds more than alpha or less than nothing")
+
+    def next_level(self) -> float:
+        """The level that ``open`` would give."""
+        return self._next()[0]
+
+    def _next(self) -> tuple[float, float]:
+        charge = self.left / (self.spread + 1.0 + self.spent_effective)
+        count = self.accepts + 1.0
+        level = min(charge * count, self.alpha)
+        while any(level == held for held, _ in self.reserved):  # a test is closed by its level: it has one of its own
+            level *= 0.999
+        return level, min(charge, level / count)
+
+    def open(self) -> tuple[float, FdrBudget]:
+        """Reserve a level for one test. Several may be open at once: reserves are disjoint."""
+        level, charge = self._next()
+        return level, replace(self, reserved=(*self.reserved, (level, charge)))
+
+    def cost(self, level: float, accepted: bool, refund: float = 0.0) -> float:
+        """Alpha that an open test at this level uses up when it ends so."""
+        charge = next((each for held, each in self.reserved if held == level), None)
+        if charge is None:
+            raise Fault("budget-level", "a test was closed that never opened, or twice")
+        return charge * (1.0 - (0.0 if accepted else refund))
+
+    def close(self, level: float, accepted: bool, refund: float = 0.0) -> FdrBudget:
+        """End a test; an acceptance returns nothing and makes later levels larger."""
+        _check_refund(refund)
+        used = self.cost(level, accepted, refund)
+        at = [held for held, _ in self.reserved].index(level)
+        return replace(
+            self, used=min(self.used + used, self.alpha), accepts=self.accepts + accepted,
+            spent_effective=self.spent_effective + (1.0 if accepted else 1.0 - refund),
+            reserved=self.reserved[:at] + self.reserved[at + 1 :],
+        )  # fmt: skip
+
+    @property
+    def left(self) -> float:
+        """Alpha for tests that are not open yet."""
+        return max(0.0, self.alpha - self.used - fsum(charge for _, charge in self.reserved))
+
+    @property
+    def spent(self) -> float:
+        return self.used
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +236,10 @@ class SealedBlocks:
             raise Fault("budget-level", "a test was closed that never opened, or twice")
         after = replace(self, index=self.index + 1, reserved=())
         return after.retire() if accepted or after.index >= BLOCK_TESTS else after
+
+    def cost(self, level: float, accepted: bool, refund: float = 0.0) -> float:
+        """Alpha that a test at this level uses up, however it ends."""
+        return level
 
     def told(self, slots: int) -> SealedBlocks:
         """A word came after so many slots of the schedule."""
@@ -216,6 +304,10 @@ class InformationLedger:
             nats=self.nats - log(chance), gone=self.gone + level, reserved=(),
         )  # fmt: skip
 
+    def cost(self, level: float, accepted: bool, refund: float = 0.0) -> float:
+        """Alpha that a test at this level uses up, however it ends."""
+        return level
+
     def told(self, slots: int) -> InformationLedger:
         """A word came after so many slots of the schedule."""
         return replace(self, nats=self.nats + slot_nats(slots))
@@ -234,14 +326,24 @@ class InformationLedger:
         return self.gone
 
 
-AnyBudget = Budget | SealedBlocks | InformationLedger
+AnyBudget = Budget | FdrBudget | SealedBlocks | InformationLedger
 
 
-def budget_of(mode: str, alpha: float, spread: float) -> AnyBudget:
-    """The budget of an epoch whose suite has this data mode."""
+def budget_of(mode: str, alpha: float, spread: float, error: Promise = "familywise") -> AnyBudget:
+    """The budget of an epoch whose suite has this data mode and whose policy promises this.
+
+    Raises ``UsageError`` for a share of wrong ones on items that candidates share: no theorem covers it.
+    """
+    if mode != "fresh" and error == "fdr":
+        raise UsageError(
+            "fdr-needs-fresh", f'error = "fdr" needs fresh items, and the hidden suite is in {mode} mode',
+            fix='error = "familywise", or mode = "fresh"', where="policy.error",
+        )  # fmt: skip
     if mode == "sealed":
         return SealedBlocks(alpha)
-    return InformationLedger(alpha) if mode == "ledger" else Budget(alpha, spread)
+    if mode == "ledger":
+        return InformationLedger(alpha)
+    return FdrBudget(alpha, spread) if error == "fdr" else Budget(alpha, spread)
 
 
 def slot_nats(slots: int) -> float:
@@ -259,6 +361,16 @@ def _only(reserved: tuple[float, ...], level: float) -> tuple[float, ...]:
     if reserved:
         raise Fault("block-busy", "a block carries one open test at a time")
     return (level,)
+
+
+def _check_spread(spread: float) -> None:
+    if not 0.0 < spread <= 1e6:
+        raise UsageError("spread-range", "spread must be above 0", where="policy.spread", fix="use 50")
+
+
+def _check_refund(refund: float) -> None:
+    if not 0.0 <= refund <= 1.0:
+        raise Fault("budget-refund", f"a refund of {refund} is no share")
 
 
 def _check_alpha(alpha: float) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import floor, log10
 from typing import Literal
 
+from festina.select.budget import Promise
+
 Reason = Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control", "judge"]
 Assurance = Literal["self-reported", "scored", "hidden"]
 LONGEST = 600  # characters: what an entry holds
@@ -31,6 +33,7 @@ class Finding:
     unit: Literal["item", "cluster", "seed"]
     asked: float  # the smallest gain worth finding: ``detect``
     alpha: float  # of the whole ledger, summed over its epochs
+    error: Promise = "familywise"  # what alpha is about: any wrong acceptance, or the share of them
     margin: float = 0.0
     direction: Literal["higher", "lower"] = "higher"
     metric: str = ""  # its unit or name, e.g. "bits"; may be empty
@@ -129,7 +132,7 @@ _HEADS = {
 def _tail(f: Finding) -> str:
     parts = "."
     if f.reason == "shown":
-        parts = f"; the chance that any acceptance of this ledger is wrong stays below {_percent(f.alpha)}."
+        parts = f"; {promise(f.error, f.alpha)}."
         if f.unit == "seed" and f.assurance != "self-reported":
             parts += " It is about the recipe, not about one trained result."
     if f.assurance == "self-reported":
@@ -139,6 +142,13 @@ def _tail(f: Finding) -> str:
     if f.provisional:
         parts += " Provisional: the sandbox was weaker than demanded."
     return parts
+
+
+def promise(error: Promise, alpha: float) -> str:
+    """What the error level of the whole ledger says, as part of a sentence.  # S-1"""
+    if error == "fdr":
+        return f"of all changes that this ledger accepts, at most {_percent(alpha)} on average are wrong"
+    return f"the chance that any acceptance of this ledger is wrong stays below {_percent(alpha)}"
 
 
 def _difference(f: Finding) -> str:

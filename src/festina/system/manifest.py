@@ -277,6 +277,7 @@ class Policy(_Table):
     """``[policy]``: error budget, autonomy, isolation."""
 
     alpha: Annotated[Number, Field(gt=0, le=0.5)] = 0.05
+    error: Literal["familywise", "fdr"] = "familywise"
     beta: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
     spread: Annotated[Number, Field(ge=1, le=10**6)] = 50.0
     min_level: Literal["L0", "L1", "L2", "L3"] = "L2"

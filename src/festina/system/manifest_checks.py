@@ -185,6 +185,12 @@ def check_across(manifest: Manifest) -> None:
     _check_improver(manifest)
     _check_goal(manifest)
     _check_judges(manifest)
+    hidden = manifest.suite.hidden
+    if manifest.policy.error == "fdr" and hidden is not None and hidden.mode != "fresh":  # no theorem covers it
+        _wrong(
+            "policy.error", f'"fdr" needs fresh items, and the hidden suite is in {hidden.mode} mode',
+            'error = "familywise", or mode = "fresh"',
+        )  # fmt: skip
     for name, guard in manifest.guard.items():
         if guard.max_loss >= guard.range[1] - guard.range[0]:
             _wrong(f"guard.{name}.max_loss", "allows any loss that the range has", "make it smaller than the range")

@@ -17,7 +17,7 @@ from festina.drill.model import Finding, Verdict
 from festina.drill.own.scratch import Own
 from festina.loop import terms
 from festina.select import gate
-from festina.select.budget import Budget, SealedBlocks
+from festina.select.budget import budget_of
 from festina.select.rates import exact
 
 LIVES = 40  # simulated ledgers
@@ -62,7 +62,7 @@ def _luck(own: Own, plan: gate.Plan, spread: float) -> Finding:
     cut = replace(plan, units_max=min(plan.units_max, UNITS))
     for life in range(LIVES):
         coins = random.Random(life)
-        budget: Budget | SealedBlocks = Budget(own.epoch.alpha, own.epoch.spread)
+        budget = budget_of("fresh", own.epoch.alpha, own.epoch.spread, own.epoch.error)
         guards = [0.0] * len(plan.guards)
         accepted = False
         for _ in range(OFFERS):
