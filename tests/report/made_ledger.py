@@ -125,8 +125,8 @@ def screen(
 
 def judge(log: Log, number: int, base: str, *, effect: float, mean: float, rng: random.Random) -> bool:
     """Open a test, record batches until the true rule decides, and record what it decided."""
-    from festina.loop.rows import plan_of
     from festina.select import gate
+    from festina.verify.verdicts import plan_of
 
     opened = e.TestOpened(
         test=number, proposal=number, tree=oid(f"t{number}"), base_commit=base, anchor_tree=oid("t0"), level=0.001,

@@ -156,21 +156,3 @@ def misfit(record: Record, why: str) -> IntegrityError:
     where = f"entry {record.seq}"
     return IntegrityError("entry-does-not-fit", f"{where} ({record.kind}): {why}", where=where)
 
-
-def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
-    """The test's stopping rule, with margins and sizes scaled to the declared range.  # S-7"""
-    suite = epoch.suite
-    if suite.low is None or suite.high is None:
-        return gate.Plan(
-            kind="symmetric", level=test.level, margin=suite.margin, detect=suite.detect, beta=epoch.beta,
-            guards=(), units_max=test.units_max,
-        )  # fmt: skip
-    width = suite.high - suite.low
-    return gate.Plan(
-        kind="bounded", level=test.level, margin=suite.margin / width, detect=suite.detect / width,
-        beta=epoch.beta, guards=tuple(g.max_loss / (g.high - g.low) for g in epoch.guards),
-        judges=tuple(
-            (j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in epoch.judges if j.role == "decide"
-        ),
-        units_max=test.units_max,
-    )  # fmt: skip

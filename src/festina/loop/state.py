@@ -15,11 +15,12 @@ from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop import blocks, measured, people, plants, sameness, verifiers
-from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins, plan_of
+from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
 from festina.select import gate
 from festina.select.budget import AnyBudget, InformationLedger, Promise
+from festina.verify.verdicts import plan_of
 
 
 @dataclass(slots=True)

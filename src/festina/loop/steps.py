@@ -28,7 +28,6 @@ from festina.loop.charging import charge, found
 from festina.loop.comparing import compare_public
 from festina.loop.crash import crash_point
 from festina.loop.decide import decide
-from festina.loop.rows import plan_of
 from festina.loop.state import State
 from festina.propose.text import visible
 from festina.propose.types import HistoryRow, Improver, NoProposal, Proposal, View, Word
@@ -38,6 +37,7 @@ from festina.sandbox.job import Ended
 from festina.select import planning
 from festina.system.repo import ApplyFailed
 from festina.system.scope import Refused, screen
+from festina.verify.verdicts import plan_of
 
 BATCH_S = 4.0  # what a crash can cost, and how long a person waits for news
 MAX_BATCH = 64  # units: keeps an entry's numbers far below what an envelope holds

@@ -18,8 +18,8 @@ def evidence_path(epoch: EpochOpened, test: TestOpened, units: Units) -> tuple[f
 
     Ends at the rule's decision. Raises FestinaError where the rule refuses a unit, such as one out of range.
     """
-    from festina.loop.rows import plan_of
     from festina.select import gate
+    from festina.verify.verdicts import plan_of
 
     state = gate.start(plan_of(epoch, test))
     path = []
@@ -34,7 +34,7 @@ def evidence_path(epoch: EpochOpened, test: TestOpened, units: Units) -> tuple[f
 
 def own_words(epoch: EpochOpened, test: TestOpened, units: Units) -> tuple[OwnWord, ...]:
     """What each verifier would have said on its own; empty where there is only the goal's.  # V-5"""
-    from festina.loop.rows import plan_of
     from festina.loop.verifiers import own_words as read
+    from festina.verify.verdicts import plan_of
 
     return read(epoch, plan_of(epoch, test), [gain for gain, _, _ in units], [judges for _, _, judges in units])

@@ -19,13 +19,13 @@ from festina.drill.own.scratch import Own
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey, Signer
-from festina.loop.rows import plan_of
 from festina.loop.state import State
 from festina.release import refs
 from festina.review import desk
 from festina.review.binding import binding, expiry, stamp
 from festina.sandbox.job import Level
 from festina.select import planning
+from festina.verify.verdicts import plan_of
 
 REASON = "the change does what it says, and nothing else"
 EMPTY = hashlib.sha256(b"").hexdigest()

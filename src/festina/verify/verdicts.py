@@ -1,0 +1,104 @@
+"""A verdict's entry from what was recorded before it: one composition, for the engine and for whoever checks it.  # S-4
+
+``compose`` is pure: the epoch's terms, the open test with its evidence, the error budget, and what circumstances decide
+(verdict, reason, whether the box was weak). Everything else of the entry follows. The engine calls it to write a
+verdict; whoever checks one calls it on books of its own.  # S-5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from festina.ledger import entries as e
+from festina.select import gate
+from festina.select.budget import AnyBudget, Promise
+from festina.select.report import estimate, interval
+from festina.select.words import Finding, Reason, sentence
+
+Word = Literal["accept", "reject", "inconclusive"]
+
+
+class Tested(Protocol):
+    """An open test with the evidence that there is."""
+
+    @property
+    def terms(self) -> e.TestOpened: ...
+    @property
+    def progress(self) -> gate.TestState: ...
+    @property
+    def gains(self) -> Sequence[float]: ...
+    @property
+    def items(self) -> int: ...
+
+
+def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
+    """The test's stopping rule, with margins and sizes scaled to the declared range.  # S-7"""
+    suite = epoch.suite
+    if suite.low is None or suite.high is None:
+        return gate.Plan(
+            kind="symmetric", level=test.level, margin=suite.margin, detect=suite.detect, beta=epoch.beta,
+            guards=(), units_max=test.units_max,
+        )  # fmt: skip
+    width = suite.high - suite.low
+    return gate.Plan(
+        kind="bounded", level=test.level, margin=suite.margin / width, detect=suite.detect / width,
+        beta=epoch.beta, guards=tuple(g.max_loss / (g.high - g.low) for g in epoch.guards),
+        judges=tuple(
+            (j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in epoch.judges if j.role == "decide"
+        ),
+        units_max=test.units_max,
+    )  # fmt: skip
+
+
+def compose(
+    test: Tested, epoch: e.EpochOpened, budget: AnyBudget, alpha: float, error: Promise, *, word: Word, reason: Reason,
+    provisional: bool,
+) -> e.Verdict:  # fmt: skip
+    """The entry. ``alpha``: summed over the ledger's epochs; ``provisional``: below the demanded box.  # T-2"""
+    terms, progress = test.terms, test.progress
+    accepted = word == "accept"
+    refund = 0.0 if accepted else gate.refund_share(progress)
+    after = budget.close(terms.level, accepted, refund)
+    finding = finding_of(test, epoch, alpha, error, word=word, reason=reason, provisional=provisional)
+    return e.Verdict(
+        test=terms.test, proposal=terms.proposal, tree=terms.tree, base_commit=terms.base_commit, verdict=word,
+        reason=reason, sentence=sentence(finding), units=len(test.gains), items=test.items, estimate=finding.estimate,
+        interval=finding.interval, log_evidence=gate.log_evidence(progress),
+        log_threshold=gate.log_threshold(progress.plan), guard_evidence=gate.guard_evidence(progress),
+        judge_evidence=gate.judge_evidence(progress), alpha_spent=budget.cost(terms.level, accepted, refund),
+        alpha_left=after.alpha - after.spent, public_gain=None, assurance=epoch.suite.assurance,
+        provisional=provisional,
+    )  # fmt: skip
+
+
+def finding_of(
+    test: Tested, epoch: e.EpochOpened, alpha: float, error: Promise, *, word: Word, reason: Reason, provisional: bool,
+) -> Finding:  # fmt: skip
+    """The numbers behind the sentence, in the suite's own unit, positive is better."""
+    suite, progress = epoch.suite, test.progress
+    width = width_of(suite)
+    names = [guard.name for guard in epoch.guards]
+    shown = progress.plan.margin if word == "accept" else None
+    around = interval(test.gains, progress.plan.kind, shown=shown) if test.gains else None
+    judges = [judge.name for judge in epoch.judges if judge.role == "decide"]
+    lacking = [what.split() for what in gate.unproven(progress) if what != "gain"]
+    doubted = gate.unconvinced(progress) or [int(k) for what, k in lacking if what == "judge"]
+    return Finding(
+        reason=reason,
+        estimate=estimate(test.gains, progress.plan.kind) * width if test.gains else None,
+        interval=(around[0] * width, around[1] * width) if around is not None else None,
+        count=len(test.gains) * (suite.batch_items if suite.unit == "item" else 1),
+        unit=suite.unit, asked=suite.detect, alpha=alpha, error=error, margin=suite.margin, direction=suite.direction,
+        metric=suite.scorer.removeprefix("stdout:") if suite.scorer.startswith("stdout:") else "",
+        assurance=suite.assurance, guards=tuple(names),
+        broken=tuple(names[k] for k in gate.violated(progress)),
+        unproven=tuple(names[int(k)] for what, k in lacking if what == "guard"),
+        verifiers=tuple(judges), unconvinced=tuple(judges[j] for j in doubted),
+        provisional=provisional,
+    )  # fmt: skip
+
+
+def width_of(suite: e.SuiteTerms) -> float:
+    """Of the declared range; 1 where there is none."""
+    return 1.0 if suite.low is None or suite.high is None else suite.high - suite.low
