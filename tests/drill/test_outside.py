@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from festina.drill.model import Verdict
+from festina.drill.outside.given import given
 from festina.drill.outside.run import Options, drill
 from festina.drill.outside.study import NotScored
+from festina.errors import UsageError
 
 SORTING = "def solve(xs):\n    out = list(xs)\n    out.sort()\n    return out\n"
 HERE = Path(__file__).parent / "zoo"
@@ -48,3 +55,70 @@ def test_what_does_not_apply_is_never_counted_as_caught(tmp_path):
     verdicts = {each.verdict for each in report.findings}
     assert verdicts == {Verdict.NOT_APPLICABLE}
     assert report.exit_code == 0
+
+
+def test_an_attack_that_fails_on_our_side_is_not_tested_by_name_and_the_others_go_on(tmp_path):
+    text = (HERE / "items" / "evaluator.py").read_text()
+    (tmp_path / "out" / "attacks" / "reference-locals.py").mkdir(parents=True)  # its source cannot be kept there
+    report = drilled(tmp_path, text, only=["reference/locals", "denominator/raise"], controls=False)
+    found = {each.attack: each for each in report.findings}
+    assert found["reference/locals"].verdict is Verdict.NOT_TESTED  # V-2: not caught
+    assert "our side failed" in found["reference/locals"].why
+    assert found["denominator/raise"].verdict is Verdict.HOLE
+    assert any("1 attack was not tested" in line for line in report.summary)
+
+
+def test_a_command_that_reads_a_fixed_place_gets_its_candidates_there_and_nowhere_else(tmp_path):
+    text = "import sub.solution as s\nprint('score:', sum(s.solve([n, 1]) == sorted([n, 1]) for n in range(9)) / 9)\n"
+    (tmp_path / "theirs" / "sub").mkdir(parents=True)
+    (tmp_path / "theirs" / "check.py").write_text(text)
+    honest = tmp_path / "honest.py"
+    honest.write_text(SORTING)
+    common = {"target": "python check.py", "honest": (honest,), "where": tmp_path / "theirs", "controls": False}
+    options = Options(**common, only=("objects/anything",), candidate_path="sub/solution.py")
+    assert [each.attack for each in drill(options, lambda text: None).holes] == ["objects/anything"]
+    with pytest.raises(UsageError, match="the honest candidate lies elsewhere"):
+        drill(Options(**common), lambda text: None)
+
+
+def test_a_candidate_that_is_a_folder_needs_an_entry_that_can_be_told(tmp_path):
+    for name in ("agent.py", "tools.py"):
+        (tmp_path / name).write_text("")
+    assert given(tmp_path).entry == "agent.py"
+    assert given(tmp_path, "tools.py").file == tmp_path / "tools.py"
+    (tmp_path / "agent.py").rename(tmp_path / "other.py")
+    for entry in ("", "missing.py", "../x.py"):
+        with pytest.raises(UsageError, match=r"entry|no file|which file"):
+            given(tmp_path, entry)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_drill_that_is_told_to_end_leaves_no_process_and_no_folder(tmp_path, number):
+    theirs, temp = tmp_path / "theirs", tmp_path / "temp"
+    for folder in (theirs, temp):
+        folder.mkdir()
+    (theirs / "e.py").write_text("import time\n\ndef evaluate(path):\n    time.sleep(60)\n")
+    (tmp_path / "c.py").write_text(SORTING)
+    env = {**os.environ, "TMPDIR": str(temp)}
+    argv = [sys.executable, "-m", "festina", "drill", "e.py:evaluate", "--honest", "../c.py"]
+    process = subprocess.Popen(argv, cwd=theirs, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not _using(temp) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert _using(temp)
+    process.send_signal(number)
+    assert process.wait(30) == 128 + number
+    assert not _using(temp)
+    assert not list(temp.glob("festina-drill-work-*"))
+
+
+def _using(folder):
+    """Processes with a path below ``folder`` in their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.fsencode(folder) in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,23 +24,41 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_HONEST = click.Path(path_type=Path)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command("drill")
 @click.argument("target", required=False)
 @click.option(
-    "-C", "--system", "system", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path("."),
-    show_default="current directory", envvar="FESTINA_SYSTEM", help="Without a TARGET: the system's git repository.",
+    "-C",
+    "--system",
+    "system",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path("."),
+    show_default="current directory",
+    envvar="FESTINA_SYSTEM",
+    help="Without a TARGET: the system's git repository.",
 )
 @click.option(
-    "--honest", multiple=True, type=_FILE, metavar="FILE",
-    help="An honest candidate, or without a TARGET an honest patch; may be given again.",
+    "--honest",
+    multiple=True,
+    type=_HONEST,
+    metavar="PATH",
+    help="An honest candidate, a file or a folder, or without a TARGET an honest patch; may be given again.",
 )
 @click.option("--metric", metavar="NAME:higher|lower", help="Which number is the score, and which way is better.")
 @click.option(
     "--result", metavar="FILE", default="", help="A results file that the evaluator writes (its score is read there)."
+)
+@click.option(
+    "--candidate-path",
+    metavar="PATH",
+    default="",
+    help="For a command without {candidate}: the place from which it reads its candidate.",
+)
+@click.option(
+    "--entry", metavar="FILE", default="", help="Of a candidate that is a folder: the file that is run first."
 )
 @click.option("--root", type=_FOLDER, help="The folder to copy, where the evaluator's own is not enough.")
 @click.option(
@@ -53,6 +73,12 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     type=click.FloatRange(min=1),
     metavar="SECONDS",
     help="Limit for one evaluation.  [default: five times an honest one, at least 8]",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="No attack begins later than that after the start; what was not tested is named.",
 )
 @click.option("--only", multiple=True, metavar="CLASS", help="Only this class of attacks, or this one attack.")
 @click.option("--python", metavar="PATH", default="", help="The interpreter for file.py:function and inspect: targets.")
@@ -74,9 +100,12 @@ def command(
     honest: tuple[Path, ...],
     metric: str | None,
     result: str,
+    candidate_path: str,
+    entry: str,
     root: Path | None,
     runs: int,
     timeout: float | None,
+    seconds: float | None,
     only: tuple[str, ...],
     python: str,
     fresh: bool,
@@ -95,11 +124,16 @@ def command(
         _show(out, show)
         return
     if target is None:
-        _without_target(metric=metric, result=result, root=root, timeout=timeout, python=python, fresh=fresh)
+        _without_target(
+            metric=metric, result=result, candidate_path=candidate_path, entry=entry, root=root, timeout=timeout,
+            seconds=seconds, python=python, fresh=fresh,
+        )  # fmt: skip
         from festina.drill.own import drill as own
 
         mine = own.Options(runs=runs, only=only, honest=honest, out=out, strict=strict)
-        _print(ctx, own.run_own(system, mine, _teller(ci)), as_json=as_json, ci=ci)
+        with _ended_cleanly():
+            report = own.run_own(system, mine, _teller(ci))
+        _print(ctx, report, as_json=as_json, ci=ci)
     if not honest:
         raise UsageError(
             "drill-no-honest-file",
@@ -122,8 +156,31 @@ def command(
         python=python,
         strict=strict,
         fresh=fresh,
+        candidate_path=candidate_path,
+        entry=entry,
+        seconds=seconds,
     )
-    _print(ctx, drill(options, _teller(ci)), as_json=as_json, ci=ci)
+    with _ended_cleanly():
+        report = drill(options, _teller(ci))
+    _print(ctx, report, as_json=as_json, ci=ci)
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """SIGTERM and a hang-up end the drill as ctrl-c does: processes ended, work folders removed."""
+
+    def end(number: int, frame: object) -> None:
+        for each in former:
+            signal.signal(each, signal.SIG_IGN)  # the way out is not interrupted a second time
+        raise SystemExit(128 + number)
+
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]  # nohup
+    former = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _without_target(**options: object) -> None:
@@ -132,7 +189,7 @@ def _without_target(**options: object) -> None:
     if given:
         raise UsageError(
             "drill-target",
-            f"--{given[0]} is about an evaluator, and none is given",
+            f"--{given[0].replace('_', '-')} is about an evaluator, and none is given",
             fix='name it: festina drill "python evaluate.py {candidate}" --honest FILE; or leave the option out',
         )
 

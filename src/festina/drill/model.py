@@ -168,7 +168,7 @@ def rows(findings: Iterable[Finding]) -> tuple[KindRow, ...]:
     found = list(findings)
     table = []
     for kind in KINDS:
-        tried = [each for each in found if each.kind == kind and each.verdict in _TRIED]
+        tried = [each for each in found if each.kind == kind and each.verdict in TRIED]
         if not tried:
             continue
         rated = [each for each in tried if each.runs]
@@ -180,7 +180,7 @@ def rows(findings: Iterable[Finding]) -> tuple[KindRow, ...]:
     return tuple(table)
 
 
-_TRIED = frozenset({Verdict.CAUGHT, Verdict.HOLE, Verdict.EXPOSURE})
+TRIED = frozenset({Verdict.CAUGHT, Verdict.HOLE, Verdict.EXPOSURE})
 
 
 def record(report: Report) -> list[dict[str, object]]:

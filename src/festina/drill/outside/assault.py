@@ -78,9 +78,13 @@ class Assault:
             return self._effect(attack, source, path)
         return self._credit(attack, source, path)
 
+    def untested(self, attack: Attack, why: str) -> Finding:
+        """It was not carried out to its end; nothing is said about the evaluator."""
+        return self._finding(attack, Verdict.NOT_TESTED, why)
+
     def mutant(self, mutant: Mutant) -> Finding:
         """Carry out an attack that is a whole file."""
-        path = self.folder / f"{mutant.attack.id.replace('/', '-')}{Path(self.study.bench.name).suffix}"
+        path = self.folder / f"{mutant.attack.id.replace('/', '-')}{Path(self.study.bench.given.file.name).suffix}"
         path.write_text(mutant.text, encoding="utf-8", errors="surrogateescape")
         return self._credit(mutant.attack, mutant.text, path)
 
@@ -89,7 +93,7 @@ class Assault:
         if self.study.honest is None:
             key = "husk:"
             if key not in self.controls:
-                text = empty(kind_of(self.study.raw, self.study.bench.name))
+                text = empty(kind_of(self.study.raw, self.study.bench.given.file.name))
                 self.controls[key] = self.study.bench.evaluate(text)
             return self.controls[key]
         key = f"{attack.base}:{attack.control}" + (":late" if attack.control == "limits/slow" else "")

@@ -21,6 +21,7 @@ from typing import Any
 
 from festina.drill.outside import build, execute, scoring
 from festina.drill.outside.copies import Room, digest, pristine, room
+from festina.drill.outside.given import Given
 from festina.drill.outside.recon import Event, parse_events
 from festina.drill.outside.target import Target
 
@@ -51,10 +52,12 @@ class Bench:
 
     target: Target
     work: Path
-    name: str  # file name of a candidate
+    given: Given  # the honest candidate: every other one takes its place and its name
     python: str = sys.executable
     result: str = ""  # a results file that the evaluator writes, relative to where it runs
     inside: str = ""  # candidates lie here below the evaluator's folder; empty: in a folder of their own
+    fixed: bool = False  # the evaluator looks for its candidate there, and nowhere else
+    workers: int = 2  # evaluations side by side
     timeout: float = 60.0
     reading: scoring.Reading | None = None
     honest_status: int = 0
@@ -74,9 +77,17 @@ class Bench:
         return room(self.work / "runs" / f"{number:04d}", self.base)
 
     def candidate(self, made: Room) -> Path:
-        return made.root / self.inside if self.inside else made.candidates / self.name
+        return made.root / self.inside if self.inside else made.candidates / self.given.path.resolve().name
 
-    def evaluate(self, source: str, *, made: Room | None = None, keep: bool = False, timeout: float = 0.0) -> Outcome:
+    def evaluate(
+        self,
+        source: str,
+        *,
+        made: Room | None = None,
+        keep: bool = False,
+        timeout: float = 0.0,
+        given: Given | None = None,
+    ) -> Outcome:
         """``source`` may hold ``@ROOT@``, ``@CHAN@``, ``@HOME@``, ``@TOP@`` and ``@CAND@``, which become this
         room's."""
         own = made is None
@@ -84,26 +95,38 @@ class Bench:
         channel = made.top / "events"
         channel.unlink(missing_ok=True)
         path = self.candidate(made)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._laid(path, given or self.given)
         for mark, real in (
             ("@ROOT@", made.root),
             ("@CHAN@", channel),
             ("@HOME@", made.home),
             ("@TOP@", made.top),
-            ("@CAND@", path.parent),
+            ("@CAND@", file.parent),
         ):
             source = source.replace(mark, str(real))
-        path.write_text(build.pack(source), encoding="utf-8", errors="surrogateescape")
-        before = None if self.inside else self.files
+        file.write_text(build.pack(source), encoding="utf-8", errors="surrogateescape")
         ended = execute.run(self._call(made, path, timeout or self.timeout))
         score, numbers = self._score(made, ended)
         after = digest(made.root) if made.root.is_dir() else {}
-        changed = tuple(name for name, value in self.files.items() if after.get(name) != value and name != self.inside)
-        changed += tuple(name for name in after if name not in (before or self.files) and name.endswith(".py"))
+        changed = tuple(name for name, value in self.files.items() if after.get(name) != value and not self.own(name))
+        changed += tuple(n for n in after if n not in self.files and n.endswith(".py") and not self.own(n))
         outcome = Outcome(score, ended, numbers, parse_events(channel), changed)
         if own and not keep:
             shutil.rmtree(made.top, ignore_errors=True)
         return outcome
+
+    def _laid(self, path: Path, given: Given) -> Path:
+        """The file that the candidate's source goes to; a folder's other files are laid beside it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not given.entry:
+            return path
+        shutil.rmtree(path, ignore_errors=True)
+        pristine(given.path, path)
+        return path / given.entry
+
+    def own(self, name: str) -> bool:
+        """Does this file of the evaluator's folder belong to the candidate?"""
+        return bool(self.inside) and (name == self.inside or name.startswith(f"{self.inside}/"))
 
     def _call(self, made: Room, path: Path, timeout: float) -> execute.Call:
         env = execute.environment(made.home, made.tmp, {"FD_CANARY": self.token})

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,11 +27,14 @@ from festina.drill.outside.assault import Assault
 from festina.drill.outside.bake import baked
 from festina.drill.outside.bench import Bench
 from festina.drill.outside.catalog import Attack
+from festina.drill.outside.given import Given
 from festina.drill.outside.mutants import mutants
-from festina.drill.outside.study import Listener, NotScored, brief, workers
+from festina.drill.outside.side import WORKERS, workers
+from festina.drill.outside.study import Listener, NotScored, brief
 from festina.drill.outside.target import parse
 from festina.errors import Fault
 
+LATE = "the time given with --seconds was over before its positive control"
 _LOADING = """import importlib.util, sys
 
 
@@ -93,8 +98,11 @@ def _store(python: str) -> Path:
     return home / "festina" / f"drill-{version(python)}.json"
 
 
-def works(attacks: Iterable[Attack], python: str, say: Callable[[str], None]) -> dict[str, str]:
-    """For each attack: empty when it works on its undefended evaluator, else what happened there."""
+def works(
+    attacks: Iterable[Attack], python: str, say: Callable[[str], None], until: float = math.inf
+) -> dict[str, str]:
+    """For each attack: empty when it works on its undefended evaluator, else what happened there. By the monotonic
+    clock, no control begins after ``until``."""
     wanted = list(attacks)
     path = _store(python)
     known: dict[str, str] = {}
@@ -106,9 +114,9 @@ def works(attacks: Iterable[Attack], python: str, say: Callable[[str], None]) ->
     missing = [attack for attack in wanted if attack.id not in known]
     if missing:
         say(f"positive controls: {len(missing)} attacks on undefended evaluators (kept for the next drill)")
-        known |= _measure(missing, python)
+        known |= _measure(missing, python, until)
         _keep(path, known)
-    return {attack.id: known[attack.id] for attack in wanted}
+    return {attack.id: known.get(attack.id, LATE) for attack in wanted}
 
 
 def _keep(path: Path, known: dict[str, str]) -> None:
@@ -122,17 +130,19 @@ def _keep(path: Path, known: dict[str, str]) -> None:
         return
 
 
-def _measure(attacks: list[Attack], python: str) -> dict[str, str]:
+def _measure(attacks: list[Attack], python: str, until: float) -> dict[str, str]:
     grouped: dict[str, list[Attack]] = {}
     for attack in attacks:
         grouped.setdefault(attack.bed, []).append(attack)
-    with workers() as pool:
-        done = [pool.submit(_bed, beds()[name], group, python) for name, group in grouped.items()]
+    with workers(WORKERS) as pool:
+        done = [pool.submit(_bed, beds()[name], group, python, until) for name, group in grouped.items()]
         return {key: value for each in done for key, value in each.result().items()}
 
 
-def _bed(bed: Bed, attacks: list[Attack], python: str) -> dict[str, str]:
-    """Study one undefended evaluator briefly and carry out its attacks."""
+def _bed(bed: Bed, attacks: list[Attack], python: str, until: float) -> dict[str, str]:
+    """Study one undefended evaluator briefly and carry out its attacks, those that begin in time."""
+    if time.monotonic() >= until:
+        return {}
     work = Path(tempfile.mkdtemp(prefix="festina-drill-bed-"))
     listener = None
     try:
@@ -145,12 +155,12 @@ def _bed(bed: Bed, attacks: list[Attack], python: str) -> dict[str, str]:
                 text.replace("; ", "\n") if name.endswith((".py", ".csv")) else text, encoding="utf-8"
             )
         target = parse(bed.target, root, root)
-        bench = Bench(target, work / "work", bed.candidate, python=python, result=bed.result, timeout=20.0)
+        bench = Bench(target, work / "work", Given(Path(bed.candidate)), python=python, result=bed.result, timeout=20.0)
         found = brief(bench, bed.honest)
         listener = Listener(bench.token)
         (work / "attacks").mkdir()
         assault = Assault(found, work / "attacks", 1, listener.port, lambda: listener.count > 0)
-        return {attack.id: _one(assault, attack) for attack in attacks}
+        return {attack.id: _one(assault, attack) for attack in attacks if time.monotonic() < until}
     except (NotScored, Fault) as error:
         return {attack.id: f"its undefended evaluator did not run here: {error.what[-200:]}" for attack in attacks}
     finally:
@@ -169,7 +179,7 @@ def _one(assault: Assault, attack: Attack) -> str:
         return "" if outcome.score == 0 or outcome.score is None else "the crash did not happen"
     if assault.study.honest is None:
         forged = baked(assault.study.known())["FORGED"]
-        found = {m.attack.id: m for m in mutants(assault.study.raw, assault.study.bench.name, forged)}
+        found = {m.attack.id: m for m in mutants(assault.study.raw, assault.study.bench.given.file.name, forged)}
         finding = assault.mutant(found[attack.id])
     else:
         finding = assault.attack(attack)

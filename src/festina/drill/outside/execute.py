@@ -10,8 +10,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from festina.errors import Fault
 
@@ -32,6 +34,7 @@ class Ended:
     stderr: str
     survivors: int = 0
     peak: int = 0  # bytes resident, the whole tree
+    cpu: float = 0.0  # seconds of processor time
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,41 @@ class Call:
     timeout: float
 
 
+class Wardens:
+    """The evaluations that run at the moment, so that a drill that is ended can end them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._alive: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+
+    def start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Raises ``Fault`` once the drill is being ended."""
+        with self._lock:
+            if self._stopped:
+                raise Fault("drill-stopped", "the drill was ended")
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(WARDEN)],
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors,
+            )  # fmt: skip
+            self._alive.add(process)
+            return process
+
+    def ended(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._alive.discard(process)
+
+    def stop(self) -> None:
+        """No evaluation begins any more, and each warden is asked to kill what it guards."""
+        with self._lock:
+            self._stopped = True
+            for process in self._alive:
+                process.terminate()
+
+
+WARDENS = Wardens()
+
+
 def run(call: Call) -> Ended:
     """Run to the end. A warden that dies (killed by what it guards) leaves no account: that is no score, too."""
     call.folder.mkdir(parents=True, exist_ok=True)
@@ -56,22 +94,26 @@ def run(call: Call) -> Ended:
         "linger": LINGER, "stdout": str(out), "stderr": str(err), "account": str(account),
     }  # fmt: skip
     with (call.folder / "warden").open("wb") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(WARDEN)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
-        )
+        process = WARDENS.start(errors)
         try:
             process.communicate(json.dumps(job).encode(), timeout=call.timeout + 30)
+        except (KeyboardInterrupt, SystemExit):
+            process.terminate()
+            process.wait()
+            raise
         except subprocess.TimeoutExpired as error:
             process.kill()
             process.wait()
             raise Fault("drill-warden", "the process that guards an evaluation did not end") from error
+        finally:
+            WARDENS.ended(process)
     try:
         found = json.loads(account.read_bytes())
     except (OSError, ValueError):
         return Ended(-9, "warden lost", 0.0, _text(out), _text(err))
     return Ended(
         found["status"], found["ended"], found["seconds"], _text(out), _text(err) + found.get("error", ""),
-        found["survivors"], found["peak"],
+        found["survivors"], found["peak"], found.get("cpu", 0.0),
     )  # fmt: skip
 
 

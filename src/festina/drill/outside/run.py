@@ -7,6 +7,7 @@ results folder, where ``--show`` finds it again. Raises ``UsageError`` and ``Not
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 import sys
@@ -14,24 +15,24 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from festina.drill import render
-from festina.drill.model import KINDS, Finding, Honest, Report, Verdict, record, worst
-from festina.drill.outside import build, catalog
+from festina.drill.model import KINDS, TRIED, Finding, Honest, Report, Verdict, record, worst
+from festina.drill.outside import catalog, variants
 from festina.drill.outside.assault import Assault
-from festina.drill.outside.bake import baked
 from festina.drill.outside.bench import Bench
 from festina.drill.outside.catalog import Attack
 from festina.drill.outside.control import works
-from festina.drill.outside.judge import constant, suffers
+from festina.drill.outside.given import Given, given
+from festina.drill.outside.judge import constant
 from festina.drill.outside.lint import lint
 from festina.drill.outside.locate import locate
 from festina.drill.outside.mutants import mutants
-from festina.drill.outside.study import Listener, Study, study, together, workers
+from festina.drill.outside.study import Listener, NotScored, Study, study
 from festina.drill.outside.target import Target, parse
-from festina.errors import UsageError
+from festina.drill.outside.wave import Wave, asked
+from festina.errors import Fault, UsageError
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,23 @@ class Options:
     strict: bool = False
     fresh: bool = False
     controls: bool = True
+    candidate_path: str = ""  # where a command without {candidate} looks for its candidate
+    entry: str = ""  # of a folder: the file that attacks replace
+    seconds: float | None = None  # attacks that have not begun by then are not tested
 
 
 def drill(options: Options, say: Callable[[str], None]) -> Report:
     """Run everything. ``say`` is told about progress."""
     start = time.monotonic()
-    target = parse(options.target, options.where, options.root)
+    honest = [given(path, options.entry if path.is_dir() else "") for path in options.honest]
+    if options.entry and not any(each.entry for each in honest):
+        raise UsageError("drill-entry", "--entry is about a folder, and no --honest is one")
+    target = parse(options.target, options.where, options.root, fixed=True)
     folder = options.out or Path(tempfile.mkdtemp(prefix="festina-drill-"))
     (folder / "attacks").mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="festina-drill-work-"))
     try:
-        report = _drill(options, target, folder, work, say)
+        report = _drill(options, _bench(options, target, honest[0], work), honest, folder, say)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     report = replace(report, seconds=time.monotonic() - start)
@@ -70,25 +77,28 @@ def drill(options: Options, say: Callable[[str], None]) -> Report:
     return report
 
 
-def _drill(options: Options, target: Target, folder: Path, work: Path, say: Callable[[str], None]) -> Report:
-    raw, bench = _bench(options, target, work)
+def _drill(options: Options, bench: Bench, honest: Sequence[Given], folder: Path, say: Callable[[str], None]) -> Report:
+    raw = bench.given.text()
+    until = time.monotonic() + options.seconds if options.seconds else math.inf
     say(
-        f"The drill copies {target.root} and runs the copy with honest candidates and with exploits: they try to "
+        f"The drill copies {bench.target.root} and runs the copy with honest candidates and with exploits: they try to "
         "change files, start processes and reach this machine's loopback. Home and temp folders are the drill's own."
     )
     found = study(bench, raw, metric=options.metric, runs=options.runs, timeout=options.timeout, say=say)
     say(found.reading.sentence())
+    _is_read(found)
     listener = Listener(bench.token)
     try:
         assault = Assault(
             found, folder / "attacks", options.runs, listener.port, lambda: listener.count > 0, options.fresh
         )
-        findings = [*_workless(found, options), *_attacks(assault, options, say)]
+        wave = Wave(assault, options.only, say, until)
+        findings = [*_workless(found, options), *wave.attacks()]
     finally:
         listener.close()
     if options.controls:
-        findings = _proven(found, findings, options, say)
-    honest = _honest(options, found, say)
+        findings = _proven(found, findings, options, say, until)
+    rows = variants.honest(found, honest[1:], options.runs, say, brief=bool(options.only))
     command = _command(options)
     findings = [
         replace(each, command=f"{command} --only {each.attack}") if each.verdict is Verdict.HOLE else each
@@ -98,27 +108,56 @@ def _drill(options: Options, target: Target, folder: Path, work: Path, say: Call
         *worst([each for each in findings if each.verdict is Verdict.HOLE]),
         *(each for each in findings if each.verdict is not Verdict.HOLE),
     ]
-    return _report(options, found, findings, honest, folder)
+    _some_tested(findings)
+    return _report(options, found, findings, rows, folder)
 
 
-def _bench(options: Options, target: Target, work: Path) -> tuple[str, Bench]:
-    path = options.honest[0]
-    try:
-        raw = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UsageError("drill-no-honest-file", f"cannot read {path}: {error.strerror}") from error
-    resolved = path.resolve()
-    inside = resolved.relative_to(target.root).as_posix() if resolved.is_relative_to(target.root) else ""
-    bench = Bench(
+def _some_tested(findings: Sequence[Finding]) -> None:
+    """A drill in which nothing could be tried is an error and no quiet drill."""
+    reasons = {each.verdict: each.why for each in findings}
+    if reasons and Verdict.NOT_TESTED in reasons and not reasons.keys() & TRIED:
+        raise Fault("drill-nothing-tested", f"no attack could be tried: {reasons[Verdict.NOT_TESTED]}")
+
+
+def _bench(options: Options, target: Target, honest: Given, work: Path) -> Bench:
+    honest.text()  # readable, before anything is copied
+    inside = honest.inside(target.root)
+    fixed = target.form == "command" and "{candidate}" not in target.text
+    if options.candidate_path:
+        if not fixed:
+            raise UsageError("drill-candidate-path", "--candidate-path is for a command without {candidate} in it")
+        place = (options.where / options.candidate_path).resolve()
+        if not place.is_relative_to(target.root) or place == target.root:
+            raise UsageError(
+                "drill-candidate-path", f"{options.candidate_path} does not lie in {target.root}, which is copied",
+                fix="--root FOLDER: a folder that holds the evaluator and that place",
+            )  # fmt: skip
+        inside = place.relative_to(target.root).as_posix()
+    elif fixed and not inside:
+        raise UsageError(
+            "drill-candidate-path", "the command has no {candidate} in it, and the honest candidate lies elsewhere",
+            fix="--candidate-path PATH: the place from which the evaluator reads its candidate",
+        )  # fmt: skip
+    return Bench(
         target,
         work,
-        path.name,
+        honest,
         result=options.result,
         inside=inside,
+        fixed=fixed,
         timeout=options.timeout or 120.0,
         python=options.python or sys.executable,
     )
-    return raw, bench
+
+
+def _is_read(found: Study) -> None:
+    """Refuse a fixed place that the evaluator does not look at: every attack would seem to earn the honest score."""
+    if found.bench.fixed and not any(found.facts.runs) and found.husk == found.outcomes[0].score:
+        raise NotScored(
+            "drill-candidate-path",
+            f"the evaluator gives the same score whatever lies at {found.bench.inside}",
+            fix="put {candidate} into the command, or name the place that it reads: --candidate-path PATH",
+        )
 
 
 def _workless(found: Study, options: Options) -> list[Finding]:
@@ -132,7 +171,7 @@ def _workless(found: Study, options: Options) -> list[Finding]:
         attack = Attack(
             slug, f"empty or constant output passes: {name}", "", (), "any", site="compare", mode="constant"
         )
-        if options.only and not _asked(attack, options.only):
+        if options.only and not asked(attack, options.only):
             continue
         shown = render.number(outcome.score)
         text = f"earned {shown}; the honest candidate earns {render.number(found.mean)}"
@@ -157,13 +196,16 @@ def _workless(found: Study, options: Options) -> list[Finding]:
     return rows
 
 
-def _proven(study: Study, findings: list[Finding], options: Options, say: Callable[[str], None]) -> list[Finding]:
+def _proven(
+    study: Study, findings: list[Finding], options: Options, say: Callable[[str], None], until: float
+) -> list[Finding]:
     """``caught`` only where the same attack works on an undefended evaluator.  # V-2"""
     by_id = {attack.id: attack for attack in catalog.everything()}
     if not study.facts.python:
-        by_id = {m.attack.id: m.attack for m in mutants(study.raw, study.bench.name, "")}
+        by_id = {m.attack.id: m.attack for m in mutants(study.raw, study.bench.given.file.name, "")}
     caught = [by_id[each.attack] for each in findings if each.verdict is Verdict.CAUGHT and each.attack in by_id]
-    failed = {name: why for name, why in works(caught, options.python or sys.executable, say).items() if why}
+    known = works(caught, options.python or sys.executable, say, until)
+    failed = {name: why for name, why in known.items() if why}
     return [
         replace(each, verdict=Verdict.NOT_TESTED, why=failed[each.attack], runs=0, caught=0)
         if each.verdict is Verdict.CAUGHT and each.attack in failed
@@ -172,122 +214,13 @@ def _proven(study: Study, findings: list[Finding], options: Options, say: Callab
     ]
 
 
-def _asked(attack: Attack, only: Sequence[str]) -> bool:
-    return any(attack.kind == name or attack.id == name or attack.id.startswith(name + "/") for name in only)
-
-
-def _attacks(assault: Assault, options: Options, say: Callable[[str], None]) -> list[Finding]:
-    if assault.study.honest is None:
-        return _mutants(assault, options, say)
-    wanted = [a for a in catalog.everything() if not options.only or _asked(a, options.only)]
-    if options.only and not wanted:
-        known = sorted({a.kind for a in catalog.everything()} | {"constant"})
-        if not any(name == "constant" or name.startswith("constant/") for name in options.only):
-            raise UsageError(
-                "drill-unknown-class",
-                f"no attack is called {', '.join(options.only)}",
-                fix=f"give one of: {', '.join(known)}, or the id of an attack",
-            )
-    early = [a for a in wanted if a.id == "limits/hang"]
-    late = [a for a in wanted if a.id != "limits/hang"]
-    if any(a.id == "limits/alarm" for a in late) and not early:
-        early = [a for a in catalog.everything() if a.id == "limits/hang"]
-    done = 0
-    findings: list[Finding] = []
-
-    def one(attack: Attack) -> Finding:
-        nonlocal done
-        finding = assault.attack(attack)
-        done += 1
-        if finding.verdict is Verdict.HOLE:
-            say(f"  hole: {attack.id}: {finding.why}")
-        elif done % 20 == 0:
-            say(f"  {done} of {len(wanted)} attacks")
-        return finding
-
-    findings += [one(each) for each in early]
-    for attack in late:  # controls first, so that two attacks do not both evaluate the same one
-        if not assault.study.facts.lacks(attack.needs) and attack.mode != "effect":
-            assault.control(attack)
-    with workers() as pool:
-        findings += [each.result() for each in [pool.submit(one, attack) for attack in late]]
-    return findings
-
-
-def _mutants(assault: Assault, options: Options, say: Callable[[str], None]) -> list[Finding]:
-    """Attacks on an evaluator whose candidates are not Python."""
-    study = assault.study
-    forged = baked(study.known())["FORGED"]
-    findings = []
-    for mutant in mutants(study.raw, study.bench.name, forged):
-        if options.only and not _asked(mutant.attack, options.only):
-            continue
-        finding = assault.mutant(mutant)
-        if finding.verdict is Verdict.HOLE:
-            say(f"  hole: {finding.attack}: {finding.why}")
-        findings.append(finding)
-    return findings
-
-
-def _honest(options: Options, found: Study, say: Callable[[str], None]) -> tuple[Honest, ...]:
-    """Every honest file as given, and variants that change nothing that matters."""
-    bench, scale = found.bench, found.scale
-    given = [bench.signed(each) for each in found.outcomes]
-    rows = [Honest("as given", len(given), len(given) - suffers(given, scale))]
-    if options.only:
-        return tuple(rows)
-    say("honest variants")
-    for path in options.honest[1:]:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-        done = together([partial(bench.evaluate, text)] * options.runs)
-        lost = sum(each.score is None for each in done)
-        rows.append(Honest(f"{path.name} gets a score", len(done), len(done) - lost, _last_words(done)))
-    if found.honest is None:
-        return tuple(rows)
-    variants: list[tuple[str, str | None, str]] = [
-        ("with a comment added", build.commented(found.honest), ""),
-        ("chatty on standard error", build.chatty(found.honest, "stderr"), ""),
-        (
-            "chatty on standard output",
-            build.chatty(found.honest, "stdout") if _free_stdout(found) else None,
-            "its standard output is where it answers",
-        ),
-        ("local variables renamed", build.renamed(found.honest), "no local variable can be renamed safely"),
-        (
-            "slower by 0.1 s when loaded",
-            build.slower(found.honest, 0.1) if not found.facts.timing else None,
-            "the score depends on time",
-        ),
-    ]
-    sources = [source for _, source, _ in variants if source is not None]
-    outcomes = iter(together([partial(bench.evaluate, s) for s in sources]))
-    for name, source, reason in variants:
-        if source is None:
-            rows.append(Honest(name, 0, 0, reason, applicable=False))
-            continue
-        outcome = next(outcomes)
-        lost = suffers([bench.signed(outcome)], scale)
-        rows.append(Honest(name, 1, 1 - lost, f"earned {render.number(outcome.score)}"))
-    return tuple(rows)
-
-
-def _last_words(done: Sequence[object]) -> str:
-    for each in done:
-        ended = getattr(each, "ended", None)
-        if ended is not None and getattr(each, "score", 1) is None:
-            lines = str(ended.stderr).strip().splitlines()
-            return lines[-1][:200] if lines else ended.ended
-    return ""
-
-
-def _free_stdout(found: Study) -> bool:
-    """Is the candidate's standard output something other than its answer?"""
-    return found.facts.has("shared") and not found.facts.has("script")
-
-
 def _command(options: Options) -> str:
     words = ["festina", "drill", options.target, *(w for path in options.honest for w in ("--honest", str(path)))]
-    for name, value in (("--metric", options.metric), ("--result", options.result), ("--root", options.root)):
+    for name, value in (
+        ("--metric", options.metric), ("--result", options.result), ("--root", options.root),
+        ("--candidate-path", options.candidate_path), ("--entry", options.entry), ("--timeout", options.timeout),
+        ("--python", options.python),
+    ):  # fmt: skip
         words += [name, str(value)] if value else []
     return shlex.join(words)
 
@@ -327,6 +260,8 @@ def _report(
             "candidate that runs as that user can change files for the next evaluation or outlive this one. A process "
             "of its own does not stop that; another user or a sandbox does.",
         )
+    if failed := sum(each.verdict is Verdict.NOT_TESTED for each in findings):
+        summary += (f"{failed} {'attack was' if failed == 1 else 'attacks were'} not tested; they are named below.",)
     notes = ["Behaving well only while being evaluated is out of reach of a drill: it sees evaluations only."]
     if found.bench.target.form == "inspect":
         file = found.bench.target.file
@@ -349,7 +284,7 @@ def _report(
 
 
 def _placed(found: Study) -> str:
-    where = found.bench.inside or f"a folder of its own, as {found.bench.name}"
+    where = found.bench.inside or f"a folder of its own, as {found.bench.given.path.name}"
     return f"candidates lie in: {where}"
 
 

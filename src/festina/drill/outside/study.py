@@ -10,9 +10,7 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,9 +20,9 @@ from festina.drill.outside.bake import Known, baked
 from festina.drill.outside.bench import Bench, Outcome
 from festina.drill.outside.judge import Scale
 from festina.drill.outside.recon import Event, Facts, read_source
+from festina.drill.outside.side import fitting, together
 from festina.errors import FestinaError
 
-WORKERS = 2
 # Constant outputs, as Python and as what a program prints.
 VALUES = (
     "None",
@@ -162,23 +160,9 @@ def _failed(bench: Bench, score: float) -> bool:
 
 def _places(bench: Bench) -> list[str]:
     """A folder of its own first; then where the honest file lies, when that is inside the evaluator's folder."""
+    if bench.fixed:
+        return [bench.inside]
     return [""] if not bench.inside else ["", bench.inside]
-
-
-@contextmanager
-def workers() -> Iterator[ThreadPoolExecutor]:
-    """``WORKERS`` threads; when the caller is interrupted, what has not begun is dropped."""
-    pool = ThreadPoolExecutor(WORKERS)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def together(work: Sequence[Callable[[], Outcome]]) -> list[Outcome]:
-    """Run evaluations, ``WORKERS`` at a time, in order."""
-    with workers() as pool:
-        return [each.result() for each in [pool.submit(job) for job in work]]
 
 
 def study(
@@ -188,8 +172,8 @@ def study(
     outcome, text = first(bench, raw, metric)
     bench.timeout = timeout or min(120.0, max(8.0, 5 * outcome.ended.seconds + 3))
     say(f"honest candidate: {outcome.score:g} in {outcome.ended.seconds:.1f} s")
-    outcomes = [outcome, *together([lambda: bench.evaluate(raw)] * (runs - 1))]
-    honest = _python(raw, bench.name)
+    outcomes = [outcome, *_again(bench, raw, outcome, runs, say)]
+    honest = _python(raw, bench.given.file.name)
     scale = Scale(_scores(bench, outcomes), None)
     facts = _facts(bench, honest)
     found = Study(bench, honest, raw, outcomes, facts, scale, text, limit=bench.timeout)
@@ -202,22 +186,35 @@ def study(
         _without_work(found, honest)
         _timing(found, honest)
     else:
-        [outcome] = together([lambda: bench.evaluate(mutants.empty(mutants.kind_of(raw, bench.name)))])
-        outcome = _settle(bench, outcome)
+        empty = mutants.empty(mutants.kind_of(raw, bench.given.file.name))
+        outcome = _settle(bench, bench.evaluate(empty))
         found.constants = {"husk": outcome}
         found.husk = outcome.score
         found.scale = Scale(found.scale.honest, bench.signed(outcome))
     return found
 
 
+def _again(bench: Bench, raw: str, one: Outcome, runs: int, say: Callable[[str], None]) -> list[Outcome]:
+    """Further honest runs, side by side where that does not cost them their score (a fixed port, a fixed file)."""
+    bench.workers = fitting(one.ended)
+    rest = together([partial(bench.evaluate, raw)] * max(2, runs - 1), bench.workers)
+    lost = [at for at, each in enumerate(rest) if each.score is None]
+    if lost and bench.workers > 1:
+        say("evaluations disturb each other when they run side by side: one at a time from here on")
+        bench.workers = 1
+        for at in lost:
+            rest[at] = bench.evaluate(raw)
+    return rest
+
+
 def brief(bench: Bench, raw: str) -> Study:
     """As much as a positive control needs: one honest run, two that watch, one candidate without work."""
     outcome, text = first(bench, raw, None)
-    honest = _python(raw, bench.name)
+    honest = _python(raw, bench.given.file.name)
     facts = _facts(bench, honest)
     found = Study(bench, honest, raw, [outcome], facts, Scale(_scores(bench, [outcome]), None), text)
     if honest is None:
-        husk = bench.evaluate(mutants.empty(mutants.kind_of(raw, bench.name)))
+        husk = bench.evaluate(mutants.empty(mutants.kind_of(raw, bench.given.file.name)))
         found.scale = Scale(found.scale.honest, bench.signed(_settle(bench, husk)))
         found.husk = husk.score
         return found
@@ -236,7 +233,7 @@ def _facts(bench: Bench, honest: build.Honest | None) -> Facts:
         bench.target.form == "command" and not bench.result and bench.reading is not None,
         bool(bench.result),
         read_source(bench.base, _starts(bench)),
-        data=_data(bench.base, bench.inside),
+        data=_data(bench),
         tests=any(p.name.startswith("test") or p.stem.endswith("_test") for p in bench.base.rglob("*.py")),
     )
 
@@ -272,17 +269,17 @@ def _starts(bench: Bench) -> list[str]:
     return [os.path.normpath(name) for name in names]
 
 
-def _data(base: Path, inside: str) -> bool:
+def _data(bench: Bench) -> bool:
     code = {".py", ".sh", ".md", ".toml", ".cfg", ".ini", ".lock", ".rst"}
     return any(
-        path.is_file() and path.suffix not in code and path.relative_to(base).as_posix() != inside
-        for path in base.rglob("*")
+        path.is_file() and path.suffix not in code and not bench.own(path.relative_to(bench.base).as_posix())
+        for path in bench.base.rglob("*")
     )
 
 
 def _watch(found: Study, honest: build.Honest, section: str) -> tuple[tuple[Event, ...], ...]:
     source = build.compose(honest, "honest", section, baked(found.known()))
-    return tuple(each.events for each in together([lambda: found.bench.evaluate(source)] * 2))
+    return tuple(each.events for each in together([partial(found.bench.evaluate, source)] * 2, found.bench.workers))
 
 
 def _more(found: Study) -> dict[str, bool]:
@@ -315,7 +312,7 @@ def _without_work(found: Study, honest: build.Honest) -> None:
             (f"print {word!r}", build.compose(honest, "husk", "constant/script", {**plain, "WORD": word}))
             for word in WORDS
         ]
-    done = together([partial(bench.evaluate, source) for _, source in jobs])
+    done = together([partial(bench.evaluate, source) for _, source in jobs], bench.workers)
     found.constants = {name: outcome for (name, _), outcome in zip(jobs, done, strict=True)}
     found.husk, found.blank = done[0].score, done[1].score
     signed = [bench.signed(each) for each in done]
@@ -332,8 +329,10 @@ def _timing(found: Study, honest: build.Honest) -> None:
         return
     constants = baked(found.known())
     source = build.compose(honest, "honest", "clock/slow", constants)
-    [outcome] = together([lambda: found.bench.evaluate(source)])
+    outcome = found.bench.evaluate(source)
     score = found.bench.signed(outcome)
     moved = score is None or score < min(found.scale.honest) - max(found.scale.noise, 0.02 * abs(found.scale.mean))
     ended = outcome.ended.ended == "exit"
     found.facts = replace(found.facts, timing=bool(ended and moved and score is not None))
+    if found.facts.timing:  # neighbours would be measured along
+        found.bench.workers = max(1, min(found.bench.workers, len(os.sched_getaffinity(0)) // 2))

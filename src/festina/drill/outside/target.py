@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,8 +38,9 @@ class Target:
     name: str = ""  # the function or the task
 
 
-def parse(text: str, where: Path, root: Path | None = None) -> Target:
-    """Raises ``UsageError`` when TARGET is none of the three forms or its file is not there."""
+def parse(text: str, where: Path, root: Path | None = None, *, fixed: bool = False) -> Target:
+    """Raises ``UsageError`` when TARGET is none of the three forms or its file is not there. ``fixed``: a command may
+    go without ``{candidate}``, for it finds its candidate by itself."""
     if found := _INSPECT.fullmatch(text):
         file = _file(found["file"], where)
         top = _root(where, [file], root)
@@ -47,14 +49,20 @@ def parse(text: str, where: Path, root: Path | None = None) -> Target:
         file = _file(found["file"], where)
         top = _root(where, [file], root)
         return Target("function", text, top, _cwd(where, top, file), file=_below(file, top), name=found["function"])
-    if "{candidate}" in text:
+    if "{candidate}" in text or (fixed and _starts(text, where)):
         return _command(text, where, root)
     raise UsageError(
         "drill-target",
         f"'{text}' is not an evaluator that can be drilled",
         fix='give a command with {candidate} in it ("python evaluate.py {candidate}"), evaluator.py:function, or '
-        "inspect:task.py@name",
+        "inspect:task.py@name; for a command that reads its candidate from a fixed place, name that: --candidate-path",
     )
+
+
+def _starts(text: str, where: Path) -> bool:
+    """Does the text begin with a program, or a setting before one?"""
+    first = text.split()[0] if text.split() else ""
+    return bool(_SETTING.match(text)) or shutil.which(first) is not None or os.access(where / first, os.X_OK)
 
 
 def _command(text: str, where: Path, root: Path | None) -> Target:

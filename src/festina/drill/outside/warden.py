@@ -74,7 +74,12 @@ def watch(job: dict[str, Any]) -> dict[str, Any]:
         time.sleep(0.02)
     slay()
     status = child.returncode
-    return {"status": status, "seconds": seconds, "ended": ended or "exit", "survivors": survivors, "peak": peak}
+    used = os.times()
+    cpu = used.children_user + used.children_system
+    return {
+        "status": status, "seconds": seconds, "ended": ended or "exit", "survivors": survivors, "peak": peak,
+        "cpu": cpu,
+    }  # fmt: skip
 
 
 def descendants() -> list[int]:
