@@ -16,6 +16,7 @@ from festina.errors import FestinaError
 
 # name -> (module:attribute, one line of help). Static, so that `festina --help` loads no room.
 FIRST = {
+    "calibrate": ("festina.cli.calibrate:command", "Before a run: what it could find here, and what that costs."),
     "run": ("festina.cli.run:command", "Improve a system, and go no faster than the evidence."),
     "status": ("festina.cli.status:command", "Where the run stands, and what to do next."),
     "drill": ("festina.cli.drill:command", "Attack an evaluator with known exploits; say which worked."),

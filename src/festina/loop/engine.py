@@ -32,16 +32,14 @@ from festina.loop.crash import crash_point
 from festina.loop.judges import HiddenJudge, MetricJudge
 from festina.loop.state import State, fold
 from festina.loop.steps import STEPS
-from festina.loop.workspaces import Workspaces, export
+from festina.loop.workspaces import Workspaces, box_for, export
 from festina.propose.types import Improver
 from festina.review.binding import stamp
-from festina.sandbox import PROPOSER_UID, WarmBox, choose, shows_layers, sweep, warmed
-from festina.sandbox.gpu import require
+from festina.sandbox import PROPOSER_UID, choose, shows_layers, sweep
 from festina.sandbox.job import Level, Sandbox
 from festina.system import home as homes
 from festina.system.home import Home
 from festina.system.manifest import Manifest, parse_manifest
-from festina.system.manifest_checks import is_python
 from festina.system.repo import Repo
 from festina.verify.client import Verifier
 
@@ -96,7 +94,7 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
                 "weak-sandbox-needs-a-reason", f"min_level {wanted.name} is below L2: verdicts would be provisional",
                 fix='festina run --weak-sandbox "why"', where="festina.toml: policy.min_level",
             )  # T-2  # fmt: skip
-        sandbox = _sandbox(stack, Level.L0 if options.weak_sandbox else wanted, home, manifest)
+        sandbox = box_for(stack, Level.L0 if options.weak_sandbox else wanted, home, manifest)
         ledger = stack.enter_context(_opened(home, manifest, options, _name(repo, manifest)))
         state = fold(ledger.records())
         acts.settle_line(ledger, state, repo)  # what a crash left half done
@@ -108,23 +106,6 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
         )  # fmt: skip
         _epoch(ledger, state, fresh, options)
         yield _bench(stack, home, repo, ledger, state, sandbox, options, listener)
-
-
-def _sandbox(stack: ExitStack, level: Level, home: Home, manifest: Manifest) -> Sandbox:
-    """The box for candidates; a warm one where the manifest names modules to load and the host can confine."""
-    if manifest.experiment.gpu:
-        require()  # before anything is recorded or spent
-    cold = choose(level, home.work)
-    modules = manifest.experiment.preload
-    if not modules:
-        return cold
-    commands = (manifest.command, manifest.experiment.answer or ())
-    python = next(command[0] for command in commands if is_python(command))
-    warm = warmed(cold, modules, python)
-    if isinstance(warm, WarmBox):
-        stack.callback(warm.close)
-        warm.start()
-    return warm
 
 
 @contextmanager

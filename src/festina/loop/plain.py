@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from festina.select.budget import Budget
 from festina.select.gate import Plan
 from festina.select.planning import units_min_accept
 from festina.system import home as homes
+from festina.system.aside import scratch_folder
 from festina.system.manifest import Manifest, parse_manifest
 from festina.system.repo import Repo
 
@@ -41,8 +41,13 @@ class Plain:
     run_s: float | None
 
 
-def plain(root: Path, argv: tuple[str, ...], *, metric: str | None, allow: tuple[str, ...]) -> Plain:
-    """The manifest for ``argv``: the one that this repository's ledger began with, or a new guess."""
+def plain(
+    root: Path, argv: tuple[str, ...], *, metric: str | None, allow: tuple[str, ...], first_run_s: float = FIRST_RUN_S
+) -> Plain:
+    """The manifest for ``argv``: the one that this repository's ledger began with, or a new guess.
+
+    ``first_run_s``: how long the command may take when it is tried.
+    """
     repo = Repo.discover(root)
     if root.resolve() != repo.root:
         raise UsageError(
@@ -53,7 +58,7 @@ def plain(root: Path, argv: tuple[str, ...], *, metric: str | None, allow: tuple
     known = _resumed(repo, argv)
     if known is not None:
         return known
-    first = _try_once(repo, argv)
+    first = _try_once(repo, argv, first_run_s)
     found = guess(repo.root, argv, first.answer or b"", metric=metric, allow=allow)
     wall = max(60, math.ceil(first.wall_s * 5))
     lines = [
@@ -66,20 +71,31 @@ def plain(root: Path, argv: tuple[str, ...], *, metric: str | None, allow: tuple
     return Plain(parse_manifest(data, "the guessed manifest"), data, found, first.wall_s)
 
 
+def guesses(plain_: Plain) -> list[str]:
+    """What was guessed about the command, line by line, with the reasons."""
+    manifest = plain_.manifest
+    if plain_.guess is None or plain_.run_s is None:
+        return [f"Going on with {' '.join(manifest.command)}: {manifest.metric}"]
+    why = plain_.guess.why
+    return [
+        f"  command    {' '.join(manifest.command)}   ({plain_.run_s:.1f} s a run)",
+        f"  metric     {manifest.metric}   ({why.get('metric', '')}; {why.get('direction', '')})",
+        f"  may change {', '.join(manifest.allow or ())}   ({why.get('allow', '')})",
+    ]
+
+
 def told(plain_: Plain) -> str:
     """Every guess in words, with what a verdict will take."""
     manifest = plain_.manifest
     if plain_.guess is None or plain_.run_s is None:
-        return f"Going on with {' '.join(manifest.command)}: {manifest.metric}"
+        return "\n".join(guesses(plain_))
     why = plain_.guess.why
     level = Budget(manifest.policy.alpha, manifest.policy.spread).next_level()
     least = units_min_accept(Plan("symmetric", level, 0.0, 0.0, manifest.policy.beta, (), 1000))
     pairs = 2 * plain_.run_s
     return "\n".join(
         [
-            f"  command    {' '.join(manifest.command)}   ({plain_.run_s:.1f} s a run)",
-            f"  metric     {manifest.metric}   ({why.get('metric', '')}; {why.get('direction', '')})",
-            f"  may change {', '.join(manifest.allow or ())}   ({why.get('allow', '')})",
+            *guesses(plain_),
             f"  improver   built-in search   ({why.get('improver', '')})",
             f"  a verdict  takes at least {least} paired runs ({least * pairs:.0f} s on one core)",
             "  assurance  self-reported: the command prints its own score, so nothing here is proven.",
@@ -106,32 +122,33 @@ def _resumed(repo: Repo, argv: tuple[str, ...]) -> Plain | None:
     return Plain(manifest, data, None, None)
 
 
-def _try_once(repo: Repo, argv: tuple[str, ...]) -> Side:
+def _try_once(repo: Repo, argv: tuple[str, ...], wall_s: float) -> Side:
     """One run of the incumbent in a box. Raises ``UsageError`` when it does not end well there."""
-    with tempfile.TemporaryDirectory(prefix="festina-try-") as folder:
-        state = Path(folder)
-        state.chmod(0o755)
+    with scratch_folder("festina-try-") as state:
         tree = repo.tree_of(repo.head())
         repo.export_tree(tree, state / "tree")
         box = choose(Level.L2, state)
-        limits = Limits(wall_s=FIRST_RUN_S, cpu_s=FIRST_RUN_S, memory_bytes=4 << 30)
+        limits = Limits(wall_s=wall_s, cpu_s=FIRST_RUN_S, memory_bytes=4 << 30)
         side = Trials(box, Recipe(argv, None, (), limits, True), lambda _: state / "tree").side(tree, 1, None)
-        _make_removable(state)
-    if side.ended is not Ended.OK:
-        said = visible(side.stderr.decode(errors="replace")).strip()
-        why = f" ({side.detail})" if side.detail else ""
+    if side.ended is Ended.TIMEOUT_WALL:
         raise UsageError(
-            "command-failed", f"the command ended '{side.ended.value}'{why} in the box"
-            + (f"; it said:\n{said}" if said else ""),
-            fix="it sees only the committed files, has no network, and writes only to $FESTINA_OUT and /tmp",
+            "run-too-long", f"the command had not ended after {wall_s:.0f} s", fix="make the run shorter: fewer steps, "
+            "less data; or write festina.toml (festina init) with a larger experiment.limits.wall",
             where=" ".join(argv),
         )  # fmt: skip
+    require_ok(side, argv)
     return side
 
 
-def _make_removable(folder: Path) -> None:
-    for path in [folder, *folder.rglob("*")]:
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o700)
-
-
+def require_ok(side: Side, argv: tuple[str, ...]) -> None:
+    """Raises ``UsageError`` with what the command said, unless it ended well."""
+    if side.ended is Ended.OK:
+        return
+    said = visible(side.stderr.decode(errors="replace")).strip()
+    why = f" ({side.detail})" if side.detail else ""
+    raise UsageError(
+        "command-failed", f"the command ended '{side.ended.value}'{why} in the box"
+        + (f"; it said:\n{said}" if said else ""),
+        fix="it sees only the committed files, has no network, and writes only to $FESTINA_OUT and /tmp",
+        where=" ".join(argv),
+    )  # fmt: skip

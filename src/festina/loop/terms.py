@@ -59,13 +59,7 @@ def epoch(
             "autonomy-not-built", f"autonomy '{manifest.policy.autonomy}' is not built yet",
             fix='policy.autonomy = "release-by-approval"', where=f"{FILE_NAME}: policy.autonomy",
         )  # fmt: skip
-    guards = tuple(
-        e.GuardTerms(
-            name=name, scorer=guard.scorer, low=float(guard.range[0]), high=float(guard.range[1]),
-            direction=guard.direction, max_loss=float(guard.max_loss),
-        )
-        for name, guard in manifest.guard.items()
-    )  # fmt: skip
+    guards = guards_of(manifest)
     digest = hashlib.sha256(data).hexdigest()
     guarded = [glob for glob in manifest.protected() if glob != FILE_NAME]  # its own digest stands for the manifest
     judged_by = [[x.path, x.oid] for x in repo.ls_tree(tree) if matches_any(guarded, x.path)]
@@ -87,6 +81,17 @@ def epoch(
         judges=[j.name for j in body.judges if j.role == "decide"],
     )  # S-7
     return body, (data,)
+
+
+def guards_of(manifest: Manifest) -> tuple[e.GuardTerms, ...]:
+    """The declared guards, in the manifest's order.  # V-4"""
+    return tuple(
+        e.GuardTerms(
+            name=name, scorer=guard.scorer, low=float(guard.range[0]), high=float(guard.range[1]),
+            direction=guard.direction, max_loss=float(guard.max_loss),
+        )
+        for name, guard in manifest.guard.items()
+    )  # fmt: skip
 
 
 def first_plan(body: e.EpochOpened) -> Plan:
@@ -123,7 +128,7 @@ def _suite(home: Home, manifest: Manifest) -> e.SuiteTerms:
     return e.SuiteTerms(
         name="hidden", scorer=hidden.scorer, low=float(low), high=float(high), direction=manifest.direction,
         unit=hidden.unit, mode=hidden.mode, margin=float(hidden.margin), detect=float(hidden.detect),
-        batch_items=hidden.batch, max_units=_units(hidden, manifest, float(high - low), source),
+        batch_items=hidden.batch, max_units=units_of(hidden, manifest, float(high - low), source),
         source=source.digest, assurance="hidden",
         looks=hidden.looks,
         word_every_s=0.0 if hidden.mode == "fresh" else float(hidden.word_every),
@@ -165,7 +170,7 @@ def _judges(manifest: Manifest, suite: e.SuiteTerms) -> tuple[e.JudgeTerms, ...]
     return tuple(found)
 
 
-def _units(hidden: HiddenSuite, manifest: Manifest, width: float, source: Source) -> int:
+def units_of(hidden: HiddenSuite, manifest: Manifest, width: float, source: Source) -> int:
     """The declared cap, or a computed one that somebody could live to see and that a block's items allow."""
     units = hidden.max_units or _cap(hidden, manifest, width)
     count = source.positions(hidden.unit, hidden.batch)

@@ -17,14 +17,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from festina.errors import Fault
+from festina.propose.text import visible
 from festina.propose.types import Budget, NoProposal, Proposal, View
 from festina.system.globs import matches_any
 
-__all__ = ["Search"]
+__all__ = ["Search", "neighbours"]
 
 MAX_HISTORY = 2000  # rows, newest
 
@@ -51,12 +53,32 @@ class Search:
         cpu = float(answer["cpu_s"])
         if "none" in answer:
             return NoProposal(self.author, answer["none"], exhausted=True, wall_s=wall, cpu_s=cpu)
-        files: dict[str, bytes | None] = {path: text.encode() for path, text in answer["files"].items()}
-        if not all(matches_any(view.allow, path) for path in files):
-            raise Fault("search-out-of-scope", "the built-in search left its scope")
+        files = _files(answer["files"], view.allow)
         return Proposal(
             self.author, files=files, rationale=answer["rationale"], weakness=answer["weakness"], wall_s=wall, cpu_s=cpu
         )
+
+
+def neighbours(
+    tree: Path, allow: Sequence[str], *, count: int, seed: int, max_changed_lines: int, budget: Budget
+) -> list[tuple[dict[str, bytes | None], str]]:
+    """Up to ``count`` small changes of ``tree``, each with what it is: made to measure with, not to improve.
+
+    Files by path. Empty where the scope holds nothing that the search can read.
+    """
+    request = {
+        "tree": os.fspath(tree), "allow": list(allow), "seed": seed, "max_changed_lines": max_changed_lines,
+        "history": [], "near": count,
+    }  # fmt: skip
+    answer = _ask(request, budget)
+    rows = [] if isinstance(answer, str) else answer["near"]
+    return [(_files(files, allow), visible(str(what), lines=False, limit=200)) for files, what in rows]
+
+
+def _files(texts: Mapping[str, str], allow: Sequence[str]) -> dict[str, bytes | None]:
+    if not all(matches_any(allow, path) for path in texts):
+        raise Fault("search-out-of-scope", "the built-in search left its scope")
+    return {path: text.encode() for path, text in texts.items()}
 
 
 def _ask(request: Mapping[str, object], budget: Budget) -> dict[str, Any] | str:

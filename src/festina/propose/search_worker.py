@@ -18,7 +18,7 @@ from pathlib import Path
 from festina.propose.past import Past, read_past
 from festina.propose.python_source import Found, read_python
 from festina.propose.source import Edit, Knob, config_knobs, measures, parse_config
-from festina.propose.strategy import Candidate, Space, suggest
+from festina.propose.strategy import Candidate, Space, near, suggest
 from festina.propose.text import visible
 from festina.system.globs import matches_any
 
@@ -154,12 +154,20 @@ def _words(found: Candidate) -> tuple[str, str]:
     return visible(rationale, lines=False, limit=2000), weakness
 
 
+def _texts(found: Candidate) -> dict[str, str]:
+    return {path: data.decode("utf-8") for path, data in found.files.items()}
+
+
 def answer(request: dict[str, object]) -> dict[str, object]:
     """The answer to one request."""
     tree, allow, history = Path(str(request["tree"])), request["allow"], request["history"]
     seed, lines = request["seed"], request["max_changed_lines"]
     if not (isinstance(allow, list) and isinstance(history, list) and isinstance(seed, int) and isinstance(lines, int)):
         raise TypeError("malformed request")
+    count = request.get("near")
+    if isinstance(count, int):
+        made = near(space_of(tree, allow), count=count, seed=seed, max_changed_lines=lines, valid=_valid)
+        return {"near": [[_texts(each), "; ".join(each.what)] for each in made]}
     rows = [(str(word), str(reason), str(patch)) for word, reason, patch in history]
     whole = dict(_readable(tree, allow))
     past = read_past(rows, whole)
@@ -169,8 +177,7 @@ def answer(request: dict[str, object]) -> dict[str, object]:
     if found is None:
         return {"none": "the search knows nothing new to try within the scope"}
     rationale, weakness = _words(found)
-    files = {path: data.decode("utf-8") for path, data in found.files.items()}
-    return {"files": files, "rationale": rationale, "weakness": weakness, "kind": found.kind}
+    return {"files": _texts(found), "rationale": rationale, "weakness": weakness, "kind": found.kind}
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from festina.propose.moves import direction_of, new_text
 from festina.propose.past import Past, Row, change_of, digest
 from festina.propose.source import Edit, Key, Knob, Span, replace
 
-__all__ = ["Candidate", "Space", "suggest"]
+__all__ = ["Candidate", "Space", "near", "suggest"]
 
 DRAWS = 80
 KINDS = ("wide", "step", "follow", "edit")
@@ -33,6 +33,7 @@ EXPLORE, PURSUE, REFINE = (0.55, 0.35, 0.0, 0.10), (0.20, 0.30, 0.45, 0.05), (0.
 DRY_AFTER = 5  # proposals without an acceptance
 WIDE_FLOAT, WIDE_INT = (0.7, 3.0), (0.6, 2.1)
 STEP_SIZE = 1.6
+NEAR_SIZE = 0.2  # of a change made only to see how results vary: a fifth up or down
 _FAILED = frozenset({"rejected", "inconclusive", "not accepted", "failed"})
 
 
@@ -111,6 +112,30 @@ def suggest(
         if found is not None:
             return found
     return None
+
+
+def near(
+    space: Space, *, count: int, seed: int, max_changed_lines: int, valid: Callable[[str, bytes], bool]
+) -> list[Candidate]:
+    """Up to ``count`` candidates that each differ from the incumbent in one small thing, the promising places first.
+
+    One number moved a little each; structural edits only where there are too few numbers.
+    """
+    rng = random.Random(seed)
+    numbers = [knob for knob in space.knobs if isinstance(knob.value, int | float) and not isinstance(knob.value, bool)]
+    changes: list[tuple[str, _Change]] = []
+    for knob in sorted(numbers, key=lambda knob: -(rng.random() ** (1 / knob.weight))):
+        changes += [("step", change) for change in _moved(knob, rng.choice((1, -1)), NEAR_SIZE, rng)]
+    changes += [("edit", _Change(edit.path, edit.spans, edit.what)) for edit in space.edits]
+    found: list[Candidate] = []
+    untried = Past((), frozenset(), frozenset())
+    for kind, change in changes:
+        candidate = _finish(space, untried, kind, [change], max_changed_lines, valid)
+        if candidate is not None:
+            found.append(candidate)
+        if len(found) == count:
+            break
+    return found
 
 
 def _kind(space: Space, past: Past, rng: random.Random) -> str:

@@ -99,13 +99,17 @@ class Verifier:
         timeout_s: float = 60.0,
         memory_bytes: int = 4 << 30,
         used: int | None = None,
+        itemwise: bool = False,
     ) -> Verifier:
         """Start the process and wait until scorers and items are loaded.
 
         ``uid`` is the verifier's own as root, no candidate's. ``used`` is how many items of a finite
         hidden suite the ledger has counted already (V-3): without it such items are drawn by position only, so that
-        a resumed run cannot show used ones again unawares. Raises what the worker raises: ``UsageError`` scorer-broken,
-        generator-broken, range-missing, suite-not-in-vault …, ``IntegrityError`` vault-damaged.
+        a resumed run cannot show used ones again unawares. ``itemwise``: tell the score of every drawn item, which is
+        granted only for fresh draws of a generator, with a key that no run will ever use.
+
+        Raises what the worker raises: ``UsageError`` scorer-broken, generator-broken, range-missing,
+        suite-not-in-vault …, ``IntegrityError`` vault-damaged.
         """
         _check_uid(uid)
         setup: dict[str, object] = {
@@ -120,6 +124,7 @@ class Verifier:
             "reach": _reach(),
             "wall_s": float(timeout_s),
             "memory": memory_bytes,
+            "itemwise": itemwise,
         }
         verifier = cls(setup, timeout_s=timeout_s, used=used)
         with ExitStack() as undo:

@@ -61,6 +61,7 @@ class Setup:
     parent: int
     reach: tuple[Path, ...]
     caps: programs.Caps
+    itemwise: bool  # tell the score of every drawn item: for calibration
 
     @classmethod
     def read(cls, head: Mapping[str, object]) -> Setup:
@@ -68,11 +69,11 @@ class Setup:
             case {
                 "do": "start", "vault": str(vault), "evaluator": str(evaluator), "key": str(key),
                 "suite": dict(suite), "guards": list(guards), "uid": int(uid), "parent": int(parent),
-                "reach": list(reach), "wall_s": float(wall_s), "memory": int(memory),
+                "reach": list(reach), "wall_s": float(wall_s), "memory": int(memory), "itemwise": bool(itemwise),
             }:  # fmt: skip
                 return cls(
                     Path(vault), Path(evaluator), Path(key), suite, tuple(dict(each) for each in guards), uid, parent,
-                    tuple(Path(str(each)) for each in reach), programs.Caps(wall_s, memory),
+                    tuple(Path(str(each)) for each in reach), programs.Caps(wall_s, memory), itemwise,
                 )  # fmt: skip
         raise wire.Closed("not a start frame")
 
@@ -82,6 +83,12 @@ class Worker:
         self._roots = (setup.evaluator,)
         self._key = LocalKey.load(setup.key, "verifier")
         source, data = self._read_items(setup)
+        self._itemwise = setup.itemwise
+        if setup.itemwise and (source is None or source.kind != "generator" or setup.suite["mode"] != "fresh"):
+            raise UsageError(
+                "items-are-secret", "single scores are told of fresh draws of a generator only",  # T-1, V-3
+                fix="name items that are no secret: festina calibrate --items FILE",
+            )  # fmt: skip
         secret = hmac.digest(setup.key.read_bytes(), b"festina: which hidden items are drawn", "sha256")
         separation = confine.separate(setup.uid, (*setup.reach, setup.evaluator))
         confine.harden(setup.caps.memory_bytes + SPARE_MEMORY)
@@ -130,7 +137,7 @@ class Worker:
                 return {"batch": batch.id}, batch.inputs
             case {"do": "score", "batch": str(batch_id), "given": bool(given)}:
                 items = self._need_dealer().find(batch_id).items
-                return self._score(items, payload if given else None), b""
+                return self._score(items, payload if given else None, each=self._itemwise), b""
             case {"do": "probe", "batch": str(batch_id)}:
                 items = self._need_dealer().find(batch_id).items
                 self._score(items, right_answers(items))
@@ -153,7 +160,10 @@ class Worker:
         raise wire.Closed("no such request")
 
     def _score(self, items: dict[str, Item], output: bytes | None, *, each: bool = False) -> dict[str, object]:
-        """``each``: every item's score too, which only public items may have; lines beyond them lower all alike."""
+        """``each``: every item's score too, which only public items and a calibration's draws may have.
+
+        Lines beyond the items lower all alike.
+        """
         suite = self._need_suite()
         predictions = read_predictions(output, items)
         unit, marks = judge(suite, items, predictions, self._roots)

@@ -11,8 +11,6 @@ Does not cover: a system without festina.toml in its last commit.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +31,7 @@ from festina.loop.judges import HiddenJudge, MetricJudge
 from festina.sandbox import choose
 from festina.sandbox.job import Ended, Job, Level, Limits, Outcome, Sandbox
 from festina.system import home as homes
-from festina.system.git import git, make_private_dir
+from festina.system.aside import borrow, scratch_folder
 from festina.system.home import Home
 from festina.system.manifest import FILE_NAME, Manifest
 from festina.system.repo import Repo
@@ -210,10 +208,8 @@ def scratch(root: Path) -> Iterator[Own]:
         yours = stack.enter_context(Repo.discover(root))
         yours.require_clean()
         commit = yours.head()
-        place = Path(tempfile.mkdtemp(prefix="festina-drill-"))
-        stack.callback(_remove, place)
-        place.chmod(0o755)
-        repo = stack.enter_context(_clone(yours, commit, place))
+        place = stack.enter_context(scratch_folder("festina-drill-"))
+        repo = stack.enter_context(borrow(yours, commit, place))
         manifest, data = terms.manifest_at(repo, commit)
         home = _home(yours, place)
         body, blobs = terms.epoch(
@@ -236,19 +232,6 @@ def scratch(root: Path) -> Iterator[Own]:
         yield own
 
 
-def _clone(yours: Repo, commit: str, place: Path) -> Repo:
-    """A repository with the last commit that borrows the original's objects and writes only its own."""
-    top = place / "system"
-    inner = top / ".git"
-    inner.mkdir(parents=True)
-    make_private_dir(inner, object_format=yours.config_get("extensions.objectformat") or "sha1")
-    (inner / "objects" / "info").mkdir()
-    (inner / "objects" / "info" / "alternates").write_text(f"{yours.objects}\n")
-    (inner / "HEAD").write_text("ref: refs/heads/main\n")
-    git(inner, "update-ref", "refs/heads/main", commit)
-    return Repo(top, scratch=place / "git")
-
-
 def _home(yours: Repo, place: Path) -> Home:
     """A home beside nothing of the user's; only the vault is shared, by a link."""
     home = Home(place / "home")
@@ -266,12 +249,6 @@ def link_tree(source: Path, target: Path) -> None:
         made.mkdir(parents=True, exist_ok=True)
         for name in files:
             os.link(os.path.join(folder, name), made / name, follow_symlinks=False)
-
-
-def _remove(place: Path) -> None:
-    for folder, _, _ in os.walk(place):
-        os.chmod(folder, 0o700)
-    shutil.rmtree(place, ignore_errors=True)
 
 
 def entry_script(own: Own) -> tuple[str, bool]:

@@ -1,0 +1,137 @@
+"""``festina calibrate``: what a run could find out on this system, before any money is spent on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from festina.cli.common import INTERRUPTED, duration, parse_duration, system_option
+
+if TYPE_CHECKING:
+    from festina.calibrate.measure import Found
+    from festina.calibrate.subject import Subject
+    from festina.calibrate.types import Setting
+    from festina.system.manifest import Manifest
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("calibrate", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@system_option
+@click.option("--runs", type=click.IntRange(8, 10_000), default=40, show_default=True, help="Runs at most.")
+@click.option("--seconds", default="90", show_default=True, help="Time for all of them: 90, 5m, 1h.")
+@click.option("--items", type=_FILE, help="Items to measure with that no test will use (JSON lines with labels).")
+@click.option("--metric", help="With a command: NAME:higher or NAME:lower, as the command prints it.")
+@click.option("--allow", multiple=True, help="With a command: files that a proposal may change (globs).")
+@click.option("--budget", default="8h", show_default=True, help="The run to plan for: 90s, 5m, 8h.")
+@click.option("--trials", type=click.IntRange(1), help="The run to plan for: sandboxed runs at most.")
+@click.option("--detect", type=click.FloatRange(min=0, min_open=True), help="Gain to look for, if not the manifest's.")
+@click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True), help="Error budget, if not the manifest's.")
+@click.option("--workers", type=click.IntRange(0, 1024), default=0, help="Runs side by side; 0: one for each core.")
+@click.option("--figure", type=_FILE, help="Draw the chance of acceptance against the gain (png, svg or pdf).")
+@click.option("--json", "as_json", is_flag=True, help="Records, one a line, and nothing else.")
+@click.argument("command_line", nargs=-1, type=click.UNPROCESSED)
+def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options: Any) -> int:  # noqa: ANN401 - click's
+    """Measure how results vary on this system, and say what a run could find.
+
+    Runs the system of festina.toml a few times; or, given a command that prints a metric (festina calibrate --
+    python train.py), that command. Nothing is proposed, judged or spent: it says which gains a night could find,
+    what a verdict costs, and how often a loop without a gate would go wrong here.
+    """
+    from festina.calibrate.measure import Wish, measure
+    from festina.calibrate.setting import Night, setting_of
+    from festina.calibrate.subject import opened
+    from festina.system import home as homes
+    from festina.system.repo import Repo
+
+    workers = options["workers"] or os.cpu_count() or 1
+    wish = Wish(options["runs"], parse_duration(options["seconds"]), workers)
+    night = Night(
+        parse_duration(options["budget"]) / 3600.0, options["trials"], workers, options["detect"], options["alpha"]
+    )
+    manifest = _plain(root, command_line, options, wish.seconds) if command_line else None
+    with opened(root, manifest=manifest, items=options["items"]) as subject:
+        home = homes.find(Repo.discover(root))
+        setting = setting_of(subject.manifest, home, night, subject.notes)  # bad numbers are refused before any run
+        teller = _Teller(quiet=as_json)
+        teller.about(subject)
+        found = measure(subject, wish, teller.plan, teller)
+        teller.end()
+    _show(found, setting, as_json=as_json)
+    return INTERRUPTED if found.stopped == "interrupted" else 0
+
+
+def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: float) -> Manifest:
+    """Guess a manifest for a command and tell every guess."""
+    from festina.loop.plain import guesses, plain
+
+    click.echo("Trying the command once in a box ...", err=True)
+    found = plain(root, argv, metric=options["metric"], allow=options["allow"], first_run_s=seconds)
+    click.echo("\n".join(guesses(found)), err=True)
+    return found.manifest
+
+
+class _Teller:
+    """Progress on standard error."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._live = sys.stderr.isatty()
+        self._quiet = quiet
+
+    def about(self, subject: Subject) -> None:
+        where = {
+            "public": "public items", "dedicated": "the items named", "fresh": "fresh items that no test will draw",
+            "none": "no items: the run prints its score",
+        }[subject.origin]  # fmt: skip
+        changes = len(subject.neighbours)
+        click.echo(
+            f"Measuring on {where}; box level {subject.box.level.name}; "
+            + (f"{changes} small changes to pair with" if changes else "no small change could be made to pair with"),
+            err=True,
+        )
+
+    def plan(self, runs: int, seconds: float) -> None:
+        click.echo(f"{runs} runs, about {duration(seconds)}; Ctrl-C gives the answer with what there is", err=True)
+
+    def __call__(self, done: int, planned: int, left: float) -> None:
+        if self._live and not self._quiet:
+            click.echo(f"\r\x1b[K  {done} of {planned} runs, about {duration(left)} left", err=True, nl=False)
+
+    def end(self) -> None:
+        if self._live and not self._quiet:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _show(found: Found, setting: Setting, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        for record, value in (("measured", found.measured), ("setting", setting)):
+            click.echo(json.dumps({"record": record, **asdict(value)}))
+        return
+    from statistics import fmean, stdev
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("tree", "runs", "failed", "mean", "standard deviation", "seconds a run"):
+        table.add_column(column)
+    trees = list(dict.fromkeys(run.tree for run in found.measured.runs))
+    for tree in trees:
+        runs = [run for run in found.measured.runs if run.tree == tree]
+        scores = [
+            fmean(answer.score for answer in run.answers) if run.answers else run.metric
+            for run in runs if not run.failed
+        ]  # fmt: skip
+        known = [score for score in scores if score is not None]
+        table.add_row(
+            tree, str(len(runs)), str(sum(bool(run.failed) for run in runs)), f"{fmean(known):.4g}" if known else "",
+            f"{stdev(known):.3g}" if len(known) > 1 else "", f"{fmean(run.wall_s for run in runs):.2f}",
+        )  # fmt: skip
+    Console().print(table)
