@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from festina.select.bets import CLIP, SCALE_SAMPLES, Bounded, Symmetric, bounded, symmetric
+from festina.select.rules import LOSSES
 
-FRESH = bounded((0.05, 0.1, 0.2), (0.5, 0.3, 0.2), 1.0)
+FRESH = bounded((0.05, 0.1, 0.2), (0.5, 0.3, 0.2), 1.0, LOSSES)
 payoff = st.floats(-1.0, 1.0)
 wild = st.floats(-1e12, 1e12)
 

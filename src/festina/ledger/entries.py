@@ -118,6 +118,7 @@ class EpochOpened(Body):
     goal_family: Name = "unknown"  # who or what stands behind the goal's own scorer
     proposer_family: Name = "unknown"
     error: Literal["familywise", "fdr"] = "familywise"  # what alpha bounds: any wrong acceptance, or the share of them
+    rule: Count = 1  # version of the bets' numbers (``select.rules``); kept, so that verdicts can be recomputed  # S-5
 
 
 class RunStarted(Body):

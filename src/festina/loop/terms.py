@@ -19,6 +19,7 @@ from festina.sandbox.job import Limits, Sandbox
 from festina.select import planning, sameness
 from festina.select.budget import budget_of
 from festina.select.gate import Plan
+from festina.select.rules import RULE
 from festina.system.globs import matches_any
 from festina.system.home import Home
 from festina.system.manifest import FILE_NAME, HiddenSuite, Manifest, parse_manifest
@@ -74,7 +75,7 @@ def epoch(
         control_share=float(manifest.policy.control_share), control_level=sameness.LEVEL,
         plant_rate=float(manifest.policy.plant_rate), judges=_judges(manifest, suite),
         goal_family=manifest.suite.hidden.family if manifest.suite.hidden is not None else "unknown",
-        proposer_family="search" if manifest.improver.use == "search" else manifest.improver.family,
+        proposer_family="search" if manifest.improver.use == "search" else manifest.improver.family, rule=RULE,
     )  # fmt: skip
     planning.check_reachable(
         first_plan(body), width=_width(suite), guards=[(g.name, g.high - g.low) for g in guards],

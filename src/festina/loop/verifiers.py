@@ -43,6 +43,6 @@ def own_words(
     aims += [(j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in epoch.judges]
     streams = [gains, *([row[k] for row in judged] for k in range(len(epoch.judges)))]
     return tuple(
-        verifiers.own_word(plan.level, plan.beta, plan.units_max, margin, detect, stream)
+        verifiers.own_word(plan.level, plan.beta, plan.units_max, margin, detect, stream, plan.rule)
         for (margin, detect), stream in zip(aims, streams, strict=True)
     )

@@ -22,58 +22,75 @@ from __future__ import annotations
 from bisect import insort
 from dataclasses import dataclass
 from math import sqrt
-
-# How the stake of a bounded bet is set. Chosen after trying about sixty settings on simulated laws, in throwaway runs
-# that are not kept: less caution overbet coin-like payoffs, more caution underbet near-constant ones. What the chosen
-# values cost is measured by benchmarks/selection.py, on laws of the same families. Validity does not depend on them.
-PRIOR_UNITS = 4.0
-PRIOR_SQUARES = 0.6
-PATIENCE = 0.05  # how fast the fear of a loss of size 1 fades while no loss is seen: 1/(1 + 0.05 n)
-STAKE_LIMIT = 0.95  # share of the most that could be staked; nearer to 1 one total loss ruins the bet
+from typing import NamedTuple
 
 SLOPES = (0.6, 2.0)  # symmetric bets: chosen among five sets in the same way
 CLIP = 20.0  # in units of the typical size of earlier payoffs
 SCALE_SAMPLES = 101  # the typical size is settled after so many payoffs: bounded memory, still predictable
 
 
-@dataclass(frozen=True, slots=True)
-class Bounded:
+class Tuning(NamedTuple):
+    """How a bounded bet sets its stakes. Numbers that decide what a test costs, never whether it holds.
+
+    The mean square of payoffs is estimated as ``(prior_squares + loss_weight * squares of losses + win_weight * squares
+    of wins) / (prior_units + n)``. With ``win_weight`` 0 a win never makes the next stake smaller, so the best
+    sequence is the one with the largest payoff each time: ``planning.units_min_accept`` rests on that.
+    """
+
+    prior_units: float
+    prior_squares: float
+    patience: float  # how fast the fear of a loss of size 1 fades while no loss is seen: 1/(1 + patience * n)
+    share: float  # of the most that could be staked; nearer to 1 one total loss ruins the bet
+    loss_weight: float
+    win_weight: float
+
+
+class Bounded(NamedTuple):
     """Bet that ``x`` has a positive mean, ``x >= -worst``.
 
     ``effects`` are the mean payoffs that the parts of the bet are aimed at; their stakes are mixed. A part
     aimed at ``d`` puts at risk ``1 / (s + v/d)`` of itself per unit of ``x``, where ``v`` estimates the
-    mean square of payoffs by twice the losing side and ``s`` the typical size of a loss. For payoffs -1, 0,
-    1 this is the best stake there is; for almost constant payoffs it goes to the limit.
+    mean square of payoffs and ``s`` the typical size of a loss. For payoffs -1, 0, 1 this is the best stake there
+    is; for almost constant payoffs it goes to the limit.
 
-    Only losses enter ``v`` and ``s``: a large win never makes the next stake smaller. So the best sequence
-    is the one with the largest payoff each time, and ``planning.units_min_accept`` is exact.
+    A tuple and not a dataclass because it is made anew at every unit: that is a third of the time.
     """
 
     effects: tuple[float, ...]
-    limit: float  # largest share at risk per unit of x: STAKE_LIMIT / worst
+    limit: float  # largest share at risk per unit of x: tuning.share / worst
+    tuning: Tuning
     stakes: tuple[float, ...]
     wealth: float = 1.0
     units: int = 0
     losses: float = 0.0  # sum of losses
     squares: float = 0.0  # sum of squared losses
+    wins: float = 0.0  # sum of squared wins, where they count
 
     def after(self, x: float) -> Bounded:
         """The bet after one more payoff."""
-        n = self.units
-        size = 1.0 / (1.0 + PATIENCE * n)
-        if self.losses > 0.0:
-            size = max(size, self.squares / self.losses)
-        spread = (PRIOR_SQUARES + 2.0 * self.squares) / (PRIOR_UNITS + n)
-        limit = self.limit
-        stakes = []
-        for stake, effect in zip(self.stakes, self.effects):  # noqa: B905 -- strict= costs a tenth of the whole step
+        effects, limit, tuning, stakes, _, n, losses, squares, wins = self
+        prior_units, prior_squares, patience, _, loss_weight, win_weight = tuning
+        size = 1.0 / (1.0 + patience * n)
+        if losses > 0.0:
+            typical_loss = squares / losses
+            if typical_loss > size:
+                size = typical_loss
+        spread = (prior_squares + loss_weight * squares + win_weight * wins) / (prior_units + n)
+        wealth = 0.0
+        staked = []
+        for stake, effect in zip(stakes, effects):  # noqa: B905 -- strict= costs a tenth of the whole step
             risk = 1.0 / (size + spread / effect)
-            stakes.append(stake * (1.0 + (risk if risk < limit else limit) * x))
-        losses, squares = self.losses, self.squares
+            if risk > limit:
+                risk = limit
+            stake *= 1.0 + risk * x  # noqa: PLW2901 -- a name more costs time
+            staked.append(stake)
+            wealth += stake  # left to right; ``sum`` rounds differently from Python 3.12 on
         if x < 0.0:
             losses -= x
             squares += x * x
-        return Bounded(self.effects, limit, tuple(stakes), _total(stakes), n + 1, losses, squares)
+        elif win_weight:
+            wins += x * x
+        return tuple.__new__(Bounded, (effects, limit, tuning, tuple(staked), wealth, n + 1, losses, squares, wins))
 
     def best_factor(self, best: float) -> float:
         """No payoff up to ``best`` multiplies the wealth by more than this."""
@@ -111,9 +128,9 @@ class Symmetric:
 Bet = Bounded | Symmetric
 
 
-def bounded(effects: tuple[float, ...], weights: tuple[float, ...], worst: float) -> Bounded:
+def bounded(effects: tuple[float, ...], weights: tuple[float, ...], worst: float, tuning: Tuning) -> Bounded:
     """A fresh bounded bet; ``weights`` sum to 1, ``worst`` > 0 is the largest possible loss."""
-    return Bounded(effects, STAKE_LIMIT / worst, weights)
+    return Bounded(effects, tuning.share / worst, tuning, weights)
 
 
 def symmetric() -> Symmetric:

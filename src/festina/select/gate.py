@@ -46,20 +46,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import isfinite, log
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from festina.errors import Fault, UsageError
-from festina.select.bets import Bet, bounded, symmetric
+from festina.select.bets import Bet, symmetric
+from festina.select.rules import RULE, RULES
 
 Kind = Literal["bounded", "symmetric"]
 Decision = Literal["continue", "accept", "futile", "guard", "judge", "cap"]
-
-# Aims of the parts of each bet, as multiples of what the plan wants to detect, and how the stake is spread.
-GAIN_AIMS, GAIN_WEIGHTS = (1.0, 2.0, 4.0), (0.5, 0.3, 0.2)
-FUTILITY_AIMS, FUTILITY_WEIGHTS = (1.0, 2.5), (0.7, 0.3)
-GUARD_AIMS, GUARD_WEIGHTS = (0.5, 1.0, 2.0), (0.2, 0.5, 0.3)
-VIOLATION_AIMS, VIOLATION_WEIGHTS = (1.0, 4.0), (0.5, 0.5)
-
+FAR = 64
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -79,6 +74,7 @@ class Plan:
     units_max: int
     guard_kind: Kind = "bounded"
     judges: tuple[tuple[float, float], ...] = ()  # (margin, detect) of each further verifier that decides  # V-5
+    rule: int = RULE  # version of the bets' numbers: ``rules.RULES``
 
     def __post_init__(self) -> None:
         numbers = (self.level, self.margin, self.detect, self.beta, *self.guards)
@@ -96,12 +92,13 @@ class Plan:
             raise UsageError("plan-guards", "a guard's max_loss must be below 1, the whole declared range")
         if any(not 0.0 <= margin < detect < 1.0 for margin, detect in self.judges):
             raise UsageError("plan-effects", "a further verifier needs 0 <= margin < detect < 1 (of its range)")
+        if self.rule not in RULES:
+            raise UsageError("rule-unknown", f"version {self.rule} of the rule is unknown", fix="use a newer Festina")
         if self.units_max < 1:
             raise UsageError("plan-units", "a test needs at least one unit", fix="raise max_units")
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One unit: paired differences, positive is better. ``guards`` are against the anchor.  # E-3, V-4"""
 
     gain: float
@@ -109,11 +106,8 @@ class Evidence:
     judges: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TestState:
+class TestState(NamedTuple):
     """Everything that the rule remembers of one test; two equal histories give equal states, bit for bit."""
-
-    __test__ = False  # not a test case, whatever pytest thinks of the name
 
     plan: Plan
     units: int
@@ -129,8 +123,8 @@ class TestState:
 def start(plan: Plan) -> TestState:
     """The state before any unit."""
     gain, futility = gain_bets(plan)
-    pairs = [guard_bets(loss, plan.guard_kind) for loss in plan.guards]
-    further = [judge_bets(*aim) for aim in plan.judges]
+    pairs = [guard_bets(plan, loss) for loss in plan.guards]
+    further = [judge_bets(plan, *aim) for aim in plan.judges]
     return TestState(
         plan, 0, gain, futility, tuple(a for a, _ in pairs), tuple(b for _, b in pairs), "continue",
         tuple(a for a, _ in further), tuple(b for _, b in further),
@@ -141,24 +135,21 @@ def gain_bets(plan: Plan) -> tuple[Bet, Bet]:
     """Fresh bets on "better than margin" and on "less than detect"."""
     if plan.kind == "symmetric":
         return symmetric(), symmetric()
-    return judge_bets(plan.margin, plan.detect)
+    return judge_bets(plan, plan.margin, plan.detect)
 
 
-def judge_bets(margin: float, detect: float) -> tuple[Bet, Bet]:
+def judge_bets(plan: Plan, margin: float, detect: float) -> tuple[Bet, Bet]:
     """Fresh bets on "better than margin" and on "less than detect", for differences in [-1, 1]."""
-    effect = detect - margin
-    better = bounded(tuple(effect * q for q in GAIN_AIMS), GAIN_WEIGHTS, 1.0 + margin)
-    less = bounded(tuple(effect * q for q in FUTILITY_AIMS), FUTILITY_WEIGHTS, 1.0 - detect)
-    return better, less
+    rule, effect = RULES[plan.rule], detect - margin
+    return rule.gain.bet(effect, 1.0 + margin), rule.futility.bet(effect, 1.0 - detect)
 
 
-def guard_bets(loss: float, kind: Kind) -> tuple[Bet, Bet]:
+def guard_bets(plan: Plan, loss: float) -> tuple[Bet, Bet]:
     """Fresh bets on "loses less than ``loss``" and on "loses more"."""
-    if kind == "symmetric":
+    if plan.guard_kind == "symmetric":
         return symmetric(), symmetric()
-    holds = bounded(tuple(loss * q for q in GUARD_AIMS), GUARD_WEIGHTS, 1.0 - loss)
-    violated = bounded(tuple(loss * q for q in VIOLATION_AIMS), VIOLATION_WEIGHTS, 1.0 + loss)
-    return holds, violated
+    rule = RULES[plan.rule]
+    return rule.guard.bet(loss, 1.0 - loss), rule.violation.bet(loss, 1.0 + loss)
 
 
 def observe(state: TestState, evidence: Evidence) -> TestState:
@@ -167,31 +158,39 @@ def observe(state: TestState, evidence: Evidence) -> TestState:
     Raises Fault when the test is decided or the evidence is not what the plan declares: both are bugs of
     the caller, never the candidate's doing (an invalid score is the worst score long before).  # T-6
     """
-    plan = state.plan
-    if state.outcome != "continue":
-        raise Fault("test-decided", f"a unit was offered to a test that has ended with {state.outcome!r}")
+    plan, _, gain, futility, guards, violations, outcome, judges, doubts = state
+    if outcome != "continue":
+        raise Fault("test-decided", f"a unit was offered to a test that has ended with {outcome!r}")
     _check(plan, evidence)
     proven = 1.0 / plan.level
-    gain, futility = state.gain, state.futility
+    value = evidence.gain
     if gain.wealth < proven:
-        gain = gain.after(evidence.gain - plan.margin)
-        futility = futility.after(plan.detect - evidence.gain)
-    guards, violations = list(state.guards), list(state.violations)
-    for k, (loss, value) in enumerate(zip(plan.guards, evidence.guards, strict=True)):
-        if guards[k].wealth < proven:
-            guards[k] = guards[k].after(value + loss)
-            violations[k] = violations[k].after(-loss - value)
-    judges, doubts = list(state.judges), list(state.doubts)
-    for j, ((margin, detect), value) in enumerate(zip(plan.judges, evidence.judges, strict=True)):
-        if judges[j].wealth < proven:
-            judges[j] = judges[j].after(value - margin)
-            doubts[j] = doubts[j].after(detect - value)
-    after = TestState(
-        plan, state.units + 1, gain, futility, tuple(guards), tuple(violations), "continue", tuple(judges),
-        tuple(doubts),
-    )  # fmt: skip
+        gain = gain.after(value - plan.margin)
+        futility = futility.after(plan.detect - value)
+    if guards:
+        aims = [(-loss, -loss) for loss in plan.guards]
+        guards, violations = _move(guards, violations, aims, evidence.guards, proven)
+    if judges:
+        judges, doubts = _move(judges, doubts, plan.judges, evidence.judges, proven)
+    after = TestState(plan, state.units + 1, gain, futility, guards, violations, "continue", judges, doubts)
     outcome = _decide(after)
-    return after if outcome == "continue" else replace(after, outcome=outcome)
+    return after if outcome == "continue" else after._replace(outcome=outcome)
+
+
+def _move(
+    shows: tuple[Bet, ...], doubts: tuple[Bet, ...], aims: Iterable[tuple[float, float]], values: tuple[float, ...],
+    proven: float,
+) -> tuple[tuple[Bet, ...], tuple[Bet, ...]]:  # fmt: skip
+    """One more value for each pair of bets on "above" and on "below", but for those that are latched."""
+    showing, doubting = [], []
+    for show, doubt, (above, below), value in zip(shows, doubts, aims, values):  # noqa: B905 -- checked by ``_check``
+        if show.wealth < proven:
+            showing.append(show.after(value - above))
+            doubting.append(doubt.after(below - value))
+        else:
+            showing.append(show)
+            doubting.append(doubt)
+    return tuple(showing), tuple(doubting)
 
 
 def observe_all(state: TestState, units: Iterable[Evidence]) -> TestState:
@@ -244,8 +243,8 @@ def extend(state: TestState, units_max: int) -> TestState:
     if state.outcome not in ("continue", "cap") or units_max <= state.plan.units_max:
         raise Fault("test-not-extendable", "only an open or capped test can be given more units")
     plan = replace(state.plan, units_max=units_max)
-    longer = replace(state, plan=plan)
-    return replace(longer, outcome=_decide(longer))
+    longer = state._replace(plan=plan)
+    return longer._replace(outcome=_decide(longer))
 
 
 def log_evidence(state: TestState) -> float:
@@ -281,32 +280,45 @@ def refund_share(state: TestState) -> float:
 
 
 def _decide(state: TestState) -> Decision:
-    plan, gain = state.plan, state.gain
+    plan, units, gain, futility, guards, violations, _, judges, _ = state
     proven = 1.0 / plan.level
-    missing = [(bet, 1.0 + loss) for bet, loss in zip(state.guards, plan.guards, strict=True) if bet.wealth < proven]
-    if gain.wealth < proven:
-        missing.append((gain, 1.0 - plan.margin))
-    if plan.judges:
-        further = zip(state.judges, plan.judges, strict=True)
+    missing = [(gain, 1.0 - plan.margin)] if gain.wealth < proven else []
+    for bet, loss in zip(guards, plan.guards):  # noqa: B905 -- made from the plan; this runs at every unit
+        if bet.wealth < proven:
+            missing.append((bet, 1.0 + loss))
+    if judges:
+        further = zip(judges, plan.judges, strict=True)
         missing += [(bet, 1.0 - margin) for bet, (margin, _) in further if bet.wealth < proven]
     if not missing:
         return "accept"
-    refuted = len(plan.guards) / plan.beta
-    if any(bet.wealth >= refuted for bet in state.violations):
-        return "guard"
-    if gain.wealth < proven and state.futility.wealth >= 1.0 / plan.beta:
+    if violations:
+        refuted = len(violations) / plan.beta
+        for bet in violations:
+            if bet.wealth >= refuted:
+                return "guard"
+    if gain.wealth < proven and futility.wealth >= 1.0 / plan.beta:
         return "futile"
-    if plan.judges and unconvinced(state):
+    if judges and unconvinced(state):
         return "judge"
-    left = plan.units_max - state.units
-    if all(_within(bet, best, proven, left) for bet, best in missing):
-        return "continue"
-    return "cap"
+    left = plan.units_max - units
+    for bet, best in missing:
+        if not _within(bet, best, proven, left):
+            return "cap"
+    return "continue"
 
 
 def _within(bet: Bet, best: float, proven: float, left: int) -> bool:
     """Whether ``left`` more units could still take the wealth to the threshold."""
     wealth, factor = bet.wealth, bet.best_factor(best)
+    if left > FAR:  # nearly always: it could in 64 units, with room to spare for the rounding of this shortcut
+        far = factor * factor
+        far *= far
+        far *= far
+        far *= far
+        far *= far
+        far *= far
+        if wealth * far >= proven:
+            return True
     for _ in range(left):
         wealth *= factor
         if wealth >= proven:
@@ -315,20 +327,21 @@ def _within(bet: Bet, best: float, proven: float, left: int) -> bool:
 
 
 def _check(plan: Plan, evidence: Evidence) -> None:
-    if len(evidence.judges) != len(plan.judges):
-        raise Fault("evidence-judges", f"{len(evidence.judges)} values for {len(plan.judges)} further verifiers")
-    for value in evidence.judges:
-        if not -1.0 <= value <= 1.0:
-            raise Fault("evidence-out-of-range", f"a verifier's difference of {value} lies outside its declared range")
-    if len(evidence.guards) != len(plan.guards):
-        raise Fault("evidence-guards", f"{len(evidence.guards)} guard values for {len(plan.guards)} guards")
+    gain, guards, judges = evidence
     bound = 1.0 if plan.kind == "bounded" else 1e300
-    if not -bound <= evidence.gain <= bound:
-        raise Fault("evidence-out-of-range", f"a gain of {evidence.gain} lies outside the declared range")
+    if not -bound <= gain <= bound:
+        raise Fault("evidence-out-of-range", f"a gain of {gain} lies outside the declared range")
+    if len(guards) != len(plan.guards):
+        raise Fault("evidence-guards", f"{len(guards)} guard values for {len(plan.guards)} guards")
+    if len(judges) != len(plan.judges):
+        raise Fault("evidence-judges", f"{len(judges)} values for {len(plan.judges)} further verifiers")
     bound = 1.0 if plan.guard_kind == "bounded" else 1e300
-    for value in evidence.guards:
+    for value in guards:
         if not -bound <= value <= bound:
             raise Fault("evidence-out-of-range", f"a guard difference of {value} lies outside the declared range")
+    for value in judges:
+        if not -1.0 <= value <= 1.0:
+            raise Fault("evidence-out-of-range", f"a verifier's difference of {value} lies outside its declared range")
 
 
 def _log(value: float) -> float:

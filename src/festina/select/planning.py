@@ -29,10 +29,10 @@ def units_min_accept(plan: Plan) -> int:
     gain, _ = gain_bets(plan)
     counts = [_count(gain, _best(plan.kind, 1.0 - plan.margin), proven, SEARCH_LIMIT)]
     for loss in plan.guards:
-        holds, _ = guard_bets(loss, plan.guard_kind)
+        holds, _ = guard_bets(plan, loss)
         counts.append(_count(holds, _best(plan.guard_kind, 1.0 + loss), proven, SEARCH_LIMIT))
     for margin, detect in plan.judges:
-        better, _ = judge_bets(margin, detect)
+        better, _ = judge_bets(plan, margin, detect)
         counts.append(_count(better, [1.0 - margin], proven, SEARCH_LIMIT))
     return max(counts)
 
@@ -142,12 +142,12 @@ def _ideal_gain(plan: Plan, limit: int) -> int:
 
 
 def _ideal_judge(plan: Plan, margin: float, detect: float, limit: int) -> int:
-    bet, _ = judge_bets(margin, detect)
+    bet, _ = judge_bets(plan, margin, detect)
     return _count(bet, [detect - margin], 1.0 / plan.level, limit)
 
 
 def _ideal_guard(plan: Plan, loss: float, limit: int) -> int:
-    bet, _ = guard_bets(loss, plan.guard_kind)
+    bet, _ = guard_bets(plan, loss)
     return _count(bet, [loss], 1.0 / plan.level, limit)
 
 

@@ -23,13 +23,14 @@ from collections.abc import Callable, Sequence
 from math import isfinite, sqrt
 
 from festina.errors import Fault
-from festina.select.bets import SLOPES, STAKE_LIMIT, remember, standardise, symmetric_factor, typical
+from festina.select.bets import SLOPES, remember, standardise, symmetric_factor, typical
 from festina.select.gate import Kind
 
 OUTSIDE = 40.0  # a side's bet at 2/0.05: both sides together miss with probability 0.05
 NATS = 3.6888794541139363  # log(OUTSIDE), written out so that no logarithm is taken
 HORIZONS = ((200.0, 0.8), (2000.0, 0.2))  # (units the stake is tuned to, share)
 PRIOR_UNITS, PRIOR_VARIANCE = 4.0, 0.05
+STAKE_LIMIT = 0.95  # share of the most that could be staked
 STEPS = 26  # of bisection: to 2**-26 of the range
 
 

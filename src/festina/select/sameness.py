@@ -24,6 +24,7 @@ from math import log
 from festina.errors import Fault
 from festina.select.bets import Bet, bounded, symmetric
 from festina.select.gate import Kind
+from festina.select.rules import LOSSES
 
 LEVEL = 0.01  # chance of ever raising a false alarm in one epoch
 AIMS, WEIGHTS = (0.01, 0.05, 0.2), (0.3, 0.4, 0.3)  # shares of the range that the parts of a bet are aimed at
@@ -92,4 +93,4 @@ def due(share: float, judged: int, seen: int) -> int:
 
 
 def _fresh(kind: Kind) -> Bet:
-    return bounded(AIMS, WEIGHTS, 1.0) if kind == "bounded" else symmetric()
+    return bounded(AIMS, WEIGHTS, 1.0, LOSSES) if kind == "bounded" else symmetric()

@@ -25,6 +25,7 @@ from typing import Literal
 
 from festina.select import gate
 from festina.select.rates import CONFIDENCE, bisect, exact, log_choose
+from festina.select.rules import RULE
 
 OwnWord = Literal["missed", "caught", "undecided"]
 UNKNOWN, CODE = "unknown", "python"
@@ -79,10 +80,11 @@ class Study:
 
 
 def own_word(
-    level: float, beta: float, units_max: int, margin: float, detect: float, differences: Sequence[float]
+    level: float, beta: float, units_max: int, margin: float, detect: float, differences: Sequence[float],
+    rule: int = RULE,
 ) -> OwnWord:
     """What one verifier would have said on its own about the units that there are."""
-    state = gate.start(gate.Plan("bounded", level, margin, detect, beta, (), units_max))
+    state = gate.start(gate.Plan("bounded", level, margin, detect, beta, (), units_max, rule=rule))
     outcome = gate.decision(gate.observe_all(state, [gate.Evidence(x) for x in differences]))
     if outcome == "continue":
         return "undecided"

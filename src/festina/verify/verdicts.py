@@ -38,7 +38,7 @@ def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
     if suite.low is None or suite.high is None:
         return gate.Plan(
             kind="symmetric", level=test.level, margin=suite.margin, detect=suite.detect, beta=epoch.beta,
-            guards=(), units_max=test.units_max,
+            guards=(), units_max=test.units_max, rule=epoch.rule,
         )  # fmt: skip
     width = suite.high - suite.low
     return gate.Plan(
@@ -47,7 +47,7 @@ def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
         judges=tuple(
             (j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in epoch.judges if j.role == "decide"
         ),
-        units_max=test.units_max,
+        units_max=test.units_max, rule=epoch.rule,
     )  # fmt: skip
 
 
