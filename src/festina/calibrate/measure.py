@@ -5,8 +5,9 @@ is no change to run) the incumbent once more under the same seed. So stopping af
 how results vary between seeds, from run to run of one seed, between items, and how much of it a pair shares. Rounds
 run side by side, as units do in a loop, and the time of a run is what it costs there: box and scoring included.
 
-A change that shows no difference in its first two rounds, or does not run, makes place for the next: it would say that
-pairing removes all noise. Not covered: whether a proposal of somebody else shares as much with the incumbent.
+A change that shows no difference in its first two rounds makes place for the next: it would say that pairing removes
+all noise. So does one that does not run, or that changes far more than chance does, since it is not small. Not covered:
+whether a proposal of somebody else shares as much with the incumbent.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from types import FrameType
 from typing import Literal
 
 from festina.calibrate.questions import Read
 from festina.calibrate.subject import Subject
-from festina.calibrate.types import Answer, Measured, Run
+from festina.calibrate.types import Measured, Run
 from festina.errors import Fault, UsageError
 from festina.experiment.trial import Side
 from festina.loop.plain import require_ok
@@ -35,6 +37,7 @@ AGAIN_EVERY = 3  # rounds
 LEAST_RUNS = 8  # fewer say nothing: three rounds
 SAME_ROUNDS = 2  # without a difference, and a change is taken to change nothing
 CHANGES = 3  # run in turn
+FAR = 5.0  # standard deviations between seeds
 
 Stopped = Literal["", "time", "interrupted"]
 
@@ -50,9 +53,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was measured and what it took. ``unscored`` of ``asked`` items had no valid score."""
+    """What was measured and what it took. ``made`` runs include those of changes that were dropped; of ``asked`` items
+    of the version in use ``unscored`` had no valid score."""
 
     measured: Measured
+    made: int
     planned: int
     stopped: Stopped
     wall_s: float
@@ -240,7 +245,7 @@ class _Session:
         return side
 
     def _judge(self, steps: list[tuple[str, str, int, int]]) -> None:
-        """Retire a change that does not run, or that changes nothing."""
+        """Retire a change that does not run, changes nothing, or is not small."""
         name = next((name for name, *_ in steps if name != INCUMBENT), None)
         if name is None:
             return
@@ -250,13 +255,21 @@ class _Session:
             here, there = mine.get(name), mine.get(INCUMBENT)
             if here is None or there is None:
                 return
-            if here.failed or (_score(here), here.guards) == (_score(there), there.guards):
+            if here.failed or _given(here) == _given(there):
                 self._same[name] = self._same.get(name, 0) + 1
             else:
                 self._counts.add(name)
-            if here.failed or (self._same.get(name, 0) >= SAME_ROUNDS and name not in self._counts):
+            idle = self._same.get(name, 0) >= SAME_ROUNDS and name not in self._counts
+            if here.failed or idle or self._far(name):
                 self._retired.add(name)
                 self._changes = [change for change in self._changes if change[0] != name]
+
+    def _far(self, name: str) -> bool:
+        """Whether a change moves the score by much more than the seed does. Told from two pairs on."""
+        well = [run for run in self.runs if not run.failed and run.repeat == 0]
+        own = {run.seed: score(run) for run in well if run.tree == INCUMBENT}
+        moved = [score(run) - own[run.seed] for run in well if run.tree == name and run.seed in own]
+        return len(own) > 2 and len(moved) > 1 and 0.0 < FAR * stdev(own.values()) < abs(fmean(moved))
 
     def _nothing_scored(self) -> None:
         if self._asked and self._unscored == self._asked:
@@ -282,12 +295,18 @@ class _Session:
         late = self.expired.is_set() or self._late
         stopped: Stopped = "interrupted" if self.interrupted.is_set() else "time" if late else ""
         return Found(
-            measured, self._planned, stopped, self.elapsed_s, int(subject.box.level), self._asked, self._unscored
-        )
+            measured=measured, made=len(self.runs), planned=self._planned, stopped=stopped, wall_s=self.elapsed_s,
+            level=int(subject.box.level), asked=self._asked, unscored=self._unscored,
+        )  # fmt: skip
 
 
-def _score(run: Run) -> tuple[Answer, ...] | float | None:
-    return run.answers or run.metric
+def score(run: Run) -> float:
+    """A run's score in the suite's own unit."""
+    return fmean(answer.score for answer in run.answers) if run.answers else run.metric or 0.0
+
+
+def _given(run: Run) -> tuple[object, ...]:
+    return run.answers, run.metric, run.guards
 
 
 def _too_long(each_s: float | None, wish: Wish) -> UsageError:

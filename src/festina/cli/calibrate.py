@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from festina.cli.common import INTERRUPTED, duration, parse_duration, system_option
+from festina.errors import UsageError
 
 if TYPE_CHECKING:
     from festina.calibrate.measure import Found
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
     from festina.system.manifest import Manifest
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_ITEMS = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.command("calibrate", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 @system_option
 @click.option("--runs", type=click.IntRange(8, 10_000), default=40, show_default=True, help="Runs at most.")
 @click.option("--seconds", default="90", show_default=True, help="Time for all of them: 90, 5m, 1h.")
-@click.option("--items", type=_FILE, help="Items to measure with that no test will use (JSON lines with labels).")
+@click.option("--items", type=_ITEMS, help="Items to measure with that no test will use (JSON lines with labels).")
 @click.option("--metric", help="With a command: NAME:higher or NAME:lower, as the command prints it.")
 @click.option("--allow", multiple=True, help="With a command: files that a proposal may change (globs).")
 @click.option("--budget", default="8h", show_default=True, help="The run to plan for: 90s, 5m, 8h.")
@@ -54,9 +57,11 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
     night = Night(
         parse_duration(options["budget"]) / 3600.0, options["trials"], workers, options["detect"], options["alpha"]
     )
-    manifest = _plain(root, command_line, options, wish.seconds) if command_line else None
-    with opened(root, manifest=manifest, items=options["items"]) as subject:
-        home = homes.find(Repo.discover(root))
+    with ExitStack() as stack:
+        where = _place(stack, root) if command_line else root
+        manifest = _plain(where, command_line, options, wish.seconds) if command_line else None
+        subject = stack.enter_context(opened(where, manifest=manifest, items=options["items"]))
+        home = homes.find(Repo.discover(where))
         setting = setting_of(subject.manifest, home, night, subject.notes)  # bad numbers are refused before any run
         teller = _Teller(quiet=as_json)
         teller.about(subject)
@@ -66,12 +71,35 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
     return INTERRUPTED if found.stopped == "interrupted" else 0
 
 
+def _place(stack: ExitStack, root: Path) -> Path:
+    """The repository at ``root``; for a folder that is in none, a copy that is one."""
+    from festina.system.aside import scratch_folder, snapshot
+    from festina.system.repo import Repo
+
+    try:
+        Repo.discover(root)
+    except UsageError as error:
+        if error.name != "not-a-git-repository":
+            raise
+        click.echo("No git repository here: measuring on a copy of this folder. A run needs one (git init).", err=True)
+        return snapshot(root, stack.enter_context(scratch_folder("festina-folder-")))
+    return root
+
+
 def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: float) -> Manifest:
     """Guess a manifest for a command and tell every guess."""
     from festina.loop.plain import guesses, plain
 
     click.echo("Trying the command once in a box ...", err=True)
-    found = plain(root, argv, metric=options["metric"], allow=options["allow"], first_run_s=seconds)
+    try:
+        found = plain(root, argv, metric=options["metric"], allow=options["allow"], first_run_s=seconds)
+    except UsageError as error:
+        if error.name != "run-too-long":
+            raise
+        raise UsageError(
+            error.name, f"one run takes longer than the {seconds:.0f} s that all of them may take",
+            fix="--seconds 3600, or a shorter run to calibrate with (less data, fewer steps)", where=error.where,
+        ) from None  # fmt: skip
     click.echo("\n".join(guesses(found)), err=True)
     return found.manifest
 
@@ -119,6 +147,8 @@ def _show(found: Found, setting: Setting, *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from festina.calibrate.remarks import remarks
+
     table = Table(show_edge=False, pad_edge=False)
     for column in ("tree", "runs", "failed", "mean", "standard deviation", "seconds a run"):
         table.add_column(column)
@@ -134,4 +164,7 @@ def _show(found: Found, setting: Setting, *, as_json: bool) -> None:
             tree, str(len(runs)), str(sum(bool(run.failed) for run in runs)), f"{fmean(known):.4g}" if known else "",
             f"{stdev(known):.3g}" if len(known) > 1 else "", f"{fmean(run.wall_s for run in runs):.2f}",
         )  # fmt: skip
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for remark in remarks(found):
+        console.print(remark)

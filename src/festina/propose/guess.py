@@ -27,6 +27,7 @@ Direction = Literal["higher", "lower"]
 NUMBER = rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
 MAX_NUMBER = 64  # characters
 _LINE = re.compile(rb"[ \t]*([A-Za-z][A-Za-z0-9_./@-]{0,63})[ \t]*[:=][ \t]*(" + NUMBER + rb")[ \t]*\r?")
+_NO_NUMBER = re.compile(rb"[ \t]*[A-Za-z][A-Za-z0-9_./@-]{0,63}[ \t]*[:=][ \t]*[+-]?(?i:nan|inf|infinity)[ \t]*\r?")
 _VALUE = re.compile(rb"[ \t]*[:=][ \t]*(" + NUMBER + rb")[ \t]*\r?")
 
 _RATE = re.compile(r"per_?s(ec(ond)?)?(_|$)|throughput|(^|_)(fps|qps|tps|rps|it_s|tok_s)(_|$)")
@@ -141,9 +142,11 @@ def _metric(stdout: bytes, given: str | None, why: dict[str, str]) -> tuple[str,
             seen[name] = math.nan
     seen = {name: value for name in seen if (value := parse_metric(stdout, name)) is not None}
     if not seen:
+        odd = next((line for line in reversed(stdout.split(b"\n")) if _NO_NUMBER.fullmatch(line)), None)
         raise UsageError(
             "no-metric",
-            "the command printed no line of the form 'name: number'",
+            "the command printed no line of the form 'name: number'"
+            + (f"; '{odd.decode().strip()}' gives no finite one" if odd is not None else ""),
             fix="print the metric as its last line, e.g. print(f'val_loss: {loss}')",
         )
     ranked = sorted(enumerate(seen), key=lambda item: (*rank_of(item[1]), item[0]))
