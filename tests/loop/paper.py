@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from festina.ledger import entries as e
 from festina.ledger.statement import commitment
+from festina.loop import blocks, plants, sameness
 from festina.loop import next as plan
-from festina.loop import plants, sameness
 from festina.loop.state import State
-from festina.select import gate
+from festina.select import planning
+from festina.verify.verdicts import compose, plan_of
 
 
 def oid(number: int) -> str:
@@ -53,6 +54,7 @@ class PaperLoop:
     fooled: float = 0.0  # what a further verifier sees beside the true gain
     plant: float = 0.0  # of the slots
     error: Literal["familywise", "fdr"] = "familywise"
+    mode: str = "fresh"
     plant_gain: float | None = None  # a verifier that is fooled: what plants seem to gain
     records: list[Paper] = field(default_factory=list)
     state: State = field(default_factory=State)
@@ -67,7 +69,7 @@ class PaperLoop:
     def put(self, *bodies: e.Body, commitments: dict[str, str] | None = None) -> None:
         for body in bodies:
             seq = len(self.records)
-            at = f"2026-01-01T00:00:00.{seq % 1000:03d}Z"
+            at = f"2026-01-01T{seq // 3600:02d}:{seq // 60 % 60:02d}:{seq % 60:02d}.000Z"
             record = Paper(seq, body.kind, at, body, digest(10**9 + seq), commitments or {})
             self.state.apply(record)
             self.records.append(record)
@@ -78,8 +80,9 @@ class PaperLoop:
 
     def begin(self) -> None:
         suite = e.SuiteTerms(
-            name="hidden", scorer="scoring:right", low=0.0, high=1.0, direction="higher", unit="item", mode="fresh",
+            name="hidden", scorer="scoring:right", low=0.0, high=1.0, direction="higher", unit="item", mode=self.mode,
             margin=0.0, detect=0.2, batch_items=10, max_units=400, source=digest(1), assurance="hidden",
+            word_every_s=0.0 if self.mode == "fresh" else 5.0, bits=1000.0 if self.mode == "ledger" else 0.0,
         )  # fmt: skip
         guards = tuple(
             e.GuardTerms(name=f"g{k}", scorer="s:g", low=0.0, high=1.0, direction="higher", max_loss=0.2)
@@ -297,12 +300,14 @@ class PaperLoop:
         level, _ = s.budget.open()
         p = s.proposals[action.proposal]
         assert p.tree is not None
-        self.put(
-            e.TestOpened(
-                test=s.tests, proposal=p.number, tree=p.tree, base_commit=p.base_commit, anchor_tree=oid(2),
-                level=level, block=0, units_max=400, units_min_accept=1,
-            )
+        assert s.epoch is not None
+        block, first = blocks.place(s) if blocks.shared(s.epoch) else (0, 0)
+        opened = e.TestOpened(
+            test=s.tests, proposal=p.number, tree=p.tree, base_commit=p.base_commit, anchor_tree=oid(2),
+            level=level, block=block, first_item=first, units_max=400, units_min_accept=0,
         )  # fmt: skip
+        least = planning.units_min_accept(plan_of(s.epoch, opened))
+        self.put(opened.model_copy(update={"units_min_accept": least}))
 
     def _RunBatch(self, _: Any) -> None:
         test = self.state.test
@@ -354,12 +359,10 @@ class PaperLoop:
         test = s.test
         assert test is not None
         assert s.budget is not None
-        verdict = e.Verdict(
-            test=test.number, proposal=test.proposal, tree=test.terms.tree, base_commit=test.terms.base_commit,
-            verdict=action.verdict, reason=action.reason, sentence="a sentence", units=len(test.gains),
-            items=test.items,
-            estimate=None, interval=None, log_evidence=gate.log_evidence(test.progress), log_threshold=1.0,
-            guard_evidence=(), alpha_spent=0.0, alpha_left=0.0, public_gain=None, assurance="hidden", provisional=False,
+        assert s.epoch is not None
+        verdict = compose(
+            test, s.epoch, s.budget, s.alpha_epochs, s.error, word=action.verdict, reason=action.reason,
+            provisional=False,
         )  # fmt: skip
         bodies: list[e.Body] = [verdict]
         if action.verdict == "accept" and not self.planted(test.proposal):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from festina.cli import replay
 from festina.cli.common import system_option
 from festina.errors import FestinaError, UsageError
 
@@ -71,26 +72,33 @@ def group(ctx: click.Context, root: Path) -> None:
     "--checkpoint", envvar="FESTINA_CHECKPOINT", type=click.Path(dir_okay=False),
     help="A checkpoint that you kept elsewhere: shows whether anything before it was cut off or rewritten.",
 )  # fmt: skip
+@click.option("--verdicts", is_flag=True, help="Also make every number of every verdict again and compare.")
 @_JSON
 @click.pass_context
 def verify(
-    ctx: click.Context, path: str | None, home: str | None, key: str | None, checkpoint: str | None, as_json: bool
-) -> None:
+    ctx: click.Context, path: str | None, home: str | None, key: str | None, checkpoint: str | None, verdicts: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Check every signature, hash, proof and pairing of a ledger, offline.  (L-1)
 
     PATH is the ledger's file, or a directory that `export` wrote. Exits with 6 and the number and kind of the first
-    bad entry when anything was changed, dropped, moved, inserted or forged.
+    bad entry when anything was changed, dropped, moved, inserted or forged. With --verdicts also when a number does not
+    follow from the entries before it, whoever signed it.
     """
     from festina.ledger.audit import verify as check
     from festina.ledger.signing import parse_public
 
     kept = _kept(checkpoint) if checkpoint is not None else None
-    report = check(_where(path, home), key=parse_public(key) if key is not None else None, checkpoint=kept)
+    where = _where(path, home)
+    report = check(where, key=parse_public(key) if key is not None else None, checkpoint=kept)
+    made = replay.again(where, report.entries, quiet=as_json) if verdicts and report.ok else None
     if as_json:
-        click.echo(_plain(_as_dict(report)))
+        click.echo(_plain(_as_dict(report) | ({} if made is None else {"verdicts": replay.as_dict(made)})))
     else:
         _show_report(report, trusted=key is not None, kept=kept is not None)
-    ctx.exit(0 if report.ok else INTEGRITY)
+        if made is not None:
+            replay.show(made)
+    ctx.exit(0 if report.ok and (made is None or made.ok) else INTEGRITY)
 
 
 def _kept(name: str) -> str:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from festina.errors import Fault
-from festina.experiment.batch import Judge, Scale, Scored
+from festina.experiment.batch import Judge, Scored
 from festina.experiment.trial import Trials
 from festina.sandbox.job import Ended
+from festina.select.pairing import Scale
 from festina.verify.client import PROVOKED
 
 MOST = 1e100  # a printed number beyond this is nonsense, and its square is no number

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from festina.errors import Fault
 from festina.experiment.trial import Side, Trials
 from festina.sandbox.job import Ended
+from festina.select.pairing import Scale, differences
 from festina.verify.client import PROVOKED
 
 T = TypeVar("T")
@@ -61,16 +62,6 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """How score differences become evidence: sign and width of the declared range (1 where there is none)."""
-
-    sign: float
-    width: float
-    guards: tuple[tuple[float, float], ...]  # (sign, width) of each guard
-    judges: tuple[tuple[float, float], ...] = ()  # and of each further verifier
-
-
-@dataclass(frozen=True, slots=True)
 class Unit:
     """One observation: oriented differences, raw means, and the trial records behind them."""
 
@@ -81,8 +72,11 @@ class Unit:
     sides: tuple[tuple[str, Side], ...]
     seed: int
     judges: tuple[float, ...] = ()  # as ``gain``, in the eyes of each further verifier
+    scores: tuple[tuple[str, Scored], ...] = ()  # by role, as ``sides``
 
     def record(self) -> dict[str, Any]:
+        """What the entry's differences are made of, so that anybody can make them again."""
+        scores = dict(self.scores)
         return {
             "seed": self.seed,
             "gain": self.gain,
@@ -90,12 +84,16 @@ class Unit:
             "judges": list(self.judges),
             "candidate": self.candidate.mean,
             "incumbent": self.incumbent.mean,
-            "sides": [{"role": role, **side.record()} for role, side in self.sides],
+            "sides": [{"role": role, **side.record(), **_scores(scores[role])} for role, side in self.sides],
         }
 
     @property
     def candidate_side(self) -> Side:
         return dict(self.sides)["candidate"]
+
+
+def _scores(scored: Scored) -> dict[str, Any]:
+    return {"score": scored.mean, "guards": list(scored.guards), "judges": list(scored.judges)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,26 +132,17 @@ def run_unit(
         sides[role] = side
         scores[role] = _score(judge, ticket, side, role)
     candidate, incumbent = scores["candidate"], scores["incumbent"]
-    anchor = scores.get("anchor", incumbent)
-    gain = _gain(candidate.mean, incumbent.mean, scale)
-    guards = tuple(
-        sign * (candidate.guards[k] - anchor.guards[k]) / width for k, (sign, width) in enumerate(scale.guards)
-    )
-    judges = tuple(
-        sign * (candidate.judges[j] - incumbent.judges[j]) / width for j, (sign, width) in enumerate(scale.judges)
-    )
-    if any(sides[role].ended is Ended.TIMEOUT_WALL for role in sides if role != "candidate"):
-        gain = min(gain, 0.0)  # a slow machine, or a candidate that made it slow, is no gain
-        guards = tuple(min(guard, 0.0) for guard in guards)
-        judges = tuple(min(judge, 0.0) for judge in judges)
+    late = any(sides[role].ended is Ended.TIMEOUT_WALL for role in sides if role != "candidate")
+    found = differences(candidate, incumbent, scores.get("anchor", incumbent), scale, late=late)
     return Unit(
-        gain=gain,
-        guards=guards,
+        gain=found.gain,
+        guards=found.guards,
         candidate=candidate,
         incumbent=incumbent,
         sides=tuple(sides.items()),
         seed=seed,
-        judges=judges,
+        judges=found.judges,
+        scores=tuple(scores.items()),
     )
 
 
@@ -177,17 +166,6 @@ def _score(judge: Judge, ticket: str, side: Side, role: str) -> Scored:
             if fault.name not in PROVOKED:
                 raise
     return judge.score(ticket, None)
-
-
-def _gain(candidate: float | None, incumbent: float | None, scale: Scale) -> float:
-    """The oriented difference. Without a score the candidate counts as all of the incumbent's size worse, and an
-    incumbent without a score is never a reason to prefer the candidate.  # V-1, T-6
-    """
-    if incumbent is None:
-        return 0.0 if candidate is not None else -1.0
-    if candidate is None:
-        return -max(abs(incumbent), 1.0) / scale.width
-    return scale.sign * (candidate - incumbent) / scale.width
 
 
 def run_units(one: Callable[[int], T], seeds: Sequence[int], workers: int) -> list[T]:

@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from multiprocessing import get_context
@@ -71,6 +71,7 @@ class Source(Protocol):
     def strays(self) -> int: ...
     def checkpoints(self) -> list[tuple[int, str]]: ...
     def blobs(self) -> Iterator[tuple[str, bytes]]: ...
+    def blob(self, digest: str) -> bytes: ...
     def openings(self) -> Iterator[tuple[int, str, bytes, str]]: ...
     def problems(self) -> str: ...
     def close(self) -> None: ...
@@ -327,6 +328,17 @@ def _open(path: Path, settled: bool) -> Source:
 
         return PlainFiles(path)
     return Store.open(path, readonly=True, settled=settled)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Source]:
+    """The entries and content of a ledger's file or of a copy, as they are now. Check them with ``verify``, too."""
+    source = _open(path, settled=False)
+    try:
+        with source.reading():
+            yield source
+    finally:
+        source.close()
 
 
 def verify(path: Path | str, *, key: bytes | None = None, checkpoint: str | None = None) -> Report:

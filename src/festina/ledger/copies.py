@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from hashlib import sha256
 from pathlib import Path
 
 from festina.errors import UsageError
@@ -148,6 +149,15 @@ class PlainFiles:
                 yield name, read_plain(self.path / "content" / name)
         except OSError as error:
             raise damaged(f"content cannot be read: {error.strerror}", self.path) from None
+
+    def blob(self, digest: str) -> bytes:
+        try:
+            data = read_plain(self.path / "content" / digest)
+        except OSError as error:
+            raise damaged(f"content {digest} cannot be read: {error.strerror}", self.path) from None
+        if sha256(data).hexdigest() != digest:
+            raise damaged(f"content {digest} was changed", self.path)
+        return data
 
     def openings(self) -> Iterator[tuple[int, str, bytes, str]]:
         for line in self._lines("openings.jsonl", 1 << 20):

@@ -113,7 +113,7 @@ def statement(
             "_type": STATEMENT_TYPE,
             "predicate": {
                 "at": at,
-                "body": body.model_dump(mode="json"),
+                "body": body.model_dump(mode="json", exclude_unset=True),  # fields newer than the entry stay out of it
                 "commitments": dict(commitments),
                 "content": sorted(set(content)),
                 "prev": prev,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from festina.errors import Busy
-from festina.experiment.batch import Judge, Scale
+from festina.experiment.batch import Judge
 from festina.experiment.trial import Trials
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import Signer
@@ -22,6 +22,7 @@ from festina.loop.state import State
 from festina.loop.workspaces import export
 from festina.propose.types import Budget, Improver
 from festina.sandbox.job import Sandbox
+from festina.select.pairing import Scale
 from festina.system.home import Home
 from festina.system.repo import Repo
 from festina.system.scope import Scope

@@ -42,6 +42,7 @@ from festina.system.home import Home
 from festina.system.manifest import Manifest, parse_manifest
 from festina.system.repo import Repo
 from festina.verify.client import Verifier
+from festina.verify.verdicts import scale_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +243,7 @@ def _bench(
     return Bench(
         home=home, repo=repo, ledger=ledger, state=state, scope=manifest.scope_rules(), sandbox=sandbox,
         proposer_box=proposer_box, trials=trials, judge=judge, verifier=verifier, verifier_signer=signer,
-        scale=terms.scale(epoch),
+        scale=scale_of(epoch),
         public_items=terms.public_items(repo, manifest, epoch.start_tree),
         improver=make(manifest, proposer_box), queue=options.queue, propose_budget=terms.propose_budget(manifest),
         workers=options.workers or os.cpu_count() or 1, wall_s=options.wall_s, listener=listener,

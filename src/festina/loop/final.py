@@ -19,7 +19,8 @@ from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.loop.bench import Bench
 from festina.loop.charging import charge, found
-from festina.select.report import interval
+from festina.select.pairing import Scale, mean
+from festina.select.report import estimate, interval
 
 
 def compare(
@@ -34,7 +35,7 @@ def compare(
     assert epoch is not None
     trials = b.trials if where is None else Trials(b.sandbox, b.trials.recipe, where)
     trees = units.Trees(tree_a, tree_b, None)
-    scale = units.Scale(b.scale.sign, b.scale.width, ())
+    scale = Scale(b.scale.sign, b.scale.width, ())
     items = count * epoch.suite.batch_items
     measure = charge(b, "comparison", trials=2 * count, units=count, items=items, source=epoch.suite.source)
     leaf = b.state.side.leaf
@@ -47,15 +48,12 @@ def compare(
     details = canonical({"units": [unit.record() for unit in results]})
     body = e.FinalScored(
         label=label, tree_a=tree_a, tree_b=tree_b, units=count, items=items,
-        mean_a=_mean([u.candidate.mean for u in results]), mean_b=_mean([u.incumbent.mean for u in results]),
-        estimate=sum(gains) / len(gains) * b.scale.width,
+        mean_a=mean([u.candidate.mean for u in results]) or 0.0,
+        mean_b=mean([u.incumbent.mean for u in results]) or 0.0,
+        estimate=estimate(gains) * b.scale.width,
         interval=(low * b.scale.width, high * b.scale.width),
         details=hashlib.sha256(details).hexdigest(), measure=measure,
     )  # fmt: skip
     found(b, "comparison", measure, Draft(body, blobs=(details,), signer=b.verifier_signer))
     return body
 
-
-def _mean(values: list[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else 0.0

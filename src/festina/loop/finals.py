@@ -29,7 +29,8 @@ from festina.loop.measured import final_source
 from festina.loop.rows import Generation
 from festina.loop.state import State
 from festina.loop.workspaces import export
-from festina.select.report import interval
+from festina.select.pairing import Scale, mean
+from festina.select.report import estimate, interval
 from festina.select.told import size
 from festina.system.manifest import parse_manifest
 from festina.verify.client import Verifier
@@ -122,7 +123,7 @@ def _measure(b: Bench, terms: e.SuiteTerms, source: Source, number: int, measure
     seeds = [unit_seed(draw.leaf, 0, i) for i in range(terms.max_units)]
     places = {seed: draw.position + i * terms.batch_items for i, seed in enumerate(seeds)}
     tree, base, label = _sides(b, number)
-    scale = units.Scale(b.scale.sign, b.scale.width, ())
+    scale = Scale(b.scale.sign, b.scale.width, ())
     with _verifier(b, terms, source) as verifier:
         judge = _Placed(verifier, terms.batch_items, places)
         results = units.run_units(
@@ -140,8 +141,8 @@ def _measure(b: Bench, terms: e.SuiteTerms, source: Source, number: int, measure
     details = canonical({"units": [unit.record() for unit in results]})
     body = e.FinalScored(
         label=f"sealed final suite: {label}", tree_a=tree, tree_b=base, units=len(gains),
-        items=len(gains) * terms.batch_items, mean_a=_mean([u.candidate.mean for u in results]),
-        mean_b=_mean([u.incumbent.mean for u in results]), estimate=sum(gains) / len(gains) * scale.width,
+        items=len(gains) * terms.batch_items, mean_a=mean([u.candidate.mean for u in results]) or 0.0,
+        mean_b=mean([u.incumbent.mean for u in results]) or 0.0, estimate=estimate(gains) * scale.width,
         interval=(around[0] * scale.width, around[1] * scale.width), details=hashlib.sha256(details).hexdigest(),
         generation=number, measure=measure,
     )  # fmt: skip
@@ -172,7 +173,3 @@ def _verifier(b: Bench, terms: e.SuiteTerms, source: Source) -> Iterator[Verifie
     ) as verifier:  # fmt: skip
         yield verifier
 
-
-def _mean(values: list[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else 0.0

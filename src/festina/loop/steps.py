@@ -35,6 +35,7 @@ from festina.release import refs
 from festina.review.binding import binding, expiry
 from festina.sandbox.job import Ended
 from festina.select import planning
+from festina.select.pairing import mean
 from festina.system.repo import ApplyFailed
 from festina.system.scope import Refused, screen
 from festina.verify.verdicts import plan_of
@@ -356,8 +357,8 @@ def _record_batch(b: Bench, test: int, number: int, results: list[units.Unit], w
                 test=test, batch=number, gain=tuple(u.gain for u in results),
                 guards=tuple(tuple(u.guards[k] for u in results) for k in range(len(b.scale.guards))),
                 judges=tuple(tuple(u.judges[j] for u in results) for j in range(len(b.scale.judges))),
-                candidate_mean=_mean([u.candidate.mean for u in results]),
-                incumbent_mean=_mean([u.incumbent.mean for u in results]),
+                candidate_mean=mean([u.candidate.mean for u in results]),
+                incumbent_mean=mean([u.incumbent.mean for u in results]),
                 failed=sum(side.ended.value != "ok" for side in sides),
                 denied=sum(bool(side.denied) for side in sides),
                 details=hashlib.sha256(details).hexdigest(),
@@ -424,11 +425,6 @@ def _baseline(b: Bench, seed: int) -> float:
             where=" ".join(b.trials.recipe.run),
         )  # fmt: skip
     return score
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _epoch(s: State) -> e.EpochOpened:

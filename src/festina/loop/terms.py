@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 
 from festina.errors import UsageError
-from festina.experiment.batch import Scale
 from festina.experiment.trial import Recipe
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
@@ -214,17 +213,6 @@ def _metric_suite(manifest: Manifest) -> e.SuiteTerms:
 
 def _width(suite: e.SuiteTerms) -> float:
     return 1.0 if suite.low is None or suite.high is None else suite.high - suite.low
-
-
-def scale(body: e.EpochOpened) -> Scale:
-    """Sign and width of the goal and of each guard."""
-    suite = body.suite
-    return Scale(
-        1.0 if suite.direction == "higher" else -1.0,
-        _width(suite),
-        tuple((1.0 if g.direction == "higher" else -1.0, g.high - g.low) for g in body.guards),
-        tuple((1.0 if v.direction == "higher" else -1.0, v.high - v.low) for v in body.judges),
-    )
 
 
 def recipe(manifest: Manifest) -> Recipe:

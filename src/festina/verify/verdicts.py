@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from festina.ledger import entries as e
 from festina.select import gate
 from festina.select.budget import AnyBudget, Promise
+from festina.select.pairing import Scale
 from festina.select.report import estimate, interval
 from festina.select.words import Finding, Reason, sentence
 
@@ -102,3 +103,17 @@ def finding_of(
 def width_of(suite: e.SuiteTerms) -> float:
     """Of the declared range; 1 where there is none."""
     return 1.0 if suite.low is None or suite.high is None else suite.high - suite.low
+
+
+def scale_of(epoch: e.EpochOpened) -> Scale:
+    """Sign and width of the goal, of each guard and of each further verifier."""
+    return Scale(
+        _sign(epoch.suite.direction),
+        width_of(epoch.suite),
+        tuple((_sign(g.direction), g.high - g.low) for g in epoch.guards),
+        tuple((_sign(v.direction), v.high - v.low) for v in epoch.judges),
+    )
+
+
+def _sign(direction: str) -> float:
+    return 1.0 if direction == "higher" else -1.0

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from festina.drill.model import Finding, Place
 from festina.errors import UsageError
-from festina.experiment.batch import Judge, Scale
+from festina.experiment.batch import Judge
 from festina.experiment.trial import Side, Trials
 from festina.ledger import entries as e
 from festina.ledger.signing import LocalKey
@@ -30,6 +30,7 @@ from festina.loop import terms
 from festina.loop.judges import HiddenJudge, MetricJudge
 from festina.sandbox import choose
 from festina.sandbox.job import Ended, Job, Level, Limits, Outcome, Sandbox
+from festina.select.pairing import Scale
 from festina.system import home as homes
 from festina.system.aside import borrow, scratch_folder
 from festina.system.home import Home
@@ -37,6 +38,7 @@ from festina.system.manifest import FILE_NAME, Manifest
 from festina.system.repo import Repo
 from festina.system.toml import lines_of_keys, nearest_line
 from festina.verify.client import Verifier
+from festina.verify.verdicts import scale_of
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -222,7 +224,7 @@ def scratch(root: Path) -> Iterator[Own]:
         own = Own(
             root=yours.root, place=place, repo=repo, home=home, commit=commit, tree=tree, tree_dir=place / "tree",
             manifest=manifest, manifest_bytes=data, epoch=body, epoch_blobs=blobs, box=box,
-            judge=MetricJudge(body.suite.scorer.removeprefix("stdout:")), scale=terms.scale(body), verifier=None,
+            judge=MetricJudge(body.suite.scorer.removeprefix("stdout:")), scale=scale_of(body), verifier=None,
             public_items=terms.public_items(repo, manifest, tree), stack=stack,
         )  # fmt: skip
         if body.suite.assurance != "self-reported":

@@ -1,0 +1,211 @@
+"""What lies beside an entry in the content store, against the entry: differences made again from scores.  # V-1
+
+A batch's details hold every side's scores; its differences, means and counts follow from them, and so do a control's, a
+final score's and the public comparison's numbers. The scores themselves follow from answers, which are not stored: of
+those the record has the digests (L-6).
+
+Means and Student intervals that people read are compared to a relative 1e-12, since ``sum`` rounds differently from
+Python 3.12 on; whatever decides is compared bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isclose
+from typing import Any
+
+from festina.experiment.seeds import control_seed, unit_seed
+from festina.ledger import entries as e
+from festina.ledger.canonical import canonical, parse_strict
+from festina.ledger.record import Record
+from festina.select import overfit
+from festina.select.overfit import Spread
+from festina.select.pairing import Differences, differences, mean
+from festina.select.report import estimate, interval
+from festina.select.student import spread
+from festina.verify.account import Account, Mismatch
+from festina.verify.verdicts import scale_of, width_of
+
+DETAILS_BYTES = 64 << 20
+NEAR = 1e-12
+Wrong = dict[str, tuple[object, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    mean: float | None
+    guards: tuple[float, ...]
+    judges: tuple[float, ...]
+
+
+@dataclass(slots=True)
+class Contents:
+    """Checks entries against their content. ``blob`` gives content by digest."""
+
+    account: Account
+    blob: Callable[[str], bytes]
+    missing: int = 0  # entries that were recorded without their details
+    brief: int = 0  # units of records that did not keep the guards' scores
+    public: dict[int, tuple[Spread, list[float]]] = field(default_factory=dict)  # by generation: hidden, public
+
+    def check(self, record: Record) -> list[Mismatch]:
+        """What the entry says otherwise. Call it before the account has taken the entry."""
+        if record.kind not in _CHECKS:
+            return []
+        body: Any = record.body
+        if body.details not in record.entry.content:
+            self.missing += 1
+            return []
+        try:
+            details = parse_strict(self.blob(body.details), max_bytes=DETAILS_BYTES, max_depth=16)
+            wrong = _CHECKS[record.kind](self, body, details)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            wrong = {"details": (f"not details of a {record.kind} entry ({type(error).__name__})", "readable ones")}
+        return [Mismatch(record.seq, record.kind, name, *map(str, pair)) for name, pair in wrong.items()]
+
+
+def _exactly(pairs: Mapping[str, tuple[object, object]]) -> Wrong:
+    return {name: pair for name, pair in pairs.items() if repr(pair[0]) != repr(pair[1])}
+
+
+def _nearly(pairs: Mapping[str, tuple[Any, Any]]) -> Wrong:
+    return {name: pair for name, pair in pairs.items() if not _near(*pair)}
+
+
+def _near(one: Any, other: Any) -> bool:  # noqa: ANN401 - a number, none, or a row of them
+    if one is None or other is None:
+        return one is other
+    if isinstance(one, Sequence):
+        return len(one) == len(other) and all(map(_near, one, other))
+    return isclose(one, other, rel_tol=NEAR, abs_tol=NEAR)
+
+
+def _batch(c: Contents, b: e.BatchEnded, details: Any) -> Wrong:  # noqa: ANN401 - JSON
+    units = details["units"]
+    test = c.account.test(b.test)
+    made = [_unit(c, unit) for unit in units]
+    sides = [dict(_sides(unit)) for unit in units]
+    if any("anchor" not in each and c.account.anchor_apart(each["incumbent"]["tree"]) for each in sides):
+        raise ValueError("guards without the anchor's side")  # V-4
+    seeds = [unit_seed(test.leaf, b.batch, i) for i in range(len(units))]
+    candidates = [each["candidate"] for each in sides]
+    return _exactly(
+        {
+            "seeds": ([unit["seed"] for unit in units], seeds),
+            "gain": (b.gain, tuple(d.gain for d in made)),
+            "guards": (b.guards, _columns(b.guards, [d.guards for d in made])),
+            "judges": (b.judges, _columns(b.judges, [d.judges for d in made])),
+            "failed": (b.failed, sum(side["ended"] != "ok" for side in candidates)),
+            "denied": (b.denied, sum(bool(side["denied"]) for side in candidates)),
+        }
+    ) | _nearly(
+        {
+            "candidate_mean": (b.candidate_mean, mean([unit["candidate"] for unit in units])),
+            "incumbent_mean": (b.incumbent_mean, mean([unit["incumbent"] for unit in units])),
+        }
+    )
+
+
+def _columns(recorded: tuple[tuple[float, ...], ...], rows: list[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
+    """Streams from units; what an old record did not keep is taken as recorded."""
+    return recorded if any(len(row) != len(recorded) for row in rows) else tuple(zip(*rows, strict=True))
+
+
+def _sides(unit: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - JSON
+    return [(side["role"], side) for side in unit["sides"]]
+
+
+def _unit(c: Contents, unit: Any) -> Differences:  # noqa: ANN401 - JSON
+    epoch, sides = c.account.rules(), dict(_sides(unit))
+    scale = scale_of(epoch)
+    if any("score" not in side for side in sides.values()):
+        c.brief += bool(scale.guards or scale.judges)
+        scale = type(scale)(scale.sign, scale.width, ())
+        scores = {role: _Scores(unit[role], (), ()) for role in ("candidate", "incumbent")}
+    else:
+        scores = {role: _Scores(s["score"], tuple(s["guards"]), tuple(s["judges"])) for role, s in sides.items()}
+    if any(repr(scores[role].mean) != repr(unit[role]) for role in ("candidate", "incumbent")):
+        raise ValueError("two scores for one side")
+    late = any(side["ended"] == "timeout_wall" for role, side in sides.items() if role != "candidate")
+    anchor = scores.get("anchor", scores["incumbent"])
+    return differences(scores["candidate"], scores["incumbent"], anchor, scale, late=late)
+
+
+def _controlled(c: Contents, b: e.ControlEnded, details: Any) -> Wrong:  # noqa: ANN401 - JSON
+    control = c.account.control
+    assert control is not None  # the entry was checked against the account before
+    units = details["units"]
+    rows = [_twin(c, unit) for unit in units]
+    seeds = [control_seed(control.leaf, i) for i in range(len(units))]
+    recorded = (b.gain, b.order, *b.guards)
+    return _exactly(
+        {
+            "seeds": ([unit["seed"] for unit in units], seeds),
+            "differences": (recorded, _columns(recorded, rows)),
+        }
+    )
+
+
+def _twin(c: Contents, unit: Any) -> tuple[float, ...]:  # noqa: ANN401 - JSON
+    """As ``against_itself.differences``, from the record."""
+    made, sides = _unit(c, unit), _sides(unit)
+    if any(side["ended"] == "timeout_wall" for _, side in sides) or None in (unit["candidate"], unit["incumbent"]):
+        return (0.0,) * (2 + len(made.guards) + len(made.judges))
+    first = 1.0 if sides[0][0] == "candidate" else -1.0
+    return (made.gain, first * made.gain, *made.guards, *made.judges)
+
+
+def _finals(c: Contents, b: e.FinalScored, details: Any) -> Wrong:  # noqa: ANN401 - JSON
+    units, width = details["units"], width_of(c.account.rules().suite)
+    gains = [unit["gain"] for unit in units]
+    around = interval(gains)
+    assert around is not None  # an empty list fails as details that are none
+    return _exactly(
+        {"units": (b.units, len(gains)), "interval": (b.interval, (around[0] * width, around[1] * width))}
+    ) | _nearly(
+        {
+            "estimate": (b.estimate, estimate(gains) * width),
+            "mean_a": (b.mean_a, mean([unit["candidate"] for unit in units]) or 0.0),
+            "mean_b": (b.mean_b, mean([unit["incumbent"] for unit in units]) or 0.0),
+        }
+    )
+
+
+def _public(c: Contents, b: e.PublicCompared, details: Any) -> Wrong:  # noqa: ANN401 - JSON
+    account, width = c.account, width_of(c.account.rules().suite)
+    verdict = account.line.verdicts[account.line.proposals[b.generation]]
+    assert verdict.interval is not None
+    diffs = [float(x) for x in details["diffs"]]
+    middle = verdict.estimate if verdict.estimate is not None else sum(verdict.interval) / 2.0
+    hidden = (middle, *verdict.interval)
+    earlier = [c.public[n] for n in account.line.numbers if n != b.generation and n in c.public]
+    rows = [(hidden, diffs), *earlier]
+    c.public[b.generation] = rows[0]
+    public = spread(diffs, width)
+    line_public = spread([sum(column) for column in zip(*(row for _, row in rows), strict=True)], width)
+    line_hidden = overfit.summed([each for each, _ in rows])
+    gap = overfit.minus(public, hidden)
+    return _nearly(
+        {
+            "public": (b.public, public), "hidden": (b.hidden, hidden), "gap": (b.gap, gap),
+            "line_public": (b.line_public, line_public), "line_hidden": (b.line_hidden, line_hidden),
+            "line_gap": (b.line_gap, overfit.minus(line_public, line_hidden)),
+        }
+    ) | _exactly(
+        {
+            "items": (b.items, len(diffs)), "generations": (b.generations, len(rows)),
+            "sentence": (b.sentence, overfit.sentence(b.public, b.hidden, b.gap, items=len(diffs))),
+        }
+    )  # fmt: skip
+
+
+def seeds_digest(leaf: str, batch: int, units: int) -> str:
+    """What an intent says about its units' seeds.  # E-3"""
+    return hashlib.sha256(canonical([unit_seed(leaf, batch, i) for i in range(units)])).hexdigest()
+
+
+_CHECKS: dict[str, Callable[[Contents, Any, Any], Wrong]] = {
+    "batch-ended": _batch, "control-ended": _controlled, "final-scored": _finals, "public-compared": _public,
+}  # fmt: skip

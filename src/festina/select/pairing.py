@@ -1,0 +1,82 @@
+"""From the scores of a unit's sides to its paired differences: what the rule takes as evidence.  # E-3, V-1, S-5
+
+Positive is better, whatever the direction of a metric; 1 is the width of the declared range (or the metric's own unit
+where there is none). The engine records them, and the verifier computes them anew from the scores that it made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How score differences become evidence: sign and width of the declared range (1 where there is none)."""
+
+    sign: float
+    width: float
+    guards: tuple[tuple[float, float], ...]  # (sign, width) of each guard
+    judges: tuple[tuple[float, float], ...] = ()  # and of each further verifier
+
+
+class Score(Protocol):
+    """One side's score in the suite's own unit, its guards' and its further verifiers'.
+
+    ``mean`` is None only where no range is declared and the run gave no score: there is no worst number then.
+    """
+
+    @property
+    def mean(self) -> float | None: ...
+    @property
+    def guards(self) -> tuple[float, ...]: ...
+    @property
+    def judges(self) -> tuple[float, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """One unit: candidate minus incumbent, and for the guards candidate minus anchor."""
+
+    gain: float
+    guards: tuple[float, ...]
+    judges: tuple[float, ...]
+
+
+def differences(candidate: Score, incumbent: Score, anchor: Score, scale: Scale, *, late: bool) -> Differences:
+    """``late``: a comparison side ran out of wall time, which never counts in the candidate's favour: a slow machine,
+    or a candidate that made it slow, is no gain.  # V-1, T-6
+    """
+    gain = _gain(candidate.mean, incumbent.mean, scale)
+    guards = tuple(
+        sign * (candidate.guards[k] - anchor.guards[k]) / width for k, (sign, width) in enumerate(scale.guards)
+    )
+    judges = tuple(
+        sign * (candidate.judges[j] - incumbent.judges[j]) / width for j, (sign, width) in enumerate(scale.judges)
+    )
+    if late:
+        gain = min(gain, 0.0)
+        guards = tuple(min(guard, 0.0) for guard in guards)
+        judges = tuple(min(judge, 0.0) for judge in judges)
+    return Differences(gain, guards, judges)
+
+
+def _gain(candidate: float | None, incumbent: float | None, scale: Scale) -> float:
+    """The oriented difference. Without a score the candidate counts as all of the incumbent's size worse, and an
+    incumbent without a score is never a reason to prefer the candidate.  # V-1, T-6
+    """
+    if incumbent is None:
+        return 0.0 if candidate is not None else -1.0
+    if candidate is None:
+        return -max(abs(incumbent), 1.0) / scale.width
+    return scale.sign * (candidate - incumbent) / scale.width
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Of the scores that there are; for people. Left to right: ``sum`` rounds differently from Python 3.12 on."""
+    total, count = 0.0, 0
+    for value in values:
+        if value is not None:
+            total, count = total + value, count + 1
+    return total / count if count else None

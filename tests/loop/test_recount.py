@@ -1,0 +1,239 @@
+"""Every number of every verdict follows from the entries before it, and what does not is named.  # S-4, S-5, L-1"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from festina.ledger import entries as e
+from festina.ledger.audit import verify
+from festina.ledger.canonical import canonical
+from festina.ledger.checkpoint import make
+from festina.ledger.copies import export
+from festina.ledger.merkle import Tree, leaf_hash
+from festina.ledger.record import Record
+from festina.ledger.signing import LocalKey, pae
+from festina.ledger.statement import NO_PREV, PAYLOAD_TYPE, seal, statement
+from festina.ledger.store import Store
+from festina.loop.recount import Recount, recount
+from festina.verify.account import Account
+from tests.loop.commandline import festina
+from tests.loop.paper import PaperLoop
+from tests.toy import Toy, make_toy
+
+Mutate = Callable[[int, Record], e.Body | None]
+
+
+# -- the two sets of books agree, in every mode ---------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 10**6), st.sampled_from(["fresh", "fdr", "sealed", "ledger"]), st.integers(0, 2),
+    st.integers(0, 1), st.sampled_from([0.0, 0.5]), st.sampled_from([0.0, 0.2]),
+)  # fmt: skip
+def test_S5_the_verifiers_books_give_every_number_that_the_loop_recorded(seed, mode, guards, judges, plant, share):
+    loop = PaperLoop(
+        seed, proposals=6, guards=guards, judges=judges, plant=plant, share=share,
+        mode="fresh" if mode == "fdr" else mode, error="fdr" if mode == "fdr" else "familywise",
+    )  # fmt: skip
+    loop.begin()
+    loop.run()
+    loop.start_run()
+    loop.run()
+    account = Account()
+    assert [row for record in loop.records for row in account.see(record)] == []
+    assert account.budget == loop.state.budget
+    assert account.verdicts == sum(record.kind == "verdict" for record in loop.records)
+
+
+# -- ledgers that are signed by the right keys and say something else -----------------------------------
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """A real run with a guard and public items: three proposals, the first ones accepted."""
+    guard = '[guard.small]\nscorer = "scoring:small"\nrange = [0, 1]\ndirection = "higher"\nmax_loss = 0.3\n'
+    toy = make_toy(tmp_path_factory.mktemp("recount"), extra=guard, public=30, notes=True)
+    found = festina("run", "--proposals", "3", "--workers", "2", toy=toy)
+    assert found.returncode in (0, 4), found.stderr
+    return toy
+
+
+def ledger_of(toy: Toy) -> Path:
+    (found,) = Path(toy.environment["FESTINA_HOME"]).glob("*/ledger.db")
+    return found
+
+
+def signed_again(toy: Toy, target: Path, mutate: Mutate) -> Path:
+    """The ledger as somebody writes it who holds all keys: other bodies, a right chain, a right checkpoint."""
+    source = Store.open(ledger_of(toy), readonly=True)
+    folder = ledger_of(toy).parent
+    keys = {role: LocalKey.load(folder / "keys" / f"{role}.pem", role) for role in ("engine", "verifier")}
+    leaves: dict[str, str] = {}  # new ones by old ones
+    Store.create(target)
+    copy, tree, prev, seq = Store.open(target), Tree(), NO_PREV, 0
+    with copy.writing(durable=True):
+        for number, envelope in source.entries():
+            record = Record(number, envelope, leaf_hash(envelope))
+            body = mutate(number, record)
+            if body is None:
+                continue
+            if isinstance(body, e.ReviewRequested):
+                body = body.model_copy(update={"evidence": leaves[body.evidence]})
+            entry, key = record.entry, keys[record.body.role]
+            payload = statement(
+                seq=seq, prev=prev, at=entry.at, body=body, content=entry.content, commitments=entry.commitments,
+                subjects=entry.subjects,
+            )  # fmt: skip
+            data = seal(payload, key.keyid, key.sign(pae(PAYLOAD_TYPE, payload)))
+            copy.add_entry(seq, data)
+            tree.append(leaf_hash(data))
+            leaves[record.leaf] = prev = leaf_hash(data).hex()
+            seq += 1
+        for _, blob in source.blobs():
+            copy.add_blob(blob)
+        copy.set_checkpoint(len(tree), make(first(toy).origin, len(tree), tree.root(), keys["engine"]))
+    copy.close()
+    source.close()
+    return target
+
+
+def first(toy: Toy) -> e.Genesis:
+    store = Store.open(ledger_of(toy), readonly=True)
+    try:
+        body = next(Record(n, data, b"").body for n, data in store.entries())
+    finally:
+        store.close()
+    assert isinstance(body, e.Genesis)
+    return body
+
+
+def wrong(found: Recount) -> set[tuple[str, str]]:
+    return {(row.kind, row.field) for row in found.mismatches}
+
+
+def test_S4_L1_an_honest_ledger_is_made_again_also_from_its_copies(toy: Toy, tmp_path: Path) -> None:
+    found = recount(ledger_of(toy))
+    assert found.ok, found.mismatches
+    assert found.verdicts >= 2
+    assert len(found.notes) == 1, "nothing but the scores themselves is taken as recorded"
+    export(ledger_of(toy), tmp_path / "files", public=True)
+    result = festina("ledger", "verify", str(tmp_path / "files"), "--verdicts", "--json", toy=toy)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["verdicts"] == {
+        "ok": True, "verdicts": found.verdicts, "batches": found.batches, "mismatches": [],
+        "not_made_again": list(found.notes), "control_log_evidence": found.control, "planted": None,
+    }  # fmt: skip
+
+
+def edited(kind: str, change: Callable[[Any], dict[str, object]], nth: int = 0) -> Mutate:
+    """Change the nth entry of a kind."""
+    seen = [0]
+
+    def mutate(number: int, record: Record) -> e.Body:
+        body = record.body
+        if body.kind != kind:
+            return body
+        seen[0] += 1
+        return body.model_copy(update=change(body)) if seen[0] == nth + 1 else body
+
+    return mutate
+
+
+def dropped(kind: str) -> Mutate:
+    """Leave out the first batch, intent and result, and number the later ones of its test anew."""
+
+    def mutate(number: int, record: Record) -> e.Body | None:
+        body = record.body
+        if getattr(body, "test", None) != 0 or not hasattr(body, "batch"):
+            return body
+        return None if body.batch == 0 else body.model_copy(update={"batch": body.batch - 1})
+
+    return mutate
+
+
+def bit(x: float) -> float:
+    return math.nextafter(x, 2.0)
+
+
+def better(body: e.Verdict) -> dict[str, object]:
+    assert body.interval is not None
+    return {"interval": (body.interval[0] + 0.01, body.interval[1])}
+
+
+#: They follow from signatures, so they give away a ledger that was written anew; the tests below do without.
+SEEDS = {("batch-started", "seeds"), ("batch-ended", "seeds"), ("control-ended", "seeds")}
+FORGERIES: dict[str, tuple[Mutate, tuple[str, str]]] = {
+    "one bit of a score": (
+        edited("batch-ended", lambda b: {"gain": (bit(b.gain[0]), *b.gain[1:])}), ("batch-ended", "gain")
+    ),
+    "units in another order": (
+        edited("batch-ended", lambda b: {"gain": b.gain[::-1], "guards": tuple(g[::-1] for g in b.guards)}),
+        ("batch-ended", "gain"),
+    ),
+    "a guard's difference": (
+        edited("batch-ended", lambda b: {"guards": tuple(tuple(bit(x) for x in g) for g in b.guards)}),
+        ("batch-ended", "guards"),
+    ),
+    "a better interval": (edited("verdict", better), ("verdict", "interval")),
+    "a better estimate": (edited("verdict", lambda b: {"estimate": bit(b.estimate)}), ("verdict", "estimate")),
+    "more evidence": (edited("verdict", lambda b: {"log_evidence": 50.0}), ("verdict", "log_evidence")),
+    "an extra refund": (edited("verdict", lambda b: {"alpha_left": bit(b.alpha_left)}), ("verdict", "alpha_left")),
+    "another sentence": (edited("verdict", lambda b: {"sentence": b.sentence + "!"}), ("verdict", "sentence")),
+    "another reason": (
+        edited("verdict", lambda b: {"verdict": "inconclusive", "reason": "cap"}), ("verdict", "reason")
+    ),
+    "not provisional": (edited("verdict", lambda b: {"provisional": True}), ("verdict", "provisional")),
+    "a level of another epoch": (edited("test-opened", lambda b: {"level": b.level * 2}), ("test-opened", "level")),
+    "a dropped batch": (dropped("batch"), ("verdict", "units")),
+    "a public gain": (
+        edited("public-compared", lambda b: {"public": (0.0, *b.public[1:])}), ("public-compared", "public")
+    ),
+    "fewer failed runs": (edited("batch-ended", lambda b: {"failed": b.failed + 1}), ("batch-ended", "failed")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_S4_a_number_that_does_not_follow_is_named_though_the_right_keys_signed_it(toy, tmp_path, name) -> None:
+    mutate, (kind, field) = FORGERIES[name]
+    path = signed_again(toy, tmp_path / "forged.db", mutate)
+    assert verify(path).ok, "positive control: signatures, hashes and order are all right"
+    assert (kind, field) in wrong(recount(path)) - SEEDS
+
+
+def test_S4_positive_control_nothing_but_seeds_differ_where_no_number_was_changed(toy: Toy, tmp_path: Path) -> None:
+    path = signed_again(toy, tmp_path / "again.db", edited("run-started", lambda b: {"wall_s": b.wall_s + 1.0}))
+    assert wrong(recount(path)) == SEEDS
+
+
+def test_S4_the_command_names_entry_field_and_both_values_and_exits_6(toy: Toy, tmp_path: Path) -> None:
+    path = signed_again(toy, tmp_path / "forged.db", edited("verdict", better))
+    assert festina("ledger", "verify", str(path), toy=toy).returncode == 0
+    result = festina("ledger", "verify", str(path), "--verdicts", toy=toy)
+    assert result.returncode == 6
+    assert "WRONG entry" in result.stdout
+    assert "verdict: interval is (" in result.stdout
+
+
+def test_L1_entries_that_are_older_than_a_field_still_verify_and_fold(toy: Toy, tmp_path: Path) -> None:
+    """A ledger from before a field existed holds entries without it."""
+
+    def mutate(number: int, record: Record) -> e.Body:
+        body = record.body
+        if not isinstance(body, e.EpochOpened):
+            return body
+        kept = body.model_dump(mode="json", exclude={"error", "judges", "goal_family"})
+        return e.EpochOpened.model_validate_json(canonical(kept))
+
+    path = signed_again(toy, tmp_path / "old.db", mutate)
+    assert verify(path).ok
+    found = recount(path)
+    assert wrong(found) == SEEDS, [row for row in found.mismatches if row.field != "seeds"]
