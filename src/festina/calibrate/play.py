@@ -1,0 +1,155 @@
+"""The real rule, played on differences drawn from what was measured.
+
+A :class:`Stage` holds a pool of possible differences of a unit (mean 0) and of each guard; ``play`` draws from it, adds
+a gain and lets ``festina.select`` decide. Draws follow from fixed seeds: same measurements, same forecast.
+
+Not covered: a candidate that is noisier than the changes that were measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from festina.calibrate.noise import Noise, Part, Variance
+from festina.select.gate import Plan
+from festina.select.vector import gate
+
+Array = NDArray[np.float64]
+Which = Literal["value", "low", "high"]  # how much noise is assumed: as estimated, or an end of its interval
+Name = TypeVar("Name", bound=Hashable)
+
+POOL = 8192  # differences of a unit
+DRAWS = 500_000  # of units for one case, about
+TESTS = (64, 400)  # fewest and most for one case
+SMOOTH = 0.3  # share of a normal law in few distinct values: the next run is none of those that were seen
+FEW = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a unit may bring when nothing has become better, in the gate's own units."""
+
+    pool: Array
+    guards: tuple[Array, ...]
+    bounded: bool
+
+    def scaled(self, factor: float) -> Stage:
+        return replace(self, pool=np.clip(self.pool * factor, -1.0, 1.0) if self.bounded else self.pool * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A candidate with this gain, tested at this level."""
+
+    on: Stage
+    gain: float
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How the tests of one case end."""
+
+    accepted: float  # share
+    counts: tuple[int, ...]  # units of each test
+    wins: int  # accepted tests
+    cap: int
+
+    def spent(self, first: int, batch: int) -> float:
+        """Mean units that are run when units come in batches: ``first`` of them, then ``batch`` at a time."""
+        total = 0
+        for units in self.counts:
+            more = max(0, units - first)
+            total += min(first + ceil(more / batch) * batch, max(self.cap, units))
+        return total / len(self.counts)
+
+
+def stage(
+    noise: Noise, groups: float, widths: tuple[tuple[str, float], ...], *, bounded: bool, which: Which = "value"
+) -> Stage:
+    """The stage of a unit whose runs answer ``groups`` items (clusters); ``widths``: name and range of each guard."""
+    assert noise.process is not None  # the caller has asked
+    rng = np.random.default_rng((1, 4, 9))
+    pool = _drawn(noise.process, which, POOL, rng)
+    count = max(1, round(groups))
+    if noise.items is not None and (size := getattr(noise.items.variance, which)) > 0.0:
+        pool = pool + _means(np.array(noise.items.shape), count, size, rng)
+    if not bounded:
+        pool = pool * rng.choice([-1.0, 1.0], POOL)  # neither side is favoured when nothing has changed
+    pool = _failing(pool, noise, bounded, rng)
+    pool = pool - pool.mean()
+    if bounded:
+        pool = np.clip(pool, -1.0, 1.0)
+    known = dict(noise.guards)
+    still = Part(Variance(0.0, 0.0, 0.0), ())
+    guards = tuple(
+        np.clip(_drawn(known.get(name, still), which, POOL, rng) / width, -1.0, 1.0) for name, width in widths
+    )
+    return Stage(pool, guards, bounded)
+
+
+def play(plan: Plan, cases: Mapping[Name, Case], *, tests: int = 0) -> dict[Name, Result]:
+    """Play all cases by one plan, whose own level is not looked at; all meet the same draws. Guards hold."""
+    cap = plan.units_max
+    count = tests or max(TESTS[0], min(TESTS[1], DRAWS // cap))
+    rng = np.random.default_rng((2, 7))
+    drawn = rng.integers(POOL, size=(count, cap))
+    guards = [rng.integers(POOL, size=(count, cap)) for _ in plan.guards]
+    bounded = plan.kind == "bounded"
+    gains = np.concatenate([case.on.pool[drawn] + case.gain for case in cases.values()])
+    if bounded:
+        gains = np.clip(gains, -1.0, 1.0)
+    held = [np.concatenate([case.on.guards[k][each] for case in cases.values()]) for k, each in enumerate(guards)]
+    levels = np.repeat([case.level for case in cases.values()], count)
+    ends = gate(plan, levels, gains, held)
+    found = {}
+    for i, name in enumerate(cases):
+        rows = slice(i * count, (i + 1) * count)
+        wins = int((ends.outcome[rows] == "accept").sum())
+        found[name] = Result(wins / count, tuple(int(n) for n in ends.units[rows]), wins, cap)
+    return found
+
+
+def _drawn(part: Part, which: Which, size: int, rng: np.random.Generator) -> Array:
+    """Values with the part's shape and the variance that ``which`` names."""
+    wanted = float(getattr(part.variance, which)) ** 0.5
+    shape = np.array(part.shape)
+    spread = float(np.sqrt((shape**2).mean())) if len(shape) else 0.0
+    if wanted == 0.0 or spread == 0.0:
+        return np.zeros(size)
+    drawn: Array = rng.choice(shape / spread, size)
+    if len(shape) < FEW and len(set(part.shape)) == len(shape):
+        drawn = np.sqrt(1.0 - SMOOTH**2) * drawn + SMOOTH * rng.standard_normal(size)
+    result: Array = wanted * drawn
+    return result
+
+
+def _means(shape: Array, count: int, variance: float, rng: np.random.Generator) -> Array:
+    """Means over ``count`` items."""
+    shape = shape - shape.mean()
+    spread = float(np.sqrt((shape**2).mean()))
+    if spread == 0.0:
+        return np.zeros(POOL)
+    total = np.zeros(POOL)
+    for _ in range(min(count, 256)):  # a mean over more is normal for every purpose here
+        total += rng.choice(shape, POOL)
+    scale: float = min(count, 256) ** -0.5 / spread * (variance / count) ** 0.5
+    return total * scale
+
+
+def _failing(pool: Array, noise: Noise, bounded: bool, rng: np.random.Generator) -> Array:
+    """With the share of failed runs that was seen, a side scores worst (``experiment.batch``)."""
+    share = noise.failed / (noise.failed + noise.runs)
+    if share == 0.0:
+        return pool
+    candidate, incumbent = rng.random(POOL) < share, rng.random(POOL) < share
+    lost = noise.position if bounded else max(abs(noise.position), 1.0)
+    won = noise.position if bounded else 0.0
+    pool = np.where(incumbent & ~candidate, won, pool)
+    return np.where(candidate & ~incumbent, -lost, np.where(candidate & incumbent, 0.0, pool))

@@ -1,0 +1,68 @@
+"""The smallest gain that one test finds in 8 of 10 cases, for several stages at once.
+
+Each gain of a grid is looked for by a plan of its own (``detect`` is that gain) and played; the answer lies where the
+share of acceptances crosses 8 in 10, between two gains of the grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from math import exp, log
+from typing import TypeVar
+
+from festina.calibrate.play import Case, Stage, play
+from festina.calibrate.scene import Scene
+
+POWER = 0.8
+UNITS = 1_000  # of a test that is played here at most: one proposal seldom gets more of a night
+STEPS = 9
+Name = TypeVar("Name", bound=Hashable)
+
+
+def reach_units(scene: Scene) -> int:
+    """Units that one test may take: its cap, or the budget where that is less."""
+    declared = scene.setting.units_max
+    if declared is None and not scene.bounded:
+        declared = scene.plan().units_max
+    known = [UNITS] + [declared for _ in [0] if declared is not None]
+    if scene.budget_units is not None:
+        known.append(max(1, int(scene.budget_units)))
+    return min(known)
+
+
+def smallest(
+    scene: Scene, wanted: Mapping[Name, tuple[Stage, float]], spread: tuple[float, float]
+) -> dict[Name, float | None]:
+    """For each stage and level the smallest gain, None where no gain of the grid is found often enough.
+
+    ``spread``: least and largest variance of a unit that the stages have; the grid covers both.
+    """
+    units = reach_units(scene)
+    low, high = 0.6 * scene.guess(units, spread[0]), 2.5 * scene.guess(units, spread[1])
+    low, high = max(low, scene.margin + 1e-9), min(high, 0.98) if scene.bounded else high
+    if low >= high:
+        return dict.fromkeys(wanted)
+    grid = [low * (high / low) ** (i / (STEPS - 1.0)) for i in range(STEPS)]
+    shares: dict[Name, list[float]] = {name: [] for name in wanted}
+    if scene.bounded:
+        for gain in grid:
+            cases = {name: Case(stage, gain, level) for name, (stage, level) in wanted.items()}
+            for name, result in play(scene.plan(gain, units), cases).items():
+                shares[name].append(result.accepted)
+    else:
+        every = {(name, gain): Case(stage, gain, level) for name, (stage, level) in wanted.items() for gain in grid}
+        for (name, _), result in play(scene.plan(None, units), every).items():
+            shares[name].append(result.accepted)
+    return {name: crossing(grid, row) for name, row in shares.items()}
+
+
+def crossing(grid: list[float], shares: list[float], power: float = POWER) -> float | None:
+    """Where the shares rise above ``power``, on a logarithmic scale; the grid's first gain where they all do."""
+    for i, share in enumerate(shares):
+        if share >= power:
+            if i == 0:
+                return grid[0]
+            before = shares[i - 1]
+            part = (power - before) / (share - before)
+            return exp(log(grid[i - 1]) + part * (log(grid[i]) - log(grid[i - 1])))
+    return None
