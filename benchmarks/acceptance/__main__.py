@@ -28,14 +28,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # ``python benchma
 
 import numpy as np
 
-from acceptance import contest, validity
+from acceptance import attack, contest, validity
 from acceptance.document import page
 from acceptance.frame import SIZES, Goal, Job, Row, Size, Table
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "acceptance.json"
 PAGE = ROOT / "docs" / "acceptance.md"
-PARTS: dict[str, ModuleType] = {"validity": validity, "contest": contest}
+PARTS: dict[str, ModuleType] = {"validity": validity, "contest": contest, "attack": attack}
 
 
 def main() -> None:
