@@ -18,7 +18,7 @@ name = "toy"
 kind = "agent-scaffold"
 
 [scope]
-allow = ["skill.json", "improve.py", "notes.txt"]
+allow = ["skill.json", "improve.py", "notes*.txt"]
 max_changed_lines = 50
 
 [experiment]

@@ -62,22 +62,25 @@ def _budget_charged_once(state: State, records: list) -> None:
     budget = Budget(epoch.alpha, epoch.spread)
     levels: dict[int, float] = {}
     spent = 0.0
-    last: tuple[int, Budget, float] | None = None  # the newest verdict: proposal, budget and spending before its test
-    before: dict[int, tuple[Budget, float]] = {}
+    last: tuple[int, Budget, float] | None = None  # the newest verdict: proposal, budget and spending without its test
+    before: dict[int, Budget] = {}
     for record in records:
         if record.kind == "test-opened":
-            before[record.body.test] = budget, spent
+            before[record.body.test] = budget
             level, budget = budget.open()
-            assert level == record.body.level
+            assert abs(level - record.body.level) < 1e-12
             levels[record.body.test] = level
         if record.kind == "verdict":
             level = levels.pop(record.body.test)
+            alone = before[record.body.test].open()[1] == budget
+            without = before[record.body.test] if alone else budget.close(level, False, 1.0)
+            last = record.body.proposal, without, spent
             spent += record.body.alpha_spent
-            budget = budget.close(level, record.body.verdict == "accept", 1 - record.body.alpha_spent / level)
-            last = (record.body.proposal, *before[record.body.test])
+            refund = min(1.0, max(0.0, 1 - record.body.alpha_spent / level))
+            budget = budget.close(level, record.body.verdict == "accept", refund)
         if record.kind == "plant-revealed" and last is not None and last[0] == record.body.proposal:
             _, budget, spent = last  # V-7: as if it had never been tested
-    assert len(levels) <= 1
+    assert len(levels) <= max(r.body.at_once for r in records if r.kind == "run-started")
     assert state.budget is not None
     assert abs(budget.free - state.budget.free) < 1e-12
     assert abs(budget.free + spent + sum(levels.values()) - epoch.alpha) < 1e-12

@@ -13,6 +13,7 @@ from festina.ledger import entries as e
 from festina.ledger.statement import commitment
 from festina.loop import blocks, plants, sameness
 from festina.loop import next as plan
+from festina.loop.rows import OpenTest
 from festina.loop.state import State
 from festina.select import planning
 from festina.verify.verdicts import compose, plan_of
@@ -53,6 +54,7 @@ class PaperLoop:
     watchers: int = 0
     fooled: float = 0.0  # what a further verifier sees beside the true gain
     plant: float = 0.0  # of the slots
+    at_once: int = 1
     error: Literal["familywise", "fdr"] = "familywise"
     mode: str = "fresh"
     plant_gain: float | None = None  # a verifier that is fooled: what plants seem to gain
@@ -62,7 +64,7 @@ class PaperLoop:
     def __post_init__(self) -> None:
         self.coins = random.Random(self.seed)
         self.side_coins = random.Random(self.seed + 1)  # for what decides nothing
-        self.gain = 0.0
+        self.gains: dict[int, float] = {}  # by proposal: the truth
         self.objects = 1000
         self.origins: dict[int, tuple[bytes, str]] = {}  # what an engine would read back from its openings
 
@@ -116,7 +118,7 @@ class PaperLoop:
             e.RunStarted(
                 run=f"run-{len(self.records)}", improver="own", frozen_improver=False, wall_s=1e6, trials=10**6,
                 proposals=self.proposals, sandbox_level=3, sandbox_missing=(), sandbox_policy=digest(5),
-                separated_uids=True,
+                separated_uids=True, at_once=self.at_once,
             )
         )  # fmt: skip
 
@@ -137,8 +139,7 @@ class PaperLoop:
         return number in self.origins and plants.defect_of(self.origins[number][1]) is not None
 
     def due(self) -> int | None:
-        last = plants.last_closed(self.state)
-        return last.number if last is not None and self.planted(last.number) else None
+        return next((p.number for p in plants.just_closed(self.state) if self.planted(p.number)), None)
 
     def _RevealPlant(self, action: plan.RevealPlant) -> None:
         salt, origin = self.origins[action.proposal]
@@ -281,16 +282,18 @@ class PaperLoop:
 
     def _Screen(self, action: plan.Screen) -> None:
         p = self.state.proposals[action.proposal]
-        self.gain = self.coins.choice([-0.1, 0.0, 0.0, 0.3, 0.5])
+        gain = self.coins.choice([-0.1, 0.0, 0.0, 0.3, 0.5])
         if self.plant_gain is not None and self.planted(action.proposal):
-            self.gain = self.plant_gain
-        stale = p.base_commit != self.state.head.commit
+            gain = self.plant_gain
+        self.gains[action.proposal] = gain
+        stale = p.base_commit != self.state.head.commit and self.coins.random() < 0.3  # does not apply to the new head
         result = "stale" if stale else self.coins.choice(["passed"] * 6 + ["refused", "no-op", "duplicate"])
         self.put(
             e.Screened(
                 proposal=action.proposal, result=result, reason="scope" if result == "refused" else "", detail=None,
-                guard_change=False, base_commit=p.base_commit, tree=oid(self.new()) if result == "passed" else None,
-                changed_files=1, changed_lines=5, improver_changed=True,
+                guard_change=False, base_commit=p.base_commit if stale else self.state.head.commit,
+                tree=oid(self.new()) if result == "passed" else None, changed_files=1, changed_lines=5,
+                improver_changed=True,
             )
         )  # fmt: skip
 
@@ -309,29 +312,37 @@ class PaperLoop:
         least = planning.units_min_accept(plan_of(s.epoch, opened))
         self.put(opened.model_copy(update={"units_min_accept": least}))
 
-    def _RunBatch(self, _: Any) -> None:
-        test = self.state.test
-        assert test is not None
-        count = min(16, test.terms.units_max - len(test.gains))
+    def _RunBatch(self, action: plan.RunBatch) -> None:
+        tests = [self.state.open[number] for number in action.tests]
+        counts = [min(16, test.terms.units_max - len(test.gains)) for test in tests]
         self.put(
-            e.BatchStarted(
-                test=test.number, batch=test.batches, attempt=test.attempt + 1, units=count, trials=2 * count,
-                items=10 * count, seeds=digest(9),
+            *(
+                e.BatchStarted(
+                    test=test.number, batch=test.batches, attempt=test.attempt + 1, units=count, trials=2 * count,
+                    items=10 * count, seeds=digest(9),
+                )
+                for test, count in zip(tests, counts, strict=True)
             )
         )  # fmt: skip
         if self.coins.random() < 0.1:
             return  # a crash
-        gains = tuple(max(-1.0, min(1.0, self.coins.gauss(self.gain, 0.1))) for _ in range(count))
-        self.put(
-            e.BatchEnded(
-                test=test.number, batch=test.batches, gain=gains,
-                guards=tuple(tuple(0.0 for _ in gains) for _ in range(self.guards)), candidate_mean=0.5,
-                incumbent_mean=0.5, failed=0, denied=0, details=digest(10),
-                judges=tuple(
-                    tuple(max(-1.0, min(1.0, self.coins.gauss(self.gain + self.fooled, 0.1))) for _ in gains)
-                    for _ in range(self.judges + self.watchers)
-                ),
-            )
+        for test, count in zip(tests, counts, strict=True):
+            if len(tests) > 1 and self.coins.random() < 0.05:
+                self.put(e.FaultRecorded(what="sandbox-error", detail=None, test=test.number))
+            else:
+                self.put(self._ended(test, count))
+
+    def _ended(self, test: OpenTest, count: int) -> e.BatchEnded:
+        gain = self.gains[test.proposal]
+        gains = tuple(max(-1.0, min(1.0, self.coins.gauss(gain, 0.1))) for _ in range(count))
+        return e.BatchEnded(
+            test=test.number, batch=test.batches, gain=gains,
+            guards=tuple(tuple(0.0 for _ in gains) for _ in range(self.guards)), candidate_mean=0.5,
+            incumbent_mean=0.5, failed=0, denied=0, details=digest(10),
+            judges=tuple(
+                tuple(max(-1.0, min(1.0, self.coins.gauss(gain + self.fooled, 0.1))) for _ in gains)
+                for _ in range(self.judges + self.watchers)
+            ),
         )  # fmt: skip
 
     def _RunControl(self, action: plan.RunControl) -> None:
@@ -356,13 +367,12 @@ class PaperLoop:
 
     def _Decide(self, action: plan.Decide) -> None:
         s = self.state
-        test = s.test
-        assert test is not None
+        test = s.open[action.test]
         assert s.budget is not None
         assert s.epoch is not None
         verdict = compose(
             test, s.epoch, s.budget, s.alpha_epochs, s.error, word=action.verdict, reason=action.reason,
-            provisional=False,
+            provisional=False, again=action.reason == "line-moved",
         )  # fmt: skip
         bodies: list[e.Body] = [verdict]
         if action.verdict == "accept" and not self.planted(test.proposal):

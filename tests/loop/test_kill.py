@@ -18,6 +18,7 @@ from tests.loop.invariants import check, no_orphans, read
 from tests.toy import Toy, make_toy
 
 STEPS = crash.CRASH_POINTS
+SIDE_BY_SIDE = ("batch-started", "batch-unrecorded", "verdict-unrecorded", "accepted")
 SHARE = "\nattribution = { share = 4.0 }"
 
 
@@ -30,6 +31,16 @@ def engine(toy: Toy, *extra: str, crash_at: str = "", **options: object) -> subp
     return subprocess.Popen(
         argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
     )
+
+
+def worthless(base: Path) -> Path:
+    """A person's change that does nothing and fits every version."""
+    path = base / "worthless.patch"
+    path.write_text(
+        "diff --git a/notes2.txt b/notes2.txt\nnew file mode 100644\n--- /dev/null\n+++ b/notes2.txt\n"
+        "@@ -0,0 +1 @@\n+x\n"
+    )
+    return path
 
 
 def finish(process: subprocess.Popen[bytes], timeout: float = 240) -> int:
@@ -55,14 +66,16 @@ def test_D1_a_kill_at_any_step_changes_nothing(tmp_path: Path, label: str) -> No
     policy = f"control_share = 0.3\nplant_rate = {0.9 if plants else 0.0}{SHARE}"  # two real changes, a plant
     step = "0.1 * (6 - 5 * len(tried))" if plants else "0.6"
     toy = make_toy(tmp_path, step=step, public=20, notes=True, policy=policy)
-    process = engine(toy, *(("--proposals", "4") if plants else ()), crash_at=label)
+    beside = ("--at-once", "2", "--with", str(worthless(tmp_path))) if label in SIDE_BY_SIDE else ()
+    process = engine(toy, *(("--proposals", "4") if plants else ()), *beside, crash_at=label)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, "the step was never reached"
     no_orphans(str(tmp_path))
-    check(toy.root, settled=False)
-    finish(engine(toy))
+    at_kill = check(toy.root, settled=False)
+    assert len(at_kill.open) == 2 or not (beside and label.startswith("batch"))
+    finish(engine(toy, *beside))
     state = check(toy.root, settled=True)
-    assert next(p.word for p in state.proposals.values()) == "accepted"
+    assert next(p.word for p in state.proposals.values() if p.improver == "own") == "accepted"
     assert state.head.number == 1
 
 
@@ -74,7 +87,7 @@ def test_D1_E1_two_hundred_random_kills_lose_and_double_nothing(tmp_path: Path) 
     moments = random.Random(20260101)
     kills = 0
     while kills < 200:
-        process = engine(toy, "--proposals", "100000")
+        process = engine(toy, "--proposals", "100000", "--at-once", str(moments.choice([1, 1, 2, 3])))
         try:
             process.wait(timeout=moments.uniform(0.05, 2.5))
         except subprocess.TimeoutExpired:

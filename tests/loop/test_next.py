@@ -14,7 +14,8 @@ from festina.loop.state import State, fold
 from tests.loop.paper import PaperLoop
 
 loops = st.builds(PaperLoop, seed=st.integers(0, 10**6), proposals=st.integers(1, 10), approve=st.floats(0, 1),
-                  guards=st.integers(0, 2), error=st.sampled_from(["familywise", "fdr"]))  # fmt: skip
+                  guards=st.integers(0, 2), at_once=st.integers(1, 4),
+                  error=st.sampled_from(["familywise", "fdr"]))  # fmt: skip
 relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -116,11 +117,11 @@ def test_E5_a_spent_time_budget_ends_the_run_and_keeps_the_open_test() -> None:
         if isinstance(action, plan.RunBatch):
             break
         getattr(loop, "_" + type(action).__name__)(action)
-    assert loop.state.test is not None
+    assert loop.state.open
     action = plan.next_action(loop.state, plan.Facts(1e9))
     assert isinstance(action, plan.Finish)
     assert action.reason == "budget"
-    assert loop.state.test is not None
+    assert loop.state.open
 
 
 def test_V2_failed_controls_stop_the_run_before_any_trial() -> None:

@@ -110,7 +110,7 @@ def test_S1_new_rules_end_an_open_test_and_leave_the_ledger_whole(system: Toy) -
     done = festina("run", "--proposals", "9", "--trials", "8", "--budget", "60s", toy=system)
     assert done.returncode == 5, done.stderr
     state, _ = read(system.root)
-    assert state.test is not None
+    assert state.open
     text = (system.root / "festina.toml").read_text().replace("alpha = 0.05", "alpha = 0.06")
     (system.root / "festina.toml").write_text(text)
     system.commit("another alpha")

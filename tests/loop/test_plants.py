@@ -53,6 +53,7 @@ def test_V7_a_plant_reaches_neither_line_nor_review_nor_budget(loop: PaperLoop) 
         assert loop.planted(number)
         assert all(g.proposal != number for g in loop.state.generations.values())
     left_open = {n for n in loop.origins if loop.planted(n)} - planted - {loop.state.current}
+    left_open -= {t.proposal for t in loop.state.open.values()} | set(loop.state.again)
     assert not left_open  # each is revealed, whatever cut in between
 
 
@@ -67,7 +68,7 @@ def test_S1_the_levels_of_real_tests_are_those_of_a_ledger_without_plants(loop: 
     tests: dict[int, e.TestOpened] = {}
     state = State()
     for record in loop.records:
-        before = state.test
+        before = state.open.get(record.body.test) if record.kind == "verdict" else None
         state.apply(record)
         if record.kind == "test-opened" and record.body.proposal not in planted:
             level, budget = budget.open()
@@ -80,6 +81,11 @@ def test_S1_the_levels_of_real_tests_are_those_of_a_ledger_without_plants(loop: 
             accepted = record.body.verdict == "accept"
             refund = 0.0 if accepted else gate.refund_share(before.progress)
             budget = budget.close(tests[record.body.test].level, accepted, refund)
+
+
+def under_way(loop: PaperLoop) -> int:
+    """The one proposal that is screened or tested."""
+    return next((t.proposal for t in loop.state.open.values()), loop.state.current or -1)
 
 
 def with_plants(gain: float | None = None, *, start: int = 0) -> PaperLoop:
@@ -163,7 +169,7 @@ def test_V7_a_plant_that_a_new_epoch_cut_off_is_revealed_and_counts_neither_way(
             action = plan.next_action(loop.state, plan.Facts(0.0, plant_due=loop.due()))
             if isinstance(action, plan.Finish):
                 break
-            if isinstance(action, plan.Screen | plan.RunBatch) and loop.planted(loop.state.current or -1):
+            if isinstance(action, plan.Screen | plan.RunBatch) and loop.planted(under_way(loop)):
                 opened = next(r.body for r in loop.records if r.kind == "epoch-opened")
                 loop.put(opened.model_copy(update={"epoch": 1, "reason": "new rules"}))
                 assert loop.due() is not None

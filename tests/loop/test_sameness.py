@@ -59,7 +59,7 @@ def test_V2_a_broken_control_ends_the_run_and_the_next_one_does_not_go_on() -> N
         if record.kind == "control-ended" and state.twins is not None and state.twins.alarm is not None:
             alarm = record.seq
     assert alarm is not None
-    assert state.test is None  # what was being tested is closed as inconclusive: its evidence is void as well
+    assert not state.open  # what was being tested is closed as inconclusive: its evidence is void as well
     before = len(loop.records)
     loop.start_run()
     assert loop.run().reason == "control"

@@ -37,10 +37,10 @@ def test_V5_nothing_is_accepted_that_a_deciding_verifier_was_not_shown_to_like(l
     state = State()
     for record in loop.records:
         if record.kind == "verdict" and record.body.verdict == "accept":
-            assert state.test is not None
-            proven = 1.0 / state.test.terms.level
-            assert len(state.test.progress.judges) == loop.judges
-            assert all(bet.wealth >= proven for bet in state.test.progress.judges)
+            test = state.open[record.body.test]
+            proven = 1.0 / test.terms.level
+            assert len(test.progress.judges) == loop.judges
+            assert all(bet.wealth >= proven for bet in test.progress.judges)
         state.apply(record)
     data = read_report(loop.records, lambda _: b"{}")
     assert {p.proposal: p.words for p in data.plants} == {p.proposal: p.words for p in loop.state.plants}

@@ -8,7 +8,7 @@ from math import log, sqrt
 from festina.calibrate.noise import Noise
 from festina.calibrate.play import Result, Stage, Which, stage
 from festina.calibrate.types import Measured, Setting
-from festina.loop.steps import BATCH_S, MAX_BATCH
+from festina.loop.testing import BATCH_S, MAX_BATCH
 from festina.select.budget import InformationLedger, SealedBlocks, budget_of
 from festina.select.gate import Kind, Plan
 from festina.select.planning import units_max_default

@@ -36,6 +36,10 @@ PATCH = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--plant", "planted", multiple=True, type=PATCH, hidden=True)
 @click.option("--demo", is_flag=True, hidden=True)
 @click.option("--workers", type=click.IntRange(0, 1024), default=0, help="Trials side by side; 0: one for each core.")
+@click.option(
+    "--at-once", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="Proposals tested side by side, each beside the version in use; fresh items only.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask before starting.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON record a line on standard output, nothing else.")
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED)
@@ -61,6 +65,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
         new_epoch=options["new_epoch"],
         review_wait_s=0.0 if options["review_wait"] in ("0", "0s") else parse_duration(options["review_wait"]),
         workers=options["workers"],
+        at_once=options["at_once"],
         queue=_queue(f"person:{_slug(options['author'])}", options["patches"]) + _queue("planted", options["planted"]),
         demo=options["demo"],
         weak_sandbox=options["weak_sandbox"],
@@ -84,7 +89,7 @@ class Teller:
     def __call__(self, record: Record, state: State) -> None:
         from festina.cli.words import told
 
-        if record.kind == "batch-ended" and state.test is not None and self._live:
+        if record.kind == "batch-ended" and state.open and self._live:
             click.echo(f"\r\x1b[K  {progress(state)}", err=True, nl=False)
             self._open = True
             return
@@ -106,19 +111,16 @@ class JsonTeller:
 
 
 def progress(state: State) -> str:
-    """Where the open test stands, in one line."""
+    """Where the open tests stand, in one line."""
     from festina.select import gate
 
-    test = state.test
-    if test is None:
-        return ""
-    gains = test.gains
-    mean = sum(gains) / len(gains) if gains else 0.0
-    have = min(1.0, max(0.0, gate.log_evidence(test.progress) / gate.log_threshold(test.progress.plan)))
-    return (
-        f"testing proposal {test.proposal}: {len(gains)} pairs, difference {mean:+.3f}, "
-        f"evidence {have:4.0%} of what acceptance needs"
-    )
+    said = []
+    for test in state.open.values():
+        gains = test.gains
+        mean = sum(gains) / len(gains) if gains else 0.0
+        have = min(1.0, max(0.0, gate.log_evidence(test.progress) / gate.log_threshold(test.progress.plan)))
+        said.append(f"proposal {test.proposal}: {len(gains)} pairs, difference {mean:+.3f}, evidence {have:4.0%}")
+    return f"testing {'; '.join(said)} of what acceptance needs" if said else ""
 
 
 def _queue(who: str, patches: tuple[Path, ...]) -> list[Any]:

@@ -131,20 +131,20 @@ def _hunks(g: Generation) -> str | None:
     return summary(g.attribution) if isinstance(g.attribution, Attributed) else f"not measured: {g.attribution.reason}"
 
 
-def _testing(s: State) -> dict[str, Any] | None:
-    if s.test is None:
-        return None
+def _testing(s: State) -> list[dict[str, Any]]:
     from festina.select import gate
 
-    t = s.test
-    return {
-        "proposal": t.proposal,
-        "pairs": len(t.gains),
-        "pairs_at_most": t.terms.units_max,
-        "difference": sum(t.gains) / len(t.gains) if t.gains else None,
-        "evidence": gate.log_evidence(t.progress),
-        "failed_trials": t.failed,
-    }
+    return [
+        {
+            "proposal": t.proposal,
+            "pairs": len(t.gains),
+            "pairs_at_most": t.terms.units_max,
+            "difference": sum(t.gains) / len(t.gains) if t.gains else None,
+            "evidence": gate.log_evidence(t.progress),
+            "failed_trials": t.failed,
+        }
+        for t in s.open.values()
+    ]
 
 
 def outcomes(s: State) -> dict[str, int]:
@@ -200,7 +200,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     parts: list[RenderableType] = [_headline(s, running), _line_table(s)]
     counts = ", ".join(f"{count} {word}" for word, count in sorted(outcomes(s).items()))
     parts.append(Text(f"Proposals: {counts or 'none yet'}"))
-    if s.test is not None:
+    if s.open:
         parts.append(Text(progress(s)))
     said = promise(s.error, s.alpha_epochs)
     parts.append(Text(f"{said[0].upper()}{said[1:]}; {s.alpha_left / s.alpha_epochs:.0%} of that is left."))

@@ -10,7 +10,7 @@ machine while the unit beside it runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from festina.select.pairing import Scale, differences
 from festina.verify.client import PROVOKED
 
 T = TypeVar("T")
+Group = tuple[Callable[[int], T], Sequence[int]]  # what to do with each seed, and the seeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,43 @@ def _score(judge: Judge, ticket: str, side: Side, role: str) -> Scored:
     return judge.score(ticket, None)
 
 
+def run_groups(groups: Sequence[Group[T]], workers: int) -> list[list[T] | Fault]:
+    """Each group's units in the order of its seeds, or the fault that ended it; the groups take turns.
+
+    A fault stops what has not begun of its own group alone. Anything else that a unit raises ends all of them.
+    """
+    if len(groups) == 1:
+        one, seeds = groups[0]
+        try:
+            return [run_units(one, seeds, workers)]
+        except Fault as fault:
+            return [fault]
+    longest = max((len(seeds) for _, seeds in groups), default=0)
+    futures: list[list[Future[T]]] = [[] for _ in groups]
+    with ThreadPoolExecutor(max(1, workers), thread_name_prefix="unit") as pool:
+        for i in range(longest):
+            for mine, (one, seeds) in zip(futures, groups, strict=True):
+                if i < len(seeds):
+                    mine.append(pool.submit(one, seeds[i]))
+        try:
+            return [_gathered(mine) for mine in futures]
+        finally:
+            _cancel([each for mine in futures for each in mine])
+
+
+def _gathered(futures: Sequence[Future[T]]) -> list[T] | Fault:
+    try:
+        return [future.result() for future in futures]
+    except Fault as fault:
+        _cancel(futures)
+        return fault
+
+
+def _cancel(futures: Sequence[Future[T]]) -> None:
+    for future in futures:
+        future.cancel()
+
+
 def run_units(one: Callable[[int], T], seeds: Sequence[int], workers: int) -> list[T]:
     """All units, in the order of ``seeds``. The first fault stops those that have not begun."""
     if workers <= 1:
@@ -177,5 +215,4 @@ def run_units(one: Callable[[int], T], seeds: Sequence[int], workers: int) -> li
         try:
             return [future.result() for future in futures]
         finally:
-            for future in futures:
-                future.cancel()
+            _cancel(futures)

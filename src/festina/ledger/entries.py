@@ -135,6 +135,7 @@ class RunStarted(Body):
     sandbox_missing: tuple[Short, ...]
     sandbox_policy: Digest
     separated_uids: bool  # T-1: nominal separation is said so
+    at_once: Count = 1  # tests that may be open side by side
 
 
 class RunEnded(Body):
@@ -286,6 +287,7 @@ class Verdict(Body):
     public_gain: Number | None  # of records before ``public-compared``; else None  # V-6
     assurance: Literal["self-reported", "scored", "hidden"]
     provisional: bool  # below L2: never released  # T-2
+    again: bool = False  # the line moved: the proposal is screened and tested anew, at a new level  # S-8
 
 
 class LineIntent(Body):
@@ -411,6 +413,7 @@ class FaultRecorded(Body):
     kind: ClassVar[str] = "fault"
     what: Name
     detail: Digest | None
+    test: Count | None = None  # during whose batch, where it was one's
 
 
 class DrillFinished(Body):

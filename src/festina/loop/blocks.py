@@ -86,15 +86,16 @@ def give_up(s: State) -> None:
 
 def close_open(s: State) -> None:
     """A new epoch ends the open test: its word is told like any other."""
-    if s.test is not None and isinstance(s.budget, InformationLedger):
-        s.budget = s.budget.close(s.test.terms.level, False)
-        keep(s)
+    for test in s.open.values():
+        if isinstance(s.budget, InformationLedger):
+            s.budget = s.budget.close(test.terms.level, False)
+            keep(s)
 
 
 def room(s: State, items_left: int | None) -> bool:
     """Whether the source holds what the next test needs.  # V-3"""
     assert s.epoch is not None
-    if items_left is None or s.test is not None:
+    if items_left is None or s.open:
         return True
     return place(s) == s.block or items_left >= size(s.epoch)
 

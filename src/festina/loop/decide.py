@@ -20,8 +20,7 @@ from festina.verify.verdicts import compose
 
 def decide(b: Bench, action: plan.Decide) -> None:
     """Record the verdict; for an acceptance make the commit and record the intent to move the line."""
-    test = b.state.test
-    assert test is not None  # next_action has seen to it
+    test = b.state.open[action.test]
     proposed = b.state.proposals[test.proposal]
     at = stamp(datetime.now(UTC))
     verdict = _verdict(b, test, action)
@@ -57,5 +56,5 @@ def _verdict(b: Bench, test: OpenTest, action: plan.Decide) -> e.Verdict:
     weak = min(int(b.sandbox.level), s.epoch.min_level) < 2  # T-2
     return compose(
         test, s.epoch, s.budget, s.alpha_epochs, s.error, word=action.verdict, reason=action.reason,
-        provisional=weak,
+        provisional=weak, again=action.reason == "line-moved",
     )  # fmt: skip

@@ -29,6 +29,7 @@ from festina.loop import acts, planting, terms
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan
 from festina.loop.crash import crash_point
+from festina.loop.faults import record_fault
 from festina.loop.judges import HiddenJudge, MetricJudge
 from festina.loop.state import State, fold
 from festina.loop.steps import STEPS
@@ -59,6 +60,7 @@ class Options:
     review_wait_s: float = 0.0
     weak_sandbox: str = ""  # the reason to go on below the demanded level: provisional verdicts  # T-2
     workers: int = 0  # 0: one for each core
+    at_once: int = 1  # tests that may be open side by side
     queue: Sequence[Improver] = ()
     stop: threading.Event | None = None  # set it to stop cleanly, as Ctrl-C does
     improver: Callable[[Manifest, Sandbox], Improver] | None = None  # default: what the manifest names
@@ -105,6 +107,7 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
             repo, home, manifest, data, start_commit, min_level=min_level,
             number=0 if state.epoch is None else state.epoch.epoch + 1,
         )  # fmt: skip
+        _one_at_a_time(fresh[0], options)
         _epoch(ledger, state, fresh, options)
         yield _bench(stack, home, repo, ledger, state, sandbox, options, listener)
 
@@ -210,6 +213,15 @@ def _epoch(ledger: Ledger, state: State, fresh: tuple[e.EpochOpened, tuple[bytes
         state.apply(record)
 
 
+def _one_at_a_time(epoch: e.EpochOpened, options: Options) -> None:
+    """Candidates that share items are tested one after the other.  # P-4"""
+    if options.at_once > 1 and epoch.suite.mode != "fresh":
+        raise UsageError(
+            "one-at-a-time", f"in {epoch.suite.mode} mode a block carries one open test", fix="leave out --at-once",
+            where="festina.toml: suite.hidden.mode",
+        )  # fmt: skip
+
+
 def _was_issued(state: State, source: str) -> bool:
     return state.source_looks.get(source, 0) > 0 and source not in state.ledgers
 
@@ -266,6 +278,7 @@ def _begin(b: Bench, options: Options) -> None:
                 proposals=options.proposals, sandbox_level=int(b.sandbox.level),
                 sandbox_missing=tuple(m[:300] for m in b.sandbox.missing), sandbox_policy=b.sandbox.policy_hash,
                 separated_uids=os.geteuid() == 0 and (b.verifier is None or b.verifier.separated),
+                at_once=options.at_once,
             )
         )
     )  # fmt: skip
@@ -301,13 +314,7 @@ def _loop(b: Bench, options: Options) -> None:
             raise
         except Fault as fault:
             if not b.cut_off:  # a killed trial is no fault
-                _fault(b, fault)
-
-
-def _fault(b: Bench, fault: Fault) -> None:
-    text = str(fault).encode()
-    body = e.FaultRecorded(what=fault.name, detail=hashlib.sha256(text).hexdigest())
-    b.append(Draft(body, blobs=(text,)), still=lambda _: True)
+                record_fault(b, fault)
 
 
 def _finish(b: Bench, action: plan.Finish) -> None:

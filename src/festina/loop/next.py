@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from festina.loop import blocks
+from festina.loop.rows import OpenTest as Open
 from festina.loop.sameness import TRIES as CONTROL_TRIES
 from festina.loop.state import State
 from festina.select import gate, sameness
@@ -125,7 +126,9 @@ class OpenTest:
 
 @dataclass(frozen=True, slots=True)
 class RunBatch:
-    """Take the next batch of paired trials, or the one that a crash interrupted."""
+    """Take the next batch of paired trials of each of these tests, or the one that a crash interrupted."""
+
+    tests: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,7 @@ class RevealPlant:
 class Decide:
     """Write the verdict."""
 
+    test: int
     verdict: Literal["accept", "reject", "inconclusive"]
     reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control", "judge"]
 
@@ -188,7 +192,7 @@ def _halves(s: State, facts: Facts) -> Action | None:
 
 def _people(s: State) -> Action | None:
     if s.denials:
-        return TakeBack(s.denials[0].terms.review) if s.test is None else None  # an open test is closed first
+        return TakeBack(s.denials[0].terms.review) if not s.open else None  # open tests are closed first
     demo = s.genesis is not None and s.genesis.demo
     for number, review in s.reviews.items():
         generation = s.generations[review.terms.generation]
@@ -223,8 +227,8 @@ def _retired(s: State) -> Action | None:
     left, epoch = s.looks_left, s.epoch
     if left is None or epoch is None or left >= epoch.suite.batch_items:
         return None
-    if s.test is not None:
-        return Decide("inconclusive", "budget")
+    for number in s.open:
+        return Decide(number, "inconclusive", "budget")
     return AskReview() if s.needs_review else Finish("budget", LOOKS_SPENT)
 
 
@@ -234,8 +238,8 @@ def _control(s: State, facts: Facts) -> Action | None:
     if t is None or run is None or epoch is None:
         return None
     if t.alarm is not None:
-        if s.test is not None:
-            return Decide("inconclusive", "control")
+        for number in s.open:
+            return Decide(number, "inconclusive", "control")
         return Finish("control", "the incumbent, compared with itself, came out different: festina review control")
     room = (run.trials - s.run_trials) // 2
     left = s.looks_left if blocks.shared(epoch) else facts.items_left
@@ -250,30 +254,38 @@ def _control(s: State, facts: Facts) -> Action | None:
 
 
 def _test(s: State, facts: Facts) -> Action | None:
-    """Go on with the open test.  # S-2, S-8"""
-    test, run = s.test, s.run
-    if test is None or run is None:
+    """Go on with the open tests, and fill up what the run may have open at once.  # S-2, S-8"""
+    run = s.run
+    if not s.open or run is None:
         return None
-    if test.terms.base_commit != s.head.commit or s.denials:
-        return Decide("inconclusive", "line-moved")
-    if test.faults >= FAULTS_PER_TEST:
-        return Decide("inconclusive", "fault")
-    outcome = gate.decision(test.progress)
-    if outcome == "accept":
-        return Decide("accept", "shown")
-    if outcome == "futile":
-        return Decide("reject", "futile")
-    if outcome == "guard":
-        return Decide("reject", "guard")
-    if outcome == "judge":
-        return Decide("reject", "judge")
-    if outcome == "cap":
-        return Decide("inconclusive", "cap")
-    if _items_spent(s, facts):
-        return Decide("inconclusive", "budget")
+    for test in s.open.values():
+        if (ending := _ending(s, facts, test)) is not None:
+            return ending
+    if len(s.open) < run.at_once:
+        more = _work(s, facts)
+        if not isinstance(more, Finish | AwaitReview | AwaitWord):
+            return more
     if run.trials - s.run_trials < SIDES:
         return Finish("budget", "the run's trials are spent; the open test goes on with the next run")  # E-5
-    return RunBatch()
+    return RunBatch(tuple(s.open))
+
+
+def _ending(s: State, facts: Facts, test: Open) -> Decide | None:
+    """The verdict that an open test has come to."""
+    if test.terms.base_commit != s.head.commit or s.denials:
+        return Decide(test.number, "inconclusive", "line-moved")
+    if test.faults >= FAULTS_PER_TEST:
+        return Decide(test.number, "inconclusive", "fault")
+    outcome = gate.decision(test.progress)
+    if outcome == "accept":
+        return Decide(test.number, "accept", "shown")
+    if outcome == "cap":
+        return Decide(test.number, "inconclusive", "cap")
+    if outcome != "continue":
+        return Decide(test.number, "reject", outcome)
+    if _items_spent(s, facts):
+        return Decide(test.number, "inconclusive", "budget")
+    return None
 
 
 def _items_spent(s: State, facts: Facts) -> bool:
@@ -298,6 +310,11 @@ def _work(s: State, facts: Facts) -> Action:
         return Finish("budget", spent if s.looks_left is None else LOOKS_SPENT)
     if blocks.told_all(s):
         return Finish("budget", "the hidden block has told all it may (suite.hidden.bits): add new items")
+    generations, lines = s.debt
+    if generations >= epoch.debt_generations or lines >= epoch.debt_lines:
+        if facts.review_wait_left_s > 0:
+            return AwaitReview()
+        return Finish("waiting", "nobody has reviewed the last generations: `festina review`")  # G-3
     if s.current is not None:
         proposed = s.proposals[s.current]
         if proposed.stage == "requested":
@@ -305,11 +322,8 @@ def _work(s: State, facts: Facts) -> Action:
         if proposed.stage == "received":
             return Screen(proposed.number)
         return OpenTest(proposed.number)
-    generations, lines = s.debt
-    if generations >= epoch.debt_generations or lines >= epoch.debt_lines:
-        if facts.review_wait_left_s > 0:
-            return AwaitReview()
-        return Finish("waiting", "nobody has reviewed the last generations: `festina review`")  # G-3
+    if s.again:
+        return Screen(s.again[0])
     if s.waiting and facts.review_wait_left_s > 0:
         return AwaitReview()
     if s.run_exhausted:

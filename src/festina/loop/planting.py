@@ -62,8 +62,7 @@ class Audit:
 
 def due(b: Bench) -> int | None:
     """The closed proposal that is to be revealed now, if there is one."""
-    last = rows.last_closed(b.state)
-    return last.number if last is not None and is_planted(b, last) else None
+    return next((p.number for p in rows.just_closed(b.state) if is_planted(b, p)), None)
 
 
 def is_planted(b: Bench, proposed: Proposed) -> bool:

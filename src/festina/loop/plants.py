@@ -21,7 +21,7 @@ from festina.loop.rows import Plant, Proposed, misfit
 if TYPE_CHECKING:
     from festina.loop.state import State
 
-__all__ = ["cover", "defect_of", "last_closed", "origin_of", "revealed"]
+__all__ = ["cover", "defect_of", "just_closed", "origin_of", "revealed"]
 
 IMPROVER, NONE = "improver", "improver:nothing-to-plant"  # origins of changes that are not planted
 
@@ -39,12 +39,9 @@ def defect_of(origin: str) -> tuple[str, str, int] | None:
     return None
 
 
-def last_closed(s: State) -> Proposed | None:
-    """The newest proposal if it is closed and may still have to be revealed. Earlier ones were, before it began."""
-    if not s.proposals or s.current is not None:
-        return None
-    newest = s.proposals[max(s.proposals)]
-    return newest if newest.stage == "closed" and newest.origin and newest.plant is None else None
+def just_closed(s: State) -> list[Proposed]:
+    """Proposals that may still have to be revealed. Earlier ones were, before anything else began."""
+    return [p for n in s.closed if (p := s.proposals[n]).origin and p.plant is None]
 
 
 def cover(s: State, improver: str) -> list[Proposed]:
@@ -71,12 +68,10 @@ def revealed(s: State, r: Record, b: e.PlantRevealed) -> None:
     if s.undo is not None and s.undo[0] == p.number:  # outside the error budget, to the last bit
         s.budget, s.undo = s.undo[1], None
         blocks.keep(s)  # the time that its test took is told with the next proposal, like any other's
-        blocks.keep(s)
-    if p.tree is not None and s.tried.get((p.base_commit, p.tree)) == p.number:
-        del s.tried[(p.base_commit, p.tree)]
+    s.tried = {key: number for key, number in s.tried.items() if number != p.number}
     if p.run == s.runs:
         s.run_proposals = max(0, s.run_proposals - 1)
-        s.run_barren = p.barren_before
+        s.run_barren = p.barren_before if p.number == max(s.proposals) else s.run_barren
         s.run_trials += b.trials
     s.trials += b.trials
     p.trials += b.trials

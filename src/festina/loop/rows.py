@@ -58,6 +58,7 @@ class Proposed:
     word: Word | None = None
     reason: str = ""
     tree: str | None = None
+    moved: bool = False  # the line moved under its test: it is tested again  # S-8
     changed_lines: int = 0
     improver_changed: bool = False
     guard_change: bool = False

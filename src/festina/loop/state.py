@@ -14,12 +14,12 @@ from typing import Any
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import blocks, measured, people, plants, sameness, verifiers
+from festina.loop import blocks, lines, measured, people, plants, sameness, verifiers
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
 from festina.select import gate
-from festina.select.budget import AnyBudget, InformationLedger, Promise
+from festina.select.budget import AnyBudget, InformationLedger, Promise, without
 from festina.verify.verdicts import plan_of
 
 
@@ -48,8 +48,10 @@ class State:
     release: e.ReleaseIntent | None = None
     releases: int = 0
     proposals: dict[int, Proposed] = field(default_factory=dict)
-    current: int | None = None  # the proposal that is under way
-    test: OpenTest | None = None
+    current: int | None = None  # the proposal that is under way and not yet tested
+    open: dict[int, OpenTest] = field(default_factory=dict)  # by test number, in the order of opening
+    again: list[int] = field(default_factory=list)  # proposals whose test the moving line ended: they are next  # S-8
+    closed: tuple[int, ...] = ()  # proposals that the newest end closed, until something else begins
     tests: int = 0
     undo: tuple[int, AnyBudget] | None = None  # the last verdict's proposal, and the budget as before its test  # V-7
     plants: list[Plant] = field(default_factory=list)
@@ -189,12 +191,15 @@ def _genesis(s: State, r: Record, b: e.Genesis) -> None:
 def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     if s.move is not None or s.release is not None:
         raise _misfit(r, "an epoch opened while a reference was being moved")
-    if s.test is not None:  # new rules end what was tested under the old ones  # S-1
-        _close(s, s.proposals[s.test.proposal], "inconclusive", "new-epoch")
-        blocks.close_open(s)
-        s.test = None
-    elif s.current is not None:  # not tested yet: it was made for the old rules
-        _close(s, s.proposals[s.current], "failed", "new-epoch")
+    blocks.close_open(s)
+    tested = [t.proposal for t in s.open.values()] + s.again
+    for number in tested:  # new rules end what was tested under the old ones  # S-1
+        _close(s, s.proposals[number], "inconclusive", "new-epoch")
+    waiting = [s.current] if s.current is not None else []
+    for number in waiting:  # not tested yet: it was made for the old rules
+        _close(s, s.proposals[number], "failed", "new-epoch")
+    s.closed = (*tested, *waiting)
+    s.open, s.again = {}, []
     s.epoch, s.epoch_seq = b, r.seq
     s.side.new_epoch()
     s.alpha_epochs += b.alpha
@@ -202,7 +207,6 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     s.budget = blocks.start(s, b)
     s.twins = sameness.begin(b, r.seq)
     s.undo = None
-    s.current = None
     s.line = []  # a new epoch starts a new line at its own start commit
 
 
@@ -241,7 +245,7 @@ def _requested(s: State, r: Record, b: e.ProposalRequested) -> None:
         run=known.run if known is not None else s.runs, leaf=known.leaf if known is not None else r.leaf,
         barren_before=s.run_barren,
     )  # fmt: skip
-    s.current = b.proposal
+    s.current, s.closed = b.proposal, ()
     if b.attempt == 1:
         s.run_proposals += 1
         blocks.asked(s, r.at)
@@ -260,7 +264,14 @@ def _received(s: State, r: Record, b: e.ProposalReceived) -> None:
 
 
 def _screened(s: State, r: Record, b: e.Screened) -> None:
+    if b.proposal in s.again and s.current is None:
+        s.again.remove(b.proposal)
+        s.current = b.proposal
     p = _current(s, r, b.proposal, "received")
+    if b.result == "passed" and b.base_commit != p.base_commit:  # made for another head, judged on this one  # S-8
+        if b.base_commit != s.head.commit:
+            raise _misfit(r, "it was screened on something else than the head of the line")
+        p.base_commit = b.base_commit
     p.tree, p.changed_lines, p.improver_changed = b.tree, b.changed_lines, b.improver_changed
     p.guard_change = b.guard_change
     p.stage = "screened"
@@ -269,14 +280,16 @@ def _screened(s: State, r: Record, b: e.Screened) -> None:
     elif not p.improver.startswith(("person:", "planted:")):
         s.run_barren += 1  # the same again, or out of scope again: asking for ever would not help
     words: dict[str, Word] = {"refused": "refused", "no-op": "no-op", "duplicate": "duplicate", "stale": "failed"}
-    if b.result != "passed":
+    if b.result == "stale" and p.moved:
+        _close(s, p, "inconclusive", "line-moved")
+    elif b.result != "passed":
         _close(s, p, words[b.result], b.reason)
 
 
 def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
     p = _current(s, r, b.proposal, "screened")
-    if s.epoch is None or s.budget is None or s.test is not None:
-        raise _misfit(r, "a test opened without an epoch, or beside another test")
+    if s.epoch is None or s.budget is None or s.run is None or len(s.open) >= s.run.at_once:
+        raise _misfit(r, "a test opened without an epoch, or beside more tests than the run allows")
     terms = (p.tree, p.base_commit, s.epoch.anchor_tree, s.epoch.suite.max_units)
     if (b.tree, b.base_commit, b.anchor_tree, b.units_max) != terms:
         raise _misfit(r, "its plan is not the one that proposal and epoch give")  # L-4
@@ -288,19 +301,20 @@ def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
         raise _misfit(r, "its block is not the one in use")  # V-3
     s.budget = budget
     s.tests = max(s.tests, b.test + 1)
-    s.test = OpenTest(b.test, b.proposal, r.seq, r.leaf, b, gate.start(plan_of(s.epoch, b)), before)
-    s.test.first_item = b.first_item if shared else s.source_looks.get(s.epoch.suite.source or "", 0)
+    test = s.open[b.test] = OpenTest(b.test, b.proposal, r.seq, r.leaf, b, gate.start(plan_of(s.epoch, b)), before)
+    test.first_item = b.first_item if shared else s.source_looks.get(s.epoch.suite.source or "", 0)
     if shared:
         blocks.opened(s, b.block, b.first_item, r.at)
     s.tried[(b.base_commit, b.tree)] = b.proposal
     p.stage = "testing"
-    s.undo = None
+    s.current, s.undo, s.closed = None, None, ()
 
 
 def _batch_started(s: State, r: Record, b: e.BatchStarted) -> None:
     t = _test(s, r, b.test)
     if b.batch != t.batches or b.attempt != t.attempt + 1:
         raise _misfit(r, "a batch out of order")
+    s.closed = ()
     t.attempt, t.units = b.attempt, b.units
     t.items += b.items
     s.proposals[t.proposal].trials += b.trials
@@ -345,110 +359,32 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
     accepted = b.verdict == "accept"
     if accepted and gate.decision(t.progress) != "accept":
         raise _misfit(r, "accepted without the evidence that the rule asks for")  # S-1
+    if accepted and t.terms.base_commit != s.head.commit:
+        raise _misfit(r, "accepted against something else than the head of the line")  # S-8
     refund = 0.0 if accepted else gate.refund_share(t.progress)
+    s.undo = (b.proposal, without(s.budget, t.before, t.terms.level))
     s.budget = s.budget.close(t.terms.level, accepted, refund)
     blocks.keep(s)
-    s.undo = (b.proposal, t.before)
-    s.proposals[b.proposal].words = verifiers.words(s, t)
+    del s.open[b.test]
     p = s.proposals[b.proposal]
+    p.words = verifiers.words(s, t)
     p.verdict_seq = r.seq
+    if b.again:
+        if b.reason != "line-moved":
+            raise _misfit(r, "a proposal that was judged is to be tested again")  # S-3
+        p.stage, p.moved = "received", True
+        s.again.append(p.number)
+        return
     words: dict[str, Word] = {"accept": "accepted", "reject": "rejected", "inconclusive": "inconclusive"}
     _close(s, p, words[b.verdict], b.reason)
-    s.test = None
+    if s.run is not None and s.run.at_once > 1:
+        s.run_exhausted, s.run_barren = False, 0  # an improver that was ahead of its verdicts has heard of one
     if accepted:
         number = max(s.generations) + 1
         s.generations[number] = Generation(
             number, "", s.head.number, b.proposal, p.author, b, r.leaf, p.improver_changed, p.changed_lines,
             retired=(t.first_item, min(t.items, len(t.gains) * s.epoch.suite.batch_items) if s.epoch else 0),
         )  # fmt: skip
-
-
-def _line_intent(s: State, r: Record, b: e.LineIntent) -> None:
-    if s.move is not None:
-        raise _misfit(r, "a move opened while another is open")
-    _check_move(s, r, b)
-    s.move = b
-    s.moves = max(s.moves, b.move + 1)
-
-
-def _line_moved(s: State, r: Record, b: e.LineMoved) -> None:
-    move = s.move
-    if move is None or (move.move, move.generation, move.new_commit) != (b.move, b.generation, b.commit):
-        raise _misfit(r, "an end without its intent")  # L-3
-    cause = move.cause
-    s.move = None
-    if s.epoch is not None:
-        s.line_at[s.epoch.min_level < 2] = b.commit
-    if cause == "start":
-        s.generations[b.generation] = Generation(b.generation, b.commit, None)
-        s.line.append(b.generation)
-        s.in_force = b.generation
-    elif cause == "accept":
-        s.generations[b.generation].commit = b.commit
-        s.line.append(b.generation)
-    else:
-        blocks.give_up(s)
-        while s.line and s.line[-1] != b.generation:
-            dropped = s.line.pop()
-            if cause == "denial":
-                s.generations[dropped].denied = True
-        if not s.line:
-            raise _misfit(r, "a move back to a generation that is not on the line")
-        while s.in_force not in s.line or not _may_propose(s.generations[s.in_force]):
-            parent = s.generations[s.in_force].parent
-            s.in_force = s.line[0] if parent is None else parent
-            if parent is None:
-                break
-
-
-def _may_propose(generation: Generation) -> bool:
-    return generation.parent is None or generation.approved is not None
-
-
-def _check_move(s: State, r: Record, b: e.LineIntent) -> None:
-    """A start only where a line begins, an acceptance only after its verdict, a way back only along the line."""
-    generation = s.generations.get(b.generation)
-    if b.cause == "start":
-        fits = not s.line and generation is None and s.epoch is not None and b.new_commit == s.epoch.start_commit
-    elif b.cause == "accept":
-        fits = generation is not None and not generation.commit and generation.parent == s.head.number  # D-2
-    else:
-        fits = generation is not None and b.generation in s.line and generation.commit == b.new_commit
-    if not fits:
-        raise _misfit(r, "the line cannot move there from where it is")
-
-
-def _in_force(s: State, r: Record, b: e.InForce) -> None:
-    generation = s.generations.get(b.generation)
-    if generation is None or generation.approved != b.review or generation.commit != b.commit:
-        raise _misfit(r, "an improver put in force without approval")  # P-5, R-1
-    if b.generation not in s.line:
-        raise _misfit(r, "an improver put in force that is not on the line")
-    s.in_force = b.generation
-
-
-def _release_intent(s: State, r: Record, b: e.ReleaseIntent) -> None:
-    generation = s.generations.get(b.generation)
-    if s.release is not None or generation is None or generation.commit != b.new_commit:
-        raise _misfit(r, "a release opened beside another, or of an unknown generation")
-    if not _may_propose(generation) or generation.denied or (b.cause == "release" and generation.approved != b.review):
-        raise _misfit(r, "a release without approval")  # D-2
-    if b.cause == "release" and sameness.in_doubt(s, generation):
-        raise _misfit(r, "a release of what a broken control put in doubt")  # V-2
-    if b.cause == "release" and (generation.verdict is None or generation.verdict.provisional):
-        raise _misfit(r, "a release of what was tested below the demanded confinement")  # T-2
-    if b.cause == "release" and not measured.final_allows(s, b.generation):
-        raise _misfit(r, "a release without a final score, or against it")  # V-3
-    s.release = b
-    s.releases = max(s.releases, b.release + 1)
-
-
-def _released(s: State, r: Record, b: e.Released) -> None:
-    if s.release is None or s.release.new_commit != b.commit:
-        raise _misfit(r, "an end without its intent")
-    s.release = None
-    s.released, s.released_at = b.generation, b.commit
-    s.released_history.append(b.generation)
 
 
 def _waiver(s: State, r: Record, b: e.Waiver) -> None:
@@ -458,8 +394,10 @@ def _waiver(s: State, r: Record, b: e.Waiver) -> None:
 def _fault(s: State, r: Record, b: e.FaultRecorded) -> None:
     s.faults += 1
     s.run_faults += 1
-    if s.test is not None and s.test.attempt > 0:  # while its batch was under way: not any fault of the run  # T-6
-        s.test.faults += 1
+    named = b.test is not None or s.run is None or s.run.at_once > 1
+    test = s.open.get(b.test if named else next(iter(s.open), -1))  # type: ignore[arg-type]  # None is no test
+    if test is not None and test.attempt > 0:  # while its batch was under way: not any fault of the run  # T-6
+        test.faults += 1
 
 
 def _current(s: State, r: Record, number: int, stage: str) -> Proposed:
@@ -470,23 +408,25 @@ def _current(s: State, r: Record, number: int, stage: str) -> Proposed:
 
 
 def _test(s: State, r: Record, number: int) -> OpenTest:
-    if s.test is None or s.test.number != number:
+    if number not in s.open:
         raise _misfit(r, f"test {number} is not open")
-    return s.test
+    return s.open[number]
 
 
 def _close(s: State, p: Proposed, word: Word, reason: str) -> None:
     p.stage, p.word, p.reason = "closed", word, reason
-    s.current = None
+    if s.current == p.number:
+        s.current = None
+    s.closed = (p.number,)
 
 
 _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "genesis": _genesis, "epoch-opened": _epoch, "run-started": _run_started, "run-ended": _run_ended,
     "controls-checked": _controls, "proposal-requested": _requested, "proposal-received": _received,
     "screened": _screened, "test-opened": _test_opened, "batch-started": _batch_started,
-    "batch-ended": _batch_ended, "verdict": _verdict, "line-intent": _line_intent, "line-moved": _line_moved,
+    "batch-ended": _batch_ended, "verdict": _verdict, "line-intent": lines.line_intent, "line-moved": lines.line_moved,
     "reviewer-enrolled": people.enrolled, "review-requested": people.requested, "review-decided": people.decided,
-    "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
+    "improver-in-force": lines.in_force, "release-intent": lines.release_intent, "released": lines.released,
     "waiver": _waiver, "fault": _fault, **measured.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
     "plant-revealed": plants.revealed,

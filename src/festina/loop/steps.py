@@ -7,19 +7,17 @@ folds the ledger and is told by ``next_action`` to finish or to repeat it.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from festina.errors import Fault, IntegrityError, UsageError
-from festina.experiment import batch as units
 from festina.experiment.seeds import proposal_seed, unit_seed
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
-from festina.loop import acts, blocks, planting
+from festina.loop import acts, blocks, planting, testing
 from festina.loop import next as plan
 from festina.loop.against_itself import run_control
 from festina.loop.attributing import attribute
@@ -34,15 +32,8 @@ from festina.propose.types import HistoryRow, Improver, NoProposal, Proposal, Vi
 from festina.release import refs
 from festina.review.binding import binding, expiry
 from festina.sandbox.job import Ended
-from festina.select import planning
-from festina.select.pairing import mean
 from festina.system.repo import ApplyFailed
 from festina.system.scope import Refused, screen
-from festina.verify.verdicts import plan_of
-
-BATCH_S = 4.0  # what a crash can cost, and how long a person waits for news
-MAX_BATCH = 64  # units: keeps an entry's numbers far below what an envelope holds
-
 
 # -- the line -----------------------------------------------------------------------------------------
 
@@ -255,15 +246,16 @@ def screen_proposal(b: Bench, action: plan.Screen) -> None:
         "proposal": p.number, "reason": "", "detail": None, "guard_change": False, "base_commit": p.base_commit,
         "tree": None, "changed_files": 0, "changed_lines": 0, "improver_changed": False,
     }  # fmt: skip
-    if p.base_commit != b.state.head.commit:
-        b.append(Draft(e.Screened(result="stale", **(row | {"reason": "the working line moved"}))))
-        return
-    base_tree = b.repo.tree_of(p.base_commit)
+    head = b.state.head.commit  # also where it was made for another head: if it applies to this one  # S-8
+    base_tree = b.repo.tree_of(head)
     try:
         seen = screen(b.repo, base_tree, b.ledger.get_blob(p.patch), b.scope)
     except Refused as refused:
         if b.cut_off:
             raise Replan from None  # a git that was interrupted says nothing about the patch
+        if refused.reason == "apply" and p.base_commit != head:
+            b.append(Draft(e.Screened(result="stale", **(row | {"reason": "the working line moved"}))))
+            return
         text = refused.report().encode()
         row |= {
             "reason": refused.reason, "detail": hashlib.sha256(text).hexdigest(), "guard_change": refused.guard_change,
@@ -271,103 +263,18 @@ def screen_proposal(b: Bench, action: plan.Screen) -> None:
         b.append(Draft(e.Screened(result="refused", **row), blobs=(text,)))
         return
     row |= {
-        "tree": seen.tree, "changed_files": seen.changed_files, "changed_lines": seen.changed_lines,
-        "improver_changed": seen.improver_changed,
+        "base_commit": head, "tree": seen.tree, "changed_files": seen.changed_files,
+        "changed_lines": seen.changed_lines, "improver_changed": seen.improver_changed,
     }  # fmt: skip
     if seen.no_op:
         b.append(Draft(e.Screened(result="no-op", **row)))
-    elif (p.base_commit, seen.tree) in b.state.tried:  # S-3: the evidence already seen stands
-        earlier = b.state.tried[(p.base_commit, seen.tree)]
+    elif (earlier := b.state.tried.get((head, seen.tree), p.number)) != p.number:  # S-3: the evidence seen stands
         b.append(Draft(e.Screened(result="duplicate", **(row | {"reason": f"same as proposal {earlier}"}))))
     else:
         b.append(Draft(e.Screened(result="passed", **row)))
 
 
-# -- tests --------------------------------------------------------------------------------------------
-
-
-def open_test(b: Bench, action: plan.OpenTest) -> None:
-    """Register candidate, level and stopping rule before any data.  # L-4, S-7"""
-    s, epoch, p = b.state, _epoch(b.state), b.state.proposals[action.proposal]
-    assert p.tree is not None
-    assert s.budget is not None
-    level, _ = s.budget.open()
-    block, first = blocks.place(s) if blocks.shared(epoch) else (0, 0)
-    draft = e.TestOpened(
-        test=s.tests, proposal=p.number, tree=p.tree, base_commit=p.base_commit, anchor_tree=epoch.anchor_tree,
-        level=level, block=block, first_item=first, units_max=epoch.suite.max_units, units_min_accept=0,
-    )  # fmt: skip
-    rule = plan_of(epoch, draft)
-    draft = draft.model_copy(update={"units_min_accept": planning.units_min_accept(rule)})
-    b.append(Draft(draft, subjects=(("candidate", p.tree),)))
-    crash_point("test-opened")
-
-
-def run_batch(b: Bench, _: plan.RunBatch) -> None:
-    """Charge, draw seeds, run paired trials, record.  # E-1, E-3, L-3"""
-    test, run, epoch = b.state.test, b.state.run, _epoch(b.state)
-    assert test is not None
-    assert run is not None
-    trees = units.Trees(
-        test.terms.tree, b.repo.tree_of(test.terms.base_commit), test.terms.anchor_tree if epoch.guards else None
-    )
-    affordable = (run.trials - b.state.run_trials) // len(trees.roles)
-    left = b.state.looks_left if blocks.shared(epoch) else b.items_left
-    room = MAX_BATCH if left is None else left // epoch.suite.batch_items
-    count = min(_batch_size(b), test.terms.units_max - len(test.gains), affordable, room)
-    seeds = [unit_seed(test.leaf, test.batches, i) for i in range(count)]
-    first = test.terms.first_item + len(test.gains) * epoch.suite.batch_items
-    places = {seed: first + i * epoch.suite.batch_items for i, seed in enumerate(seeds)} if blocks.shared(epoch) else {}
-    looks = count * epoch.suite.batch_items if epoch.suite.source is not None else 0  # V-3
-    b.append(
-        Draft(
-            e.BatchStarted(
-                test=test.number, batch=test.batches, attempt=test.attempt + 1, units=count,
-                trials=count * len(trees.roles), items=looks,
-                seeds=hashlib.sha256(canonical(seeds)).hexdigest(),
-            )
-        )
-    )  # fmt: skip
-    crash_point("batch-started")
-    began = time.monotonic()
-    results = units.run_units(
-        lambda seed: units.run_unit(b.trials, b.judge, trees, b.scale, seed, lambda: b.cut_off, places.get(seed)),
-        seeds,
-        b.workers,
-    )
-    b.unit_s = (time.monotonic() - began) * min(b.workers, count) / count
-    crash_point("batch-unrecorded")
-    _record_batch(b, test.number, test.batches, results, time.monotonic() - began)
-
-
-def _batch_size(b: Bench) -> int:
-    """Units whose batch takes a few seconds and fits the time left; the first batch finds out how long one takes."""
-    if b.unit_s == 0.0:
-        return b.workers
-    seconds = min(BATCH_S, b.wall_s - b.elapsed_s)
-    return max(b.workers, min(MAX_BATCH, int(seconds * b.workers / b.unit_s)))
-
-
-def _record_batch(b: Bench, test: int, number: int, results: list[units.Unit], wall_s: float) -> None:
-    details = canonical({"units": [unit.record() for unit in results], "wall_s": round(wall_s, 3)})
-    sides = [unit.candidate_side for unit in results]
-    b.append(
-        Draft(
-            e.BatchEnded(
-                test=test, batch=number, gain=tuple(u.gain for u in results),
-                guards=tuple(tuple(u.guards[k] for u in results) for k in range(len(b.scale.guards))),
-                judges=tuple(tuple(u.judges[j] for u in results) for j in range(len(b.scale.judges))),
-                candidate_mean=mean([u.candidate.mean for u in results]),
-                incumbent_mean=mean([u.incumbent.mean for u in results]),
-                failed=sum(side.ended.value != "ok" for side in sides),
-                denied=sum(bool(side.denied) for side in sides),
-                details=hashlib.sha256(details).hexdigest(),
-            ),
-            blobs=(details,),
-            signer=b.verifier_signer,
-        ),
-        still=lambda now: now.test is not None and now.test.number == test,
-    )  # fmt: skip
+# -- controls ---------------------------------------------------------------------------------------
 
 
 def check_controls(b: Bench, _: plan.CheckControls) -> None:
@@ -436,7 +343,8 @@ STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.StartLine: start_line, plan.FinishMove: finish_move, plan.FinishRelease: finish_release,
     plan.TakeBack: take_back, plan.AskReview: ask_review, plan.AwaitReview: await_review,
     plan.PutInForce: put_in_force, plan.Propose: propose, plan.Screen: screen_proposal,
-    plan.OpenTest: open_test, plan.RunBatch: run_batch, plan.CheckControls: check_controls, plan.Decide: decide,
+    plan.OpenTest: testing.open_test, plan.RunBatch: testing.run_batch, plan.Decide: decide,
+    plan.CheckControls: check_controls,
     plan.RunControl: run_control, plan.RevealPlant: planting.reveal, plan.AwaitWord: await_word,
     plan.ComparePublic: compare_public, plan.Attribute: attribute,
 }  # fmt: skip

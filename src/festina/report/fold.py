@@ -246,6 +246,8 @@ def _screened(s: Reading, r: Record, b: e.Screened) -> None:
         s.finding(r.seq, f"proposal {b.proposal} was screened without having been asked for")
         return
     outcome: Outcome = "open" if b.result == "passed" else b.result
+    if b.result == "stale" and row.verdict_seq is not None:  # its test was ended by the line, and it fits no more
+        outcome = "inconclusive"
     s.proposals[b.proposal] = replace(
         row, screened_seq=r.seq, outcome=outcome, reason=b.reason, guard_change=b.guard_change,
         changed_files=b.changed_files, changed_lines=b.changed_lines, improver_changed=b.improver_changed,
@@ -331,7 +333,8 @@ def _verdict(s: Reading, r: Record, b: e.Verdict) -> None:
     proposal = s.proposals.get(b.proposal)
     if proposal is not None:
         s.proposals[b.proposal] = replace(
-            proposal, verdict_seq=r.seq, outcome=outcomes[b.verdict], reason=b.reason, estimate=b.estimate
+            proposal, verdict_seq=r.seq, outcome="open" if b.again else outcomes[b.verdict], reason=b.reason,
+            estimate=b.estimate,
         )
 
 

@@ -346,6 +346,14 @@ def budget_of(mode: str, alpha: float, spread: float, error: Promise = "familywi
     return FdrBudget(alpha, spread) if error == "fdr" else Budget(alpha, spread)
 
 
+def without(budget: AnyBudget, before: AnyBudget, level: float) -> AnyBudget:
+    """The budget as if its open test at ``level`` had never been opened on ``before``.  # V-7
+
+    To the last bit where no other test was opened or closed meanwhile.
+    """
+    return before if before.open()[1] == budget else budget.close(level, False, 1.0)
+
+
 def slot_nats(slots: int) -> float:
     """Code length of "after so many slots": 63/64 for the first, the rest shared as 1/(s(s-1)) among the later ones."""
     if slots < 1:

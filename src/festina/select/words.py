@@ -43,6 +43,7 @@ class Finding:
     unproven: tuple[str, ...] = ()  # guards that could not be shown to hold
     verifiers: tuple[str, ...] = ()  # names of the further verifiers that decide  # V-5
     unconvinced: tuple[str, ...] = ()  # those that saw too little
+    again: bool = False  # the line moved, and the change is tested anew
     provisional: bool = False  # in a sandbox below the demanded level
 
 
@@ -98,7 +99,8 @@ def _cap(f: Finding) -> str:
 
 
 def _moved(f: Finding) -> str:
-    return f"Inconclusive: the version it was compared with has been replaced; {_difference(f)} on {_looked(f)}"
+    again = "; it is tried again on the new one" if f.again else ""
+    return f"Inconclusive: the version it was compared with has been replaced; {_difference(f)} on {_looked(f)}{again}"
 
 
 def _budget(f: Finding) -> str:

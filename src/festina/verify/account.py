@@ -22,7 +22,7 @@ from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.select import gate, planning
 from festina.select import sameness as twins
-from festina.select.budget import AnyBudget, Budget, FdrBudget, InformationLedger, Promise
+from festina.select.budget import AnyBudget, Budget, FdrBudget, InformationLedger, Promise, without
 from festina.select.sameness import Sameness
 from festina.verify import blocks
 from festina.verify.verdicts import compose, plan_of
@@ -127,6 +127,7 @@ class Account:
     line: Line = field(default_factory=Line)
     control: Control | None = None
     level: int = 0  # of the run's sandbox
+    at_once: int = 1  # tests that the run may have open
     reviewers: dict[str, e.ReviewerEnrolled] = field(default_factory=dict)
     plans: dict[gate.Plan, int] = field(default_factory=dict)  # fewest units that could accept
     verdicts: int = 0
@@ -225,7 +226,7 @@ def _verdict_follows(a: Account, b: e.Verdict) -> Wrong:
     accepted = b.verdict == "accept" and t.progress.outcome == "accept"
     made = compose(
         t, epoch, budget, a.alpha, a.error, word=b.verdict if accepted or b.verdict != "accept" else "inconclusive",
-        reason=b.reason, provisional=min(a.level, epoch.min_level) < 2,
+        reason=b.reason, provisional=min(a.level, epoch.min_level) < 2, again=b.again and b.reason == "line-moved",
     )  # fmt: skip
     wanted = {name: getattr(made, name) for name in type(made).model_fields}
     if b.public_gain is not None:  # of records before public gains had an entry of their own
@@ -300,7 +301,7 @@ def _fresh(epoch: e.EpochOpened) -> Sameness:
 
 
 def _run(a: Account, r: Entered, b: e.RunStarted) -> None:
-    a.level, a.shared.run_at = b.sandbox_level, r.at
+    a.level, a.at_once, a.shared.run_at = b.sandbox_level, b.at_once, r.at
 
 
 def _requested(a: Account, r: Entered, b: e.ProposalRequested) -> None:
@@ -354,9 +355,9 @@ def _verdict(a: Account, r: Entered, b: e.Verdict) -> None:
     t, budget = a.test(b.test), a.budget
     assert budget is not None
     accepted = b.verdict == "accept"
+    a.undo = (b.proposal, without(budget, t.before, t.terms.level))
     a.budget = budget.close(t.terms.level, accepted, 0.0 if accepted else gate.refund_share(t.progress))
     a.shared.keep(a.epoch, a.budget)
-    a.undo = (b.proposal, t.before)
     a.verdicts += 1
     a.told += b.reason in ("budget", "fault")
     del a.open[b.test]
@@ -391,8 +392,9 @@ def _plant(a: Account, r: Entered, b: e.PlantRevealed) -> None:
 
 
 def _fault(a: Account, r: Entered, b: e.FaultRecorded) -> None:
-    for t in a.open.values():
-        t.faults += t.attempt > 0
+    for number, t in a.open.items():
+        named = b.test == number or (b.test is None and a.at_once == 1)
+        t.faults += named and t.attempt > 0
 
 
 def _control_started(a: Account, r: Entered, b: e.ControlStarted) -> None:

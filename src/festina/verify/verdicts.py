@@ -54,14 +54,15 @@ def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
 
 def compose(
     test: Tested, epoch: e.EpochOpened, budget: AnyBudget, alpha: float, error: Promise, *, word: Word, reason: Reason,
-    provisional: bool,
+    provisional: bool, again: bool = False,
 ) -> e.Verdict:  # fmt: skip
-    """The entry. ``alpha``: summed over the ledger's epochs; ``provisional``: below the demanded box.  # T-2"""
+    """The entry. ``alpha``: summed over the ledger's epochs; ``provisional``: below the demanded box (T-2); ``again``:
+    the line moved, and the change is tested anew (S-8)."""
     terms, progress = test.terms, test.progress
     accepted = word == "accept"
     refund = 0.0 if accepted else gate.refund_share(progress)
     after = budget.close(terms.level, accepted, refund)
-    finding = finding_of(test, epoch, alpha, error, word=word, reason=reason, provisional=provisional)
+    finding = finding_of(test, epoch, alpha, error, word=word, reason=reason, provisional=provisional, again=again)
     return e.Verdict(
         test=terms.test, proposal=terms.proposal, tree=terms.tree, base_commit=terms.base_commit, verdict=word,
         reason=reason, sentence=sentence(finding), units=len(test.gains), items=test.items, estimate=finding.estimate,
@@ -69,12 +70,13 @@ def compose(
         log_threshold=gate.log_threshold(progress.plan), guard_evidence=gate.guard_evidence(progress),
         judge_evidence=gate.judge_evidence(progress), alpha_spent=budget.cost(terms.level, accepted, refund),
         alpha_left=after.alpha - after.spent, public_gain=None, assurance=epoch.suite.assurance,
-        provisional=provisional,
+        provisional=provisional, again=again,
     )  # fmt: skip
 
 
 def finding_of(
     test: Tested, epoch: e.EpochOpened, alpha: float, error: Promise, *, word: Word, reason: Reason, provisional: bool,
+    again: bool = False,
 ) -> Finding:  # fmt: skip
     """The numbers behind the sentence, in the suite's own unit, positive is better."""
     suite, progress = epoch.suite, test.progress
@@ -96,7 +98,7 @@ def finding_of(
         broken=tuple(names[k] for k in gate.violated(progress)),
         unproven=tuple(names[int(k)] for what, k in lacking if what == "guard"),
         verifiers=tuple(judges), unconvinced=tuple(judges[j] for j in doubted),
-        provisional=provisional,
+        provisional=provisional, again=again,
     )  # fmt: skip
 
 
