@@ -115,8 +115,8 @@ def test_E3_runs_of_a_command_pair_by_seed_and_changes_that_change_nothing_make_
         "print('loss:', random.Random(os.environ['FESTINA_SEED']).random() + rate)\n"
     )
     toy.commit()
-    manifest = parse_manifest(b'run = ["python3", "train.py"]\nmetric = "loss:lower"\nallow = ["train.py"]\n')
-    with opened(toy.root, manifest=manifest) as subject:
+    data = b'run = ["python3", "train.py"]\nmetric = "loss:lower"\nallow = ["train.py"]\n'
+    with opened(toy.root, given=(parse_manifest(data), data)) as subject:
         found = measure(subject, Wish(20, 60.0, 2), lambda *_: None, lambda *_: None)
     runs = found.measured.runs
     incumbent = {run.seed: run.metric for run in runs if run.tree == INCUMBENT}

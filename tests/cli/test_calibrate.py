@@ -41,9 +41,10 @@ def test_a_command_is_calibrated_without_a_manifest_and_leaves_no_trace(tmp_path
     toy = folder(tmp_path, NOISY, git=False)
     done = calibrate(toy, "--json", "--", "python3", "train.py")
     assert done.returncode == 0, done.stderr
-    records = {row["record"]: row for row in map(json.loads, done.stdout.splitlines())}
-    assert len(records["measured"]["runs"]) == 10
-    assert records["setting"]["mode"] == "printed"
+    records = {row["record"]: row["value"] for row in map(json.loads, done.stdout.splitlines())}
+    assert list(records) == ["calibration", "forecast", "remarks"]
+    assert len(records["calibration"]["measured"]["runs"]) == 10
+    assert records["forecast"]["setting"]["mode"] == "printed"
     assert "loss:lower" in done.stderr, "every guess is told"
     assert "10 runs, about" in done.stderr, "what it takes is said first"  # E-5
     assert sorted(path.name for path in toy.root.iterdir()) == ["train.py"]
@@ -94,6 +95,8 @@ def test_G6_ctrl_c_gives_the_answer_with_what_there_is(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    rows = {row["record"]: row for row in map(json.loads, out.splitlines())}
-    assert 8 <= len(rows["measured"]["runs"]) < 400
-    assert not any(run["failed"] for run in rows["measured"]["runs"]), "a killed run is no failure of the system"
+    rows = {row["record"]: row["value"] for row in map(json.loads, out.splitlines())}
+    runs = rows["calibration"]["measured"]["runs"]
+    assert 8 <= len(runs) < 400
+    assert not any(run["failed"] for run in runs), "a killed run is no failure of the system"
+    assert any("Ctrl-C" in remark for remark in rows["remarks"])

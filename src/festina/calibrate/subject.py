@@ -40,9 +40,10 @@ Origin = Literal["public", "dedicated", "fresh", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An opened system. ``neighbours``: (name, tree, what was changed)."""
+    """An opened system. ``digest`` is the manifest's; ``neighbours``: (name, tree, what was changed)."""
 
     manifest: Manifest
+    digest: str
     commit: str
     tree: str
     trials: Trials
@@ -58,16 +59,17 @@ class Subject:
 
 
 @contextmanager
-def opened(root: Path, *, manifest: Manifest | None = None, items: Path | None = None) -> Iterator[Subject]:
-    """Open the system at ``root``. ``manifest``: instead of the last commit's festina.toml. ``items``: a file."""
+def opened(
+    root: Path, *, given: tuple[Manifest, bytes] | None = None, items: Path | None = None
+) -> Iterator[Subject]:
+    """Open the system at ``root``. ``given``: instead of the last commit's festina.toml. ``items``: a file."""
     with ExitStack() as stack:
         yours = stack.enter_context(Repo.discover(root))
         yours.require_clean()
         commit = yours.head()
         place = stack.enter_context(scratch_folder("festina-calibrate-"))
         repo = stack.enter_context(borrow(yours, commit, place))
-        if manifest is None:
-            manifest, _ = terms.manifest_at(repo, commit)
+        manifest, data = given or terms.manifest_at(repo, commit)
         tree = repo.tree_of(commit)
         home = Home(place / "home")
         home.create()
@@ -77,8 +79,9 @@ def opened(root: Path, *, manifest: Manifest | None = None, items: Path | None =
         notes: list[str] = []
         questions, origin, count = _questions(stack, yours, repo, home, manifest, tree, exported, items, notes)
         yield Subject(
-            manifest=manifest, commit=commit, tree=tree, trials=Trials(box, terms.recipe(manifest), spaces.show),
-            questions=questions, origin=origin, items_per_run=count, notes=tuple(notes),
+            manifest=manifest, digest=hashlib.sha256(data).hexdigest(), commit=commit, tree=tree,
+            trials=Trials(box, terms.recipe(manifest), spaces.show), questions=questions, origin=origin,
+            items_per_run=count, notes=tuple(notes),
             neighbours=_neighbours(repo, manifest, tree, exported),
         )  # fmt: skip
 

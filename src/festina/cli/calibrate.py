@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,8 @@ from festina.cli.common import INTERRUPTED, duration, parse_duration, system_opt
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
-    from festina.calibrate.measure import Found
     from festina.calibrate.subject import Subject
-    from festina.calibrate.types import Setting
+    from festina.calibrate.values import Forecast
     from festina.system.manifest import Manifest
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -46,12 +46,18 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
     python train.py), that command. Nothing is proposed, judged or spent: it says which gains a night could find,
     what a verdict costs, and how often a loop without a gate would go wrong here.
     """
+    from dataclasses import asdict
+
+    from festina.calibrate.forecast import forecast
     from festina.calibrate.measure import Wish, measure
+    from festina.calibrate.recording import plain, record
+    from festina.calibrate.remarks import remarks
     from festina.calibrate.setting import Night, setting_of
     from festina.calibrate.subject import opened
     from festina.system import home as homes
     from festina.system.repo import Repo
 
+    _can_draw(options["figure"])
     workers = options["workers"] or os.cpu_count() or 1
     wish = Wish(options["runs"], parse_duration(options["seconds"]), workers)
     night = Night(
@@ -59,15 +65,27 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
     )
     with ExitStack() as stack:
         where = _place(stack, root) if command_line else root
-        manifest = _plain(where, command_line, options, wish.seconds) if command_line else None
-        subject = stack.enter_context(opened(where, manifest=manifest, items=options["items"]))
+        given = _plain(where, command_line, options, wish.seconds) if command_line else None
+        subject = stack.enter_context(opened(where, given=given, items=options["items"]))
         home = homes.find(Repo.discover(where))
         setting = setting_of(subject.manifest, home, night, subject.notes)  # bad numbers are refused before any run
         teller = _Teller(quiet=as_json)
         teller.about(subject)
         found = measure(subject, wish, teller.plan, teller)
         teller.end()
-    _show(found, setting, as_json=as_json)
+        seen = forecast(found.measured, setting)
+        own = options["detect"] is None and options["alpha"] is None  # what would be otherwise is no forecast of this
+        entry = record(where, subject, found, seen) if own else None
+    if as_json:
+        for name, value in (("calibration", found), ("forecast", seen)):
+            click.echo(json.dumps({"record": name, "value": plain(asdict(value))}, allow_nan=False))
+        click.echo(json.dumps({"record": "remarks", "value": remarks(found)}))
+    else:
+        _show(seen, remarks(found), f"festina drill{_drill_target(where, command_line)}")
+        if entry is not None:
+            click.echo(f"Recorded as entry {entry} of the ledger.", err=True)
+    if options["figure"] is not None:
+        _draw(seen, options["figure"])
     return INTERRUPTED if found.stopped == "interrupted" else 0
 
 
@@ -86,7 +104,7 @@ def _place(stack: ExitStack, root: Path) -> Path:
     return root
 
 
-def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: float) -> Manifest:
+def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: float) -> tuple[Manifest, bytes]:
     """Guess a manifest for a command and tell every guess."""
     from festina.loop.plain import guesses, plain
 
@@ -101,7 +119,7 @@ def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: 
             fix="--seconds 3600, or a shorter run to calibrate with (less data, fewer steps)", where=error.where,
         ) from None  # fmt: skip
     click.echo("\n".join(guesses(found)), err=True)
-    return found.manifest
+    return found.manifest, found.data
 
 
 class _Teller:
@@ -135,36 +153,60 @@ class _Teller:
             click.echo("\r\x1b[K", err=True, nl=False)
 
 
-def _show(found: Found, setting: Setting, *, as_json: bool) -> None:
-    from dataclasses import asdict
+def _drill_target(root: Path, argv: tuple[str, ...]) -> str:
+    """How ``festina drill`` is told of the same command; empty for a system with a manifest."""
+    import shlex
 
-    if as_json:
-        for record, value in (("measured", found.measured), ("setting", setting)):
-            click.echo(json.dumps({"record": record, **asdict(value)}))
-        return
-    from statistics import fmean, stdev
+    from festina.propose.guess import script_of
 
+    script = script_of(root, argv) if argv else None
+    if script is None:
+        return ' "python evaluate.py {candidate}" --honest FILE' if argv else ""
+    words = ["{candidate}" if word.removeprefix("./") == script else shlex.quote(word) for word in argv]
+    return f' "{" ".join(words)}" --honest {shlex.quote(script)}'
+
+
+def _show(seen: Forecast, remarks: list[str], drill: str) -> None:
+    """The answer for a person, as wide as the terminal."""
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
+    from rich.text import Text
 
-    from festina.calibrate.remarks import remarks
+    from festina.calibrate.words import lines
 
-    table = Table(show_edge=False, pad_edge=False)
-    for column in ("tree", "runs", "failed", "mean", "standard deviation", "seconds a run"):
-        table.add_column(column)
-    trees = list(dict.fromkeys(run.tree for run in found.measured.runs))
-    for tree in trees:
-        runs = [run for run in found.measured.runs if run.tree == tree]
-        scores = [
-            fmean(answer.score for answer in run.answers) if run.answers else run.metric
-            for run in runs if not run.failed
-        ]  # fmt: skip
-        known = [score for score in scores if score is not None]
-        table.add_row(
-            tree, str(len(runs)), str(sum(bool(run.failed) for run in runs)), f"{fmean(known):.4g}" if known else "",
-            f"{stdev(known):.3g}" if len(known) > 1 else "", f"{fmean(run.wall_s for run in runs):.2f}",
+    console = Console(highlight=False)
+    answer, *why = lines(seen)
+    for block in (*why, answer):  # the answer last: it is what stays on the screen
+        console.print(Text(block.title, style="bold"))
+        for sentence in (*remarks, *block.text) if block is answer else block.text:
+            console.print(Padding(Text(sentence), (0, 0, 0, 2)))
+        if block.rows:
+            table = Table(box=None, show_header=any(block.head), header_style="dim", pad_edge=False)
+            for head in block.head or ("",) * len(block.rows[0]):
+                table.add_column(head, overflow="fold")
+            for row in block.rows:
+                table.add_row(*row)
+            console.print(Padding(table, (0, 0, 0, 2)))
+        console.print()
+    console.print(Text(f"Which cheats the score would let through: {drill}"))
+
+
+def _can_draw(figure: Path | None) -> None:
+    """Refuse a figure that could not be drawn before anything is run for it."""
+    if figure is None:
+        return
+    if find_spec("matplotlib") is None:
+        raise UsageError("no-matplotlib", "a figure needs matplotlib", fix="pip install 'festina[report]'")
+    if figure.suffix not in (".png", ".svg", ".pdf") or not figure.absolute().parent.is_dir():
+        raise UsageError(
+            "figure-unwritable", f"no figure can be written to {figure}",
+            fix="name a .png, .svg or .pdf in a folder that is there",
         )  # fmt: skip
-    console = Console()
-    console.print(table)
-    for remark in remarks(found):
-        console.print(remark)
+
+
+def _draw(seen: Forecast, figure: Path) -> None:
+    from festina.calibrate.figure import power_curve
+
+    power_curve(seen, figure)
+    click.echo(f"Figure: {figure}", err=True)

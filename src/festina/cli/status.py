@@ -100,6 +100,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "waiting_reviews": [r.terms.review for r in s.waiting],
         "faults": s.faults,
         "drill": {"at": s.drill[0], **s.drill[1].model_dump(mode="json")} if s.drill is not None else None,
+        "calibration": calibration(s),
         "control": sameness_summary(s),
         "planted": plant_summary(s),
         "verifiers": verifier_lines(s),
@@ -175,6 +176,18 @@ def overfitting(s: State) -> dict[str, Any] | None:
     return None
 
 
+def calibration(s: State) -> dict[str, Any] | None:
+    """The last forecast beside what has really happened; None where there is none.  # W-4"""
+    if s.calibration is None:
+        return None
+    at, last = s.calibration
+    real = [p.trials for p in s.proposals.values() if p.plant is None and (p.word, p.reason) == ("rejected", "futile")]
+    mean = sum(real) / len(real) if real else None
+    told = f"Calibrated {at[:10]}, {last.sentence()}"
+    told += f"; the {len(real)} given up so far took {mean:,.0f} on average." if mean is not None else "."
+    return {"at": at, **last.model_dump(mode="json"), "given_up": len(real), "real_runs": mean, "sentence": told}
+
+
 def advice(s: State, *, running: bool) -> str:
     """The next command to type, and why."""
     if s.twins is not None and s.twins.alarm is not None:
@@ -214,6 +227,9 @@ def page(s: State, *, running: bool) -> RenderableType:
     if s.drill is not None:
         at, last = s.drill
         parts.append(Text(f"Last drill, {at[:10]}: {last.sentence()}.", style="bold red" if last.holes else ""))
+    forecast = calibration(s)
+    if forecast is not None:
+        parts.append(Text(forecast["sentence"]))
     parts += [Text(line) for line in (*plant_lines(s), *verifier_lines(s))]
     if s.faults:
         parts.append(Text(f"{s.faults} failures of the engine or its host: festina ledger show --kind fault"))

@@ -27,6 +27,7 @@ from festina.ledger.base import Body as Body
 from festina.ledger.base import Count, Digest, Name, Number, Oid, Short
 from festina.ledger.base import Role as Role
 from festina.ledger.measures import Attributed as Attributed
+from festina.ledger.measures import Calibrated as Calibrated
 from festina.ledger.measures import MeasureEnded as MeasureEnded
 from festina.ledger.measures import MeasureSkipped as MeasureSkipped
 from festina.ledger.measures import MeasureStarted as MeasureStarted
@@ -454,6 +455,6 @@ KINDS: dict[str, type[Body]] = {
         Screened, TestOpened, BatchStarted, BatchEnded, Verdict, LineIntent, LineMoved, ReviewerEnrolled,
         ReviewRequested, ReviewDecided, InForce, ReleaseIntent, Released, Waiver, FinalScored, FaultRecorded,
         ControlStarted, ControlEnded, ControlResolved, PlantRevealed,
-        MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished,
+        MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
     )
 }  # fmt: skip

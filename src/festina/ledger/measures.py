@@ -121,3 +121,42 @@ class Attributed(Body):
     residue: Spread | None
     guards: tuple[Name, ...]  # names, in the order of every ``guards`` above
     details: Digest  # canonical JSON: the hunks' places, and every score
+
+
+class Calibrated(Body):
+    """The version in use was run to see how its results vary, and what that makes of a run was forecast.  # W-4
+
+    Decides nothing, is charged to no budget, and looked at no hidden item: ``items_from`` says at which ones. Forecasts
+    are (value, low, high), for the first test of an epoch, a *run* being one sandboxed run of one tree; ``None``: could
+    not be told.
+    """
+
+    kind: ClassVar[str] = "calibrated"
+    commit: Oid
+    manifest: Digest
+    items_from: Literal["public", "dedicated", "fresh", "none"]
+    runs: Count
+    failed: Count
+    workers: Count
+    level: int
+    run_s: Number  # one run, box and scoring included
+    detect: Number | None  # the gain that was looked for, in the suite's own unit
+    smallest: Spread | None  # smallest gain that 8 of 10 tests would find
+    runs_rejected: Spread | None  # runs until a proposal that changes nothing is given up
+    runs_accepted: Spread | None  # until one that gains ``detect`` is accepted
+    details: Digest  # canonical JSON: measured, setting and forecast
+
+    def sentence(self) -> str:
+        """The forecast in words, the same in status and report."""
+        parts = []
+        if self.smallest is not None:
+            parts.append(f"the smallest gain that 8 of 10 tests find is {_two(self.smallest)}")
+        if self.runs_rejected is not None:
+            parts.append(f"giving up a proposal that changes nothing takes {_two(self.runs_rejected)} runs")
+        return f"from {self.runs} runs: " + ("; ".join(parts) or "nothing could be told")
+
+
+def _two(span: Spread) -> str:
+    """A forecast to two digits, which is what it is worth."""
+    value, low, high = (f"{float(f'{each:.2g}'):,g}" for each in span)
+    return value if low == high else f"{value} ({low} to {high})"

@@ -138,6 +138,10 @@ def _drilled(s: State, r: Record, b: e.DrillFinished) -> None:
     s.drill = (r.at, b)
 
 
+def _calibrated(s: State, r: Record, b: e.Calibrated) -> None:
+    s.calibration = (r.at, b)
+
+
 def final_allows(s: State, generation: int) -> bool:
     """Whether a generation has the final score that its epoch demands, and one that does not contradict it.  # V-3"""
     score = s.side.finals.get(generation)
@@ -147,5 +151,5 @@ def final_allows(s: State, generation: int) -> bool:
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "measure-started": _started, "measure-ended": _ended, "measure-skipped": _skipped,
     "public-compared": _compared, "attributed": _attributed, "final-scored": _final,
-    "drill-finished": _drilled,
+    "drill-finished": _drilled, "calibrated": _calibrated,
 }  # fmt: skip

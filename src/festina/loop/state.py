@@ -78,6 +78,7 @@ class State:
     waivers: list[e.Waiver] = field(default_factory=list)
     last_end: e.RunEnded | None = None
     drill: tuple[str, e.DrillFinished] | None = None  # the last one, and when it ended
+    calibration: tuple[str, e.Calibrated] | None = None  # the last one, and when
     last_at: str = ""
     size: int = 0
 

@@ -75,8 +75,12 @@ def _drilled(s: Reading, r: Record, b: e.DrillFinished) -> None:
     s.remarks.append(Remark(r.seq, "drill", f"{b.sentence()}; silence of a drill is no proof"))
 
 
+def _calibrated(s: Reading, r: Record, b: e.Calibrated) -> None:
+    s.remarks.append(Remark(r.seq, "calibration", f"{b.sentence()}; a forecast, no evidence"))
+
+
 HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
     "measure-started": _measure_started, "measure-ended": _measure_ended, "measure-skipped": _skipped,
     "public-compared": _compared, "attributed": _attributed, "final-scored": _final,
-    "drill-finished": _drilled,
+    "drill-finished": _drilled, "calibrated": _calibrated,
 }  # fmt: skip
