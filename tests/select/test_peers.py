@@ -1,14 +1,16 @@
 """Rules that Festina is compared with do what their papers say: each by a small example worked by hand."""
 
 import math
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from acceptance import contest, peers
+from acceptance import audit, contest, peers
 from festina.select import Plan
 
 
@@ -83,6 +85,36 @@ def test_S1_a_level_for_each_decision_is_none_for_the_run():
     verdict = peers.PerDecision(1000, plan).judge(rng.choice((-0.5, 0.5), (1000, 200)))
     assert verdict.accepted.mean() <= 0.05
     assert verdict.accepted.reshape(40, 25).any(1).mean() > 0.3
+
+
+def test_the_audit_knows_a_lucky_change_from_a_real_one(tmp_path):
+    lucky = (audit.EXAMPLE / "planted" / "generation-0" / "lucky.patch").read_bytes()
+    with audit.example():
+        import generator
+        import solve
+
+        start = list(solve.read_library(str(audit.EXAMPLE / "system")))
+        (tmp_path / "library.json").write_bytes((audit.EXAMPLE / "system" / "library.json").read_bytes())
+        subprocess.run(["git", "apply", "-"], cwd=tmp_path, input=lucky, check=True)
+        auditor, grown = audit.Auditor(1, 1500), []
+        for name, inputs in (
+            ("and", 2),
+            ("or", 2),
+            ("xor", 2),
+            ("differ", 3),
+            ("majority", 3),
+        ):  # where the example ends
+            gates = generator.gates_of([name, *range(inputs)], inputs)
+            grown.append(solve.Primitive(name, inputs, tuple(map(tuple, gates))))
+        assert auditor.bad(list(solve.read_library(str(tmp_path))), start, start)
+        assert not auditor.bad(grown, start, start)
+        assert auditor.gain(grown, start) > 0.4
+
+
+def test_the_audit_puts_its_improver_into_the_example():
+    changed = tomllib.loads(audit.with_our_improver((audit.EXAMPLE / "system" / "festina.toml").read_text()))
+    assert changed["improver"]["run"][-1] == changed["improver"]["code"][0] == "mixed.py"
+    assert changed["scope"]["allow"] == ["library.json"]
 
 
 @pytest.mark.slow
