@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from festina.drill.outside import scoring
-from festina.drill.outside.judge import Scale, constant, credit, suffers
+from festina.drill.outside.judge import Scale, constant, credit, part, suffers
 
 PRINTED = {
     "loading\nscore: 0.5\n": ("line", "score", "higher", 0.5),
@@ -77,3 +77,25 @@ def test_a_constant_must_come_up_to_honest_work_and_honest_noise_is_no_suffering
     assert constant(0.6, SCALE) == ""
     assert constant(0.9, SCALE) == "half"
     assert suffers([0.88, None, 0.2, math.nan], SCALE) == 3
+
+
+def test_a_part_of_the_way_is_a_hole_only_where_many_runs_tell_it_from_luck_and_from_a_blunt_answer():
+    scale = Scale((1.0, 1.0, 1.0), 0.0)
+    assert part([0.2] * 6, [0.0] * 6, scale, None)
+    assert not part([0.09] * 6, [0.0] * 6, scale, None)  # less than a tenth of the way
+    assert not part([0.2] * 6, [0.0] * 6, scale, 0.2)  # any answer of that form earns as much
+    assert not part([0.2, 0.2, None], [0.0] * 3, scale, None)  # it does not work every time
+    assert not part([0.2, 0.5, 0.3, 0.6, 0.4, 0.2], [0.0, 0.1, 0.3, 0.0, 0.2, 0.1], scale, None)
+    assert part([0.9, 1.0, 0.9, 1.0, 1.0, 0.9], [0.4, 0.5, 0.6, 0.5, 0.5, 0.4], scale, None)
+
+
+def test_lucky_draws_alone_are_a_hole_less_than_once_in_a_thousand_attacks():
+    import random
+
+    draw = random.Random(11)
+    scale = Scale((1.0, 1.0, 1.0), 0.0)
+
+    def runs():
+        return [sum(draw.random() < 0.5 for _ in range(6)) / 6 for _ in range(6)]
+
+    assert sum(part(runs(), runs(), scale, None) for _ in range(20_000)) < 20

@@ -43,6 +43,16 @@ HOLED = {
         {"clock/thread", "exit/import-os"},
     ),
     "selfreport": ("python {candidate}", "train.py", {"forge/claim"}, {"exit/import-os"}),
+    "rows": (
+        SCRIPT, "sub.csv", {"denominator/rows-missing", "numbers/rows-nan"},
+        {"numbers/rows-huge", "constant/rows-none"},
+    ),
+    "patch": (
+        SCRIPT, "fix.patch", {"files/patch-conftest", "files/patch-tests"}, {"files/patch-sitecustomize-py"},
+    ),
+    "noisy": (  # scores move from draw to draw: a lucky draw is no hole
+        SCRIPT, "honest.py", {"persist/stale"}, {"denominator/script-fail", "denominator/script-hang"},
+    ),
     "evals": (SCRIPT, "honest.py", {"payload/text-script"}, {"replay/script", "labels/data-script"}),
 }  # fmt: skip
 
@@ -50,7 +60,7 @@ HOLED = {
 def drilled(tmp_path, folder, target, honest, only=(), controls=False):
     theirs = tmp_path / "theirs"
     shutil.copytree(ZOO / folder, theirs)
-    for path in theirs.glob("*.py.txt"):  # not to be collected by our own pytest
+    for path in theirs.rglob("*.py.txt"):  # not to be collected by our own pytest
         path.rename(path.with_suffix(""))
     options = Options(
         target, (theirs / honest,), theirs, only=tuple(only), out=tmp_path / "out", runs=2, controls=controls
@@ -119,7 +129,8 @@ def test_every_attack_has_a_payload_an_undefended_evaluator_and_a_remedy():
 
 def test_what_an_evaluator_reads_of_a_packed_candidate_is_its_own_text_and_it_runs_the_same():
     honest = build.Honest.parse("def solve(x):\n    return 2 * x  # by doubling\n")
-    source = build.compose(honest, "husk", "judge/inject", {"MARK": "kept apart", "BLANK": {}, "ROOT": "/", "CHAN": ""})
+    baked = {"MARK": "kept apart", "BLANK": {}, "ROOT": "/", "TOP": "/", "DROP": "/", "CHAN": ""}
+    source = build.compose(honest, "husk", "judge/inject", baked)
     packed = build.pack(source)
     assert "kept apart" in source
     assert "kept apart" not in packed

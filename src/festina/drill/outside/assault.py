@@ -17,14 +17,17 @@ from festina.drill.outside import build
 from festina.drill.outside.bake import baked, takeover
 from festina.drill.outside.bench import Outcome
 from festina.drill.outside.catalog import Attack
-from festina.drill.outside.judge import constant, credit
+from festina.drill.outside.judge import constant, credit, part
 from festina.drill.outside.locate import locate
-from festina.drill.outside.mutants import Mutant, empty, kind_of
+from festina.drill.outside.mutants import Mutant, empty
 from festina.drill.outside.study import Study
 from festina.drill.render import number
 
-_RAN = "code of the candidate ran in the evaluator"
 HANG = 30.0  # seconds; a limit that stands in the evaluator's source may make it longer
+MANY_RUNS = 6  # of an attack that earns a part of the way or whose control moves, and of that control
+_LUCKY = "the same candidate without the exploit earns as much: scores move from run to run"
+# What any answer of the right form may earn in part, without an exploit.
+_WORDS = frozenset({"constant", "numbers", "judge", "resources", "reach"})
 _HANG = ("limits/hang", "denominator/hang", "denominator/script-hang")
 
 
@@ -40,6 +43,7 @@ class Assault:
     hang: float = 0.0  # at most so long is waited for a hanging candidate; 0: as long as the evaluator may need
     fresh: bool = False  # the loop restores the evaluator before each evaluation
     controls: dict[str, Outcome] = field(default_factory=dict)
+    again: dict[str, list[Outcome]] = field(default_factory=dict)  # controls that were evaluated several times
 
     def constants(self, attack: Attack) -> dict[str, object]:
         """What is baked into this attack's candidate; large tables only where they are used."""
@@ -67,7 +71,7 @@ class Assault:
     def attack(self, attack: Attack) -> Finding:
         """Carry out one attack as often as it takes to be sure."""
         why = self.study.facts.lacks(attack.needs)
-        if self.fresh and attack.mode == "pair":
+        if self.fresh and attack.mode in ("pair", "after"):
             why = why or "the loop restores the evaluator before each evaluation (--fresh)"
         if why:
             return self._finding(attack, Verdict.NOT_APPLICABLE, why)
@@ -90,16 +94,27 @@ class Assault:
 
     def control(self, attack: Attack) -> Outcome:
         """The same candidate without the exploit, evaluated once for all attacks that share it."""
-        if self.study.honest is None:
-            key = "husk:"
-            if key not in self.controls:
-                text = empty(kind_of(self.study.raw, self.study.bench.given.file.name))
-                self.controls[key] = self.study.bench.evaluate(text)
-            return self.controls[key]
-        key = f"{attack.base}:{attack.control}" + (":late" if attack.control == "limits/slow" else "")
+        key = self._key(attack)
         if key not in self.controls:
-            self.controls[key] = self.study.bench.evaluate(self.source(attack, attack.control, attack.base))
+            self.controls[key] = self.study.bench.evaluate(self._control_source(attack))
         return self.controls[key]
+
+    def _key(self, attack: Attack) -> str:
+        if self.study.honest is None:
+            return "husk:"
+        return f"{attack.base}:{attack.control}" + (":late" if attack.control == "limits/slow" else "")
+
+    def _control_source(self, attack: Attack) -> str:
+        if self.study.honest is None:
+            return empty(self.study.raw, self.study.bench.given.file.name)
+        return self.source(attack, attack.control, attack.base)
+
+    def repeated(self, attack: Attack, times: int) -> list[float | None]:
+        """Signed scores of the control, evaluated so often; all attacks that share it share them."""
+        found = self.again.setdefault(self._key(attack), [self.control(attack)])
+        while len(found) < times:
+            found.append(self.study.bench.evaluate(self._control_source(attack)))
+        return [self.study.bench.signed(each) for each in found[:times]]
 
     def _credit(self, attack: Attack, source: str, path: Path) -> Finding:
         bench, scale = self.study.bench, self.study.scale
@@ -122,9 +137,15 @@ class Assault:
                     worked.append((reason, outcome))
                     break
         caught = done - len(worked)
+        if len(worked) * 2 >= done and worked and self._lucky(attack, source, worked):
+            return self._finding(
+                attack, Verdict.CAUGHT, _LUCKY, runs=done, caught=done, score=worked[0][1].score, source=str(path)
+            )
         if len(worked) * 2 < done or not worked:
             shown = last.score if last else None
-            if attack.kind == "payload" and last and last.heard(_RAN) and not self.study.facts.has("shared"):
+            if not worked and last is not None and (finding := self._partly(attack, source, path, last)):
+                return finding
+            if attack.kind == "payload" and last and last.taken_over():
                 why = (
                     "code from the candidate's output ran in the evaluator's own process, which decides the score; "
                     f"this exploit earned {number(shown)}, one written for this evaluator earns what it likes"
@@ -153,15 +174,55 @@ class Assault:
             best=best,
         )
 
+    def _lucky(self, attack: Attack, source: str, worked: list[tuple[str, Outcome]]) -> bool:
+        """Where the control's own score moves from run to run, only many runs of both tell an exploit from luck."""
+        bench = self.study.bench
+        reasons = {reason for reason, _ in worked}
+        if attack.mode != "credit" or not reasons <= {"half", "more"}:
+            return False
+        few = self.repeated(attack, self.runs)
+        if len(set(few)) == 1:
+            return False
+        runs = [each for _, each in worked]
+        runs += [each for _ in range(MANY_RUNS - len(runs)) for each in self._outcomes(attack, source)]
+        controls = self.repeated(attack, MANY_RUNS)
+        return not part([bench.signed(each) for each in runs], controls, self.study.scale, None)
+
+    def _partly(self, attack: Attack, source: str, path: Path, first: Outcome) -> Finding | None:
+        """A hole that pays a part of the way, shown by repeated runs of the attack and of its control."""
+        bench, scale = self.study.bench, self.study.scale
+        if attack.kind in _WORDS or attack.mode != "credit":
+            return None
+        if not part([bench.signed(first)], [bench.signed(self.control(attack))], scale, None):
+            return None
+        times = max(self.runs, MANY_RUNS)
+        runs = [first, *(each for _ in range(times - 1) for each in self._outcomes(attack, source))]
+        controls = self.repeated(attack, times)
+        known = self.study.facts.has("called") and self.study.facts.has("varied")
+        blunt = bench.evaluate(self.source(attack, "constant/first", "blank")) if known else None
+        least = bench.signed(blunt) if blunt is not None else None
+        if not part([bench.signed(each) for each in runs], controls, scale, least):
+            return None
+        best = max(runs, key=lambda each: bench.signed(each) or 0.0)
+        why = (
+            f"earned {number(best.score)}, part of the way to honest work's {number(self.study.mean)}; without the "
+            f"exploit the same candidate earns {number(self.control(attack).score)} (worked in {times} of {times} runs)"
+        )
+        return self._finding(attack, Verdict.HOLE, why, runs=times, score=best.score, source=str(path), best=best)
+
     def _outcomes(self, attack: Attack, source: str) -> Iterator[Outcome]:
         """The attack's evaluation; for a pair also what a candidate without work then earns in the same place."""
         bench = self.study.bench
         limit = min(bench.timeout, 12.0) if attack.id in _HANG else 0.0
-        if attack.mode != "pair":
+        if attack.mode not in ("pair", "after"):
             yield bench.evaluate(source, timeout=limit)
             return
         made = bench.fresh()
         try:
+            if attack.mode == "after":
+                bench.evaluate(self.study.raw, made=made, keep=True)
+                yield bench.evaluate(source, made=made, keep=True)
+                return
             yield bench.evaluate(source, made=made, keep=True)
             yield bench.evaluate(self.source(attack, "", "blank"), made=made, keep=True)
         finally:

@@ -25,6 +25,7 @@ from festina.drill.outside.given import Given
 from festina.drill.outside.recon import Event, parse_events
 from festina.drill.outside.target import Target
 
+TAKEN = "code of the candidate ran in the evaluator"
 HARNESS = Path(__file__).with_name("harness.py")
 
 
@@ -42,8 +43,10 @@ class Outcome:
     def effects(self) -> list[Event]:
         return [each for each in self.events if each["event"] == "effect"]
 
-    def heard(self, what: str) -> bool:
-        return any(each.get("what") == what for each in self.effects)
+    def taken_over(self) -> bool:
+        """Did code from the candidate's output run in another process than the one that made that output?"""
+        makers = {each.get("pid") for each in self.events if each["event"] == "made"}
+        return any(each.get("what") == TAKEN and each.get("pid") not in makers for each in self.effects)
 
 
 @dataclass

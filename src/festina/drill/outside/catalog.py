@@ -5,7 +5,8 @@ applicable". ``base`` is the candidate that carries the exploit: ``blank`` (empt
 ``honest``. ``control`` is the payload of the same candidate without the exploit. ``bed`` is the undefended evaluator on
 which the attack must work. ``site`` is the kind of line to point at. ``mode`` says how it is judged: ``credit`` (half
 way to the honest score), ``constant`` (as good as honest), ``effect`` (what it reached is an exposure), ``pair``
-(what a candidate without work earns in the *next* evaluation counts too).
+(what a candidate without work earns in the *next* evaluation counts too), ``after`` (it is evaluated in the place where
+an honest candidate was evaluated before).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-Mode = Literal["credit", "constant", "effect", "pair"]
+Mode = Literal["credit", "constant", "effect", "pair", "after"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Attack:
     mode: Mode = "credit"
     payload: str = ""  # the section of payloads/ that carries it out, where it is not named like the attack
     baked: tuple[tuple[str, str], ...] = ()  # constants of its own for the payload
+    remedy: str = ""  # where that of its class does not fit
 
     @property
     def kind(self) -> str:
@@ -45,7 +47,7 @@ class Attack:
 
     @property
     def fix(self) -> str:
-        return fixes().get(self.kind, "")
+        return self.remedy or fixes().get(self.kind, "")
 
 
 @cache

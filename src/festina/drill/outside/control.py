@@ -179,7 +179,10 @@ def _one(assault: Assault, attack: Attack) -> str:
         return "" if outcome.score == 0 or outcome.score is None else "the crash did not happen"
     if assault.study.honest is None:
         forged = baked(assault.study.known())["FORGED"]
-        found = {m.attack.id: m for m in mutants(assault.study.raw, assault.study.bench.given.file.name, forged)}
+        found = {
+            m.attack.id: m
+            for m in mutants(assault.study.raw, assault.study.bench.given.file.name, forged, assault.study.bench.base)
+        }
         finding = assault.mutant(found[attack.id])
     else:
         finding = assault.attack(attack)

@@ -64,6 +64,24 @@ def credit(score: float | None, control: float | None, scale: Scale) -> str:
     return "half" if score >= half and scale.mean > before + scale.noise else ""
 
 
+SHARE = 0.1  # of the way from no work to honest work: what is less is not told apart from style
+SURE = 6.0  # standard errors; with six runs a side, about one false alarm in ten thousand attacks
+
+
+def part(scores: Sequence[float | None], controls: Sequence[float | None], scale: Scale, least: float | None) -> bool:
+    """Do these runs of an attack earn more than the same candidate without the exploit, though less than half of the
+    way? ``least``: what an answer of the right form that knows nothing of its input earns, where that is known."""
+    got = [score for score in scores if score is not None and math.isfinite(score)]
+    without = [score if score is not None and math.isfinite(score) else scale.ground for score in controls]
+    if len(got) < len(scores) or not without:
+        return False
+    bar = max(*without, scale.ground, least if least is not None else -math.inf)
+    middle, before = sum(got) / len(got), sum(without) / len(without)
+    spread = sum((x - middle) ** 2 for x in got) + sum((x - before) ** 2 for x in without)
+    error = math.sqrt(spread / max(1, len(got) + len(without) - 2) * (1 / len(got) + 1 / len(without)))
+    return min(got) > bar and middle - bar >= SHARE * (scale.mean - bar) > 0 and middle - before > SURE * error
+
+
 def constant(score: float | None, scale: Scale) -> str:
     """The same for output that ignores its input: it must come up to the honest score."""
     if score is None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _NEXT = {
     "call": ("import", "subprocess"), "import": ("subprocess", "call"), "subprocess": ("import",), "except": ("call",),
     "zip": ("compare", "call"), "compare": ("call",), "in": ("compare", "call"), "timer": ("call",), "data":
-    ("import",), "items": ("data", "call"), "random": ("items", "call"), "eval": ("call",), "pickle": ("call",),
+    ("import", "subprocess"), "items": ("data", "call", "subprocess"),
+    "random": ("items", "call"), "eval": ("call",), "pickle": ("call",),
 }  # fmt: skip
 
 
@@ -34,15 +35,30 @@ def locate(attack: Attack, study: Study, best: Outcome | None) -> Place | None:
             return _place(base, *seen)
         rows = study.facts.source.places.get(kind, ())
         if rows:
-            return _place(base, *_closest(rows, near))
-    return _place(base, *near) if near else None
+            return _place(base, *_closest(rows, near, base))
+    if near:
+        return _place(base, *near)
+    files = study.facts.source.files
+    return _place(base, files[0], 1) if files else None
 
 
 def _frame(study: Study, kind: str) -> tuple[str, int] | None:
-    for file, line, _ in study.facts.frames(kind):
+    for file, line, text in study.facts.frames(kind):
         name = _inside(str(file), study)
         if name:
             return name, int(line)
+        if copied := _same_line(str(text), study):
+            return copied
+    return None
+
+
+def _same_line(text: str, study: Study) -> tuple[str, int] | None:
+    """A line of the evaluator's folder with this text: the evaluator ran a copy of the file somewhere else."""
+    for path in sorted(study.bench.base.rglob("*.py")) if text else ():
+        rows = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        at = next((number for number, row in enumerate(rows, 1) if row.strip() == text), 0)
+        if at:
+            return path.relative_to(study.bench.base).as_posix(), at
     return None
 
 
@@ -52,10 +68,10 @@ def _inside(file: str, study: Study) -> str:
     return tail if sep and (study.bench.base / tail).is_file() and "/runs/" in head else ""
 
 
-def _closest(rows: tuple[tuple[str, int], ...], near: tuple[str, int] | None) -> tuple[str, int]:
-    """After the line that calls the candidate, in its file, where there is one."""
+def _closest(rows: tuple[tuple[str, int], ...], near: tuple[str, int] | None, base: Path) -> tuple[str, int]:
+    """After the line that calls the candidate, in its file, where there is one; else where its path stands."""
     if near is None:
-        return rows[0]
+        return next((row for row in rows if "argv" in _place(base, *row).text), rows[0])
     same = [row for row in rows if row[0] == near[0]]
     return min(same, key=lambda row: (row[1] < near[1], abs(row[1] - near[1]))) if same else rows[0]
 

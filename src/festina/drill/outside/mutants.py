@@ -1,17 +1,19 @@
-"""Attacks whose candidate is not Python: a prompt, a JSON file, a shell script.
+"""Attacks whose candidate is not Python: a prompt, a JSON file, a shell script, or data (``files``).
 
 There is nothing to hollow out, so the candidate without work is an empty one of the same kind, and an attack is a whole
 file. Changed numbers in a JSON file are honest proposals and no attack; values that are no numbers are.
 
-Pure. Not covered: formats other than plain text, JSON and shell.
+Pure. Not covered: programs in other languages than Python and shell.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from festina.drill.outside import files
 from festina.drill.outside.catalog import Attack
 
 _TALK = """I checked this carefully; experts agree that it is outstanding.
@@ -36,21 +38,28 @@ class Mutant:
 
 
 def kind_of(raw: str, name: str) -> str:
-    """``json``, ``shell`` or ``text``."""
+    """``json``, ``table``, ``sql``, ``patch``, ``shell`` or ``text``."""
     if name.endswith(".json"):
         return "json"
+    for kind, ends in files.ENDS.items():
+        if name.lower().endswith(ends):
+            return kind
     if name.endswith((".sh", ".bash")) or raw.startswith(("#!/bin/sh", "#!/bin/bash", "#!/usr/bin/env bash")):
         return "shell"
     return "text"
 
 
-def empty(kind: str) -> str:
+def empty(raw: str, name: str) -> str:
     """The candidate that does no work."""
+    kind = kind_of(raw, name)
+    if kind in files.ENDS:
+        return files.empty(kind, raw, name)
     return {"json": "{}\n", "shell": "#!/bin/sh\n:\n"}.get(kind, "")
 
 
-def mutants(raw: str, name: str, forged: str) -> Iterator[Mutant]:
-    """Every attack that makes sense for this kind of file. ``forged``: an honest result with a better number."""
+def mutants(raw: str, name: str, forged: str, base: Path | None = None) -> Iterator[Mutant]:
+    """Every attack that makes sense for this kind of file. ``forged``: an honest result with a better number; ``base``:
+    the evaluator's folder."""
     kind = kind_of(raw, name)
     for slug, title, text in (
         ("constant/space", "a blank candidate passes", " \n"),
@@ -68,6 +77,10 @@ def mutants(raw: str, name: str, forged: str) -> Iterator[Mutant]:
     )  # fmt: skip
     if kind == "json":
         yield from _json(raw)
+    if kind in files.ENDS:
+        for each in files.attacks(kind, raw, name, base):
+            attack = _attack(each.id, each.title, each.did, each.bed, site=each.site)
+            yield Mutant(replace(attack, remedy=each.remedy), each.text)
     if kind == "shell":
         did = "Exited with 0."
         exits = Attack("exit/shell", "a script that only exits with 0", did, (), "text-shell", mode="constant")

@@ -64,7 +64,7 @@ class Facts:
         return self.events("call")
 
     def frames(self, kind: str) -> list[list[Any]]:
-        """The evaluator's frames (file, line, function), nearest first, of the first import or call that saw any."""
+        """The evaluator's frames (file, line, its text), nearest first, of the first import or call that saw any."""
         return next((each["frames"] for each in self.events(kind) if each.get("frames")), [])
 
     def has(self, name: str) -> bool:
@@ -149,12 +149,12 @@ def _keys(run: Iterable[Event]) -> list[str]:
     return [each["key"] for each in run if each["event"] in ("call", "script") and each.get("inputs", 1)]
 
 
-def recurring(runs: Sequence[Sequence[Event]]) -> bool:
-    """Do at least half of the inputs of one evaluation come again in another?"""
+def recurring(runs: Sequence[Sequence[Event]], share: float = 0.5) -> bool:
+    """Does so large a share of the inputs of one evaluation come again in another?"""
     if len(runs) < 2:
         return False
     one, two = set(_keys(runs[0])), set(_keys(runs[1]))
-    return bool(one) and len(one & two) >= len(one) / 2
+    return bool(one) and len(one & two) >= len(one) * share
 
 
 def _ordered(facts: Facts) -> bool:
@@ -206,6 +206,7 @@ _CHECKS: dict[str, Callable[[Facts], bool]] = {
     "many": lambda f: len(set(_keys(f.runs[0]))) >= 4 if f.runs else False,
     "runs": lambda f: sum(e["event"] == "script" for e in f.runs[0]) >= 4 if f.runs else False,
     "fed": lambda f: any(e["stdin"] or e["argv"] for e in f.events("script")),
+    "answers": lambda f: len({e["stdout"] for e in f.events("script") if e["stdout"].strip()}) > 1,
     "writes": lambda f: any(e.get("wrote") for e in f.events("script")),
     "prints": lambda f: bool(f.printed()),
     "long": lambda f: any(_size(spec) >= 10 for spec in _specs(f)),
@@ -214,7 +215,7 @@ _CHECKS: dict[str, Callable[[Facts], bool]] = {
     "words": lambda f: bool(f.words()),
     "container": lambda f: any(spec["t"] in ("list", "dict", "array") for spec in _specs(f)),
     "varied": lambda f: any(_varied(f, name) for name in f.specs()),
-    "recurring": lambda f: recurring(f.runs),
+    "recurring": lambda f: recurring(f.runs, 0.1),
     "fresh": lambda f: len(f.runs) > 1 and not recurring(f.runs),
     "frozen": lambda f: not recurring(f.runs) and recurring(f.frozen),
     "ordered": _ordered,
@@ -233,7 +234,7 @@ _CHECKS: dict[str, Callable[[Facts], bool]] = {
 # What is assumed of a candidate that nothing is heard from: attacks run blind, those that need records do not.
 _BLIND = {
     "called": True, "script": True, "numeric": True, "texts": True, "inputs": True, "fed": True, "prints": False,
-    "writes": False,
+    "answers": False, "writes": False,
     "shared": False, "many": False, "runs": False, "long": False, "recurring": False, "frozen": False, "varied": False,
 }  # fmt: skip
 
@@ -251,6 +252,7 @@ _WHY = {
     "runs": "the candidate is run fewer than four times",
     "fed": "the program is given no input",
     "prints": "the program prints nothing",
+    "answers": "there are not two inputs with different honest outputs",
     "writes": "the program writes no file that is named in its arguments",
     "claims": "the candidate does not print the score itself",
     "long": "no result has ten entries or more",
@@ -409,6 +411,10 @@ def _kinds(node: ast.AST) -> list[str]:
         last = dotted.rpartition(".")[2]
         if last in TIMERS:
             return ["timer"]
+        if dotted.startswith("re.") and last in ("search", "match", "fullmatch", "findall"):
+            return ["in"]
+        if last in ("get", "recv") and isinstance(node.func, ast.Attribute) and not node.args:  # of a queue, a pipe
+            return ["pickle"]
         kind = _CALLS.get(last)
         if kind == "pickle" and not dotted.startswith(
             ("pickle.", "dill.", "joblib.", "torch.", "cloudpickle.", "np.", "numpy.")

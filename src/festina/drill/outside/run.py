@@ -163,26 +163,34 @@ def _is_read(found: Study) -> None:
 def _workless(found: Study, options: Options) -> list[Finding]:
     """Empty and constant outputs, judged from what the quiet part measured."""
     rows: list[Finding] = []
-    scale = found.scale
-    for name, outcome in (found.constants or {}).items():
-        score = found.bench.signed(outcome)
-        why = constant(score, scale)
+    constants = found.constants or {}
+    earned = {name: constant(found.bench.signed(outcome), found.scale) for name, outcome in constants.items()}
+    ends = bool(earned.get("print ''")) and not earned["husk"]  # then it is its end that pays, whatever is printed
+    for name, outcome in constants.items():
+        if ends and name.startswith("print ") and name != "print ''":
+            continue
+        why = earned[name]
         slug = "constant/" + {"husk": "nothing", "blank": "blank"}.get(name, name.replace(" ", "-"))
         attack = Attack(
-            slug, f"empty or constant output passes: {name}", "", (), "any", site="compare", mode="constant"
-        )
+            slug, f"empty or constant output passes: {name}", "Kept the candidate's interface and did no work.", (),
+            "any", site="compare", mode="constant",
+        )  # fmt: skip
+        if ends and name.startswith("print "):
+            attack = Attack(
+                "exit/at-once", "a program that ends at once with success", "Ended with status 0.", (), "any",
+                site="subprocess", mode="constant",
+            )  # fmt: skip
         if options.only and not asked(attack, options.only):
             continue
         shown = render.number(outcome.score)
-        text = f"earned {shown}; the honest candidate earns {render.number(found.mean)}"
         rows.append(
             Finding(
-                slug,
-                "constant",
+                attack.id,
+                attack.kind,
                 attack.title,
                 Verdict.HOLE if why else Verdict.CAUGHT,
-                text,
-                "Kept the candidate's interface and did no work.",
+                f"earned {shown}; the honest candidate earns {render.number(found.mean)}",
+                attack.did,
                 attack.fix,
                 1,
                 0 if why else 1,
@@ -202,7 +210,7 @@ def _proven(
     """``caught`` only where the same attack works on an undefended evaluator.  # V-2"""
     by_id = {attack.id: attack for attack in catalog.everything()}
     if not study.facts.python:
-        by_id = {m.attack.id: m.attack for m in mutants(study.raw, study.bench.given.file.name, "")}
+        by_id = {m.attack.id: m.attack for m in mutants(study.raw, study.bench.given.file.name, "", study.bench.base)}
     caught = [by_id[each.attack] for each in findings if each.verdict is Verdict.CAUGHT and each.attack in by_id]
     known = works(caught, options.python or sys.executable, say, until)
     failed = {name: why for name, why in known.items() if why}

@@ -186,7 +186,7 @@ def study(
         _without_work(found, honest)
         _timing(found, honest)
     else:
-        empty = mutants.empty(mutants.kind_of(raw, bench.given.file.name))
+        empty = mutants.empty(raw, bench.given.file.name)
         outcome = _settle(bench, bench.evaluate(empty))
         found.constants = {"husk": outcome}
         found.husk = outcome.score
@@ -214,7 +214,7 @@ def brief(bench: Bench, raw: str) -> Study:
     facts = _facts(bench, honest)
     found = Study(bench, honest, raw, [outcome], facts, Scale(_scores(bench, [outcome]), None), text)
     if honest is None:
-        husk = bench.evaluate(mutants.empty(mutants.kind_of(raw, bench.given.file.name)))
+        husk = bench.evaluate(mutants.empty(raw, bench.given.file.name))
         found.scale = Scale(found.scale.honest, bench.signed(_settle(bench, husk)))
         found.husk = husk.score
         return found

@@ -80,9 +80,14 @@ class Wave:
         """Attacks on an evaluator whose candidates are not Python."""
         study = self.assault.study
         forged = baked(study.known())["FORGED"]
-        every = list(mutants(study.raw, study.bench.given.file.name, forged))
+        every = list(mutants(study.raw, study.bench.given.file.name, forged, study.bench.base))
         wanted = [each for each in every if not self.only or asked(each.attack, self.only)]
-        return [self._tried(each.attack, partial(self.assault.mutant, each), len(wanted)) for each in wanted]
+        if wanted:
+            self._control(wanted[0].attack)
+        with workers(study.bench.workers) as pool:
+            jobs = [(each.attack, partial(self.assault.mutant, each)) for each in wanted]
+            started = [pool.submit(self._tried, attack, carry_out, len(wanted)) for attack, carry_out in jobs]
+            return [each.result() for each in started]
 
     def _one(self, attack: Attack, of: int) -> Finding:
         return self._tried(attack, partial(self.assault.attack, attack), of)
