@@ -28,14 +28,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # ``python benchma
 
 import numpy as np
 
-from acceptance import attack, audit, contest, validity
+from acceptance import aging, attack, audit, contest, efficiency, intervals, speed, symmetric, validity
 from acceptance.document import page
 from acceptance.frame import SIZES, Goal, Job, Row, Size, Table
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "acceptance.json"
 PAGE = ROOT / "docs" / "acceptance.md"
-PARTS: dict[str, ModuleType] = {"validity": validity, "contest": contest, "attack": attack, "audit": audit}
+PARTS: dict[str, ModuleType] = {
+    part.__name__.rpartition(".")[2]: part
+    for part in (validity, symmetric, efficiency, aging, contest, attack, speed, intervals, audit)
+}
 APART = ("audit",)  # a real run of minutes: only with --only
 
 
@@ -44,7 +47,7 @@ def main() -> None:
     if asked.write_docs:
         write_docs(asked.write_docs)
         return
-    size = SIZES["quick" if asked.quick else "full"]
+    size = SIZES[asked.size]
     parts = asked.only or [name for name in PARTS if name not in APART]
     measured = measure(parts, size, asked.processes)
     before = json.loads(asked.out.read_text())["tables"] if asked.only and asked.out and asked.out.is_file() else {}
@@ -60,7 +63,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--quick", dest="size", action="store_const", const="quick", help="the same as --size quick")
+    parser.add_argument("--size", choices=list(SIZES), default="full", help="how much is simulated")
     parser.add_argument("--only", type=lambda text: text.split(","), help=f"parts: {','.join(PARTS)}")
     parser.add_argument("--out", type=Path, help="write the tables as JSON")
     parser.add_argument("--processes", type=int, default=2, help="how many at once")
@@ -82,8 +86,9 @@ def goals(result: dict[str, Any]) -> list[Goal]:
 def measure(parts: list[str], size: Size, processes: int) -> dict[str, Any]:
     """Rows and stamp of each table of these parts."""
     jobs = [job for name in parts for job in PARTS[name].jobs(size)]
-    order = sorted(range(len(jobs)), key=lambda i: -jobs[i].weight)  # the longest first
-    found: dict[int, tuple[list[Row], float]] = {}
+    alone = [i for i, job in enumerate(jobs) if job.alone]
+    order = sorted(set(range(len(jobs))) - set(alone), key=lambda i: -jobs[i].weight)  # the longest first
+    found: dict[int, tuple[list[Row], float]] = {i: _one((i, jobs[i]))[1:] for i in alone}
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         for i, rows, seconds in pool.imap_unordered(_one, [(i, jobs[i]) for i in order]):
             found[i] = (rows, seconds)
@@ -122,6 +127,9 @@ def _cpu() -> str:
 
 def write_docs(source: Path) -> None:
     result = json.loads(source.read_text(encoding="utf-8"))
+    from acceptance import plots  # matplotlib is for the page alone
+
+    plots.write({key: table["rows"] for key, table in result["tables"].items()}, PAGE.parent / "images")
     PAGE.write_text(page(result, list(tables()), goals(result)), encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ number.
 
 from __future__ import annotations
 
+from functools import cache
 from math import log
 
 import numpy as np
@@ -15,6 +16,7 @@ from acceptance.frame import Array
 from acceptance.laws import Exact
 
 
+@cache
 def rate(law: Exact, mean: float, above: bool) -> float:
     """Nats per unit against "the mean is at most ``mean``" (``above``) or "at least ``mean``"."""
     values, weights = law.points()

@@ -7,6 +7,7 @@ from typing import Any
 
 from acceptance.frame import Goal, Table
 
+PLOTTED = ("validity", "single", "contest")  # tables with a plot beside them, drawn by ``plots``
 HEAD = """# The acceptance benchmark
 
 How often the rule errs, what it costs, and what other rules do on the same draws. Written by
@@ -22,7 +23,8 @@ def page(result: Mapping[str, Any], tables: Sequence[Table], goals: Sequence[Goa
     for table in tables:
         if table.key in result["tables"]:
             rows = result["tables"][table.key]["rows"]
-            parts.append(f"## {table.title}\n\n{table.about}\n\n{table.markdown(rows)}\n")
+            plot = f"![{table.title}](images/acceptance-{table.key}.svg)\n\n" if table.key in PLOTTED else ""
+            parts.append(f"## {table.title}\n\n{table.about}\n\n{plot}{table.markdown(rows)}\n")
     return "\n".join(parts)
 
 

@@ -38,18 +38,20 @@ class Size:
 
 SIZES = {
     "tiny": Size("tiny", runs=60, proposals=4, short=2, tests=40, streams=2),
-    "quick": Size("quick", runs=200, proposals=20, short=10, tests=200, streams=10),
+    "quick": Size("quick", runs=200, proposals=20, short=10, tests=100, streams=6),
+    "medium": Size("medium", runs=2000, proposals=100, short=20, tests=400, streams=40),
     "full": Size("full", runs=2000, proposals=1000, short=200, tests=2000, streams=400),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Rows of one table. ``make`` is picklable; ``weight`` orders the jobs, longest first."""
+    """Rows of one table. ``make`` is picklable; the heaviest start first; ``alone``: nothing runs beside it."""
 
     table: str
     make: Callable[[], list[Row]]
     weight: float = 1.0
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +124,8 @@ def _at_most(hits: int, runs: int, p: float) -> float:
         math.exp(every - math.lgamma(k + 1) - math.lgamma(runs - k + 1) + k * math.log(p) + (runs - k) * math.log1p(-p))
         for k in range(hits + 1)
     )
+
+
+def numbers(rows: Sequence[Row], key: str) -> list[float]:
+    """That column, where a row has it."""
+    return [float(value) for row in rows if isinstance(value := row.get(key), int | float)]

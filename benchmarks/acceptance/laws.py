@@ -7,6 +7,7 @@ the information bound needs no samples. Laws whose next unit depends on earlier 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import lgamma
 from typing import Protocol
 
@@ -65,6 +66,12 @@ def all_or_nothing(gain: float) -> Atoms:
     return Atoms((-1.0, gain), (gain / (1.0 + gain), 1.0 / (1.0 + gain)))
 
 
+@cache
+def _legendre() -> tuple[Array, Array]:
+    node, weight = np.polynomial.legendre.leggauss(600)
+    return node, weight
+
+
 @dataclass(frozen=True, slots=True)
 class Graded:
     """A graded score: 2 B - 1 with B of a Beta law. ``mean`` and ``sd`` are of the difference."""
@@ -84,7 +91,7 @@ class Graded:
     def points(self) -> tuple[Array, Array]:
         """Gauss-Legendre in the angle t of B = sin(t)^2, which tames the ends."""
         a, b = self._shape()
-        node, weight = np.polynomial.legendre.leggauss(600)
+        node, weight = _legendre()
         angle, step = 0.25 * np.pi * (node + 1.0), 0.25 * np.pi * weight
         logs = (2 * a - 1) * np.log(np.sin(angle)) + (2 * b - 1) * np.log(np.cos(angle))
         density = 2.0 * np.exp(logs + lgamma(a + b) - lgamma(a) - lgamma(b))

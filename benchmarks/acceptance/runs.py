@@ -12,12 +12,20 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from acceptance.frame import ALPHA, Array, Flags
+from acceptance.frame import ALPHA, BETA, Array, Flags
+from festina.select import Plan
 from festina.select.budget import BLOCK_TESTS, IN_TIME, SPREAD
 from festina.select.vector import Ends
 
 Mode = Literal["fresh", "sealed", "ledger"]
 Counts = NDArray[np.int64]
+
+
+def plan_of(
+    detect: float, cap: int, *, guards: tuple[float, ...] = (), level: float = 0.5, symmetric: bool = False
+) -> Plan:
+    """A test under the rule as it is now; ``level`` matters only where no budget gives one."""
+    return Plan("symmetric" if symmetric else "bounded", level, 0.0, detect, BETA, guards, cap)
 
 
 class Levels(Protocol):
@@ -80,10 +88,10 @@ def levels_of(mode: Mode, runs: int) -> Levels:
     return {"fresh": Fresh, "sealed": Sealed, "ledger": Ledger}[mode](runs)
 
 
-def close(levels: Levels, opened: Array, ends: Ends, slot: int) -> Flags:
+def close(levels: Levels, opened: Array, ends: Ends, slot: int, rows: slice = slice(None)) -> Flags:
     """Close one test of each run; which were accepted. ``slot``: units a slot of the schedule is long."""
-    accepted = ends.outcome == "accept"
-    levels.close(opened, accepted, ends.refund, 1 + (ends.units - 1) // slot)
+    accepted = ends.outcome[rows] == "accept"
+    levels.close(opened, accepted, ends.refund[rows], 1 + (ends.units[rows] - 1) // slot)
     return accepted
 
 

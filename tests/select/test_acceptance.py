@@ -2,17 +2,19 @@
 
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from acceptance import runs
+from acceptance import aging, document, efficiency, intervals, runs, speed, symmetric, validity
 from acceptance.bound import kl, rate
-from acceptance.frame import upper_limit
-from acceptance.laws import Graded, ternary
+from acceptance.frame import SIZES, Goal, upper_limit
+from acceptance.laws import Graded, catastrophe, ternary
 from festina.select.budget import budget_of
+from festina.select.vector import gate
 
 
 @pytest.mark.parametrize("mode", ["fresh", "sealed", "ledger"])
@@ -46,3 +48,65 @@ def test_the_bound_is_the_exact_one():
 def test_upper_limits_are_exact():
     assert upper_limit(0, 2000) == pytest.approx(1 - 0.01 ** (1 / 2000), rel=1e-9)
     assert upper_limit(75, 2000) == pytest.approx(0.0486, abs=2e-4)
+
+
+def test_S1_S7_a_small_benchmark_errs_where_a_condition_is_broken_and_nowhere_else():
+    """The whole path from jobs to the page; the numbers proper are the full size's (docs/acceptance.md)."""
+    tables, goals = {}, []
+    for part in (validity, symmetric, efficiency, aging, speed, intervals):
+        rows = {}
+        for job in part.jobs(SIZES["tiny"]):
+            rows.setdefault(job.table, []).extend(job.make())
+        goals += part.goals(rows)
+        tables |= rows
+    for row in tables["validity"]:
+        assert (row["least"] > 0.05) if row["breaks"] else (row["worst"] < 0.15), row  # at most 2 of 60 runs
+    assert {goal.what.split(",")[0] for goal in goals if not goal.reached} <= {
+        "runs with a wrong acceptance",
+        "whole tests one by one",
+        "e-processes on arrays",
+        "few seeds: runs with a wrong acceptance",
+        "few seeds: found at one standard deviation",
+    }  # 60 runs cannot show less than 7 %, and 40 tests do not settle a power of 0.93
+    stamp = {
+        "cpu": "a machine",
+        "cores": 2,
+        "python": "3",
+        "numpy": "2",
+        "date": "today",
+        "sources": "0" * 64,
+        "size": "tiny",
+    }
+    result = {"tables": {key: {"rows": rows, "stamp": stamp} for key, rows in tables.items()}}
+    page = document.page(result, [*validity.TABLES, *efficiency.TABLES], goals)
+    assert "One run of size `tiny`" in page
+    assert page.count("| MISTAKE") == 3
+    again = {**result["tables"]["cost"], "stamp": {**stamp, "sources": "1" * 64}}
+    assert "**Not one run**" in document.page({"tables": {**result["tables"], "cost": again}}, validity.TABLES, goals)
+
+
+@pytest.mark.slow
+def test_S1_no_run_of_bad_candidates_errs_more_than_alpha_at_99_percent():
+    """2,000 runs of 15 proposals; 1,000 proposals are the benchmark's."""
+    size = replace(SIZES["full"], proposals=15, short=5)
+    rows = [row for job in (*validity.jobs(size), *symmetric.jobs(size)[:-3]) for row in job.make()]
+    assert len(rows) > 30
+    for row in rows:
+        assert row["least"] > 0.05 if row.get("breaks") else row["worst"] <= 0.05, row
+
+
+@pytest.mark.parametrize("rule", ["keep if better", "t"])
+def test_S2_the_rare_disaster_fools_simpler_rules_but_not_this_one(rule):
+    """Positive control: +0.02 nearly always, -0.98 seldom, mean 0. Seven tries in ten show no disaster in 18."""
+    draws = catastrophe(0.0).draw(np.random.default_rng(3), 400, 60)
+    head = draws[:, :20] if rule == "keep if better" else draws[:, :30]
+    least = 0.0 if rule == "keep if better" else 4.0 * head.std(1, ddof=1) / 30**0.5
+    assert (head.mean(1) > least).mean() > 0.3
+    ends = gate(runs.plan_of(0.05, 60), np.full(400, 0.05), draws)
+    assert (ends.outcome == "accept").mean() <= 0.02
+
+
+def test_a_number_is_reached_on_the_right_side():
+    assert Goal("cost", 1.2, 1.2, at_most=True).reached
+    assert not Goal("cost", 1.21, 1.2, at_most=True).reached
+    assert not Goal("power", 0.89, 0.9).reached

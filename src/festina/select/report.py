@@ -7,7 +7,7 @@ error levels.
 
 ``bounded``: the mean of differences in [-1, 1]. Two bets per side, one tuned to about 200 units (share 0.8)
 and one to 2,000, each with a stake that a running estimate of the variance sets; a mean is outside when the
-bet against it ever reaches 40. ``benchmarks/selection.py`` has it beside a fixed mixture of stakes and the usual
+bet against it ever reaches 40. ``benchmarks/acceptance`` has it beside a fixed mixture of stakes and the usual
 predictable plug-in: for 50 to 300 units it is the narrowest, but for coin-like scores at 50 units (0.22, plug-in 0.20).
 
 ``symmetric``: the centre of symmetry, by the bets of ``bets.Symmetric`` with a scale that does not move with
