@@ -77,6 +77,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python scripts/check_text.py --write
 
 bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/acceptance --quick
 	@shopt -s nullglob; scripts=(benchmarks/[a-z]*.py); \
 	test $${#scripts[@]} -gt 0 || { echo "no scripts under benchmarks/" >&2; exit 1; }; \
 	for script in "$${scripts[@]}"; do echo "== $$script" >&2; $(BIN)/python "$$script"; done

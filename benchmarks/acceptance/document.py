@@ -45,8 +45,10 @@ def _run(result: Mapping[str, Any]) -> str:
 def _goals(goals: Sequence[Goal]) -> str:
     lines = ["| number | reached | to reach | |", "|---|---|---|---|"]
     for goal in goals:
-        sign = "at most" if goal.at_most else "at least"
-        lines.append(
-            f"| {goal.what} | {goal.value:,.4g} | {sign} {goal.limit:,.4g} | {'yes' if goal.reached else '**no**'} |"
-        )
+        side, reached = "at most" if goal.at_most else "at least", "yes" if goal.reached else "**no**"
+        lines.append(f"| {goal.what} | {_plain(goal.value)} | {side} {_plain(goal.limit)} | {reached} |")
     return "\n".join(lines) + "\n"
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

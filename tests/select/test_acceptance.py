@@ -1,6 +1,8 @@
 """The acceptance benchmark plays the rule that it judges, and sees errors where there are some."""
 
+import json
 import random
+import runpy
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +106,16 @@ def test_S2_the_rare_disaster_fools_simpler_rules_but_not_this_one(rule):
     assert (head.mean(1) > least).mean() > 0.3
     ends = gate(runs.plan_of(0.05, 60), np.full(400, 0.05), draws)
     assert (ends.outcome == "accept").mean() <= 0.02
+
+
+def test_the_page_is_what_the_results_say():
+    root = Path(__file__).parents[2]
+    result = json.loads((root / "benchmarks" / "results" / "acceptance.json").read_text())
+    parts = runpy.run_path(str(root / "benchmarks" / "acceptance" / "__main__.py"))
+    page = document.page(result, list(parts["tables"]()), parts["goals"](result))
+    assert page == (root / "docs" / "acceptance.md").read_text()
+    for key in document.PLOTTED:
+        assert (root / "docs" / "images" / f"acceptance-{key}.svg").is_file() == (key in result["tables"])
 
 
 def test_a_number_is_reached_on_the_right_side():
