@@ -5,9 +5,10 @@ is no change to run) the incumbent once more under the same seed. So stopping af
 how results vary between seeds, from run to run of one seed, between items, and how much of it a pair shares. Rounds
 run side by side, as units do in a loop, and the time of a run is what it costs there: box and scoring included.
 
-A change that shows no difference in its first two rounds makes place for the next: it would say that pairing removes
-all noise. So does one that does not run, or that changes far more than chance does, since it is not small. Not covered:
-whether a proposal of somebody else shares as much with the incumbent.
+A change that shows no difference in its first two rounds makes place for another, if there is one, and counts only if
+it shows one later: it would say that pairing removes all noise. One that does not run is dropped, and so is one that
+changes far more than chance does, since it is not small. Not covered: whether a proposal of somebody else shares as
+much with the incumbent.
 """
 
 from __future__ import annotations
@@ -259,7 +260,8 @@ class _Session:
                 self._same[name] = self._same.get(name, 0) + 1
             else:
                 self._counts.add(name)
-            idle = self._same.get(name, 0) >= SAME_ROUNDS and name not in self._counts
+            spare = len(self._changes) > CHANGES or any(other in self._counts for other, *_ in self._changes)
+            idle = spare and self._same.get(name, 0) >= SAME_ROUNDS and name not in self._counts
             if here.failed or idle or self._far(name):
                 self._retired.add(name)
                 self._changes = [change for change in self._changes if change[0] != name]
@@ -284,7 +286,7 @@ class _Session:
         manifest, subject = self.subject.manifest, self.subject
         hidden = manifest.suite.hidden
         scale = hidden.range if hidden is not None else None
-        kept = [run for run in self.runs if run.tree not in self._retired]
+        kept = [run for run in self.runs if run.tree == INCUMBENT or run.tree in self._counts - self._retired]
         runs = sorted(kept, key=lambda run: (run.seed, run.tree != INCUMBENT, run.tree, run.repeat))
         measured = Measured(
             name=manifest.metric_name or (hidden.scorer if hidden is not None else "score"),

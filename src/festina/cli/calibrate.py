@@ -136,13 +136,14 @@ class _Teller:
         }[subject.origin]  # fmt: skip
         changes = len(subject.neighbours)
         click.echo(
-            f"Measuring on {where}; box level {subject.box.level.name}; "
-            + (f"{changes} small changes to pair with" if changes else "no small change could be made to pair with"),
+            f"Measuring on {where} (box level {subject.box.level.name})"
+            + ("" if changes else "; no small change could be made to pair with"),
             err=True,
         )
 
     def plan(self, runs: int, seconds: float) -> None:
-        click.echo(f"{runs} runs, about {duration(seconds)}; Ctrl-C gives the answer with what there is", err=True)
+        self.end()
+        click.echo(f"{runs} runs, about {duration(seconds)}. Ctrl-C: the answer with what there is", err=True)
 
     def __call__(self, done: int, planned: int, left: float) -> None:
         if self._live and not self._quiet:
