@@ -11,6 +11,7 @@ from festina.calibrate.recording import record
 from festina.calibrate.setting import Night, setting_of
 from festina.calibrate.subject import opened
 from festina.cli.status import calibration
+from festina.cli.words import out_of_reach
 from festina.ledger.log import Ledger
 from festina.loop.engine import Options, session
 from festina.loop.rows import Proposed
@@ -49,3 +50,9 @@ def test_W4_a_forecast_is_kept_in_the_ledger_and_stands_beside_what_happened(tmp
     told = calibration(after)
     assert told is not None
     assert "the 1 given up so far took 124 on average" in told["sentence"]
+    assert after.epoch is not None
+    assert entry.smallest is not None
+    for detect, warned in ((entry.smallest[1] / 2, True), (entry.smallest[1], False)):
+        suite = after.epoch.suite.model_copy(update={"detect": detect})
+        after.epoch = after.epoch.model_copy(update={"suite": suite})
+        assert ("out of reach" in out_of_reach(after)) == warned

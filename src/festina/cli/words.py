@@ -32,7 +32,20 @@ def count(number: int, noun: str) -> str:
 def _run_started(b: e.RunStarted, s: State) -> str:
     missing = f", without {', '.join(b.sandbox_missing)}" if b.sandbox_missing else ""
     weak = "  Verdicts are provisional at this level." if b.sandbox_level < 2 else ""
-    return f"Code runs confined at level L{b.sandbox_level}{missing}.{weak}"
+    return f"Code runs confined at level L{b.sandbox_level}{missing}.{weak}{out_of_reach(s)}"
+
+
+def out_of_reach(s: State) -> str:
+    """A warning where the last calibration found that tests here cannot see what they look for.  # S-7, W-4"""
+    if s.calibration is None or s.epoch is None or s.calibration[1].manifest != s.epoch.manifest:
+        return ""
+    smallest, detect = s.calibration[1].smallest, s.epoch.suite.detect
+    if smallest is None or not 0.0 < detect < smallest[1]:
+        return ""
+    return (
+        f"\nThe last calibration says that gains under {smallest[0]:.2g} are out of reach within its budget, and "
+        f"detect is {detect:g}: most gains of that size will be missed. festina calibrate says what would help."
+    )
 
 
 def _controls(b: e.ControlsChecked, s: State) -> str | None:

@@ -98,6 +98,7 @@ def told(plain_: Plain) -> str:
             *guesses(plain_),
             f"  improver   built-in search   ({why.get('improver', '')})",
             f"  a verdict  takes at least {least} paired runs ({least * pairs:.0f} s on one core)",
+            "             festina calibrate -- COMMAND says which gains can be found here, and at what cost",
             "  assurance  self-reported: the command prints its own score, so nothing here is proven.",
             "             Hidden items and a scorer of yours would raise it: festina init, then docs/manifest.md",
         ]
