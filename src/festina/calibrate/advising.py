@@ -51,7 +51,7 @@ def advise(scene: Scene) -> tuple[Bottleneck, tuple[Advice, ...]]:
         if now is not None and then is not None:
             reach = (now * scene.width, then * scene.width / idea.scale)
         found.append(_advice(scene, idea.name, idea.before, idea.after, before, after, reach))
-    found += [_larger(scene, before)] if scene.bounded else []
+    found += [_larger(scene, before), _looser(scene, before)] if scene.bounded else []
     found.append(_workers(scene, before))
     worth = [each for each in found if each is not None and _helps(each)]
     return bottleneck, tuple(sorted(worth, key=lambda each: each.hours_rejected[1]))
@@ -60,9 +60,8 @@ def advise(scene: Scene) -> tuple[Bottleneck, tuple[Advice, ...]]:
 def _helps(advice: Advice) -> bool:
     if advice.name == "fewer-items":  # the price stays the same in runs, each of which has less to do
         return advice.runs_rejected[1] <= 1.1 * advice.runs_rejected[0]
-    return advice.hours_rejected[1] <= WORTH * advice.hours_rejected[0] or (
-        advice.reach is not None and advice.reach[1] <= WORTH * advice.reach[0]
-    )
+    pairs = (advice.hours_rejected, advice.hours_accepted, advice.reach or (0.0, 1.0))
+    return any(after <= WORTH * before for before, after in pairs)
 
 
 def _bottleneck(scene: Scene, before: Priced) -> Bottleneck:
@@ -93,7 +92,7 @@ def _ideas(scene: Scene, bottleneck: Bottleneck) -> Iterator[_Idea]:
     if own_items and bottleneck == "items":
         more = scene.stage(noise, 2.0 * scene.groups)
         yield _Idea("items", items, 2.0 * items, more)
-        if noise.binary:
+        if noise.step is not None:
             yield _Idea("graded", 1.0, 0.5, more)
     if own_items and bottleneck in ("runs", "range") and items >= 8:
         yield _Idea("fewer-items", items, items // 4, scene.stage(noise, max(1.0, scene.groups / 4.0)))
@@ -146,6 +145,25 @@ def _larger(scene: Scene, before: Priced) -> Advice | None:
     return _advice(scene, "detect", detect, 2.0 * detect, before, after, None)
 
 
+def _looser(scene: Scene, before: Priced) -> Advice | None:
+    """Guards that may lose twice as much."""
+    if not scene.setting.guards:
+        return None
+    assert scene.reference is not None
+    guards = tuple((name, min(2.0 * loss, 0.9 * width), width) for name, loss, width in scene.setting.guards)
+    looser = replace(scene, setting=replace(scene.setting, guards=guards))
+    return _advice(scene, "guards", 1.0, 2.0, before, _price(looser, scene.stages[0], scene.reference), None)
+
+
+def unseen(scene: Scene) -> float | None:
+    """Runs of a rejection had one more of the runs that were made failed."""
+    noise = scene.noise
+    if not scene.bounded or not scene.stages or scene.reference is None or noise.failed:
+        return None
+    worse = replace(noise, failed=1, runs=noise.runs - 1)
+    return _price(scene, scene.stage(worse, scene.groups), scene.reference)[0]
+
+
 def _workers(scene: Scene, before: Priced) -> Advice:
     """Twice the workers: the same runs in half the time, but for whole batches."""
     assert scene.reference is not None
@@ -153,7 +171,10 @@ def _workers(scene: Scene, before: Priced) -> Advice:
     twice = replace(scene, setting=replace(scene.setting, workers=2 * workers), batch=2 * scene.batch)
     after = _price(twice, scene.stages[0], scene.reference)
     advice = _advice(scene, "workers", workers, 2.0 * workers, before, after, None)
-    return replace(advice, hours_rejected=(advice.hours_rejected[0], twice.hours(after[0])))
+    return replace(
+        advice, hours_rejected=(advice.hours_rejected[0], twice.hours(after[0])),
+        hours_accepted=(advice.hours_accepted[0], twice.hours(after[1])),
+    )  # fmt: skip
 
 
 def _advice(
@@ -162,7 +183,7 @@ def _advice(
 ) -> Advice:  # fmt: skip
     return Advice(
         name, one, other, (before[0], after[0]), (before[1], after[1]),
-        (scene.hours(before[0]), scene.hours(after[0])), reach,
+        (scene.hours(before[0]), scene.hours(after[0])), (scene.hours(before[1]), scene.hours(after[1])), reach,
     )  # fmt: skip
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 from math import exp, hypot, inf, log
 
-from festina.calibrate.advising import advise, claims
+from festina.calibrate.advising import advise, claims, unseen
 from festina.calibrate.choices import choose
 from festina.calibrate.noise import Noise, Variance, analyse
 from festina.calibrate.others import rules
 from festina.calibrate.play import Case, Result, play
-from festina.calibrate.reach import UNITS, reach_units, smallest
+from festina.calibrate.reach import ANY_GAIN, UNITS, reach_units, smallest
 from festina.calibrate.scene import WHICH, Scene, make_scene
 from festina.calibrate.types import Measured, Setting
 from festina.calibrate.values import Forecast, Kind, Point, Price, Reach, Sources, Span
@@ -32,8 +32,7 @@ def forecast(measured: Measured, setting: Setting) -> Forecast:
     reach = _reach(scene)
     scene, choices = choose(scene)
     if not scene.bounded:
-        found = reach.first.value / scene.width if reach and reach.first else None
-        scene = replace(scene, reference=scene.detect or found)
+        scene = replace(scene, reference=scene.detect or _typical_gain(scene, reach))
     kinds, later, curve = _main(scene)
     proposals, accepted, hours = _night(scene, kinds)
     bottleneck, advice = advise(scene)
@@ -44,8 +43,9 @@ def forecast(measured: Measured, setting: Setting) -> Forecast:
         detect=None if scene.detect is None else scene.detect * scene.width, detect_chosen=scene.chosen,
         units_max=plan.units_max, units_least=units_min_accept(plan), units_clean=units_ideal(plan),
         kinds=kinds, later=later, proposals=proposals, accepted=accepted, hours_per_acceptance=hours, reach=reach,
-        choices=choices, curve=curve, rules=rules(scene), bottleneck=bottleneck, advice=advice,
-        claims=claims(scene), notes=setting.notes,
+        choices=choices, curve=curve, rules=rules(scene), bottleneck=bottleneck, advice=advice, claims=claims(scene),
+        unseen=unseen(scene), any_gain=not scene.bounded and scene.reference is not None and scene.square == 0.0,
+        notes=setting.notes,
     )  # fmt: skip
 
 
@@ -150,6 +150,17 @@ def _night(scene: Scene, kinds: tuple[Kind, ...]) -> tuple[Span | None, Span | N
     most = 2.0 * scene.budget_units
     judged = Span(most / runs.value, most / runs.high, most / runs.low)
     return judged, Span(judged.value * rate.value, judged.low * rate.low, judged.high * rate.high), hours
+
+
+def _typical_gain(scene: Scene, reach: Reach | None) -> float | None:
+    """Without a range: the smallest gain that a test finds, whole tests allowed even where the budget has no room."""
+    if reach is None:
+        return None
+    found = None if reach.first is None else reach.first.value
+    if found is None:
+        cap, variance = scene.plan().units_max, scene.square
+        found = smallest(scene, {"": (scene.stages[0], scene.levels[0])}, (variance, variance), cap)[""]
+    return ANY_GAIN if found == 0.0 else found
 
 
 def _reach(scene: Scene) -> Reach | None:

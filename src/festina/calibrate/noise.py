@@ -26,6 +26,8 @@ from festina.calibrate.spans import freedom_of, variance_span
 from festina.calibrate.types import Measured, Run
 from festina.errors import UsageError
 
+FEW_SCORES = 8  # of which two different ones say nothing of how items are scored
+
 Source = Literal["neighbours", "seeds", "reruns", "none"]
 Groups = Mapping[str, tuple[float, int]]  # by item or cluster: sum of its scores, number of its items
 
@@ -81,7 +83,7 @@ class Noise:
     one_run: Part | None  # of one run's score: what a loop that keeps the best score sees
     guards: tuple[tuple[str, Part], ...]
     cluster_items: float  # items of a cluster; 1 where there are none
-    binary: bool  # every item's score is one of two values
+    step: float | None  # right or wrong: how far apart the only two scores of an item are; None: graded
     seen: tuple[float, float] | None  # lowest and highest score of an item or a run, in the suite's own unit
     position: float  # of the mean score between worst (0) and best (1); symmetric: the mean score itself
     score: float  # mean of the incumbent's runs, in the suite's own unit
@@ -131,7 +133,8 @@ def analyse(measured: Measured) -> Noise:
     alone = _within([_row(run, measured, False) for run in good]) if clustered else items
     process, item_part, pairs = _parts(source, rows, singles)
     per_run = _seed_part([row for row, run in zip(singles, good, strict=True) if run.repeat == 0], items)
-    scores = [answer.score for run in good for answer in run.answers] or [_score(run) for run in good]
+    answered = [answer.score for run in good for answer in run.answers]
+    scores = answered or [_score(run) for run in good]
     sizes = [count for row in singles for _, count in row.groups.values()]
     width = _width(measured)
     mean = fsum(_score(run) for run in good) / len(good)
@@ -139,7 +142,7 @@ def analyse(measured: Measured) -> Noise:
         source=source, process=process, items=item_part, seeds=per_run.variance if per_run else None,
         reruns=_rerun_part(good, measured), between_items=alone.variance if alone else None,
         cluster_effect=_cluster_effect(items, alone, sizes) if clustered else None,
-        one_run=per_run, guards=_guards(good, alive), binary=len(set(scores)) == 2 and len(scores) > 8,
+        one_run=per_run, guards=_guards(good, alive), step=_step(measured, answered),
         cluster_items=fsum(sizes) / len(sizes) if clustered and sizes else 1.0,
         seen=(min(scores), max(scores)), position=_position(mean, measured, width), score=mean,
         runs=sum(not run.failed for run in counted), failed=sum(bool(run.failed) for run in counted),
@@ -153,6 +156,13 @@ def analyse(measured: Measured) -> Noise:
 
 def _width(measured: Measured) -> float:
     return 1.0 if measured.scale is None or measured.kind == "symmetric" else measured.scale[1] - measured.scale[0]
+
+
+def _step(measured: Measured, scores: Sequence[float]) -> float | None:
+    """The distance of the two scores that an item can have, where it seems to have no more than two."""
+    if len(set(scores)) != 2 or len(scores) <= FEW_SCORES or measured.kind == "symmetric":
+        return None
+    return (max(scores) - min(scores)) / _width(measured)
 
 
 def _score(run: Run) -> float:

@@ -14,12 +14,13 @@ from typing import Literal
 
 import numpy as np
 
-from festina.calibrate.play import POOL, Case, Stage, play
+from festina.calibrate.play import POOL, Array, Case, Stage, play
 from festina.calibrate.scene import Scene
 from festina.calibrate.values import Rule
 
 PROPOSALS = 100
-MANY = 2_000  # tests of Festina's rule: a share below 1/2,000 is seen as none
+MANY = 2_000  # tests: a share below 1/2,000 is seen as none
+TINY = 1e-12  # what rounding may leave of no difference at all
 MEAN_OF = 5
 BEST_OF = 3
 REPEATS = 400
@@ -44,10 +45,8 @@ def _side_by_side(
     name: Literal["once", "mean"], stage: Stage, at: float, numbers: tuple[int, int, int], runs: int
 ) -> Rule:
     rng = np.random.default_rng((3, runs))
-    means = stage.pool[rng.integers(POOL, size=(20_000, runs))].mean(1)
-    null, gain, harm = (float((means + shift > 0.0).mean()) for shift in (0.0, at, -at))
-    if not means.any():
-        null, gain, harm = 0.0, 1.0, 0.0
+    drawn = rng.integers(POOL, size=(MANY, runs))
+    null, gain, harm = (float((stage.at(shift)[drawn].mean(1) > TINY).mean()) for shift in (0.0, at, -at))
     harmful = numbers[2] * harm
     return Rule(name, 2.0 * runs * PROPOSALS, numbers[0] * null + harmful, harmful, gain)
 
@@ -56,15 +55,8 @@ def _record(
     name: Literal["record", "best"], scene: Scene, at: float, numbers: tuple[int, int, int], runs: int
 ) -> Rule:
     """A loop that remembers the best score, many times over, with proposals in a drawn order."""
-    assert scene.noise.one_run is not None
     rng = np.random.default_rng((4, runs))
-    part = scene.noise.one_run
-    shape = np.array(part.shape)
-    spread = float(np.sqrt((shape**2).mean()))
-    noise = np.zeros((REPEATS, PROPOSALS + 1))
-    if spread > 0.0:
-        drawn = rng.choice(shape / spread * part.variance.value**0.5, (REPEATS, PROPOSALS + 1, runs))
-        noise = (drawn + 0.05 * drawn.std() * rng.standard_normal(drawn.shape)).max(2)  # no ties among few values
+    noise = _luck(scene, rng, (REPEATS, PROPOSALS + 1, runs)).max(2)
     effects = np.repeat([0.0, at, -at], numbers)
     order = rng.permuted(np.tile(effects, (REPEATS, 1)), axis=1)
     truth, record = np.zeros(REPEATS), noise[:, 0].copy()
@@ -79,6 +71,20 @@ def _record(
         truth = np.where(kept, truth + order[:, t], truth)
     share = found / REPEATS / numbers[1] if numbers[1] else 0.0
     return Rule(name, float(runs * PROPOSALS), wrong / REPEATS, harmful / REPEATS, share)
+
+
+def _luck(scene: Scene, rng: np.random.Generator, size: tuple[int, int, int]) -> Array:
+    """What one run's score on the usual items owes to luck: its seed, and how its change happens to suit the items."""
+    noise = scene.noise
+    assert noise.one_run is not None
+    assert noise.process is not None  # there are stages
+    shape = np.array(noise.one_run.shape)
+    spread = float(np.sqrt((shape**2).mean()))
+    own = max(noise.one_run.variance.value, 0.5 * noise.process.variance.value) ** 0.5
+    items = 0.0 if noise.items is None else (0.5 * noise.items.variance.value / scene.groups) ** 0.5
+    drawn = rng.choice(shape / spread, size) * own if spread > 0.0 else np.zeros(size)
+    smooth = rng.standard_normal(size) * np.hypot(0.05 * own, items)  # no ties among few values
+    return np.asarray(drawn + smooth, dtype=np.float64)
 
 
 def _festina(scene: Scene, at: float, numbers: tuple[int, int, int]) -> Rule:

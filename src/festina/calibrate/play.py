@@ -29,6 +29,28 @@ DRAWS = 500_000  # of units for one case, about
 TESTS = (64, 400)  # fewest and most for one case
 SMOOTH = 0.3  # share of a normal law in few distinct values: the next run is none of those that were seen
 FEW = 30
+MOST_FLIPS = 400  # items of a run whose flips are counted one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Flips:
+    """Items that are right or wrong: a share of the answers changes, and a gain turns more of them right than wrong."""
+
+    items: int
+    share: float
+    step: float  # between wrong and right, in units of the range
+
+    def means(self, gain: float) -> Array:
+        """Means over the items, as often as their chances say; no fewer answers change than the gain needs."""
+        lean = gain / self.step
+        share = min(1.0, max(self.share, abs(lean)))
+        one = np.array([0.5 * (share - lean), 1.0 - share, 0.5 * (share + lean)])
+        law = np.array([1.0])
+        for _ in range(self.items):
+            law = np.convolve(law, one)
+        places = (np.random.default_rng((3, 5)).permutation(POOL) + 0.5) / POOL
+        net = np.searchsorted(np.cumsum(law), places) - self.items
+        return np.asarray(np.clip(net, -self.items, self.items) * (self.step / self.items), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +60,23 @@ class Stage:
     pool: Array
     guards: tuple[Array, ...]
     bounded: bool
+    flips: Flips | None = None  # what items add to ``pool`` where they are right or wrong; else they are in it
+
+    def at(self, gain: float) -> Array:
+        """Differences of a unit with this true gain. Nothing leaves the range, and the gain is kept nevertheless."""
+        pool = self.pool + gain if self.flips is None else self.pool + self.flips.means(gain)
+        if not self.bounded:
+            return pool
+        shift = gain - float(pool.mean())
+        for _ in range(8):
+            found = np.clip(pool + shift, -1.0, 1.0)
+            shift += gain - float(found.mean())
+        return np.clip(pool + shift, -1.0, 1.0)
 
     def scaled(self, factor: float) -> Stage:
-        return replace(self, pool=np.clip(self.pool * factor, -1.0, 1.0) if self.bounded else self.pool * factor)
+        """In a range so many times narrower; 0: without noise."""
+        flips = replace(self.flips, step=self.flips.step * factor) if self.flips and factor else None
+        return replace(self, pool=self.pool * factor, flips=flips)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +114,22 @@ def stage(
     rng = np.random.default_rng((1, 4, 9))
     pool = _drawn(noise.process, which, POOL, rng)
     count = max(1, round(groups))
-    if noise.items is not None and (size := getattr(noise.items.variance, which)) > 0.0:
+    size = 0.0 if noise.items is None else getattr(noise.items.variance, which)
+    flips = None
+    if bounded and noise.step is not None and noise.cluster_items == 1.0 and count <= MOST_FLIPS:
+        flips = Flips(count, size / noise.step**2, noise.step)
+    elif noise.items is not None and size > 0.0:
         pool = pool + _means(np.array(noise.items.shape), count, size, rng)
     if not bounded:
         pool = pool * rng.choice([-1.0, 1.0], POOL)  # neither side is favoured when nothing has changed
     pool = _failing(pool, noise, bounded, rng)
     pool = pool - pool.mean()
-    if bounded:
-        pool = np.clip(pool, -1.0, 1.0)
     known = dict(noise.guards)
     still = Part(Variance(0.0, 0.0, 0.0), ())
     guards = tuple(
         np.clip(_drawn(known.get(name, still), which, POOL, rng) / width, -1.0, 1.0) for name, width in widths
     )
-    return Stage(pool, guards, bounded)
+    return Stage(pool, guards, bounded, flips)
 
 
 def play(plan: Plan, cases: Mapping[Name, Case], *, tests: int = 0) -> dict[Name, Result]:
@@ -101,10 +139,7 @@ def play(plan: Plan, cases: Mapping[Name, Case], *, tests: int = 0) -> dict[Name
     rng = np.random.default_rng((2, 7))
     drawn = rng.integers(POOL, size=(count, cap))
     guards = [rng.integers(POOL, size=(count, cap)) for _ in plan.guards]
-    bounded = plan.kind == "bounded"
-    gains = np.concatenate([case.on.pool[drawn] + case.gain for case in cases.values()])
-    if bounded:
-        gains = np.clip(gains, -1.0, 1.0)
+    gains = np.concatenate([case.on.at(case.gain)[drawn] for case in cases.values()])
     held = [np.concatenate([case.on.guards[k][each] for case in cases.values()]) for k, each in enumerate(guards)]
     levels = np.repeat([case.level for case in cases.values()], count)
     ends = gate(plan, levels, gains, held)

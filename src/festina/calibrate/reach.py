@@ -16,6 +16,7 @@ from festina.calibrate.scene import Scene
 POWER = 0.8
 UNITS = 1_000  # of a test that is played here at most: one proposal seldom gets more of a night
 STEPS = 9
+ANY_GAIN = 1.0  # stands for every gain where there is neither noise nor a range
 Name = TypeVar("Name", bound=Hashable)
 
 
@@ -31,15 +32,21 @@ def reach_units(scene: Scene) -> int:
 
 
 def smallest(
-    scene: Scene, wanted: Mapping[Name, tuple[Stage, float]], spread: tuple[float, float]
+    scene: Scene, wanted: Mapping[Name, tuple[Stage, float]], spread: tuple[float, float],
+    units: int | None = None,
 ) -> dict[Name, float | None]:
     """For each stage and level the smallest gain, None where no gain of the grid is found often enough.
 
-    ``spread``: least and largest variance of a unit that the stages have; the grid covers both.
+    ``spread``: least and largest variance of a unit that the stages have; the grid covers both. ``units``: of a test;
+    by default what the budget allows.
     """
-    units = reach_units(scene)
+    units = units or reach_units(scene)
     low, high = 0.6 * scene.guess(units, spread[0]), 2.5 * scene.guess(units, spread[1])
     low, high = max(low, scene.margin + 1e-9), min(high, 0.98) if scene.bounded else high
+    if high <= 0.0:  # no noise and no range: any gain shows, if there are enough units for one at all
+        sure = {name: Case(stage, ANY_GAIN, level) for name, (stage, level) in wanted.items()}
+        found = play(scene.plan(None, units), sure)
+        return {name: 0.0 if result.accepted >= POWER else None for name, result in found.items()}
     if low >= high:
         return dict.fromkeys(wanted)
     grid = [low * (high / low) ** (i / (STEPS - 1.0)) for i in range(STEPS)]

@@ -90,7 +90,7 @@ class Rule:
     found: float  # share of the real gains
 
 
-AdviceName = Literal["items", "fewer-items", "seeds", "range", "pairing", "clusters", "workers", "detect", "graded"]
+AdviceName = Literal["items", "fewer-items", "range", "pairing", "clusters", "workers", "detect", "graded", "guards"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ class Advice:
     runs_rejected: tuple[float, float]  # before, after
     runs_accepted: tuple[float, float]
     hours_rejected: tuple[float, float]
+    hours_accepted: tuple[float, float]
     reach: tuple[float, float] | None  # smallest gain within the budget
 
 
@@ -156,6 +157,8 @@ class Forecast:
     bottleneck: Literal["items", "runs", "range", "none", "unknown"]
     advice: tuple[Advice, ...]
     claims: tuple[Claim, ...]
+    unseen: float | None  # runs of a rejection had one run more failed than did; None: where it was not played
+    any_gain: bool  # no noise and no range: ``kinds`` stand for every gain
     notes: tuple[str, ...]
 
 

@@ -83,6 +83,11 @@ def times(span: Span) -> str:
     return time(span.value) if low == high else f"{time(span.value)} ({low} to {high})"
 
 
+def gain_of(f: Forecast) -> str:
+    """The gain that stands for a real one."""
+    return "any amount" if f.any_gain else number(f.kinds[1].gain)
+
+
 def share(value: float) -> str:
     return f"{100.0 * value:.0f} %" if value >= 0.005 or value == 0.0 else "under 1 %"
 
@@ -90,7 +95,7 @@ def share(value: float) -> str:
 def _of(value: float) -> str:
     """A count of 100."""
     if value == 0.0:
-        return "none seen"
+        return "none"
     return "under 0.1" if value < 0.1 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
@@ -102,30 +107,37 @@ def _answer(f: Forecast) -> Block:
     if not f.kinds:
         text.append(_no_forecast(f))
         return Block("What this system allows", tuple(text))
-    gain = f.kinds[1].gain
-    if f.reach is not None and f.reach.first is not None:
+    gain = gain_of(f)
+    if f.any_gain:
+        text.append("Runs do not differ at all, so any gain shows, however small.")
+    elif f.reach is not None and f.reach.first is not None:
         less = " or even less" if f.reach.at_most else ""
         text.append(
             f"Smallest gain that can be found: {around(f.reach.first)}{less}, in {POWER} cases and with at most "
             f"{f.reach.units:,} pairs of runs ({time(_pair_hours(f, f.reach.units))})."
         )
     elif f.reach is not None:
-        text.append(f"No gain at all can be found within {f.reach.units:,} pairs of runs.")
+        text.append(
+            f"No gain can be found within {f.reach.units:,} pairs of runs: the budget is too small. An acceptance "
+            f"takes at least {f.units_least} pairs ({time(_pair_hours(f, f.units_least))})."
+        )
     nothing, good = f.kinds[0].price, f.kinds[1].price
     text.append(
         f"A proposal that changes nothing is given up after {number(nothing.runs.value)} runs, {times(nothing.hours)}; "
-        f"one that gains {number(gain)} is accepted after {number(good.runs.value)}, {times(good.hours)}."
+        f"one that is better by {gain} is accepted after {number(good.runs.value)}, {times(good.hours)}."
     )
-    if f.proposals is not None and f.accepted is not None:
+    if f.proposals is not None and f.proposals.value < 1.0:
+        text.append(f"Your budget ({_budget(f)}) is not enough for one proposal.")
+    elif f.proposals is not None and f.accepted is not None:
         text.append(
             f"Your budget ({_budget(f)}) judges about {around(f.proposals)} proposals. If {share(f.setting.improving)} "
-            f"of them are real gains of {number(gain)}, about {around(f.accepted)} will be accepted."
+            f"of them are better by {gain}, about {around(f.accepted)} will be accepted."
         )
     once, own = _rule(f, "once"), _rule(f, "festina")
     if once is not None and own is not None:
         text.append(
-            f"Keeping whatever scores better would here accept {_of(once.wrong)} of 100 proposals wrongly; Festina "
-            f"{_of(own.wrong)}, and the chance of even one wrong acceptance, however long it runs, is at most "
+            f"Of 100 proposals, keeping whatever scores better would here accept {_of(once.wrong)} wrongly, and Festina "
+            f"{_of(own.wrong)}. The chance of even one wrong acceptance, however long it runs, is at most "
             f"{share(f.setting.alpha)}."
         )
     text.append(_limits(f))
@@ -139,8 +151,8 @@ def _no_forecast(f: Forecast) -> str:
             f"Any acceptance takes at least {f.units_least} pairs of runs ({time(_pair_hours(f, f.units_least))})."
         )
     return (
-        f"No gain that could be found was seen: not even a huge one is accepted within {f.units_max:,} pairs of runs. "
-        "Raise the number of units allowed, or alpha."
+        f"Not even a huge gain is accepted within the {f.units_max:,} pairs of runs that a test may take: raise "
+        "max_units or alpha."
     )
 
 
@@ -161,7 +173,7 @@ def _limits(f: Forecast) -> str:
         "runs": "What limits you is the noise between runs: more items in a run would help little.",
         "range": "What limits you is not noise but the declared range: a test must make sure that no rare disaster "
         "within it turns the gain into a loss, and that takes as long without any noise.",
-        "none": "Runs do not differ at all: any real gain shows at once, and what is paid for is certainty.",
+        "none": "What limits you is not noise: so many equal answers are needed before luck is ruled out.",
         "unknown": "",
     }[f.bottleneck]
 
@@ -178,12 +190,13 @@ _SOURCE = {
 def _noise(f: Forecast) -> Block:
     n = f.noise
     rows = [("score of the current version", number(n.score) if n.score else "0", "")]
+    apart = "other seeds" if n.items is None else "other seeds, items"
     about = (
         (n.seeds, "a run's score, from seed to seed", ""),
         (n.reruns, "a run's score, same seed again", "0 where a run depends on its seed alone"),
         (n.items, "from item to item within a run", ""),
-        (n.unpaired, "difference of two runs, other seeds and items", "what a remembered score is compared with"),
-        (n.paired, "difference of two runs, side by side", "same seed, same items: what Festina compares"),
+        (n.unpaired, f"difference of two runs apart ({apart})", "how a remembered score compares"),
+        (n.paired, "difference of two runs side by side", "same seed and items: what Festina compares"),
     )
     rows += [(name, f"± {around(span)}", note) for span, name, note in about if span is not None]
     if n.pairing is not None:
@@ -198,7 +211,7 @@ def _noise(f: Forecast) -> Block:
 
 
 def _prices(f: Forecast) -> Block:
-    names = ("changes nothing", f"better by {number(f.kinds[1].gain)}", f"worse by {number(f.kinds[1].gain)}")
+    names = ("changes nothing", f"better by {gain_of(f)}", f"worse by {gain_of(f)}")
     rows = [
         (name, _chance(kind), around(kind.price.runs), times(kind.price.hours), around(later.price.runs))
         for name, kind, later in zip(names, f.kinds, f.later, strict=True)
@@ -238,13 +251,15 @@ def _rules(f: Forecast) -> Block:
     ]
     text = (
         f"100 proposals with this system's noise: {share(gains)} better and {share(harms)} worse by "
-        f"{number(f.kinds[1].gain)}, the rest without effect.",
+        f"{gain_of(f)}, the rest without effect.",
     )
     head = ("rule", "wrongly accepted", "of these worse", "real gains found", "runs")
     return Block("Simpler rules on this system", text, head, tuple(rows))
 
 
 def _curve(f: Forecast) -> Block:
+    if f.any_gain:
+        return Block("Chance that a gain is accepted")
     rows = tuple(
         (number(point.gain), share(point.first), share(point.later), "█" * round(BAR * point.first))
         for point in f.curve
@@ -256,7 +271,9 @@ def _curve(f: Forecast) -> Block:
 def _choices(f: Forecast) -> Block:
     chosen = f.detect
     rows = tuple(_choice(row, chosen is not None and abs(row.detect - chosen) < 1e-9) for row in f.choices)
-    head = ("detect", "found", "rejecting takes", "accepting takes", "proposals in the budget")
+    head: tuple[str, ...] = ("detect", "found", "rejecting takes", "accepting takes", "proposals in the budget")
+    if f.proposals is None:
+        head, rows = head[:-1], tuple(row[:-1] for row in rows)
     picked = " The marked one lets your budget judge some 20 proposals or more." if f.detect_chosen else ""
     text = (f"`detect` says which gain is worth looking for; the smaller, the longer each verdict takes.{picked}",)
     return Block("What to look for", text, head, rows)
@@ -279,22 +296,23 @@ def _what(a: Advice) -> str:
         "items": f"{after} items in a run instead of {before}",
         "graded": "scores in steps instead of right or wrong, if that halves the noise between items",
         "fewer-items": f"{after} items in a run instead of {before}: as good, if it makes runs shorter",
-        "seeds": "two seeds a unit",
         "range": f"a range {after} wide instead of {before}, if no score can lie outside",
         "pairing": "runs that depend on $FESTINA_SEED alone, so that the same seed gives the same run",
         "clusters": "items that stand alone instead of clusters of similar ones",
         "workers": f"{after} runs at a time instead of {before}",
         "detect": f"look for gains of {after} instead of {before}",
+        "guards": "guards that may lose twice as much (max_loss)",
     }[a.name]
 
 
 def _buys(a: Advice) -> str:
-    before, after = a.hours_rejected
     parts = []
     if a.name == "fewer-items":
         parts.append(f"{number(a.runs_rejected[1])} runs a rejection instead of {number(a.runs_rejected[0])}")
+    elif a.hours_rejected[1] <= 0.95 * a.hours_rejected[0]:
+        parts.append(f"{time(a.hours_rejected[1])} a rejection instead of {time(a.hours_rejected[0])}")
     else:
-        parts.append(f"{time(after)} a rejection instead of {time(before)}")
+        parts.append(f"{time(a.hours_accepted[1])} an acceptance instead of {time(a.hours_accepted[0])}")
     if a.reach is not None and a.name != "fewer-items":
         parts.insert(0, f"smallest gain {number(a.reach[1])} instead of {number(a.reach[0])}")
     if a.name in ("items", "graded"):
@@ -304,11 +322,17 @@ def _buys(a: Advice) -> str:
 
 def _claims(f: Forecast) -> Block:
     rows = tuple(_claim(claim) for claim in f.claims)
-    text = (
+    text = [
         "`artifact`: this very model or program is better on such items. `recipe`: what the recipe gives is better, "
-        "on average over its chance.",
-    )
-    return Block("What an acceptance would say", text, ("claim", "a rejection takes", "an acceptance takes"), rows)
+        "on average over its chance."
+    ]
+    if f.noise.seeds is not None and f.noise.seeds.value > 0.0:
+        text.append(
+            "Seeds matter here and each pair gets a new one, so that an acceptance is about the recipe. For the "
+            "artifact, let runs answer with a model that is kept in the repository."
+        )
+    head = ("claim", "a rejection takes", "an acceptance takes")
+    return Block("What an acceptance would say", tuple(text), head, rows)
 
 
 def _claim(claim: Claim) -> tuple[str, ...]:
@@ -322,10 +346,10 @@ def _caveats(f: Forecast) -> Block:
     text = list(f.notes)
     if n.failed:
         text.append(f"{n.failed} of {n.failed + n.runs} runs failed. A failed run scores worst, and that is in here.")
-    elif n.runs:
+    elif f.unseen is not None:
         text.append(
-            f"None of {n.runs} runs failed. A disaster rarer than one in {max(1, round(n.runs / 3))} runs may not have "
-            "shown, and would make everything dearer."
+            f"None of {n.runs} runs failed. If one in {n.runs} does, which could easily not have shown, a rejection "
+            f"takes {number(f.unseen)} runs instead of {number(f.kinds[0].price.runs.value)}."
         )
     if n.pairs and n.pairs < 10:
         text.append(f"Only {n.pairs} pairs stand behind this: take the ranges seriously, or give it more --runs.")
