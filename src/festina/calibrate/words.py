@@ -136,8 +136,8 @@ def _answer(f: Forecast) -> Block:
     once, own = _rule(f, "once"), _rule(f, "festina")
     if once is not None and own is not None:
         text.append(
-            f"Of 100 proposals, keeping whatever scores better would here accept {_of(once.wrong)} wrongly, and Festina "
-            f"{_of(own.wrong)}. The chance of even one wrong acceptance, however long it runs, is at most "
+            f"Of 100 proposals, keeping whatever scores better would here accept {_of(once.wrong)} wrongly, and "
+            f"Festina {_of(own.wrong)}. The chance of even one wrong acceptance, however long it runs, is at most "
             f"{share(f.setting.alpha)}."
         )
     text.append(_limits(f))
