@@ -14,9 +14,11 @@ from festina.errors import IntegrityError, UsageError
 from festina.experiment.batch import run_groups
 from festina.experiment.seeds import unit_seed
 from festina.loop import next as plan
+from festina.loop.certifying import total_gain
 from festina.loop.engine import Options, run
 from festina.loop.state import State, fold
 from festina.propose.scripted import Scripted
+from festina.report.fold import fold as read_report
 from festina.sandbox.job import Sandbox
 from festina.system.manifest import Manifest
 from tests.loop.commandline import festina
@@ -85,6 +87,10 @@ def test_P4_each_proposal_is_told_with_one_word(moved: Toy) -> None:
     page = json.loads(festina("status", "--json", toy=moved).stdout)
     assert page["proposals"] == {"accepted": 1, "rejected": 1, "inconclusive": 1}
     assert page["testing"] == []
+    certified = page["certified_gain"]
+    assert certified["steps"] == 1
+    assert certified["at_least"] < certified["sum_of_estimates"] == pytest.approx(0.6, abs=0.15)
+    assert "at least" in certified["sentence"]
 
 
 def test_E1_side_by_side_each_batch_is_charged_before_any_of_them_runs(moved: Toy) -> None:
@@ -192,6 +198,7 @@ def test_V7_plants_beside_other_tests_are_each_revealed_and_cost_nothing(seed: i
     loop.run()
     state = fold(loop.records)
     assert state == loop.state
+    assert read_report(loop.records, lambda _: b"{}").certified == total_gain(state)  # two readings, one bound
     open_now = {t.proposal for t in state.open.values()} | set(state.again) | {state.current}
     assert {n for n in loop.origins if loop.planted(n)} - {p.proposal for p in state.plants} <= open_now
     assert not {g.proposal for g in state.generations.values()} & {p.proposal for p in state.plants}

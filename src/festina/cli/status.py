@@ -92,6 +92,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
             "promise": promise(s.error, s.alpha_epochs) if s.epoch else None,
             "left": s.alpha_left,
         },
+        "certified_gain": _certified(s),
         "trials": s.trials,
         "hidden_items_issued": s.looks,
         "block": block_summary(s),
@@ -130,6 +131,21 @@ def _hunks(g: Generation) -> str | None:
     if g.attribution is None:
         return None
     return summary(g.attribution) if isinstance(g.attribution, Attributed) else f"not measured: {g.attribution.reason}"
+
+
+def _certified(s: State) -> dict[str, Any] | None:
+    from festina.loop.certifying import total_gain
+
+    found = total_gain(s)
+    if found is None:
+        return None
+    return {
+        "at_least": found.at_least,
+        "confidence": 0.95,
+        "sum_of_estimates": found.estimates,
+        "steps": found.steps,
+        "sentence": found.sentence(),
+    }
 
 
 def _testing(s: State) -> list[dict[str, Any]]:
@@ -217,6 +233,9 @@ def page(s: State, *, running: bool) -> RenderableType:
         parts.append(Text(progress(s)))
     said = promise(s.error, s.alpha_epochs)
     parts.append(Text(f"{said[0].upper()}{said[1:]}; {s.alpha_left / s.alpha_epochs:.0%} of that is left."))
+    certified = _certified(s)
+    if certified is not None:
+        parts.append(Text(certified["sentence"]))
     gap = overfitting(s)
     if gap is not None:
         parts.append(Text(gap["sentence"], style="bold red" if gap.get("overfitted") else ""))

@@ -65,6 +65,7 @@ def revealed(s: State, r: Record, b: e.PlantRevealed) -> None:
         if s.generations[number].commit or (s.move is not None and s.move.generation == number):
             raise misfit(r, "the line moved to a planted defect")  # it can never be released
         del s.generations[number]
+        s.shares = s.shares.accepted(-1)
     if s.undo is not None and s.undo[0] == p.number:  # outside the error budget, to the last bit
         s.budget, s.undo = s.undo[1], None
         blocks.keep(s)  # the time that its test took is told with the next proposal, like any other's

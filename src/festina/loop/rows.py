@@ -13,6 +13,7 @@ from festina.ledger.log import Record
 from festina.propose.types import Word
 from festina.select import gate
 from festina.select.budget import AnyBudget
+from festina.select.certified import Step
 from festina.select.sameness import Sameness
 from festina.select.verifiers import OwnWord
 
@@ -86,6 +87,7 @@ class OpenTest:
     terms: e.TestOpened
     progress: gate.TestState
     before: AnyBudget  # the error budget as it was before this test took its level
+    share: float = 0.0  # of this test in what is certified of the line
     batches: int = 0
     attempt: int = 0  # of the batch in flight; 0: none in flight
     units: int = 0  # of the batch in flight
@@ -120,6 +122,7 @@ class Generation:
     retired: tuple[int, int] = (0, 0)  # (first, count) of the items of a finite source that its test used up
     public: e.PublicCompared | e.MeasureSkipped | None = None  # V-6
     attribution: e.Attributed | e.MeasureSkipped | None = None  # V-8
+    step: Step | None = None  # what its verdict rests on, for what is certified of the line
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
 from festina.select import gate
 from festina.select.budget import AnyBudget, InformationLedger, Promise, without
+from festina.select.certified import Shares, Step
 from festina.verify.verdicts import plan_of
 
 
@@ -53,6 +54,7 @@ class State:
     again: list[int] = field(default_factory=list)  # proposals whose test the moving line ended: they are next  # S-8
     closed: tuple[int, ...] = ()  # proposals that the newest end closed, until something else begins
     tests: int = 0
+    shares: Shares = field(default_factory=Shares)  # of the epoch's tests in what is certified of the line
     undo: tuple[int, AnyBudget] | None = None  # the last verdict's proposal, and the budget as before its test  # V-7
     plants: list[Plant] = field(default_factory=list)
     tried: dict[tuple[str, str], int] = field(default_factory=dict)  # (base commit, tree) -> proposal
@@ -207,7 +209,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     s.error = "fdr" if b.error == "fdr" else s.error  # any error at all bounds the share, but not the other way round
     s.budget = blocks.start(s, b)
     s.twins = sameness.begin(b, r.seq)
-    s.undo = None
+    s.undo, s.shares = None, Shares()
     s.line = []  # a new epoch starts a new line at its own start commit
 
 
@@ -303,6 +305,7 @@ def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
     s.budget = budget
     s.tests = max(s.tests, b.test + 1)
     test = s.open[b.test] = OpenTest(b.test, b.proposal, r.seq, r.leaf, b, gate.start(plan_of(s.epoch, b)), before)
+    test.share, s.shares = s.shares.open()
     test.first_item = b.first_item if shared else s.source_looks.get(s.epoch.suite.source or "", 0)
     if shared:
         blocks.opened(s, b.block, b.first_item, r.at)
@@ -381,10 +384,12 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
     if s.run is not None and s.run.at_once > 1:
         s.run_exhausted, s.run_barren = False, 0  # an improver that was ahead of its verdicts has heard of one
     if accepted:
+        s.shares = s.shares.accepted()
         number = max(s.generations) + 1
         s.generations[number] = Generation(
             number, "", s.head.number, b.proposal, p.author, b, r.leaf, p.improver_changed, p.changed_lines,
             retired=(t.first_item, min(t.items, len(t.gains) * s.epoch.suite.batch_items) if s.epoch else 0),
+            step=Step(tuple(t.gains), t.share),
         )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from festina.ledger.entries import GuardTerms, JudgeTerms, SuiteTerms
 from festina.select.budget import Promise
+from festina.select.certified import Total
 from festina.select.verifiers import OwnWord
 
 Outcome = Literal["accepted", "rejected", "inconclusive", "refused", "no-op", "duplicate", "stale", "failed", "open"]
@@ -317,6 +318,7 @@ class ReportData:
     finals: tuple[FinalRow, ...]
     remarks: tuple[Remark, ...]
     findings: tuple[Remark, ...]  # what does not fit: intents without an end, numbers that do not follow  # L-3
+    certified: Total | None  # of the working line
     overfit: OverfitRow | None
     attributions: tuple[AttributionRow, ...]  # the newest of each generation
     unattributed: tuple[Remark, ...]  # accepted changes that were not taken apart, and why

@@ -16,6 +16,7 @@ from festina.errors import FestinaError, IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.canonical import parse_strict
 from festina.report import measured
+from festina.report.certified import Steps
 from festina.report.data import (
     AttributionRow,
     ControlRow,
@@ -74,6 +75,7 @@ class Reading:
         self.runs: list[RunRow] = []
         self.controls: list[ControlRow] = []
         self.twins = Twins()
+        self.steps = Steps()
         self.proposals: dict[int, ProposalRow] = {}
         self.plants: dict[int, PlantRow] = {}
         self.tests: dict[int, TestRow] = {}
@@ -98,8 +100,8 @@ class Reading:
 
     def take(self, record: Record) -> None:
         self.entries.append(Entry(record.seq, record.kind, record.at, type(record.body).role))
-        handler = _HANDLERS.get(record.kind)
-        if handler is not None:
+        self.steps.take(record.body)
+        if (handler := _HANDLERS.get(record.kind)) is not None:
             handler(self, record, record.body)
 
     def data(self, root: str) -> ReportData:
@@ -128,6 +130,7 @@ class Reading:
             finals=tuple(self.finals),
             remarks=tuple(self.remarks),
             findings=tuple(sorted([*self.findings, *left_open], key=lambda f: f.seq)),
+            certified=self.steps.total([self.generations[n] for n in self.line], self.twins.open_alarm),
             overfit=self.overfit,
             attributions=tuple(self.attributions.values()),
             unattributed=tuple(self.unattributed.values()),
@@ -492,6 +495,5 @@ _HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
     "reviewer-enrolled": _enrolled, "review-requested": _review_requested, "review-decided": _review_decided,
     "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
     "control-started": _control_started, "control-ended": _control_ended, "control-resolved": _control_resolved,
-    **measured.HANDLERS, "waiver": _waiver, "fault": _fault,
-    "plant-revealed": _plant,
+    **measured.HANDLERS, "waiver": _waiver, "fault": _fault, "plant-revealed": _plant,
 }  # fmt: skip

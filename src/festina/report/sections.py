@@ -153,8 +153,15 @@ def line(data: ReportData, ref: Refs, figure: Figure) -> Html:
         ),
         table(heads, rows, numeric=(0, 3)),
         plot(figure("progress"), caption),
+        _certified(data, ref),
         _finals(data.finals, ref),
     )
+
+
+def _certified(data: ReportData, ref: Refs) -> Html:
+    if data.certified is None:
+        return Html("")
+    return el("p", data.certified.sentence(), ref(*(g.verdict_seq for g in data.line)))
 
 
 def _generation(g: GenerationRow, ref: Refs) -> Html:

@@ -1,0 +1,50 @@
+"""What is certified of the working line's total gain, read from the entries beside everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from festina.ledger import entries as e
+from festina.report.data import GenerationRow
+from festina.select.certified import Shares, Step, Total, certify, obstacle
+from festina.verify.verdicts import width_of
+
+
+class Steps:
+    """The tests of the epoch in force and which of them were accepted. Filled by ``take`` alone."""
+
+    def __init__(self) -> None:
+        self.epoch: e.EpochOpened | None = None
+        self.shares = Shares()
+        self.tests: dict[int, tuple[float, list[float]]] = {}  # share and differences
+        self.accepted: dict[int, Step] = {}  # by proposal
+
+    def take(self, body: e.Body) -> None:
+        match body:
+            case e.EpochOpened() as epoch:
+                self.epoch, self.shares, self.tests, self.accepted = epoch, Shares(), {}, {}
+            case e.TestOpened(test=number):
+                share, self.shares = self.shares.open()
+                self.tests[number] = share, []
+            case e.BatchEnded(test=number, gain=gain) if number in self.tests:
+                self.tests[number][1].extend(gain)
+            case e.Verdict(test=number, proposal=proposal, verdict="accept") if number in self.tests:
+                share, gains = self.tests[number]
+                self.accepted[proposal] = Step(tuple(gains), share)
+                self.shares = self.shares.accepted()
+            case e.PlantRevealed(proposal=proposal) if self.accepted.pop(proposal, None) is not None:
+                self.shares = self.shares.accepted(-1)
+
+    def total(self, line: Sequence[GenerationRow], alarm: int | None) -> Total | None:
+        """None before the first acceptance on the line. ``alarm``: of a broken control that is not resolved."""
+        if self.epoch is None:
+            return None
+        suite = self.epoch.suite
+        rows = [(g, self.accepted[g.proposal]) for g in line if g.proposal in self.accepted]
+        why = obstacle(
+            suite.mode, ranged=suite.low is not None, provisional=any(g.provisional for g, _ in rows),
+            doubtful=alarm is not None and any(g.doubtful is not None for g, _ in rows),
+        )  # fmt: skip
+        estimates = sum(g.estimate or 0.0 for g, _ in rows)
+        steps = [step for _, step in rows]
+        return certify(steps, self.shares, self.epoch.epoch, estimates=estimates, width=width_of(suite), why=why)
