@@ -37,7 +37,7 @@ def test_V3_fresh_items_are_measured_on_and_nothing_of_the_system_or_its_home_ch
     found = found_in(toy)
     assert everything_in(tmp_path) == before
     runs = found.measured.runs
-    assert (found.measured.items_from, found.stopped, len(runs)) == ("fresh", "", 12)
+    assert (found.measured.items_from, found.stopped, found.made) == ("fresh", "", 12)
     assert {len(run.answers) for run in runs} == {20}
     by_seed = {(run.tree, run.seed, run.repeat): run for run in runs}
     again = by_seed[INCUMBENT, 0, 1]
