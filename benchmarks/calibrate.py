@@ -31,6 +31,7 @@ from festina.select.vector import gate
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Array]  # so many values with mean 0
 
+CALIBRATIONS = 20  # of each system
 RUNS = 40  # of a calibration: the command's default
 BLUR = 0.06
 
@@ -210,7 +211,7 @@ def main() -> None:
     print("| system | rejecting | in range | accepting | in range | smallest gain | in range | found: said, true |")
     print("|---|---|---|---|---|---|---|---|")
     for system in SYSTEMS:
-        row = against(system, 3 if args.quick else 40)
+        row = against(system, 3 if args.quick else CALIBRATIONS)
         rows.append(row)
         cells = [str(row["system"])]
         for name in ("rejected", "accepted", "reach"):

@@ -160,7 +160,10 @@ def _typical_gain(scene: Scene, reach: Reach | None) -> float | None:
     if found is None:
         cap, variance = scene.plan().units_max, scene.square
         found = smallest(scene, {"": (scene.stages[0], scene.levels[0])}, (variance, variance), cap)[""]
-    return ANY_GAIN if found == 0.0 else found
+    if found == 0.0:  # any gain shows; half the noise between seeds stands for one, so that other rules can be played
+        seeds = scene.noise.seeds
+        return 0.5 * seeds.value**0.5 if seeds is not None and seeds.value > 0.0 else ANY_GAIN
+    return found
 
 
 def _reach(scene: Scene) -> Reach | None:

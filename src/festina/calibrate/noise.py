@@ -26,6 +26,7 @@ from festina.calibrate.spans import freedom_of, variance_span
 from festina.calibrate.types import Measured, Run
 from festina.errors import UsageError
 
+ROUNDING = 1e-9  # of the scores' size: differences below are none
 FEW_SCORES = 8  # of which two different ones say nothing of how items are scored
 
 Source = Literal["neighbours", "seeds", "reruns", "none"]
@@ -42,6 +43,10 @@ class Variance:
 
     def times(self, factor: float) -> Variance:
         return Variance(self.value * factor, self.low * factor, self.high * factor)
+
+    def beyond(self, dust: float) -> Variance:
+        """Nothing at all where all of it is rounding."""
+        return self if self.high > dust else Variance(0.0, 0.0, 0.0)
 
     def plus(self, other: Variance | None) -> Variance:
         """The sum. Distances to the ends add up like errors (Graybill and Wang's modified large-sample interval)."""
@@ -138,9 +143,12 @@ def analyse(measured: Measured) -> Noise:
     sizes = [count for row in singles for _, count in row.groups.values()]
     width = _width(measured)
     mean = fsum(_score(run) for run in good) / len(good)
+    dust = (ROUNDING * max(abs(score) for score in scores) / width) ** 2
+    per_run, reruns = _beyond(per_run, dust), _rerun_part(good, measured)
     return Noise(
-        source=source, process=process, items=item_part, seeds=per_run.variance if per_run else None,
-        reruns=_rerun_part(good, measured), between_items=alone.variance if alone else None,
+        source=source, process=_beyond(process, dust), items=_beyond(item_part, dust),
+        seeds=per_run.variance if per_run else None, reruns=reruns.beyond(dust) if reruns else None,
+        between_items=alone.variance if alone else None,
         cluster_effect=_cluster_effect(items, alone, sizes) if clustered else None,
         one_run=per_run, guards=_guards(good, alive), step=_step(measured, answered),
         cluster_items=fsum(sizes) / len(sizes) if clustered and sizes else 1.0,
@@ -149,6 +157,10 @@ def analyse(measured: Measured) -> Noise:
         broken=tuple(sorted(set(others) - set(alive))),
         wall_s=fsum(run.wall_s for run in measured.runs) / len(measured.runs), pairs=pairs,
     )  # fmt: skip
+
+
+def _beyond(part: Part | None, dust: float) -> Part | None:
+    return None if part is None else Part(part.variance.beyond(dust), part.shape)
 
 
 # ---- runs and differences -----------------------------------------------------------------------------------

@@ -106,10 +106,11 @@ def _answer(f: Forecast) -> Block:
     text = []
     if not f.kinds:
         text.append(_no_forecast(f))
-        return Block("What this system allows", tuple(text))
+        return Block("In short", tuple(text))
     gain = gain_of(f)
     if f.any_gain:
-        text.append("Runs do not differ at all, so any gain shows, however small.")
+        seed = "" if f.noise.seeds is None or f.noise.seeds.value == 0.0 else " of the same seed"
+        text.append(f"Runs{seed} do not differ at all, so any gain shows, however small.")
     elif f.reach is not None and f.reach.first is not None:
         less = " or even less" if f.reach.at_most else ""
         text.append(
@@ -141,7 +142,7 @@ def _answer(f: Forecast) -> Block:
             f"{share(f.setting.alpha)}."
         )
     text.append(_limits(f))
-    return Block("What this system allows", tuple(text))
+    return Block("In short", tuple(text))
 
 
 def _no_forecast(f: Forecast) -> str:
@@ -199,12 +200,15 @@ def _noise(f: Forecast) -> Block:
         (n.paired, "difference of two runs side by side", "same seed and items: what Festina compares"),
     )
     rows += [(name, f"± {around(span)}", note) for span, name, note in about if span is not None]
-    if n.pairing is not None:
-        rows.append(("saved by pairing", f"{around(n.pairing)} times fewer runs", ""))
+    if n.pairing is not None and n.pairing.low > 1.0:
+        rows.append(("saved by comparing side by side", f"{around(n.pairing)} times fewer runs", ""))
+    elif n.pairing is not None:
+        rows.append(("saved by comparing side by side", "not shown to help", f"{around(n.pairing)} times fewer runs"))
     if n.clusters is not None and n.clusters.value > 1.05:
         rows.append(("items of a cluster repeat each other", f"{around(n.clusters)} of them tell as much as one", ""))
     if n.share_items is not None:
-        rows.append(("share of items in a pair's noise", share(n.share_items), "the rest is between runs"))
+        runs = share(1.0 - n.share_items)
+        rows.append(("noise of a difference comes from", f"items {share(n.share_items)}, runs {runs}", ""))
     text = [f"From {n.runs} runs; differences from {_SOURCE[n.source]}."]
     title = "How much scores differ when nothing has become better"
     return Block(title, tuple(text), ("", "typical size", ""), tuple(rows))
@@ -245,13 +249,15 @@ def _rule(f: Forecast, name: str) -> Rule | None:
 
 def _rules(f: Forecast) -> Block:
     gains, harms = f.setting.improving, f.setting.harmful
+    lone = f.any_gain and (f.noise.seeds is None or f.noise.seeds.value == 0.0)
+    size = "any amount" if lone else number(f.kinds[1].gain)
     rows = [
         (_RULES[rule.name], _of(rule.wrong), _of(rule.harmful), share(rule.found), f"{number(rule.runs)}")
         for rule in f.rules
     ]
     text = (
         f"100 proposals with this system's noise: {share(gains)} better and {share(harms)} worse by "
-        f"{gain_of(f)}, the rest without effect.",
+        f"{size}, the rest without effect.",
     )
     head = ("rule", "wrongly accepted", "of these worse", "real gains found", "runs")
     return Block("Simpler rules on this system", text, head, tuple(rows))
@@ -326,6 +332,8 @@ def _claims(f: Forecast) -> Block:
         "`artifact`: this very model or program is better on such items. `recipe`: what the recipe gives is better, "
         "on average over its chance."
     ]
+    if f.any_gain and all(claim.hours_rejected is not None for claim in f.claims):
+        text.append("Nothing here depends on chance, so the two are the same.")
     if f.noise.seeds is not None and f.noise.seeds.value > 0.0:
         text.append(
             "Seeds matter here and each pair gets a new one, so that an acceptance is about the recipe. For the "
