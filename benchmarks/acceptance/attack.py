@@ -197,33 +197,36 @@ TABLES = (
 
 
 def jobs(size: Size) -> list[Job]:
-    """Full size: validity runs where a theorem is put to the test, a tenth of them elsewhere."""
+    """Full size: validity runs where a theorem is put to the test at the main holdout, a tenth of them elsewhere."""
     found = []
+    most = size.runs if size.name != "medium" else size.runs // 10
     for attack in ATTACKS:
         for n in _sizes(attack, size):
             for door in GATES:
-                if door.once and attack == "boost" and n != BLOCK and size.name == "full":
+                if door.once and attack == "boost" and BLOCK in _sizes(attack, size) and n != BLOCK:
                     continue
                 main = attack != "boost" or n == BLOCK
-                runs = size.runs if door.holds and main else max(1, size.runs // 10)
+                runs = most if door.holds and main else max(1, min(most, size.runs // 10))
                 units = CAP if door.fresh and n == BLOCK else n
-                heavy = isinstance(door.make, partial) or door.make is _alone
-                found.append(
-                    Job("attack", partial(row, door, attack, runs, units), runs * units / 1e5 if heavy else 1.0)
-                )
+                slow = isinstance(door.make, partial) or door.make is _alone
+                weight = (1 + runs / 300) * units / 150 if slow else 1.0
+                found.append(Job("attack", partial(row, door, attack, runs, units), weight))
     return found
 
 
 def _sizes(attack: str, size: Size) -> Sequence[int]:
-    if size.name != "full":
+    if size.name in ("tiny", "quick"):
         return (SMALL // 2,)
-    return (SMALL, BLOCK, 2 * BLOCK) if attack == "boost" else (SMALL,)
+    if attack != "boost":
+        return (SMALL,)
+    return (SMALL, BLOCK, 2 * BLOCK) if size.name == "full" else (SMALL, BLOCK)
 
 
 def goals(tables: Tables) -> list[Goal]:
     """Festina keeps .75 of .80 where the others are left with .15; no theorem is broken."""
     rows = tables["attack"]
-    limits = [_number(row["upper99"]) for row in rows if row["holds"]]
+    most = max(_number(row["runs"]) for row in rows)
+    limits = [_number(row["upper99"]) for row in rows if row["holds"] and row["runs"] == most]
     found = [Goal("wrong acceptances under attack, 99 % limit, worst row", max(limits), ALPHA, at_most=True)]
     gains = {
         str(row["gate"]): _number(row["gain"]) for row in rows if row["attack"] == "boost" and row["n"] in (BLOCK, None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from acceptance.frame import Goal, Table
 
-PLOTTED = ("validity", "single", "contest")  # tables with a plot beside them, drawn by ``plots``
+PLOTTED = ("validity", "single", "contest", "attack")  # tables with a plot beside them, drawn by ``plots``
 HEAD = """# The acceptance benchmark
 
 How often the rule errs, what it costs, and what other rules do on the same draws. Written by

@@ -77,7 +77,29 @@ def contest(tables: Tables) -> Figure:
     return figure
 
 
-PLOTS: dict[str, Callable[[Tables], Figure]] = dict(zip(PLOTTED, (validity, single, contest), strict=True))
+def attack(tables: Tables) -> Figure:
+    """True final gain under boosting, with what the gate's own scores add up to where that fits the scale."""
+    rows = [row for row in tables["attack"] if row["attack"] == "boost"]
+    main = 2000 if any(row["n"] == 2000 for row in rows) else rows[0]["n"]
+    rows = [row for row in rows if row["n"] in (main, None)]
+    figure, axes = _canvas(0.3 * len(rows) + 1.0)
+    for y, row in enumerate(reversed(rows)):
+        gain, seems = numbers([row], "gain")[0], numbers([row], "seems")[0]
+        axes.barh(y, gain, color=OURS if row["holds"] else OTHER, height=0.6)
+        axes.plot([min(seems, 1.15)], [y], ">" if seems > 1.15 else "|", color=WRONG)
+        if seems > 1.15:
+            axes.annotate(f"{seems:.1f}", (1.15, y), xytext=(6, -3), textcoords="offset points", color=WRONG)
+    axes.axvline(0.8, color=GRID, linewidth=1)
+    axes.axvline(0.0, color="black", linewidth=0.6)
+    axes.set_yticks(range(len(rows)), [str(row["gate"]) for row in reversed(rows)])
+    axes.set_xlim(-0.4, 1.3)
+    axes.set_xlabel(
+        f"true final gain of .80 under boosting, holdout of {main:,} items; red: as the gate's own scores say"
+    )
+    return figure
+
+
+PLOTS: dict[str, Callable[[Tables], Figure]] = dict(zip(PLOTTED, (validity, single, contest, attack), strict=True))
 
 
 def write(tables: Tables, folder: Path) -> None:
