@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # ``python benchma
 
 import numpy as np
 
-from acceptance import aging, attack, audit, contest, efficiency, intervals, speed, symmetric, validity
+from acceptance import aging, attack, audit, contest, efficiency, intervals, share, speed, symmetric, validity
 from acceptance.document import page
 from acceptance.frame import SIZES, Goal, Job, Row, Size, Table
 
@@ -37,7 +37,7 @@ RESULT = ROOT / "benchmarks" / "results" / "acceptance.json"
 PAGE = ROOT / "docs" / "acceptance.md"
 PARTS: dict[str, ModuleType] = {
     part.__name__.rpartition(".")[2]: part
-    for part in (validity, symmetric, efficiency, aging, contest, attack, speed, intervals, audit)
+    for part in (validity, share, symmetric, efficiency, aging, contest, attack, speed, intervals, audit)
 }
 APART = ("audit",)  # a real run of minutes: only with --only
 

@@ -1,7 +1,7 @@
 """Whole runs of the rule, many at once: levels from the budget, verdicts from ``festina.select.vector``.
 
-``Fresh``, ``Sealed`` and ``Ledger`` are ``festina.select.budget`` for many runs; ``tests/select/test_acceptance.py``
-shows that they give its levels.
+``Fresh``, ``Fdr``, ``Sealed`` and ``Ledger`` are ``festina.select.budget`` for many runs:
+``tests/select/test_acceptance.py`` shows that they give its levels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from festina.select import Plan
 from festina.select.budget import BLOCK_TESTS, IN_TIME, SPREAD
 from festina.select.vector import Ends
 
-Mode = Literal["fresh", "sealed", "ledger"]
+Mode = Literal["fresh", "fdr", "sealed", "ledger"]
 Counts = NDArray[np.int64]
 
 
@@ -50,6 +50,24 @@ class Fresh:
     def close(self, levels: Array, accepted: Flags, refund: Array, slots: Counts) -> None:
         self.free = np.minimum(self.free + levels * np.where(accepted, 1.0, refund), ALPHA)
         self.used = self.used + np.where(accepted, 0.0, 1.0 - refund)
+
+
+class Fdr:
+    """``budget.FdrBudget``, one test at a time."""
+
+    def __init__(self, runs: int) -> None:
+        self.used, self.spent, self.accepts, self.charge = (np.zeros(runs) for _ in range(4))
+
+    def open(self) -> Array:
+        charge = np.maximum(0.0, ALPHA - self.used) / (SPREAD + 1.0 + self.spent)
+        levels: Array = np.minimum(charge * (self.accepts + 1.0), ALPHA)
+        self.charge = np.minimum(charge, levels / (self.accepts + 1.0))
+        return levels
+
+    def close(self, levels: Array, accepted: Flags, refund: Array, slots: Counts) -> None:
+        back = np.where(accepted, 0.0, refund)
+        self.used = np.minimum(self.used + self.charge * (1.0 - back), ALPHA)
+        self.spent, self.accepts = self.spent + (1.0 - back), self.accepts + accepted
 
 
 class Sealed:
@@ -85,7 +103,7 @@ class Ledger:
 
 
 def levels_of(mode: Mode, runs: int) -> Levels:
-    return {"fresh": Fresh, "sealed": Sealed, "ledger": Ledger}[mode](runs)
+    return {"fresh": Fresh, "fdr": Fdr, "sealed": Sealed, "ledger": Ledger}[mode](runs)
 
 
 def close(levels: Levels, opened: Array, ends: Ends, slot: int, rows: slice = slice(None)) -> Flags:

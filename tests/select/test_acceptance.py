@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from acceptance import aging, document, efficiency, intervals, runs, speed, symmetric, validity
+from acceptance import aging, document, efficiency, intervals, runs, share, speed, symmetric, validity
 from acceptance.bound import kl, rate
 from acceptance.frame import SIZES, Goal, upper_limit
 from acceptance.laws import Graded, catastrophe, ternary
@@ -19,20 +19,21 @@ from festina.select.budget import budget_of
 from festina.select.vector import gate
 
 
-@pytest.mark.parametrize("mode", ["fresh", "sealed", "ledger"])
+@pytest.mark.parametrize("mode", ["fresh", "fdr", "sealed", "ledger"])
 def test_S1_levels_of_many_runs_are_those_of_the_budget(mode):
     rng = random.Random(1)
-    levels, folds = runs.levels_of(mode, 3), [budget_of(mode, 0.05, 50.0) for _ in range(3)]
+    items, error = ("fresh", "fdr") if mode == "fdr" else (mode, "familywise")
+    levels, folds = runs.levels_of(mode, 3), [budget_of(items, 0.05, 50.0, error) for _ in range(3)]
     for _ in range(130):
         opened = [fold.open() for fold in folds]
         many = levels.open()
-        assert many == pytest.approx([level for level, _ in opened], rel=0 if mode == "fresh" else 1e-12)
+        assert many == pytest.approx([level for level, _ in opened], rel=0 if items == "fresh" else 1e-12)
         ends = [(rng.random() < 0.05, rng.random(), rng.choice([1, 1, 1, 2, 5])) for _ in folds]
         accepted, refund, slots = (np.array(column) for column in zip(*ends, strict=True))
         levels.close(many, accepted, refund, slots)
         for i, (level, fold) in enumerate(opened):
             folds[i] = fold.close(level, *ends[i][:2])
-            if mode != "fresh":
+            if items != "fresh":
                 folds[i] = folds[i].told(ends[i][2])
 
 
@@ -55,7 +56,7 @@ def test_upper_limits_are_exact():
 def test_S1_S7_a_small_benchmark_errs_where_a_condition_is_broken_and_nowhere_else():
     """The whole path from jobs to the page; the numbers proper are the full size's (docs/acceptance.md)."""
     tables, goals = {}, []
-    for part in (validity, symmetric, efficiency, aging, speed, intervals):
+    for part in (validity, share, symmetric, efficiency, aging, speed, intervals):
         rows = {}
         for job in part.jobs(SIZES["tiny"]):
             rows.setdefault(job.table, []).extend(job.make())
