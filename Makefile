@@ -76,7 +76,7 @@ check: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/check_text.py --write
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/acceptance --quick
 	@shopt -s nullglob; scripts=(benchmarks/[a-z]*.py); \
 	test $${#scripts[@]} -gt 0 || { echo "no scripts under benchmarks/" >&2; exit 1; }; \

@@ -66,7 +66,7 @@ class Case:
     same: float = 0.5  # shared items: the share of a candidate's answers that earlier ones gave as well
     owner: Owner = "patient"
     breaks: bool = False
-    times: int = 1  # so many times the runs, where the error comes close to alpha
+    times: int = 1  # so many times the runs: 0.04 of 2,000 runs would not be told from 0.05
     weight: float = 30.0
 
 
@@ -84,10 +84,11 @@ CASES = (
     Case("the spread changes every ten units", Changing(), detect=0.1, weight=60),
     Case("every second unit is worse, none better", Changing(dip=0.1)),
     Case("worse at first, later no difference", Changing(warm=0.2), detect=0.1),
-    Case("an adversary: wins small, then everything is lost", RUIN, detect=0.2, cap=150, times=5, weight=90),
-    Case("an adversary who sees the account, for ruin", Adversary(0.2, "bold"), detect=0.2, cap=150, weight=60),
+    Case("an adversary: wins small, then everything is lost", RUIN, detect=0.2, cap=150, times=4, weight=60),
+    Case("an adversary who sees the account, for ruin", Adversary(0.2, "bold"), 0.2, 150, times=4, weight=80),
     Case("an adversary who sees the account, for spread", Adversary(0.2, "wild"), detect=0.2, cap=150),
-    Case("its owner ends every test that is behind after 20 units", RUIN, detect=0.2, cap=150, owner="screens"),
+    Case("its owner ends every test that is behind after 20 units", RUIN, 0.2, 150, owner="screens", times=4,
+         weight=60),
     Case("its owner ends a test at a full refund", ternary(0.0), detect=0.1, owner="takes profit"),
     Case("its owner opens 5 and keeps the luckiest", ternary(0.0), detect=0.1, owner="luckiest"),
     Case("gain 0.5, 16 guards exactly at their margins", Graded(0.5, 0.1), 0.3, 75, (AT_MARGIN,) * 16, weight=150),
