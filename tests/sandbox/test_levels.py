@@ -22,6 +22,7 @@ from festina.sandbox.host import boxes, probe
 from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Sandbox
 from festina.sandbox.landlock import abi
 from festina.sandbox.landlocked import LandlockBox
+from festina.sandbox.place import remove
 from festina.sandbox.plain import PlainBox
 from festina.sandbox.warm import WarmBox
 
@@ -206,3 +207,44 @@ def test_T2_without_namespaces_the_level_is_1_and_nothing_falls_back_silently(tm
     assert "user namespaces" in refused[1]
     assert chosen == "L1"
     assert said == "closed\n"
+
+
+DEEP = """
+import os, sys
+os.chdir(os.environ[sys.argv[1]])
+os.symlink('/etc', 'link')
+for _ in range(int(sys.argv[3])):
+    os.mkdir('d' * int(sys.argv[2])); os.chdir('d' * int(sys.argv[2]))
+open('f', 'w').write('x'); os.chmod('.', 0)
+"""
+
+
+@pytest.mark.parametrize(("width", "depth"), [(1, 1500), (200, 60)])
+@pytest.mark.parametrize("where", ["FESTINA_OUT", "TMPDIR"])
+def test_E4_folders_too_deep_for_a_walk_end_their_run_and_are_removed(
+    where: str, width: int, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="festina-test-") as name:  # in place of /tmp
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        Path(name).chmod(0o755)
+        box = PlainBox(Path(name) / "state")
+        job = Job((find_python(box), "-S", "-c", DEEP, where, str(width), str(depth)), outputs=None)
+        outcome = box.run(job, Limits(wall_s=20))
+        assert outcome.ended in (Ended.OK, Ended.OUTPUT_LIMIT)  # by whether a poll came in time; never ours
+        assert not outcome.outputs
+        assert [path.name for path in Path(name).iterdir()] == ["state"]
+    assert Path("/etc/passwd").exists()
+
+
+def test_E4_what_lies_beside_a_removed_folder_and_behind_its_links_stays(tmp_path: Path) -> None:
+    gone, kept = tmp_path / "gone", tmp_path / "kept"
+    (kept / "inner").mkdir(parents=True)
+    (kept / "inner" / "f").write_text("x")
+    (gone / "a" / "b").mkdir(parents=True)
+    (gone / "a" / "link").symlink_to(kept)
+    os.mkfifo(gone / "a" / "b" / "pipe")
+    os.link(kept / "inner" / "f", gone / "a" / "name")
+    (gone / "a").chmod(0)
+    remove(gone)
+    assert not gone.exists()
+    assert (kept / "inner" / "f").read_text() == "x"

@@ -11,7 +11,7 @@ import functools
 import itertools
 import os
 import pwd
-import shutil
+import secrets
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -176,13 +176,49 @@ def scratch(state: Path) -> Iterator[Path]:
 
 
 def remove(place: Path) -> None:
-    """Remove a folder that hostile code may have arranged: closed folders are opened first, links never followed."""
-    for root, folders, _files in os.walk(place):
-        for name in folders:
-            path = os.path.join(root, name)
-            if not os.path.islink(path):
-                os.chmod(path, 0o700)
-    shutil.rmtree(place, ignore_errors=True)
+    """Remove a folder that hostile code may have arranged: closed folders are opened first, links never followed, and
+    no depth or length of path is too much, for the folders of a folder are moved to the top and emptied there."""
+    try:
+        top = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        names = (f".{secrets.token_hex(8)}-{number}" for number in itertools.count())
+        while sum(_emptied(top, name, names) for name in os.listdir(top)):
+            continue
+        os.rmdir(place)
+    except OSError:
+        return  # as much as could be removed is; the next sweep tries again
+    finally:
+        os.close(top)
+
+
+def _emptied(top: int, name: str, names: Iterator[str]) -> bool:
+    """Whether ``name`` in ``top`` is gone, its own folders moved up."""
+    try:
+        if _unlinked(top, name):
+            return True
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+        try:
+            for each in os.listdir(fd):
+                if not _unlinked(fd, each):
+                    os.rename(each, next(names), src_dir_fd=fd, dst_dir_fd=top)
+        finally:
+            os.close(fd)
+        os.rmdir(name, dir_fd=top)
+    except OSError:
+        return False
+    return True
+
+
+def _unlinked(folder: int, name: str) -> bool:
+    """Unlink what is no folder; a folder is opened for its owner and left."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except IsADirectoryError:
+        os.chmod(name, 0o700, dir_fd=folder)
+        return False
+    return True
 
 
 def fill(folder: Path, inputs: Mapping[str, bytes]) -> None:

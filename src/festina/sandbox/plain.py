@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,6 +49,7 @@ _MISSING = (
 
 
 _CROWD = 512
+_DEPTH = 64  # of folders in a run's own; results lie higher
 _SLACK = 1 << 20  # bytes: a copied work folder and block sizes are not counted to the byte
 
 
@@ -71,17 +72,33 @@ class Folder:
     def over(self) -> Ended | None:
         for name, most in (("out", self.limits.output_bytes), ("tmp", self.limits.tmp_bytes)):
             used = files = 0
-            for root, _folders, names in os.walk(self.place / name):
-                for each in names:
-                    try:
-                        found = os.lstat(os.path.join(root, each))
-                    except OSError:
-                        continue  # gone meanwhile
-                    files += 1
-                    used += found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
+            waiting = [(str(self.place / name), 0)]
+            while waiting:
+                folder, depth = waiting.pop()
+                found = _listed(folder)
+                if found is None or depth > _DEPTH:  # what cannot be counted is too much
+                    return Ended.OUTPUT_LIMIT
+                waiting += [(os.path.join(folder, each), depth + 1) for each, s in found if stat.S_ISDIR(s.st_mode)]
+                files += sum(not stat.S_ISDIR(s.st_mode) for _, s in found)
+                used += sum(s.st_blocks * 512 for _, s in found if stat.S_ISREG(s.st_mode))
                 if used > most + _SLACK or (name == "out" and files > self.limits.output_files):
                     return Ended.OUTPUT_LIMIT
         return None
+
+
+def _listed(folder: str) -> list[tuple[str, os.stat_result]] | None:
+    """What lies in a folder; nothing when it is gone meanwhile, ``None`` when it is closed or its path is too long."""
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    found.append((entry.name, entry.stat(follow_symlinks=False)))
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return None
+    return found
 
 
 class PlainBox:
