@@ -35,8 +35,11 @@ def _run(result: Mapping[str, Any]) -> str:
         f"{first['cpu']}, {first['cores']} cores, Python {first['python']}, numpy {first['numpy']}, {first['date']}."
     ]
     if len({(s["sources"], s["size"]) for s in stamps.values()}) > 1:
-        each = ", ".join(f"{key} {s['date']} `{s['sources'][:12]}` ({s['size']})" for key, s in stamps.items())
-        lines.append(f"**Not one run**: tables were measured at different times or sizes: {each}.")
+        runs: dict[str, list[str]] = {}
+        for key, s in stamps.items():
+            runs.setdefault(f"size `{s['size']}`, {s['date']}, sources `{s['sources'][:12]}`", []).append(key)
+        lines.append("**Not one run**:\n")
+        lines += [f"- {run}: {', '.join(keys)}" for run, keys in runs.items()]
     else:
         lines.append(f"One run of size `{first['size']}`; sources `{first['sources'][:12]}`; all draws are seeded.")
     return "\n".join(lines) + "\n"

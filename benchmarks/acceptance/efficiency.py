@@ -19,7 +19,7 @@ from acceptance.contest import SCENARIOS, Scenario
 from acceptance.frame import ALPHA, BETA, Column, Goal, Job, Row, Size, Table, Tables, numbers, stream
 from acceptance.laws import Atoms, Exact, Graded, catastrophe, jackpot, ternary
 from acceptance.runs import Fresh, close, plan_of
-from festina.select import Plan, units_max_default
+from festina.select import Plan
 from festina.select.vector import gate
 
 FIRST = ALPHA / 51  # the first level of a ledger
@@ -104,9 +104,9 @@ def single(case: Single, tests: int) -> list[Row]:
         plan = plan_of(case.detect, int(8 * least + 200), level=level)
         row[name] = _mean_units(plan, law, tests, case, futility=False)
         row[f"{name}_ratio"] = row[name] / least
-    plan = plan_of(case.detect, units_max_default(plan_of(case.detect, 1, level=FIRST)), level=FIRST)
-    row["null"] = _mean_units(plan, null, tests, case, futility=True)
-    row["null_ratio"] = row["null"] / need(null, 0.0, case.detect, FIRST)
+    least = need(null, 0.0, case.detect, FIRST)
+    row["null"] = _mean_units(plan_of(case.detect, int(8 * least + 200), level=FIRST), null, tests, case, futility=True)
+    row["null_ratio"] = row["null"] / least
     return [row]
 
 

@@ -88,6 +88,20 @@ def test_S1_S7_a_small_benchmark_errs_where_a_condition_is_broken_and_nowhere_el
     assert "**Not one run**" in document.page({"tables": {**result["tables"], "cost": again}}, validity.TABLES, goals)
 
 
+@pytest.mark.parametrize("case", [case for case in validity.CASES if not case.breaks], ids=lambda case: case.name)
+def test_the_candidates_that_count_as_bad_are_bad_and_lie_in_the_range(case):
+    draws = case.law.draw(np.random.default_rng(1), 300, 150)
+    assert np.abs(draws).max() <= 1.0
+    mean, error = draws.mean(), draws.mean(1).std() / 300**0.5
+    if not case.guards:
+        assert mean <= 3.5 * error
+        return
+    loss, law = case.guards[0]  # the gain is real; this guard is what it breaks
+    values = law.draw(np.random.default_rng(2), 300, 150)
+    assert mean > 0.1
+    assert values.mean() <= -loss + 3.5 * values.mean(1).std() / 300**0.5
+
+
 @pytest.mark.slow
 def test_S1_no_run_of_bad_candidates_errs_more_than_alpha_at_99_percent():
     """2,000 runs of 15 proposals; 1,000 proposals are the benchmark's."""
