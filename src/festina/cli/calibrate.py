@@ -18,7 +18,7 @@ from festina.errors import UsageError
 if TYPE_CHECKING:
     from festina.calibrate.subject import Subject
     from festina.calibrate.values import Forecast
-    from festina.system.manifest import Manifest
+    from festina.loop.plain import Plain
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _ITEMS = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -65,7 +65,8 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
     )
     with ExitStack() as stack:
         where = _place(stack, root) if command_line else root
-        given = _plain(where, command_line, options, wish.seconds) if command_line else None
+        guess = _plain(where, command_line, options, wish.seconds) if command_line else None
+        given = (guess.manifest, guess.data) if guess is not None else None
         subject = stack.enter_context(opened(where, given=given, items=options["items"]))
         home = homes.find(Repo.discover(where))
         setting = setting_of(subject.manifest, home, night, subject.notes)  # bad numbers are refused before any run
@@ -74,8 +75,9 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
         found = measure(subject, wish, teller.plan, teller)
         teller.end()
         seen = forecast(found.measured, setting)
-        own = options["detect"] is None and options["alpha"] is None  # what would be otherwise is no forecast of this
-        entry = record(where, subject, found, seen) if own else None
+        other = guess is not None and guess.guess is not None  # no run has begun with these guesses
+        what_if = options["detect"] is not None or options["alpha"] is not None
+        entry = None if other or what_if else record(where, subject, found, seen)
     if as_json:
         for name, value in (("calibration", found), ("forecast", seen)):
             click.echo(json.dumps({"record": name, "value": plain(asdict(value))}, allow_nan=False))
@@ -104,13 +106,26 @@ def _place(stack: ExitStack, root: Path) -> Path:
     return root
 
 
-def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: float) -> tuple[Manifest, bytes]:
+def _guessed(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: float) -> Plain:
+    """The guesses that a run of this command began with, or new ones."""
+    from festina.loop.plain import plain
+
+    said = {"metric": options["metric"], "allow": options["allow"], "first_run_s": seconds}
+    try:
+        return plain(root, argv, **said)
+    except UsageError as error:
+        if error.name != "another-command":
+            raise
+        return plain(root, argv, **said, anew=True)  # a look at something else than this repository's ledger is about
+
+
+def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: float) -> Plain:
     """Guess a manifest for a command and tell every guess."""
-    from festina.loop.plain import guesses, plain
+    from festina.loop.plain import guesses
 
     click.echo("Trying the command once in a box ...", err=True)
     try:
-        found = plain(root, argv, metric=options["metric"], allow=options["allow"], first_run_s=seconds)
+        found = _guessed(root, argv, options, seconds)
     except UsageError as error:
         if error.name != "run-too-long":
             raise
@@ -119,7 +134,7 @@ def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: 
             fix="--seconds 3600, or a shorter run to calibrate with (less data, fewer steps)", where=error.where,
         ) from None  # fmt: skip
     click.echo("\n".join(guesses(found)), err=True)
-    return found.manifest, found.data
+    return found
 
 
 class _Teller:

@@ -42,11 +42,12 @@ class Plain:
 
 
 def plain(
-    root: Path, argv: tuple[str, ...], *, metric: str | None, allow: tuple[str, ...], first_run_s: float = FIRST_RUN_S
-) -> Plain:
+    root: Path, argv: tuple[str, ...], *, metric: str | None, allow: tuple[str, ...], first_run_s: float = FIRST_RUN_S,
+    anew: bool = False,
+) -> Plain:  # fmt: skip
     """The manifest for ``argv``: the one that this repository's ledger began with, or a new guess.
 
-    ``first_run_s``: how long the command may take when it is tried.
+    ``first_run_s``: how long the command may take when it is tried. ``anew``: whatever the ledger is about.
     """
     repo = Repo.discover(root)
     if root.resolve() != repo.root:
@@ -55,7 +56,7 @@ def plain(
             fix="go there, and name files from there: festina run -- python sub/train.py",
         )  # fmt: skip
     repo.require_clean()
-    known = _resumed(repo, argv)
+    known = None if anew else _resumed(repo, argv)
     if known is not None:
         return known
     first = _try_once(repo, argv, first_run_s)
