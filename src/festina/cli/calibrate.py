@@ -67,6 +67,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
         where = _place(stack, root) if command_line else root
         guess = _plain(where, command_line, options, wish.seconds) if command_line else None
         given = (guess.manifest, guess.data) if guess is not None else None
+        drill = f"festina drill{_drill_target(where, command_line)}"
         subject = stack.enter_context(opened(where, given=given, items=options["items"]))
         home = homes.find(Repo.discover(where))
         setting = setting_of(subject.manifest, home, night, subject.notes)  # bad numbers are refused before any run
@@ -83,7 +84,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
             click.echo(json.dumps({"record": name, "value": plain(asdict(value))}, allow_nan=False))
         click.echo(json.dumps({"record": "remarks", "value": remarks(found)}))
     else:
-        _show(seen, remarks(found), f"festina drill{_drill_target(where, command_line)}")
+        _show(seen, remarks(found), drill)
         if entry is not None:
             click.echo(f"Recorded as entry {entry} of the ledger.", err=True)
     if options["figure"] is not None:
