@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from festina.errors import UsageError
@@ -31,7 +31,8 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
         yield place
     finally:
         for folder, _, _ in os.walk(place):
-            os.chmod(folder, 0o700)
+            with suppress(FileNotFoundError):  # what a dying box had mounted may still be going
+                os.chmod(folder, 0o700)
         shutil.rmtree(place, ignore_errors=True)
 
 
