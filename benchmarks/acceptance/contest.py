@@ -87,7 +87,7 @@ def entrants(scenario: Scenario, runs: int, power: float, seed: int) -> list[Rul
         peers.PerDecision(runs, plan),
     ]
     if not scenario.all_rules:
-        return [*found, peers.Racing(runs, most, n // 5), peers.Ladder(runs, n)]
+        return [*found, peers.Racing(runs, most, n // 5), peers.Ladder(runs, n), peers.FestinaFdr(runs, plan)]
     screen, confirm = sgm_sizes(scenario, same)
     return [
         *found,
@@ -103,6 +103,7 @@ def entrants(scenario: Scenario, runs: int, power: float, seed: int) -> list[Rul
         peers.SGM(runs, PROPOSALS, "Bernstein", screen, confirm, f"SGM, Bernstein, same power: {screen}, {confirm}"),
         LordPlus(runs, n),
         ELond(runs, plan),
+        peers.FestinaFdr(runs, plan),
     ]
 
 
@@ -130,7 +131,7 @@ class Score:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.false, self.harmful, self.used = (np.zeros(rule.runs, dtype=np.int64) for _ in range(3))
+        self.false, self.harmful, self.accepted, self.used = (np.zeros(rule.runs, dtype=np.int64) for _ in range(4))
         self.found: dict[float, list[float]] = {}
 
     def judge(self, draws: Sequence[Array], truths: Sequence[float]) -> None:
@@ -149,6 +150,7 @@ class Score:
 
     def _note(self, verdict: peers.Verdict, truth: float) -> None:
         self.used += verdict.used
+        self.accepted += verdict.accepted
         if truth <= 0:
             self.false += verdict.accepted
             self.harmful += verdict.accepted if truth <= -0.01 else 0
@@ -163,6 +165,7 @@ class Score:
         return {
             "stream": scenario.name, "rule": self.rule.name, "source": self.rule.source, "runs": runs,
             "wrong": wrong / runs, "upper99": upper_limit(wrong, runs), "false": float(self.false.mean()),
+            "share": float((self.false / np.maximum(self.accepted, 1)).mean()),
             "harmful": float(self.harmful.mean()), "units": float(self.used.mean()),
             "gain": float(self.rule.gain.mean()), "reachable": float(scenario.truth().clip(0).sum()),
             "found": {f"{size:g}": self.power(size) for size in sorted(self.found)},
@@ -195,6 +198,7 @@ TABLES = (
         "Beside other rules, on the same draws",
         "200 proposals: 80 % change nothing, 10 % are gains, 10 % losses of the same sizes in equal parts (.01, "
         ".02, .05, .1; a row's own are in the JSON). *Runs with a wrong acceptance* is what alpha = 0.05 is about; "
+        "the *share* of wrong ones among the accepted, on average over runs, is what rules for FDR bound; "
         "*harmful* are accepted losses of .01 and more. *Found* is the share of gains of `detect` that were "
         "accepted. The gain that could be had is all positive sizes together.",
         (
@@ -202,6 +206,7 @@ TABLES = (
             Column("rule", "rule"),
             Column("wrong", "runs with a wrong acceptance", ".3f"),
             Column("false", "wrong a run", ".2f"),
+            Column("share", "share of wrong ones", ".3f"),
             Column("harmful", "harmful a run", ".2f"),
             Column("power", "found", ".2f"),
             Column("units", "evaluations a run", ",.0f"),

@@ -23,6 +23,7 @@ import numpy as np
 from acceptance.frame import ALPHA, Array, Flags
 from acceptance.runs import Counts, levels_of
 from festina.select import Plan
+from festina.select.budget import FdrBudget
 from festina.select.vector import Ends, gate
 
 NORMAL = NormalDist()
@@ -255,6 +256,27 @@ class Festina(Rule):
         ends = gate(self.plan, opened, d)
         verdict = _verdict(ends)
         self.levels.close(opened, verdict.accepted, ends.refund, np.ones(self.runs, dtype=np.int64))
+        return verdict
+
+
+class FestinaFdr(Rule):
+    """The same with ``error = "fdr"``: alpha bounds the average share of wrong ones among what is accepted."""
+
+    name = 'Festina, error = "fdr"'
+    source = "this project"
+
+    def __init__(self, runs: int, plan: Plan) -> None:
+        super().__init__(runs)
+        self.plan, self.budgets = plan, [FdrBudget(ALPHA) for _ in range(runs)]
+
+    def judge(self, d: Array) -> Verdict:
+        opened = [budget.open() for budget in self.budgets]
+        ends = gate(self.plan, np.array([level for level, _ in opened]), d)
+        verdict = _verdict(ends)
+        self.budgets = [
+            budget.close(level, bool(accepted), float(refund))
+            for (level, budget), accepted, refund in zip(opened, verdict.accepted, ends.refund, strict=True)
+        ]
         return verdict
 
 
