@@ -49,8 +49,25 @@ def setting_of(manifest: Manifest, home: Home | None, night: Night, notes: tuple
         units_max=hidden.max_units if night.detect is not None else _units_max(manifest, home),
         items_per_run=hidden.batch, mode=hidden.mode,
         guards=tuple((name, float(g.max_loss), float(g.range[1] - g.range[0])) for name, g in manifest.guard.items()),
-        trials=night.trials, hours=night.hours, workers=night.workers, unit=hidden.unit, notes=notes,
+        trials=night.trials, hours=night.hours, workers=night.workers, unit=hidden.unit,
+        notes=(*notes, *_left_out(manifest)),
     )  # fmt: skip
+
+
+def _left_out(manifest: Manifest) -> list[str]:
+    """What of the manifest the forecast does not play, in words."""
+    notes = []
+    deciding = [name for name, judge in manifest.judge.items() if judge.role == "decide"]
+    if deciding:
+        notes.append(
+            f"Further verifiers ({', '.join(deciding)}) must agree before anything is accepted; they are not in this "
+            "forecast and can only make acceptances rarer and dearer."
+        )
+    if manifest.policy.error == "fdr":
+        notes.append(
+            'With error = "fdr" every acceptance makes the next one easier; the forecast is for a ledger without any.'
+        )
+    return notes
 
 
 def _units_max(manifest: Manifest, home: Home | None) -> int | None:
