@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from festina.select.bets import CLIP, SCALE_SAMPLES, Bounded, Symmetric, bounded, symmetric
-from festina.select.rules import LOSSES
+from festina.select.rules import LOSSES, RULES, SQUARES
 
 FRESH = bounded((0.05, 0.1, 0.2), (0.5, 0.3, 0.2), 1.0, LOSSES)
+LEARNS = bounded((0.05, 0.2), (0.85, 0.15), 1.0, SQUARES)  # wins count for its stakes, too
 payoff = st.floats(-1.0, 1.0)
 wild = st.floats(-1e12, 1e12)
 
@@ -41,6 +42,7 @@ def expected(bet: Bounded | Symmetric, law: list[tuple[float, float]], depth: in
 )
 def test_S2_bounded_bet_is_fair_when_the_mean_is_zero_over_every_path(law):
     assert expected(FRESH, law, 6) == pytest.approx(1.0, abs=1e-12)
+    assert expected(LEARNS, law, 6) == pytest.approx(1.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("centre", [0.0, -0.3, -2.0])
@@ -52,10 +54,10 @@ def test_S2_symmetric_bet_is_at_most_fair_left_of_zero_over_every_path(centre):
         assert mean == pytest.approx(1.0, abs=1e-12)
 
 
-@given(st.lists(payoff, max_size=60), payoff, st.floats(0.0, 1.0))
-def test_S2_bounded_factor_is_linear_in_the_next_payoff_with_a_slope_from_the_past(past, x, share):
+@given(st.sampled_from([FRESH, LEARNS]), st.lists(payoff, max_size=60), payoff)
+def test_S2_bounded_factor_is_linear_in_the_next_payoff_with_a_slope_from_the_past(fresh, past, x):
     """Linear with a slope >= 0 and 1 at zero: the expected factor is at most 1 whenever the mean is."""
-    bet = play(FRESH, past)
+    bet = play(fresh, past)
     up, down, middle = (bet.after(v).wealth for v in (1.0, -1.0, x))
     assert 0.0 <= down <= bet.wealth <= up
     assert middle == pytest.approx(bet.wealth + (up - bet.wealth) * x, rel=1e-9, abs=1e-300)
@@ -78,6 +80,24 @@ def test_S2_symmetric_factor_grows_with_the_payoff(past, x, y):
 def test_S7_an_unbroken_row_of_the_best_payoff_is_the_best_row(row):
     """The base of ``units_min_accept``, exact in floating point."""
     assert play(FRESH, row).wealth <= play(FRESH, [1.0] * len(row)).wealth
+
+
+def test_S7_no_bet_that_leads_to_acceptance_lets_a_win_lower_its_stakes():
+    """What the exactness of ``units_min_accept`` rests on, in every version of the rule."""
+    for rule in RULES.values():
+        assert rule.gain.tuning.win_weight == rule.guard.tuning.win_weight == 0.0
+    row = [0.001] * 30
+    assert play(FRESH, [1.0, *row]).wealth > play(FRESH, [0.001, *row]).wealth
+    fear = [play(LEARNS, [x, 0.001]).wealth / play(LEARNS, [x]).wealth for x in (1.0, 0.001)]
+    assert fear[0] < fear[1]  # the others do learn from a win that payoffs are wild
+
+
+def test_S5_every_version_of_the_rule_stakes_all_of_it_and_less_than_all_at_risk():
+    for rule in RULES.values():
+        for aim in (rule.gain, rule.futility, rule.guard, rule.violation):
+            assert sum(aim.weights) == pytest.approx(1.0, abs=1e-15)
+            assert 0.0 < aim.tuning.share < 1.0
+            assert len(aim.aims) == len(aim.weights)
 
 
 def test_symmetric_first_payoff_counts_by_its_sign_alone():

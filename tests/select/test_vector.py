@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from festina.errors import Fault
 from festina.select import Evidence, Plan, observe_all, refund_share, start
+from festina.select.rules import RULE
 from festina.select.vector import gate
 
 UNITS, TESTS = 150, 40
@@ -34,9 +36,10 @@ def drawn(rng, means, sds):
 
 
 @pytest.mark.parametrize("name", PLANS)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_S5_many_tests_at_once_give_the_bits_of_the_rule(name, seed):
+@pytest.mark.parametrize(("seed", "rule"), [(1, RULE), (2, RULE), (3, 1)])
+def test_S5_many_tests_at_once_give_the_bits_of_the_rule(name, seed, rule):
     plan, expected = PLANS[name]
+    plan = replace(plan, rule=rule)
     rng = np.random.default_rng(seed)
     levels = rng.choice([plan.level, 0.02, 0.2], TESTS)
     gains = drawn(rng, [-0.1, 0.0, 0.1, 0.4], [0.02, 0.1, 0.5])
@@ -44,7 +47,7 @@ def test_S5_many_tests_at_once_give_the_bits_of_the_rule(name, seed):
     judges = tuple(drawn(rng, [-0.1, 0.3], [0.05, 0.1]) for _ in plan.judges)
     ends = gate(plan, levels, gains, guards, judges)
     for i in range(TESTS):
-        own = Plan(**{f: getattr(plan, f) for f in plan.__slots__} | {"level": float(levels[i])})
+        own = replace(plan, level=float(levels[i]))
         units = (
             Evidence(float(gains[i, n]), *(tuple(float(c[i, n]) for c in columns) for columns in (guards, judges)))
             for n in range(UNITS)
@@ -61,6 +64,24 @@ def test_S2_a_batch_with_a_difference_outside_the_range_is_refused_whole():
     with pytest.raises(Fault) as caught:
         gate(plan, np.full(TESTS, 0.01), gains)
     assert caught.value.name == "evidence-out-of-range"
+
+
+def test_S8_an_owner_may_stop_any_test_at_any_unit_and_gets_the_refund_of_that_moment():
+    plan, rng = PLANS["gain"][0], np.random.default_rng(4)
+    gains = drawn(rng, [0.0, 0.1], [0.1])
+    seen = []
+
+    def abort(units, rows, wealth):
+        seen.append(units)
+        return (wealth > 2.0) | (rows == 7)
+
+    ends = gate(plan, np.full(TESTS, plan.level), gains, abort=abort)
+    assert seen[:2] == [1, 2]
+    assert (ends.outcome[7], ends.units[7]) == ("abort", 1)
+    for i in np.nonzero(ends.outcome == "abort")[0]:
+        state = observe_all(start(plan), [Evidence(float(x)) for x in gains[i, : ends.units[i]]])
+        assert (state.outcome, refund_share(state)) == ("continue", ends.refund[i])
+    assert (ends.outcome == "abort").sum() > 5
 
 
 def test_S5_no_command_pays_for_numpy_unless_it_simulates():

@@ -23,6 +23,14 @@ def test_S4_acceptance_reads_as_promised():
     )
 
 
+def test_S7_an_acceptance_without_a_declared_range_says_what_takes_its_place():
+    seeds = replace(BASE, unit="seed", count=14, assurance="self-reported", metric="loss")
+    said = "taken for granted that chance helps and harms alike: a change that rarely ruins a run could pass."
+    assert said in sentence(replace(seeds, even_luck=True))
+    assert said not in sentence(seeds)
+    assert said not in sentence(replace(seeds, even_luck=True, reason="futile"))
+
+
 def test_S4_the_weaker_promise_reads_as_what_it_is():
     assert sentence(replace(BASE, error="fdr")) == (
         "Accepted: better by 0.061 (between 0.034 and 0.088) on 3,840 hidden items; "

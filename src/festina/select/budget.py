@@ -22,42 +22,25 @@ never exceed the free budget. Then the chance that *any* bad candidate is *ever*
 ``alpha``: for every improver, however it adapts, every stopping, abort and re-submission policy, and a run
 without end.
 
-*Proof.* For a bad candidate at level ``a`` let M be the evidence for its false part, frozen when it reaches
-``1/a``. Let Phi = 1 after a false acceptance, else ``free + sum of a*M over open bad tests + sum of a over
-open good tests``. Opening moves ``a`` from free to reserved: Phi stays. A unit: E[M] does not grow. Closing
-without acceptance: the refund is ``a*min(M, 1, ..)`` at most, or ``a`` for a good one: Phi does not grow.
-Accepting a good one: its ``a`` returns. Accepting a bad one: M >= 1/a, so Phi was >= 1 and becomes 1. So Phi is
-a nonnegative supermartingale that starts at alpha, and P(Phi ever reaches 1) <= alpha. QED
-
 **Corollary** (share of wrong ones, fresh units). Let R be the number of acceptances so far. A test that opens with
 charge ``q`` and level ``a = q (R+1)`` gives back ``q * refund`` when it is given up and nothing when it is accepted;
 charges are taken from what is neither charged for good nor reserved. Then the share of bad ones among all acceptances
-has at every moment, and at its worst moment, a mean of at most ``alpha``, under A1 to A3.
-*Proof.* Give each bad acceptance the weight 1/(number of acceptances, itself included). The share V/R at any time is at
-most the sum W of these weights so far, and W never falls. Let Phi = W + free + ``sum of q*M over open bad tests`` +
-``sum of q over open good tests``. Opening, a unit and giving up as in Theorem 1. Accepting a bad one: M >= 1/a, so it
-leaves ``q*M >= 1/(R_open+1)``, and W grows by 1/(R+1) with R >= R_open: Phi does not grow. Accepting a good
-one: Phi loses q. So E[W] <= alpha at the end of time. QED. Several tests may be open: each keeps the R that it
-opened with.
+has at every moment, and at its worst moment, a mean of at most ``alpha``, under A1 to A3. Several tests may be open:
+each keeps the R that it opened with.
 
 **Theorem 2** (sealed blocks). Items of block k are independent draws, untouched when it opens; while it is
 open only verdict words reach the proposer; its j-th candidate is tested at ``A_k g_j`` with ``sum A_k <=
 alpha`` and ``sum g_j <= 1``; the block is replaced on acceptance. Then the same chance is at most alpha.
-*Proof.* Given the past, the history within a block until an acceptance is "no, no, no": one path, so the
-candidates on it are fixed and the union bound over j, then k, applies. QED No refunds here: on shared items
-the evidence of an earlier test says something about the next one.
+No refunds here: on shared items the evidence of an earlier test says something about the next one.
 
 **Theorem 3** (a block that stays). Items of the block are independent draws, untouched when it opens; what reaches the
 proposer about it is a string h of words and slots. The t-th candidate after h is tested at ``alpha w_t pi(h)`` with
 ``sum w_t <= 1`` and ``pi`` a probability on the strings of each length. Then the same chance is at most alpha.
-*Proof.* The t-th candidate and its incumbent are functions of h and of what does not depend on the block. So for each
-pair (t, h) there is one candidate, fixed before the items are looked at, and if it is bad its test accepts it with
-chance at most ``alpha w_t pi(h)``. The union over all pairs is at most ``alpha sum_t w_t sum_h pi(h) <= alpha``. QED
-With slots, Theorem 2 is this within a block, with pi on the slots alone: words up to an acceptance are one path.
+Proofs, and what each condition protects from: ``docs/proof.md``.
 
 Not covered: what breaks A1 and A2. A range that is wrong, units that share a process and are counted
 singly, items that leaked, an incumbent's score that was remembered instead of measured again, a score that
-is not the value. Those are other rooms' business and are listed in ``docs/statistics.md``.
+is not the value. Those are other rooms' business and are listed there.
 """
 
 from __future__ import annotations
@@ -98,7 +81,7 @@ class Budget:
 
     def next_level(self) -> float:
         """The level that ``open`` would give: for plans and forecasts."""
-        return self.free / (self.spread + 1.0 + self.spent_effective)
+        return self.free / (self.spread + 1 + self.spent_effective)
 
     def cost(self, level: float, accepted: bool, refund: float = 0.0) -> float:
         """Alpha that a test at this level uses up when it ends so."""
@@ -117,8 +100,8 @@ class Budget:
         if level not in self.reserved:
             raise Fault("budget-level", "a test was closed that never opened, or twice")
         _check_refund(refund)
-        share = 1.0 if accepted else refund
-        used = 0.0 if accepted else 1.0 - refund
+        share = 1 if accepted else refund
+        used = 0 if accepted else 1 - refund
         at = self.reserved.index(level)
         rest = self.reserved[:at] + self.reserved[at + 1 :]
         free = min(self.free + level * share, self.alpha)  # rounding must not make budget

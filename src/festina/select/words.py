@@ -45,6 +45,7 @@ class Finding:
     unconvinced: tuple[str, ...] = ()  # those that saw too little
     again: bool = False  # the line moved, and the change is tested anew
     provisional: bool = False  # in a sandbox below the demanded level
+    even_luck: bool = False  # no declared range: another assumption stands in its place (``bets.Symmetric``)  # S-7
 
 
 def sentence(finding: Finding) -> str:
@@ -137,6 +138,11 @@ def _tail(f: Finding) -> str:
         parts = f"; {promise(f.error, f.alpha)}."
         if f.unit == "seed" and f.assurance != "self-reported":
             parts += " It is about the recipe, not about one trained result."
+        if f.even_luck:
+            parts += (
+                " No range is declared, so it is taken for granted that chance helps and harms alike: "
+                "a change that rarely ruins a run could pass."
+            )
     if f.assurance == "self-reported":
         parts += " The scores are the candidate's own report: nothing is proven."
     elif f.assurance == "scored" and f.reason == "shown":

@@ -99,6 +99,7 @@ def finding_of(
         unproven=tuple(names[int(k)] for what, k in lacking if what == "guard"),
         verifiers=tuple(judges), unconvinced=tuple(judges[j] for j in doubted),
         provisional=provisional, again=again,
+        even_luck=progress.plan.kind == "symmetric" and epoch.rule > 1,  # sentences of version 1 did not say so
     )  # fmt: skip
 
 
