@@ -257,7 +257,7 @@ class PaperLoop:
             )
         )  # fmt: skip
 
-    def _Propose(self, action: plan.Propose) -> None:
+    def _requested(self, action: plan.Propose) -> None:
         s = self.state
         self.put(
             e.ProposalRequested(
@@ -265,6 +265,10 @@ class PaperLoop:
                 from_commit=s.generations[s.in_force].commit, base_commit=s.head.commit, seed=1,
             )
         )  # fmt: skip
+
+    def _Propose(self, action: plan.Propose) -> None:
+        s = self.state
+        self._requested(action)
         if self.coins.random() < 0.1:
             return  # a crash: the intent stays open
         chosen = self.plant > 0 and bool(plants.cover(s, "own")) and self.coins.random() < self.plant

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 from festina.errors import IntegrityError, UsageError
 from festina.experiment.batch import run_groups
 from festina.experiment.seeds import unit_seed
+from festina.ledger.log import Record
 from festina.loop import next as plan
 from festina.loop.certifying import total_gain
 from festina.loop.engine import Options, run
 from festina.loop.state import State, fold
 from festina.propose.scripted import Scripted
+from festina.propose.types import Budget, NoProposal, Proposal, View
 from festina.report.fold import fold as read_report
 from festina.sandbox.job import Sandbox
 from festina.system.manifest import Manifest
@@ -119,6 +122,54 @@ def test_T6_a_failure_in_one_tests_batch_leaves_the_others_standing() -> None:
     assert (kept, also) == ([2, 4, 6], [4])
     assert isinstance(lost, Fault)
     assert lost.what == "7"
+
+
+class Slow:
+    """Hands in its second change only once a batch of its first one's test has been recorded."""
+
+    author = "own"
+
+    def __init__(self, first: bytes, second: bytes) -> None:
+        self.made, self.batch = [first, second], threading.Event()
+
+    def propose(self, view: View, budget: Budget) -> Proposal | NoProposal:
+        if not self.made:
+            return NoProposal(self.author, "no more", exhausted=True)
+        if len(self.made) == 1:
+            assert self.batch.wait(60), "the test waited for the improver"
+        return Proposal(self.author, patch=self.made.pop(0))
+
+    def listen(self, record: Record, _: State) -> None:
+        if record.kind == "batch-ended":
+            self.batch.set()
+
+
+def test_E5_the_improver_works_while_tests_run_and_what_it_made_fits_the_line_as_it_is_then(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, policy="plant_rate = 0.0\ncontrol_share = 0.0")
+    slow = Slow(patch(toy, "skill.json", '{"skill": 0.9}'), patch(toy, "notes.txt", "a note\n"))
+    with pytest.MonkeyPatch.context() as patched:
+        for key, value in toy.environment.items():
+            patched.setenv(key, value)
+        run(toy.root, Options(wall_s=200, proposals=2, at_once=2, improver=lambda *_: slow), slow.listen)
+        state = check(toy.root, settled=True)
+        _, records = read(toy.root)
+    order = {(r.kind, getattr(r.body, "proposal", None)): r.seq for r in records}
+    first_batch = next(r.seq for r in records if r.kind == "batch-ended")
+    assert order["proposal-requested", 1] < first_batch < order["proposal-received", 1]
+    assert [p.word for p in state.proposals.values()] == ["accepted", "rejected"]
+
+
+def test_E5_tests_go_on_while_the_improver_works_and_wait_for_it_where_there_is_nothing_else() -> None:
+    loop = PaperLoop(seed=0, proposals=6, at_once=2)
+    loop.begin()
+    while not loop.state.open:
+        action = plan.next_action(loop.state, plan.Facts(0.0))
+        getattr(loop, "_" + type(action).__name__)(action)
+    loop._requested(plan.Propose(9, 1))
+    for asked, wanted in (("working", plan.RunBatch), ("done", plan.TakeProposal), ("", plan.Propose)):
+        assert isinstance(plan.next_action(loop.state, plan.Facts(0.0, asked=asked)), wanted)
+    loop.state.open.clear()
+    assert isinstance(plan.next_action(loop.state, plan.Facts(0.0, asked="working")), plan.TakeProposal)
 
 
 def many(seed: int) -> PaperLoop:

@@ -18,7 +18,9 @@ from tests.loop.invariants import check, no_orphans, read
 from tests.toy import Toy, make_toy
 
 STEPS = crash.CRASH_POINTS
-SIDE_BY_SIDE = ("batch-started", "batch-unrecorded", "verdict-unrecorded", "accepted")
+SIDE_BY_SIDE = (
+    "proposal-requested", "proposal-received", "batch-started", "batch-unrecorded", "verdict-unrecorded", "accepted",
+)  # fmt: skip
 SHARE = "\nattribution = { share = 4.0 }"
 
 
@@ -106,7 +108,7 @@ def test_D1_E1_two_hundred_random_kills_lose_and_double_nothing(tmp_path: Path) 
 
 def test_interrupt_stops_cleanly_and_resumes(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, step="0.6")
-    process = engine(toy)
+    process = engine(toy, "--at-once", "2")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(0.1)

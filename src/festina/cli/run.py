@@ -38,7 +38,7 @@ PATCH = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--workers", type=click.IntRange(0, 1024), default=0, help="Trials side by side; 0: one for each core.")
 @click.option(
     "--at-once", type=click.IntRange(1, 64), default=1, show_default=True,
-    help="Proposals tested side by side, each beside the version in use; fresh items only.",
+    help="Proposals tested side by side while the next is made; pays where proposals are slow. Fresh items only.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before starting.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON record a line on standard output, nothing else.")

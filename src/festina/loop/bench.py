@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from festina.errors import Busy
 from festina.experiment.batch import Judge
@@ -27,6 +28,9 @@ from festina.system.home import Home
 from festina.system.repo import Repo
 from festina.system.scope import Scope
 from festina.verify.client import Verifier
+
+if TYPE_CHECKING:
+    from festina.loop.proposing import Asked
 
 Listener = Callable[[Record, State], None]
 
@@ -59,6 +63,7 @@ class Bench:
     wall_s: float = 3600.0
     listener: Listener | None = None
     unit_s: float = 0.0  # how long a unit takes, as measured so far; 0: not yet. Decides batch sizes only
+    asked: Asked | None = None  # a proposal that the improver is working on beside the tests
     word_due: str = ""  # the test whose word's slot has come  # P-4
     expired: threading.Event = field(default_factory=threading.Event)  # the run's time is spent  # E-5
     interrupted: threading.Event = field(default_factory=threading.Event)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import festina
 from festina.errors import Fault, UsageError
@@ -25,7 +26,7 @@ from festina.experiment.trial import Trials
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
-from festina.loop import acts, planting, terms
+from festina.loop import acts, planting, proposing, terms
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan
 from festina.loop.crash import crash_point
@@ -73,8 +74,11 @@ def run(root: Path, options: Options, listener: Listener | None = None) -> State
     has started, ``IntegrityError`` when ledger, approval or references do not fit.
     """
     with session(root, options, listener) as bench, _signals(bench), _clock(bench):
-        _begin(bench, options)
-        _loop(bench, options)
+        try:
+            _begin(bench, options)
+            _loop(bench, options)
+        finally:
+            proposing.abandon(bench)  # whatever ended it: nothing goes on working
         return bench.state
 
 
@@ -298,10 +302,12 @@ def _loop(b: Bench, options: Options) -> None:
         wait_left = options.review_wait_s - (b.elapsed_s - waited_since) if waited_since is not None else 0.0
         elapsed = options.wall_s if b.expired.is_set() else b.elapsed_s
         facts = plan.Facts(
-            elapsed, b.interrupted.is_set(), b.items_left, planting.due(b), word_due=b.word_due == b.state.word_from,
-            review_wait_left_s=max(0.0, wait_left),
+            elapsed, b.interrupted.is_set(), b.items_left, planting.due(b), asked=_asked(b),
+            word_due=b.word_due == b.state.word_from, review_wait_left_s=max(0.0, wait_left),
         )
         action = plan.next_action(b.state, facts)
+        if isinstance(action, plan.Finish) and b.asked is not None and not b.cut_off:
+            action = plan.TakeProposal(b.asked.number)  # paid for: it is kept  # E-5
         if isinstance(action, plan.Finish):
             _finish(b, action)
             return
@@ -315,6 +321,12 @@ def _loop(b: Bench, options: Options) -> None:
         except Fault as fault:
             if not b.cut_off:  # a killed trial is no fault
                 record_fault(b, fault)
+
+
+def _asked(b: Bench) -> Literal["", "working", "done"]:
+    if b.asked is None or b.asked.number != b.state.current:
+        return ""
+    return "done" if b.asked.made.done() else "working"
 
 
 def _finish(b: Bench, action: plan.Finish) -> None:

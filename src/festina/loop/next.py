@@ -35,6 +35,7 @@ class Facts:
     interrupted: bool = False
     items_left: int | None = None  # hidden items not yet issued; None: they never end
     plant_due: int | None = None  # a closed proposal that was planted and is not revealed yet  # V-7
+    asked: Literal["", "working", "done"] = ""  # of the improver, beside the tests
     word_due: bool = True  # the slot for the last word has come  # P-4
     review_wait_left_s: float = 0.0  # how long the operator wants to wait for a person before proposing on
 
@@ -111,6 +112,13 @@ class Propose:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeProposal:
+    """Record what the improver handed in; wait for it if it is still at work."""
+
+    proposal: int
+
+
+@dataclass(frozen=True, slots=True)
 class Screen:
     """Judge the proposal by its effect.  # P-1"""
 
@@ -164,8 +172,8 @@ class Finish:
 
 Action = (
     FinishMove | FinishRelease | StartLine | PutInForce | TakeBack | CheckControls | ComparePublic | RunControl
-    | Attribute | AskReview | AwaitReview | AwaitWord | Propose | Screen | OpenTest | RunBatch | RevealPlant | Decide
-    | Finish
+    | Attribute | AskReview | AwaitReview | AwaitWord | Propose | TakeProposal | Screen | OpenTest | RunBatch
+    | RevealPlant | Decide | Finish
 )  # fmt: skip
 
 
@@ -263,7 +271,8 @@ def _test(s: State, facts: Facts) -> Action | None:
             return ending
     if len(s.open) < run.at_once:
         more = _work(s, facts)
-        if not isinstance(more, Finish | AwaitReview | AwaitWord):
+        later = isinstance(more, TakeProposal) and facts.asked == "working"
+        if not later and not isinstance(more, Finish | AwaitReview | AwaitWord):
             return more
     if run.trials - s.run_trials < SIDES:
         return Finish("budget", "the run's trials are spent; the open test goes on with the next run")  # E-5
@@ -317,6 +326,8 @@ def _work(s: State, facts: Facts) -> Action:
         return Finish("waiting", "nobody has reviewed the last generations: `festina review`")  # G-3
     if s.current is not None:
         proposed = s.proposals[s.current]
+        if proposed.stage == "requested" and facts.asked:
+            return TakeProposal(proposed.number)
         if proposed.stage == "requested":
             return Propose(proposed.number, proposed.attempt + 1)
         if proposed.stage == "received":

@@ -35,7 +35,7 @@ from festina.sandbox.job import Ended
 from festina.system.globs import matches_any
 from festina.system.scope import Refused, Screened, screen_files
 
-__all__ = ["IMPROVER", "audit", "due", "is_planted", "make", "reveal"]
+__all__ = ["IMPROVER", "audit", "due", "fill", "is_planted", "reveal", "slot"]
 
 TRIES = 3  # small mistakes that are tried on public items before one that is bad by construction is taken
 MOST_FILES = 200
@@ -95,9 +95,18 @@ def reveal(b: Bench, action: plan.RevealPlant) -> None:
     b.append(Draft(body), still=lambda now: now.proposals[p.number].plant is None)
 
 
-def make(b: Bench, number: int, base_tree: str) -> Planted | None:
-    """A known-bad change for this slot if its coin says so; None leaves the slot to the improver."""
-    began = time.monotonic()
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot whose coin says "planted": what it borrows from earlier proposals."""
+
+    seed: int
+    model: Proposed
+    weakness: str
+    rationale: str
+
+
+def slot(b: Bench, number: int) -> Slot | None:
+    """Whether this slot's coin says so; None leaves the slot to the improver."""
     s, epoch = b.state, b.state.epoch
     assert epoch is not None
     p = s.proposals[number]
@@ -111,20 +120,25 @@ def make(b: Bench, number: int, base_tree: str) -> Planted | None:
     coin, seed = plant_coin(opening[1], p.leaf)
     if coin >= epoch.plant_rate:
         return None
-    chosen, basis, tried = _choose(b, base_tree, seed)
+    model = models[seed % len(models)]
+    other = models[(seed >> 20) % len(models)]
+    return Slot(seed, model, _words(b, model)[0], _words(b, other)[1])
+
+
+def fill(b: Bench, slot: Slot, base_tree: str) -> Planted:
+    """A known-bad change for this slot, after the time that a real one took. Touches neither ledger nor state."""
+    began, model = time.monotonic(), slot.model
+    chosen, basis, tried = _choose(b, base_tree, slot.seed)
     if b.cut_off:
         raise Replan  # runs that were cut off say nothing about a mutant
     if chosen is None:
         return Planted(rows.NONE, None)
-    model = models[seed % len(models)]
-    other = models[(seed >> 20) % len(models)]
     wait = model.wall_s - (time.monotonic() - began)
     if wait > 0:
         b.interrupted.wait(min(wait, max(0.0, b.wall_s - b.elapsed_s)))
-    weakness, rationale = _words(b, model)[0], _words(b, other)[1]
     proposal = Proposal(
-        author=model.author, files=chosen.files, weakness=weakness,
-        rationale=f"{rationale} {chosen.claim}".strip(), predicted=model.predicted,
+        author=model.author, files=chosen.files, weakness=slot.weakness,
+        rationale=f"{slot.rationale} {chosen.claim}".strip(), predicted=model.predicted,
         wall_s=time.monotonic() - began, cpu_s=model.cpu_s,
     )  # fmt: skip
     return Planted(rows.origin_of(chosen.kind, basis, tried), proposal)

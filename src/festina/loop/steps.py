@@ -7,17 +7,15 @@ folds the ledger and is told by ``next_action`` to finish or to repeat it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from festina.errors import Fault, IntegrityError, UsageError
-from festina.experiment.seeds import proposal_seed, unit_seed
+from festina.experiment.seeds import unit_seed
 from festina.ledger import entries as e
-from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
-from festina.loop import acts, blocks, planting, testing
+from festina.loop import acts, planting, proposing, testing
 from festina.loop import next as plan
 from festina.loop.against_itself import run_control
 from festina.loop.attributing import attribute
@@ -28,11 +26,9 @@ from festina.loop.crash import crash_point
 from festina.loop.decide import decide
 from festina.loop.state import State
 from festina.propose.text import visible
-from festina.propose.types import HistoryRow, Improver, NoProposal, Proposal, View, Word
 from festina.release import refs
 from festina.review.binding import binding, expiry
 from festina.sandbox.job import Ended
-from festina.system.repo import ApplyFailed
 from festina.system.scope import Refused, screen
 
 # -- the line -----------------------------------------------------------------------------------------
@@ -135,107 +131,7 @@ def put_in_force(b: Bench, action: plan.PutInForce) -> None:
     b.append(Draft(e.InForce(generation=generation.number, commit=generation.commit, review=action.review)))
 
 
-# -- proposals ----------------------------------------------------------------------------------------
-
-
-def propose(b: Bench, action: plan.Propose) -> None:
-    """Run the improver in force (or take the next change that a person queued).  # P-4, P-5"""
-    s = b.state
-    source = next_improver(b, action.number)
-    generation = s.generations[s.line[0] if s.run is not None and s.run.frozen_improver else s.in_force]
-    genesis_leaf = b.ledger.record(0).leaf
-    seed = proposal_seed(genesis_leaf, action.number)
-    b.append(
-        Draft(
-            e.ProposalRequested(
-                proposal=action.number, attempt=action.attempt, improver=source.author,
-                from_generation=generation.number, from_commit=generation.commit, base_commit=s.head.commit, seed=seed,
-            )
-        )
-    )  # fmt: skip
-    crash_point("proposal-requested")
-    base_tree = b.repo.tree_of(s.head.commit)
-    view = View(
-        tree=b.tree_dir(base_tree),
-        improver_tree=b.tree_dir(b.repo.tree_of(generation.commit)),
-        history=history(b, source.author),
-        seed=seed,
-        allow=b.scope.allow,
-        max_changed_lines=b.scope.max_changed_lines,
-    )
-    left = max(1.0, b.wall_s - b.elapsed_s)  # never over the run's time  # E-5
-    planted = planting.make(b, action.number, base_tree) if source is b.improver else None  # V-7
-    if planted is None or planted.proposal is None:
-        made = source.propose(view, replace(b.propose_budget, wall_s=min(b.propose_budget.wall_s, left)))
-    else:
-        made = planted.proposal
-    draft = _received(b, action.number, made, base_tree)
-    if _epoch(s).plant_rate > 0:  # every slot alike  # L-5
-        draft = replace(draft, sealed={"origin": planted.origin if planted is not None else planting.IMPROVER})
-    b.append(draft, still=lambda now: now.current == action.number)
-    crash_point("proposal-received")
-
-
-def next_improver(b: Bench, number: int) -> Improver:
-    """A person's queued changes come first; planted ones take every second turn. Each is tried once in a ledger."""
-    again = b.state.proposals.get(number)
-    if again is not None:  # a crash cut it off: the same source once more
-        return next((source for source in b.queue if source.author == again.improver), b.improver)
-    tried = {p.improver for p in b.state.proposals.values()}
-    waiting = [source for source in b.queue if source.author not in tried]
-    people = [source for source in waiting if source.author.startswith("person:")]
-    if people:
-        return people[0]
-    return waiting[0] if waiting and number % 2 == 0 else b.improver
-
-
-def history(b: Bench, author: str) -> tuple[HistoryRow, ...]:
-    """An improver's own past proposals with one word each, and nothing of the hidden evidence.  # P-4"""
-    epoch = _epoch(b.state)
-    blurred = {"rejected", "inconclusive"} if blocks.shared(epoch) else set()
-    rows: list[HistoryRow] = []
-    for p in b.state.proposals.values():
-        if p.improver != author or p.word is None or p.patch is None or p.plant is not None:
-            continue
-        word: Word = "not accepted" if p.word in blurred else p.word
-        reason = p.reason if p.word == "refused" else ""
-        patch = b.ledger.get_blob(p.patch).decode(errors="replace")
-        rows.append(HistoryRow(len(rows), p.author, patch, word, reason))  # its own count: gaps would tell of others
-    return tuple(rows)
-
-
-def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str) -> Draft:
-    if isinstance(made, NoProposal):
-        return Draft(
-            e.ProposalReceived(
-                proposal=number, author=made.author, patch=None, plan=None, predicted=None, exhausted=made.exhausted,
-                reason=made.reason[:300], wall_s=made.wall_s, cpu_s=made.cpu_s,
-            )
-        )  # fmt: skip
-    patch = made.patch if made.patch is not None else _as_patch(b, base_tree, made.files or {})
-    words = canonical({"rationale": made.rationale, "weakness": made.weakness, "predicted": made.predicted})
-    return Draft(
-        e.ProposalReceived(
-            proposal=number, author=made.author, patch=hashlib.sha256(patch).hexdigest(),
-            plan=hashlib.sha256(words).hexdigest(), predicted=made.predicted, exhausted=False, reason="",
-            wall_s=made.wall_s, cpu_s=made.cpu_s,
-        ),
-        blobs=(patch, words),
-    )  # fmt: skip
-
-
-def _as_patch(b: Bench, base_tree: str, files: Mapping[str, bytes | None]) -> bytes:
-    """The patch that changed files amount to. Paths that no tree can hold are left to the screen to refuse."""
-    try:
-        tree = b.repo.write_files(base_tree, files)
-    except ApplyFailed:
-        return b"".join(
-            b"diff --git a/%b b/%b\nnew file mode 100644\n--- /dev/null\n+++ b/%b\n@@ -0,0 +1 @@\n+?\n" % ((name,) * 3)
-            for name in (path.encode(errors="replace") for path in files)
-        )
-    patch = b.repo.diff(base_tree, tree)
-    b.repo.discard(tree)
-    return patch
+# -- screening ---------------------------------------------------------------------------------------
 
 
 def screen_proposal(b: Bench, action: plan.Screen) -> None:
@@ -342,7 +238,8 @@ def _epoch(s: State) -> e.EpochOpened:
 STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.StartLine: start_line, plan.FinishMove: finish_move, plan.FinishRelease: finish_release,
     plan.TakeBack: take_back, plan.AskReview: ask_review, plan.AwaitReview: await_review,
-    plan.PutInForce: put_in_force, plan.Propose: propose, plan.Screen: screen_proposal,
+    plan.PutInForce: put_in_force, plan.Propose: proposing.propose, plan.TakeProposal: proposing.take_proposal,
+    plan.Screen: screen_proposal,
     plan.OpenTest: testing.open_test, plan.RunBatch: testing.run_batch, plan.Decide: decide,
     plan.CheckControls: check_controls,
     plan.RunControl: run_control, plan.RevealPlant: planting.reveal, plan.AwaitWord: await_word,

@@ -88,7 +88,7 @@ def _planned(b: Bench, tests: Sequence[OpenTest]) -> list[_Batch]:
     run, epoch = b.state.run, b.state.epoch
     assert run is not None
     assert epoch is not None
-    shared, size = blocks.shared(epoch), _batch_size(b, len(tests))
+    shared, size = blocks.shared(epoch), round_size(b.workers, len(tests), b.unit_s, b.wall_s - b.elapsed_s)
     left = b.state.looks_left if shared else b.items_left
     room = MAX_BATCH * len(tests) if left is None else left // epoch.suite.batch_items
     trials = run.trials - b.state.run_trials
@@ -108,14 +108,13 @@ def _planned(b: Bench, tests: Sequence[OpenTest]) -> list[_Batch]:
     return batches
 
 
-def _batch_size(b: Bench, tests: int) -> int:
-    """Units of each test. Together they take a few seconds and fit the time left; the first round finds out how long
-    one takes. Tests side by side have two units for each worker at least: so few wait for the round's slowest."""
-    least = b.workers if tests == 1 else -(-2 * b.workers // tests)
-    if b.unit_s == 0.0:
+def round_size(workers: int, tests: int, unit_s: float, left_s: float) -> int:
+    """Units of each test. Together they take a few seconds and fit the time left; the first round (``unit_s`` 0) finds
+    out how long one takes. Tests side by side have two units for each worker at least: few wait for the slowest."""
+    least = workers if tests == 1 else -(-2 * workers // tests)
+    if unit_s == 0.0:
         return least
-    seconds = min(BATCH_S, b.wall_s - b.elapsed_s)
-    return max(least, min(MAX_BATCH, int(seconds * b.workers / b.unit_s / tests)))
+    return max(least, min(MAX_BATCH, int(min(BATCH_S, left_s) * workers / unit_s / tests)))
 
 
 def _intent(b: Bench, batch: _Batch) -> Draft:

@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -95,6 +96,7 @@ class Repo:
         self._scratch_base = scratch
         self._pending: dict[str, _Stage] = {}
         self._trees: dict[str, tuple[TreeEntry, ...]] = {}
+        self._lock = threading.RLock()  # stages and caches: a change may be made while another one is tested
 
     @classmethod
     def discover(cls, path: Path, *, scratch: Path | None = None) -> Repo:
@@ -233,14 +235,15 @@ class Repo:
 
     def ls_tree(self, tree: str) -> tuple[TreeEntry, ...]:
         """Every leaf of a tree (or of a commit's tree), in git's order."""
-        if _oid(tree) not in self._trees:
-            listed = self._run("ls-tree", "-r", "-z", "-l", "--full-tree", tree, ok=(0, 1, 128))
-            if listed.code != 0:
-                raise IntegrityError("object-missing", f"there is no complete tree {tree}", where=tree)
-            while len(self._trees) >= _MAX_CACHED_TREES:
-                self._trees.pop(next(iter(self._trees)), None)
-            self._trees[tree] = objects.parse_ls_tree(listed.out)
-        return self._trees[tree]
+        with self._lock:
+            if _oid(tree) not in self._trees:
+                listed = self._run("ls-tree", "-r", "-z", "-l", "--full-tree", tree, ok=(0, 1, 128))
+                if listed.code != 0:
+                    raise IntegrityError("object-missing", f"there is no complete tree {tree}", where=tree)
+                while len(self._trees) >= _MAX_CACHED_TREES:
+                    self._trees.pop(next(iter(self._trees)), None)
+                self._trees[tree] = objects.parse_ls_tree(listed.out)
+            return self._trees[tree]
 
     def read_blobs(self, oids: Sequence[str]) -> dict[str, bytes]:
         """Blobs by object name, each hashed again. All of them are held in memory."""
@@ -399,19 +402,21 @@ class Repo:
         """A stage whose index holds ``base_tree``; deleted at the end unless ``_keep`` took it."""
         cached = self._private / f"index-{_oid(base_tree)}"
         stage = _Stage(Path(tempfile.mkdtemp(prefix="stage-", dir=self._private)))
-        try:
-            stage.objects.mkdir()
-            if cached.exists():
-                shutil.copyfile(cached, stage.index)
-            else:
-                read = self._run("read-tree", base_tree, stage=stage, ok=(0, 128))
-                if read.code != 0:
-                    raise IntegrityError("object-missing", f"there is no complete tree {base_tree}", where=base_tree)
-                self._cache_index(stage.index, cached)
-            yield stage
-        finally:
-            if stage not in self._pending.values():
-                shutil.rmtree(stage.path, ignore_errors=True)
+        with self._lock:
+            try:
+                stage.objects.mkdir()
+                if cached.exists():
+                    shutil.copyfile(cached, stage.index)
+                else:
+                    read = self._run("read-tree", base_tree, stage=stage, ok=(0, 128))
+                    if read.code != 0:
+                        what = f"there is no complete tree {base_tree}"
+                        raise IntegrityError("object-missing", what, where=base_tree)
+                    self._cache_index(stage.index, cached)
+                yield stage
+            finally:
+                if stage not in self._pending.values():
+                    shutil.rmtree(stage.path, ignore_errors=True)
 
     def _cache_index(self, index: Path, cached: Path) -> None:
         for old in sorted(self._private.glob("index-*"), key=lambda path: path.stat().st_mtime)[:-4]:

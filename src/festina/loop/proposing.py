@@ -1,0 +1,184 @@
+"""The steps of a proposal: ask the improver, and record what it handed in.  # P-4, P-5
+
+With several tests at once the improver works while they run: it is asked, and its answer is taken when it is there.
+Where the line has moved meanwhile, the screen applies the change to the new head, or closes it. A killed engine asks
+again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+
+from festina.experiment.seeds import proposal_seed
+from festina.ledger import entries as e
+from festina.ledger.canonical import canonical
+from festina.ledger.log import Draft
+from festina.loop import blocks, planting
+from festina.loop import next as plan
+from festina.loop.bench import Bench
+from festina.loop.crash import crash_point
+from festina.propose.types import HistoryRow, Improver, NoProposal, Proposal, View, Word
+from festina.system.repo import ApplyFailed
+
+PATIENCE_S = 0.5  # an improver that is quick fills its place before the next round of tests
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of one request, and what its sealed origin says."""
+
+    proposal: Proposal | NoProposal
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request under way beside the tests."""
+
+    number: int
+    base_tree: str
+    made: Future[Made]
+
+
+def propose(b: Bench, action: plan.Propose) -> None:
+    """Run the improver in force (or take the next change that a person queued).  # P-4, P-5"""
+    s = b.state
+    assert s.run is not None
+    source = next_improver(b, action.number)
+    generation = s.generations[s.line[0] if s.run.frozen_improver else s.in_force]
+    seed = proposal_seed(b.ledger.record(0).leaf, action.number)
+    b.append(
+        Draft(
+            e.ProposalRequested(
+                proposal=action.number, attempt=action.attempt, improver=source.author,
+                from_generation=generation.number, from_commit=generation.commit, base_commit=s.head.commit, seed=seed,
+            )
+        )
+    )  # fmt: skip
+    crash_point("proposal-requested")
+    base_tree = b.repo.tree_of(s.head.commit)
+    view = View(
+        tree=b.tree_dir(base_tree),
+        improver_tree=b.tree_dir(b.repo.tree_of(generation.commit)),
+        history=history(b, source.author),
+        seed=seed,
+        allow=b.scope.allow,
+        max_changed_lines=b.scope.max_changed_lines,
+    )
+    work = _work(b, source, view, action.number, base_tree)
+    if s.run.at_once == 1:
+        _record(b, action.number, work(), base_tree)
+        return
+    pool = ThreadPoolExecutor(1, thread_name_prefix="improver")
+    b.asked = Asked(action.number, base_tree, pool.submit(work))
+    pool.shutdown(wait=False)
+    wait([b.asked.made], timeout=PATIENCE_S)
+
+
+def _work(b: Bench, source: Improver, view: View, number: int, base_tree: str) -> Callable[[], Made]:
+    """The part that takes time, and touches neither ledger nor state."""
+    slot = planting.slot(b, number) if source is b.improver else None  # V-7
+    left = max(1.0, b.wall_s - b.elapsed_s)  # never over the run's time  # E-5
+    budget = replace(b.propose_budget, wall_s=min(b.propose_budget.wall_s, left))
+
+    def work() -> Made:
+        planted = planting.fill(b, slot, base_tree) if slot is not None else None
+        if planted is None or planted.proposal is None:
+            return Made(source.propose(view, budget), planted.origin if planted is not None else planting.IMPROVER)
+        return Made(planted.proposal, planted.origin)
+
+    return work
+
+
+def take_proposal(b: Bench, action: plan.TakeProposal) -> None:
+    """Record what was handed in; wait for it where it is not there yet."""
+    asked = b.asked
+    assert asked is not None  # the engine has seen to it
+    try:
+        made = asked.made.result()
+    finally:
+        b.asked = None
+    _record(b, asked.number, made, asked.base_tree)
+
+
+def abandon(b: Bench) -> None:
+    """The run is over: end what the improver is doing. The next run asks again."""
+    while b.asked is not None and not b.asked.made.done():
+        b.proposer_box.kill_all()  # again and again: it may just have started another one
+        wait([b.asked.made], timeout=0.1)
+    b.asked = None
+
+
+def _record(b: Bench, number: int, made: Made, base_tree: str) -> None:
+    draft = _received(b, number, made.proposal, base_tree)
+    assert b.state.epoch is not None
+    if b.state.epoch.plant_rate > 0:  # every slot alike  # L-5
+        draft = replace(draft, sealed={"origin": made.origin})
+    b.append(draft, still=lambda now: now.current == number)
+    crash_point("proposal-received")
+
+
+def next_improver(b: Bench, number: int) -> Improver:
+    """A person's queued changes come first; planted ones take every second turn. Each is tried once in a ledger."""
+    again = b.state.proposals.get(number)
+    if again is not None:  # a crash cut it off: the same source once more
+        return next((source for source in b.queue if source.author == again.improver), b.improver)
+    tried = {p.improver for p in b.state.proposals.values()}
+    waiting = [source for source in b.queue if source.author not in tried]
+    people = [source for source in waiting if source.author.startswith("person:")]
+    if people:
+        return people[0]
+    return waiting[0] if waiting and number % 2 == 0 else b.improver
+
+
+def history(b: Bench, author: str) -> tuple[HistoryRow, ...]:
+    """An improver's own past proposals with one word each, and nothing of the hidden evidence.  # P-4"""
+    epoch = b.state.epoch
+    assert epoch is not None
+    blurred = {"rejected", "inconclusive"} if blocks.shared(epoch) else set()
+    rows: list[HistoryRow] = []
+    for p in b.state.proposals.values():
+        if p.improver != author or p.word is None or p.patch is None or p.plant is not None:
+            continue
+        word: Word = "not accepted" if p.word in blurred else p.word
+        reason = p.reason if p.word == "refused" else ""
+        patch = b.ledger.get_blob(p.patch).decode(errors="replace")
+        rows.append(HistoryRow(len(rows), p.author, patch, word, reason))  # its own count: gaps would tell of others
+    return tuple(rows)
+
+
+def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str) -> Draft:
+    if isinstance(made, NoProposal):
+        return Draft(
+            e.ProposalReceived(
+                proposal=number, author=made.author, patch=None, plan=None, predicted=None, exhausted=made.exhausted,
+                reason=made.reason[:300], wall_s=made.wall_s, cpu_s=made.cpu_s,
+            )
+        )  # fmt: skip
+    patch = made.patch if made.patch is not None else _as_patch(b, base_tree, made.files or {})
+    words = canonical({"rationale": made.rationale, "weakness": made.weakness, "predicted": made.predicted})
+    return Draft(
+        e.ProposalReceived(
+            proposal=number, author=made.author, patch=hashlib.sha256(patch).hexdigest(),
+            plan=hashlib.sha256(words).hexdigest(), predicted=made.predicted, exhausted=False, reason="",
+            wall_s=made.wall_s, cpu_s=made.cpu_s,
+        ),
+        blobs=(patch, words),
+    )  # fmt: skip
+
+
+def _as_patch(b: Bench, base_tree: str, files: Mapping[str, bytes | None]) -> bytes:
+    """The patch that changed files amount to. Paths that no tree can hold are left to the screen to refuse."""
+    try:
+        tree = b.repo.write_files(base_tree, files)
+    except ApplyFailed:
+        return b"".join(
+            b"diff --git a/%b b/%b\nnew file mode 100644\n--- /dev/null\n+++ b/%b\n@@ -0,0 +1 @@\n+?\n" % ((name,) * 3)
+            for name in (path.encode(errors="replace") for path in files)
+        )
+    patch = b.repo.diff(base_tree, tree)
+    b.repo.discard(tree)
+    return patch
