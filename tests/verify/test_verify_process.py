@@ -269,6 +269,20 @@ def test_V3_finite_items_are_used_once_across_runs_or_not_at_all(make):
     assert caught.value.name == "looks-not-counted"
 
 
+def test_V3_single_scores_are_told_of_fresh_draws_alone_and_only_on_request(make):
+    home = make()
+    told, silent = home.start(itemwise=True), home.start()
+    issued, usual = told.draw(1, 5), silent.draw(1, 5)
+    assert told.score(issued.batch_id, answers(issued.inputs)).each == (1.0,) * 5
+    assert silent.score(usual.batch_id, answers(usual.inputs)).each == ()
+    finite = make(generator=None)
+    finite.items(20)
+    for terms, where in ((suite(mode="sealed"), home), (suite(mode="ledger"), home), (suite(), finite)):
+        with pytest.raises(UsageError) as caught:
+            where.start(terms, itemwise=True)
+        assert caught.value.name == "items-are-secret"
+
+
 def test_T4_an_evaluator_that_changes_under_a_run_is_found_at_the_restart(make):
     home = make(HANG)
     verifier = home.start(timeout_s=0.5)

@@ -90,7 +90,10 @@ def _questions(
     stack: ExitStack, yours: Repo, repo: Repo, home: Home, manifest: Manifest, tree: str, exported: Path,
     file: Path | None, notes: list[str],
 ) -> tuple[Questions, Origin, int]:  # fmt: skip
-    """Where the items come from: the file that was named, the public suite, or the vault's generator."""
+    """Where the items come from: the file that was named, the vault's generator, or the public suite.
+
+    Fresh draws come before public items: they are like those of a test, and nobody has worked on them.
+    """
     hidden = manifest.suite.hidden
     if hidden is None:
         if file is not None:
@@ -100,15 +103,13 @@ def _questions(
             )  # fmt: skip
         return Printed(manifest.metric_name or ""), "none", 1
     theirs = homes.find(yours)
+    digest = None if file is not None or theirs is None else _generator(Vault(theirs.vault), hidden)
+    if theirs is not None and digest is not None:
+        verifier = _verifier(stack, theirs.vault, home, manifest, exported, _suite(manifest, hidden, digest))
+        return Drawn(verifier, hidden.batch, clusters=hidden.unit == "cluster"), "fresh", hidden.batch
     listed = _listed(repo, manifest, tree, file)
     if listed is None:
-        vault = Vault(theirs.vault) if theirs is not None else None
-        source = vault.describe("hidden") if vault is not None and "hidden" in vault.suites() else None
-        if theirs is None or source is None or source.kind != "generator" or hidden.mode != "fresh":
-            raise _no_items(manifest)
-        suite = _suite(manifest, hidden, source.digest)
-        verifier = _verifier(stack, theirs.vault, home, manifest, exported, suite)
-        return Drawn(verifier, hidden.batch, clusters=hidden.unit == "cluster"), "fresh", hidden.batch
+        raise _no_items(manifest)
     found, origin = listed
     clusters = hidden.unit == "cluster"
     if clusters and any(not item.cluster for item in found):
@@ -121,6 +122,14 @@ def _questions(
         notes.append(f"there are {len(found)} items, fewer than the {hidden.batch} of a batch, so each run answers all")
     verifier = _verifier(stack, home.vault, home, manifest, exported, _suite(manifest, hidden, None))
     return Listed(verifier, found, count, clusters=clusters), origin, count
+
+
+def _generator(vault: Vault, hidden: HiddenSuite) -> str | None:
+    """The digest of the source that never runs dry, where the hidden suite has one."""
+    if hidden.mode != "fresh" or "hidden" not in vault.suites():
+        return None
+    source = vault.describe("hidden")
+    return source.digest if source.kind == "generator" else None
 
 
 def _listed(repo: Repo, manifest: Manifest, tree: str, file: Path | None) -> tuple[list[Item], Origin] | None:
