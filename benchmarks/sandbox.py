@@ -4,8 +4,8 @@
 
 cold: the same command bare, at L0 and in the strongest cold box, and where the time goes.
 warm: a numpy trial (and a torch trial, where it is installed) in the warm box; its floor is a bare fork of a process
-with the same modules, without any isolation; beside it ``multiprocessing``'s forkserver and the cold box. Trials a
-second with one and two workers.
+with the same modules, without any isolation; beside it ``multiprocessing``'s forkserver, the cold box and, where it
+is installed, firejail (``apt-get install firejail``). Trials a second with one and two workers.
 workspace: 2,000 files, one of them changed: write a candidate's tree and remove it, as a layer, in full, and by
 ``git worktree``.
 
@@ -174,6 +174,15 @@ print(json.dumps(times[2:]))
 """
 
 
+PEER = ("firejail", "--quiet", "--noprofile", "--net=none", "--private-dev", "--ipc-namespace", "--caps.drop=all",
+        "--nonewprivs", "--seccomp")  # fmt: skip
+
+
+def peer(command: list[str]) -> None:
+    """The same program in the nearest peer that a distribution packages; it starts afresh and reads no results."""
+    subprocess.run([*PEER, *command], env={**os.environ, **FIXED_ENV}, capture_output=True, check=True)
+
+
 @contextmanager
 def bare_server(preload: str) -> Iterator[socket.socket]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -235,6 +244,9 @@ def ways(
             times[way].append(timed(action))
     found = {way: summary(values[3:]) for way, values in times.items()}
     found["cold box"] = summary([timed(lambda: boxed(box.cold, inside, "cold")) for _ in range(max(5, runs // 4))])
+    if shutil.which(PEER[0]):
+        fresh = [sys.executable, "-c", outside]
+        found["firejail"] = summary([timed(lambda: peer(fresh)) for _ in range(max(5, runs // 4))])
     command = [sys.executable, "-c", FORKSERVER, name, outside, str(runs)]
     done = subprocess.run(command, env={**os.environ, **FIXED_ENV}, capture_output=True, check=True)
     found["multiprocessing forkserver, no isolation"] = summary(json.loads(done.stdout))

@@ -40,10 +40,10 @@ def state() -> Iterator[Path]:
         yield Path(name)
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("warm-L2", "warm-unrecorded")]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("unrecorded", "warm-L2", "warm-unrecorded")]
 
 
-@pytest.fixture(scope="module", params=["L0", "L2", "L3", "unrecorded", "warm", *SLOW])
+@pytest.fixture(scope="module", params=["L0", "L2", "L3", "warm", *SLOW])
 def any_box(request: pytest.FixtureRequest, state: Path) -> Iterator[Sandbox]:
     """Every kind of box that this host can give, weaker forms of it included."""
     found = probe()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -52,7 +53,8 @@ def watch(job: dict[str, Any]) -> dict[str, Any]:
     except OSError as error:
         return {"status": 127, "seconds": 0.0, "ended": "not started", "error": str(error), "survivors": 0, "peak": 0}
     ended, peak = "", 0
-    pause = 0.005
+    gone = select.poll()
+    gone.register(os.pidfd_open(child.pid), select.POLLIN)
     while child.poll() is None:
         now = time.monotonic() - start
         peak = max(peak, _resident(descendants()))
@@ -62,8 +64,7 @@ def watch(job: dict[str, Any]) -> dict[str, Any]:
             ended = "memory"
         if ended:
             break
-        time.sleep(pause)
-        pause = min(0.05, pause * 1.3)
+        gone.poll(50)  # milliseconds; at once when it ends
     seconds = time.monotonic() - start
     if ended:
         slay()
