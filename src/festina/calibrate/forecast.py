@@ -182,5 +182,23 @@ def _reach(scene: Scene) -> Reach | None:
     if first is not None:
         low, high = found["low"] or first, found["high"] or inf
         span = Span(*(scene.width * gain for gain in (first, min(low, first), max(high, first))))
-    later = found["later"]
-    return Reach(units, span, None if later is None else later * scene.width, longer)
+    later, apart = found["later"], _apart(scene)
+    return Reach(
+        units, span, None if later is None else later * scene.width, None if apart is None else apart * scene.width,
+        longer,
+    )  # fmt: skip
+
+
+def _apart(scene: Scene) -> float | None:
+    """The smallest gain of candidates that draw their chance in another way, so that no seed cancels in a pair."""
+    noise = scene.noise
+    if noise.source != "neighbours" or noise.one_run is None or noise.process is None:
+        return None
+    wider = noise.one_run.variance.times(2.0)
+    if wider.value <= noise.process.variance.value:
+        return None
+    blind = replace(noise, process=replace(noise.one_run, variance=wider))
+    unit = blind.unit(scene.groups)
+    assert unit is not None  # it has a process part
+    stage = scene.stage(blind, scene.groups)
+    return smallest(scene, {"": (stage, scene.levels[0])}, (unit.value, unit.value))[""]

@@ -26,6 +26,7 @@ from festina.calibrate.spans import freedom_of, variance_span
 from festina.calibrate.types import Measured, Run
 from festina.errors import UsageError
 
+TELLING = 10.0  # ratio of variances that three changes of equal noise, six pairs each, show in one of twenty cases
 ROUNDING = 1e-9  # of the scores' size: differences below are none
 FEW_SCORES = 8  # of which two different ones say nothing of how items are scored
 
@@ -224,11 +225,7 @@ def _pairs(
         _minus(_row(run, measured, clustered), rows.get((run.seed, run.repeat)) or firsts[run.seed], name)
         for name, runs in sorted(alive.items()) for run in runs if not run.failed and run.seed in firsts
     ]  # fmt: skip
-    counts: dict[str, int] = defaultdict(int)
-    for row in near:
-        counts[row.family] += 1
-    near = [row for row in near if counts[row.family] > 1]
-    if near:
+    if near := _telling(near):
         return "neighbours", near
     if len(firsts) > 1:
         return "seeds", [_minus(one, other, "") for one, other in permutations(firsts.values(), 2)]
@@ -238,6 +235,17 @@ def _pairs(
             d for row in again for first in [firsts[row.seed]] for d in (_minus(row, first, ""), _minus(first, row, ""))
         ]
     return "none", []
+
+
+def _telling(rows: Sequence[_Row]) -> list[_Row]:
+    """Without the changes that touch next to nothing of what chance decides: a real proposal does more than they."""
+    families = {name: family for name, family in _families(rows).items() if len(family) > 1}
+    widths = {}
+    for name, family in families.items():
+        mean = fsum(row.mean for row in family) / len(family)
+        widths[name] = fsum((row.mean - mean) ** 2 for row in family) / (len(family) - 1.0)
+    most = max(widths.values(), default=0.0)
+    return [row for name, family in families.items() if widths[name] * TELLING >= most for row in family]
 
 
 # ---- parts of the variance ----------------------------------------------------------------------------------

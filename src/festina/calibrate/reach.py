@@ -15,7 +15,7 @@ from festina.calibrate.scene import Scene
 
 POWER = 0.8
 UNITS = 1_000  # of a test that is played here at most: one proposal seldom gets more of a night
-STEPS = 9
+STEPS, FINER = 8, 3
 ANY_GAIN = 1.0  # stands for every gain where there is neither noise nor a range
 Name = TypeVar("Name", bound=Hashable)
 
@@ -50,17 +50,26 @@ def smallest(
     if low >= high:
         return dict.fromkeys(wanted)
     grid = [low * (high / low) ** (i / (STEPS - 1.0)) for i in range(STEPS)]
-    shares: dict[Name, list[float]] = {name: [] for name in wanted}
-    if scene.bounded:
-        for gain in grid:
-            cases = {name: Case(stage, gain, level) for name, (stage, level) in wanted.items()}
-            for name, result in play(scene.plan(gain, units), cases).items():
-                shares[name].append(result.accepted)
-    else:
-        every = {(name, gain): Case(stage, gain, level) for name, (stage, level) in wanted.items() for gain in grid}
-        for (name, _), result in play(scene.plan(None, units), every).items():
-            shares[name].append(result.accepted)
-    return {name: crossing(grid, row) for name, row in shares.items()}
+    shares = _shares(scene, wanted, grid, units)
+    first = next(iter(wanted))  # a finer grid about the first answer, which is the one that is looked at most
+    at = next((i for i, gain in enumerate(grid) if shares[first, gain] >= POWER), 0)
+    if at > 0:
+        finer = [grid[at - 1] * (grid[at] / grid[at - 1]) ** (i / (FINER + 1.0)) for i in range(1, FINER + 1)]
+        shares |= _shares(scene, wanted, finer, units)
+        grid = sorted([*grid, *finer])
+    return {name: crossing(grid, [shares[name, gain] for gain in grid]) for name in wanted}
+
+
+def _shares(
+    scene: Scene, wanted: Mapping[Name, tuple[Stage, float]], grid: list[float], units: int
+) -> dict[tuple[Name, float], float]:
+    """How often each gain is accepted. With a range each gain has a plan of its own; without one, one plan does."""
+    plans = [(scene.plan(gain, units), [gain]) for gain in grid] if scene.bounded else [(scene.plan(None, units), grid)]
+    found: dict[tuple[Name, float], float] = {}
+    for plan, gains in plans:
+        cases = {(name, g): Case(stage, g, level) for name, (stage, level) in wanted.items() for g in gains}
+        found |= {case: result.accepted for case, result in play(plan, cases).items()}
+    return found
 
 
 def crossing(grid: list[float], shares: list[float], power: float = POWER) -> float | None:

@@ -125,6 +125,7 @@ class Reach:
     units: int
     first: Span | None  # by the first test of a ledger
     later: float | None  # by the 50th
+    apart: float | None  # by the first, if candidates shared nothing with what they are compared with but their items
     at_most: bool  # even smaller gains may be in reach: no longer test was played
 
 

@@ -110,12 +110,12 @@ def _answer(f: Forecast) -> Block:
     gain = gain_of(f)
     if f.any_gain:
         seed = "" if f.noise.seeds is None or f.noise.seeds.value == 0.0 else " of the same seed"
-        text.append(f"Runs{seed} do not differ at all, so any gain shows, however small.")
+        text.append(f"Runs{seed} do not differ at all, so any gain shows, however small{_at_worst(f)}.")
     elif f.reach is not None and f.reach.first is not None:
         less = " or even less" if f.reach.at_most else ""
         text.append(
             f"Smallest gain that can be found: {around(f.reach.first)}{less}, in {POWER} cases and with at most "
-            f"{f.reach.units:,} pairs of runs ({time(_pair_hours(f, f.reach.units))})."
+            f"{f.reach.units:,} pairs of runs ({time(_pair_hours(f, f.reach.units))}){_at_worst(f)}."
         )
     elif f.reach is not None:
         text.append(
@@ -143,6 +143,14 @@ def _answer(f: Forecast) -> Block:
         )
     text.append(_limits(f))
     return Block("In short", tuple(text))
+
+
+def _at_worst(f: Forecast) -> str:
+    """What is left where a change draws its chance anew."""
+    reach = f.reach
+    if reach is None or reach.apart is None or reach.first is None or reach.apart <= 1.1 * reach.first.high:
+        return ""
+    return f"; {number(reach.apart)} for changes that draw their chance in another way, so that seeds do not cancel"
 
 
 def _no_forecast(f: Forecast) -> str:
