@@ -34,7 +34,7 @@ def most(runs: int, alpha: float) -> int:
 
 @pytest.mark.parametrize("name", bench.BREAKS)
 def test_S1_the_error_stays_below_alpha_while_the_condition_holds_and_exceeds_it_when_broken(name):
-    share = {"refunds": 0.25, "scores": 0.2}.get(name, 0.1)
+    share = {"refunds": 1.0, "scores": 0.2}.get(name, 0.1)
     runs = max(40, round(bench.BREAKS[name].runs * share))
     held, broken = bench.rates(name, share)
     limit = most(runs, bench.ALPHA) / runs

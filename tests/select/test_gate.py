@@ -31,6 +31,7 @@ from festina.select import (
     vector,
     violated,
 )
+from festina.select.rules import RULES
 
 LEVEL = 0.05 / 51
 PLAN = Plan("bounded", LEVEL, 0.0, 0.05, 0.1, (), 1000)
@@ -272,6 +273,27 @@ def test_S7_near_constant_units_cost_about_what_the_bound_asks(sd):
 def test_S7_senseless_plans_are_refused(change):
     with pytest.raises(UsageError):
         replace(PLAN, **change)
+
+
+ENDLESS = replace(PLAN, level=1e-12, units_max=1500)  # acceptance is out of reach: giving up has all the time there is
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "law",
+    [
+        lambda rng, shape: rng.choice([-1.0, 0.0, 1.0], shape, p=[0.075, 0.8, 0.125]),
+        lambda rng, shape: rng.normal(0.05, 0.1, shape),
+        lambda rng, shape: np.where(rng.random(shape) < 0.02, -0.98, (0.05 + 0.0196) / 0.98),  # rare disaster
+        lambda rng, shape: np.where(rng.random(shape) < 0.06, 0.95, (0.05 - 0.057) / 0.94),  # rare triumph
+        lambda rng, shape: 0.05 + rng.choice([-0.9, 0.9], shape) * (rng.random(shape) < 0.5),
+    ],
+)
+def test_S2_a_gain_of_detect_is_given_up_with_a_chance_of_at_most_beta(rule, law):
+    """Whatever the bet has learnt: its null is that the gain is there."""
+    gains = np.clip(law(np.random.default_rng(6), (1000, ENDLESS.units_max)), -1.0, 1.0)
+    ends = vector.gate(replace(ENDLESS, rule=rule), np.full(1000, ENDLESS.level), gains)
+    assert (ends.outcome == "futile").mean() <= 0.1 + 3 * (0.1 * 0.9 / 1000) ** 0.5
 
 
 # ---- symmetric ---------------------------------------------------------------------------------------------
