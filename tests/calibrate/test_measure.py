@@ -52,12 +52,16 @@ def test_V3_fresh_items_are_measured_on_and_nothing_of_the_system_or_its_home_ch
 
 
 def test_V3_no_test_can_ever_draw_a_seed_or_item_of_a_calibration(tmp_path: Path) -> None:
-    # two calibrations draw different items: their keys differ, as a run's does
+    # two calibrations draw different items under one seed: their keys differ, as a run's does
     toy = make_toy(tmp_path)
-    first, second = (
-        {(a.item, a.score) for run in found_in(toy, LEAST_RUNS).measured.runs for a in run.answers} for _ in range(2)
-    )
-    assert first != second
+    drawn = []
+    for _ in range(2):
+        with opened(toy.root) as subject:
+            drawn.append((subject.questions.ask(7).inputs or b"").splitlines())
+            assert drawn[-1] == (subject.questions.ask(7).inputs or b"").splitlines()
+    inputs = [{json.loads(line)["input"] for line in lines} for lines in drawn]
+    assert len(inputs[0]) == 20
+    assert not inputs[0] & inputs[1]
     seeds = {calibration_seed("ab", i) for i in range(100)}
     assert not seeds & {unit_seed("ab", b, i) for b in range(10) for i in range(10)}
     assert not seeds & {control_seed("ab", i) for i in range(100)}
@@ -72,9 +76,15 @@ def test_S7_public_items_and_a_set_of_ones_own_are_scored_item_by_item(tmp_path:
     assert {a.score for run in public.measured.runs for a in run.answers} == {0.0, 1.0}
     own = tmp_path / "own.jsonl"
     own.write_text("".join(json.dumps({"id": f"own-{i}", "input": i, "label": i % 7}) + "\n" for i in range(10)))
-    mine = found_in(toy, LEAST_RUNS, items=own)
-    assert mine.measured.items_from == "dedicated"
-    assert {a.item for run in mine.measured.runs for a in run.answers} == {f"own-{i}" for i in range(10)}
+    with opened(toy.root, items=own) as subject:
+        asked = subject.questions.ask(1)
+        rows = [json.loads(line) for line in (asked.inputs or b"").splitlines()]
+        right = "".join(json.dumps({"id": row["id"], "output": row["input"] % 7}) + "\n" for row in rows[1:])
+        read = subject.questions.read(asked, right.encode())
+    assert subject.origin == "dedicated"
+    assert {answer.item for answer in read.answers} == {f"own-{i}" for i in range(10)}
+    assert [answer.score for answer in read.answers] == [0.0] + [1.0] * 9  # V-1: unanswered is the worst
+    assert read.unscored == 1
 
 
 def test_V3_without_public_items_or_a_generator_hidden_ones_are_left_alone(tmp_path: Path) -> None:

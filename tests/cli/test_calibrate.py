@@ -54,7 +54,6 @@ def test_a_command_is_calibrated_without_a_manifest_and_leaves_no_trace(tmp_path
 @pytest.mark.parametrize(
     ("program", "name", "words"),
     [
-        ("print('loss: nan')", "no-metric", "'loss: nan' gives no finite one"),
         ("raise SystemExit('no data here')", "command-failed", "no data here"),
         ("import time; time.sleep(30)", "run-too-long", "--seconds"),
     ],
