@@ -202,8 +202,8 @@ class Careless:
         self.items[ticket] = inputs.count(b"\n")
         return ticket, inputs
 
-    def score(self, ticket, answer):
-        found = self.judge.score(ticket, answer)
+    def score(self, ticket, answer, role=""):
+        found = self.judge.score(ticket, answer, role)
         answered = len({line.partition(b",")[0] for line in (answer or b"").splitlines() if line.endswith(b"}")})
         share = min(1.0, max(1, answered) / self.items[ticket])
         return Scored(min(1.0, found.mean / share), found.guards, found.failed)

@@ -19,6 +19,7 @@ from festina.experiment.trial import Side, Trials
 from festina.sandbox.job import Ended
 from festina.select.pairing import Scale, differences
 from festina.verify.client import PROVOKED
+from festina.verify.receipts import LATE
 
 T = TypeVar("T")
 Group = tuple[Callable[[int], T], Sequence[int]]  # what to do with each seed, and the seeds
@@ -35,6 +36,7 @@ class Scored:
     guards: tuple[float, ...]
     failed: int
     judges: tuple[float, ...] = ()  # of the further verifiers  # V-5
+    shown: list[object] | None = None  # the verifier's receipt, which it wants to see before it signs  # T-1
 
 
 class Judge(Protocol):
@@ -55,7 +57,9 @@ class Judge(Protocol):
         """The same on items of a finite suite that were issued before, from position ``first`` on."""
         ...
 
-    def score(self, ticket: str, answer: bytes | None) -> Scored: ...
+    def score(self, ticket: str, answer: bytes | None, role: str = "") -> Scored:
+        """``role``: whose answer it is; a score counts as evidence for that role only.  # T-1"""
+        ...
 
     def probe(self, ticket: str) -> None:
         """Raises ``Fault`` where the scorer fails on right answers, too."""
@@ -87,6 +91,11 @@ class Unit:
             "incumbent": self.incumbent.mean,
             "sides": [{"role": role, **side.record(), **_scores(scores[role])} for role, side in self.sides],
         }
+
+    @property
+    def shown(self) -> list[object]:
+        """The receipts of its scores.  # T-1"""
+        return [scored.shown for _, scored in self.scores]
 
     @property
     def candidate_side(self) -> Side:
@@ -153,20 +162,22 @@ def _score(judge: Judge, ticket: str, side: Side, role: str) -> Scored:
     It is charged to the candidate only when the scorer is well on right answers at that moment; and what may have
     been an accident (a process that the host killed) is repeated once, on the very same bytes.  # V-1, T-6
     """
+    late = side.ended is Ended.TIMEOUT_WALL
+    known = f"{role}{LATE}" if late else role
     try:
-        return judge.score(ticket, side.answer)
+        return judge.score(ticket, side.answer, known)
     except Fault as fault:
         if role != "candidate" or fault.name not in PROVOKED:
             raise
-        late = fault.name == "scorer-timeout"
+        hung = fault.name == "scorer-timeout"
     judge.probe(ticket)
-    if not late:
+    if not hung:
         try:
-            return judge.score(ticket, side.answer)
+            return judge.score(ticket, side.answer, known)
         except Fault as fault:
             if fault.name not in PROVOKED:
                 raise
-    return judge.score(ticket, None)
+    return judge.score(ticket, None, known)
 
 
 def run_groups(groups: Sequence[Group[T]], workers: int) -> list[list[T] | Fault]:

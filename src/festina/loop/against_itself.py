@@ -60,7 +60,7 @@ def run_control(b: Bench, action: plan.RunControl) -> None:
         details=hashlib.sha256(details).hexdigest(),
     )  # fmt: skip
     b.append(
-        Draft(ended, blobs=(details,), signer=b.verifier_signer),
+        Draft(ended, blobs=(details,), signer=b.signing([unit.shown for unit in results])),
         still=lambda now: now.twins is not None and now.twins.count == number and now.twins.attempt > 0,
     )
 

@@ -27,7 +27,7 @@ from festina.select.pairing import Scale
 from festina.system.home import Home
 from festina.system.repo import Repo
 from festina.system.scope import Scope
-from festina.verify.client import Verifier
+from festina.verify.client import RemoteSigner, Verifier
 
 if TYPE_CHECKING:
     from festina.loop.proposing import Asked
@@ -86,6 +86,11 @@ class Bench:
     def cut_off(self) -> bool:
         """Whether boxes are being killed because the operator or the clock says stop."""
         return self.interrupted.is_set() or self.expired.is_set()
+
+    def signing(self, shown: object) -> Signer:
+        """The verifier's signer with the receipts of the scores behind an entry.  # T-1"""
+        signer = self.verifier_signer
+        return signer.showing(shown) if isinstance(signer, RemoteSigner) else signer
 
     def kill_boxes(self) -> None:
         """End everything untrusted that runs now."""

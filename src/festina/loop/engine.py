@@ -252,6 +252,7 @@ def _bench(
                 memory_bytes=manifest.verifier.memory, used=state.source_looks.get(epoch.suite.source or "", 0),
             )
         )  # fmt: skip
+        verifier.follow(lambda start: (record.envelope for record in ledger.records(start)))
         judge = HiddenJudge(verifier, epoch.suite.batch_items, len(epoch.guards))
         signer = verifier.signer
     make = options.improver or terms.improver

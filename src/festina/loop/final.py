@@ -54,6 +54,6 @@ def compare(
         interval=(low * b.scale.width, high * b.scale.width),
         details=hashlib.sha256(details).hexdigest(), measure=measure,
     )  # fmt: skip
-    found(b, "comparison", measure, Draft(body, blobs=(details,), signer=b.verifier_signer))
+    found(b, "comparison", measure, Draft(body, blobs=(details,), signer=b.signing([unit.shown for unit in results])))
     return body
 

@@ -146,7 +146,7 @@ def _measure(b: Bench, terms: e.SuiteTerms, source: Source, number: int, measure
         interval=(around[0] * scale.width, around[1] * scale.width), details=hashlib.sha256(details).hexdigest(),
         generation=number, measure=measure,
     )  # fmt: skip
-    found(b, "final", measure, Draft(body, blobs=(details,), signer=b.verifier_signer))
+    found(b, "final", measure, Draft(body, blobs=(details,), signer=b.signing([unit.shown for unit in results])))
     return body
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from festina.experiment.batch import Scored
 from festina.propose.guess import parse_metric
 from festina.verify.client import Verifier
+from festina.verify.receipts import ScoreRow
 
 
 class HiddenJudge:
@@ -31,10 +32,11 @@ class HiddenJudge:
         issued = self._verifier.draw(seed, self._items, first=first)
         return issued.batch_id, issued.inputs
 
-    def score(self, ticket: str, answer: bytes | None) -> Scored:
-        scored = self._verifier.score(ticket, answer)
+    def score(self, ticket: str, answer: bytes | None, role: str = "") -> Scored:
+        scored = self._verifier.score(ticket, answer, role)
         guards = len(scored.guards) if self._guards is None else self._guards
-        return Scored(scored.mean, scored.guards[:guards], scored.failed, scored.guards[guards:])
+        row = ScoreRow(role, ticket, scored.mean, scored.guards, scored.failed, scored.receipt)
+        return Scored(scored.mean, scored.guards[:guards], scored.failed, scored.guards[guards:], row.plain())
 
     def probe(self, ticket: str) -> None:
         self._verifier.probe(ticket)
@@ -55,7 +57,7 @@ class MetricJudge:
     def again(self, seed: int, first: int) -> tuple[str, bytes | None]:
         return self.issue(seed)
 
-    def score(self, ticket: str, answer: bytes | None) -> Scored:
+    def score(self, ticket: str, answer: bytes | None, role: str = "") -> Scored:
         value = parse_metric(answer, self._metric) if answer is not None else None
         return Scored(value, (), int(value is None))
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from festina.errors import Fault, IntegrityError, UsageError
+from festina.experiment.batch import Scored
 from festina.experiment.seeds import unit_seed
 from festina.ledger import entries as e
 from festina.ledger.log import Draft
@@ -178,12 +179,14 @@ def check_controls(b: Bench, _: plan.CheckControls) -> None:
     run, epoch = b.state.run, _epoch(b.state)
     assert run is not None
     seed = unit_seed(run.run, b.state.size, 0)
+    shown: list[object] = []
     body = e.ControlsChecked(run=run.run, constant=None, random=None, oracle=None, incumbent=None, ok=True, note="")
     if b.verifier is not None and epoch.suite.assurance != "self-reported":
         seen = b.verifier.controls(seed, max(epoch.suite.batch_items, 50))
         scores = {"constant": seen.constant, "random": seen.random, "oracle": seen.oracle}
         body = body.model_copy(update={**scores, "ok": seen.ok, "note": seen.note[:300]})
-        body = _further_controls(b, body, seed)
+        shown.append([seen.constant, seen.random, seen.oracle, seen.receipt])
+        body = _further_controls(b, body, seed, shown)
     if not body.ok:  # no run of a system is worth paying for
         b.append(Draft(body, signer=b.verifier_signer))
         return
@@ -191,11 +194,12 @@ def check_controls(b: Bench, _: plan.CheckControls) -> None:
     measure = charge(
         b, "rehearsal", trials=1, units=1, items=epoch.suite.batch_items if source else 0, source=source, fresh=False
     )
-    body = body.model_copy(update={"incumbent": _baseline(b, seed)})
-    found(b, "rehearsal", measure, Draft(body, signer=b.verifier_signer))
+    scored = _baseline(b, seed)
+    body = body.model_copy(update={"incumbent": scored.mean})
+    found(b, "rehearsal", measure, Draft(body, signer=b.signing([shown, scored.shown])))
 
 
-def _further_controls(b: Bench, body: e.ControlsChecked, seed: int) -> e.ControlsChecked:
+def _further_controls(b: Bench, body: e.ControlsChecked, seed: int, shown: list[object]) -> e.ControlsChecked:
     """Every further verifier must tell answers apart, too. The first that does not is named.  # V-2, V-5"""
     epoch = _epoch(b.state)
     assert b.verifier is not None
@@ -203,12 +207,13 @@ def _further_controls(b: Bench, body: e.ControlsChecked, seed: int) -> e.Control
         if not body.ok:
             break
         seen = b.verifier.controls(seed, max(epoch.suite.batch_items, 50), further=len(epoch.guards) + j)
+        shown.append([seen.constant, seen.random, seen.oracle, seen.receipt])
         if not seen.ok:
             body = body.model_copy(update={"ok": False, "note": f"verifier {judge.name}: {seen.note}"[:300]})
     return body
 
 
-def _baseline(b: Bench, seed: int) -> float:
+def _baseline(b: Bench, seed: int) -> Scored:
     """The incumbent's own run must end well and be scored: against a broken one any comparison is about nothing.  # V-2
 
     Raises ``UsageError`` with what the run said, made harmless for the terminal.
@@ -217,8 +222,8 @@ def _baseline(b: Bench, seed: int) -> float:
     side = b.trials.side(b.repo.tree_of(b.state.head.commit), seed, inputs)
     if side.ended is Ended.SANDBOX_ERROR:
         raise Fault("sandbox-error", f"a trial could not be run: {side.detail}", fix="festina doctor")
-    score = b.judge.score(ticket, side.answer).mean
-    if side.answer is None or score is None:
+    scored = b.judge.score(ticket, side.answer, "incumbent")
+    if side.answer is None or scored.mean is None:
         said = visible(side.stderr.decode(errors="replace")).strip()
         why = f" ({side.detail})" if side.detail else ""
         raise UsageError(
@@ -227,7 +232,7 @@ def _baseline(b: Bench, seed: int) -> float:
             fix="mend it and commit; in the box there is no network, and only $FESTINA_OUT and /tmp can be written",
             where=" ".join(b.trials.recipe.run),
         )  # fmt: skip
-    return score
+    return scored
 
 
 def _epoch(s: State) -> e.EpochOpened:

@@ -154,5 +154,5 @@ def _ended(b: Bench, batch: _Batch, results: Sequence[units.Unit], wall_s: float
             details=hashlib.sha256(details).hexdigest(),
         ),
         blobs=(details,),
-        signer=b.verifier_signer,
+        signer=b.signing([unit.shown for unit in results]),
     )  # fmt: skip

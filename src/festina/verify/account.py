@@ -72,6 +72,7 @@ class Open:
     batches: int = 0
     attempt: int = 0  # of the batch in flight; 0: none
     units: int = 0
+    seeds: str = ""  # digest of the seeds that the intent in flight named
     faults: int = 0
 
 
@@ -126,6 +127,7 @@ class Account:
     undo: tuple[int, AnyBudget] | None = None
     line: Line = field(default_factory=Line)
     control: Control | None = None
+    measure: e.MeasureStarted | None = None  # charged and not ended
     level: int = 0  # of the run's sandbox
     at_once: int = 1  # tests that the run may have open
     reviewers: dict[str, e.ReviewerEnrolled] = field(default_factory=dict)
@@ -330,7 +332,7 @@ def _opened(a: Account, r: Entered, b: e.TestOpened) -> None:
 
 def _batch_started(a: Account, r: Entered, b: e.BatchStarted) -> None:
     t = a.test(b.test)
-    t.attempt, t.units = b.attempt, b.units
+    t.attempt, t.units, t.seeds = b.attempt, b.units, b.seeds
     t.items += b.items
     a.shared.looked(a.rules(), b.items)
 
@@ -435,8 +437,13 @@ def _reviewed(a: Account, r: Entered, b: e.ReviewDecided) -> None:
 
 
 def _measure(a: Account, r: Entered, b: e.MeasureStarted) -> None:
+    a.measure = b
     if b.fresh and b.source is not None and b.purpose != "final":
         a.shared.used(b.source, b.items)
+
+
+def _measured(a: Account, r: Entered, b: e.MeasureEnded) -> None:
+    a.measure = None
 
 
 def _final(a: Account, r: Entered, b: e.FinalScored) -> None:
@@ -454,6 +461,7 @@ _TAKES: dict[str, Callable[[Account, Entered, Any], None]] = {
     "verdict": _verdict, "line-intent": _line_intent, "line-moved": _line_moved, "plant-revealed": _plant,
     "fault": _fault, "control-started": _control_started, "control-ended": _control_ended,
     "control-resolved": _resolved, "reviewer-enrolled": _enrolled, "review-requested": _review,
-    "review-decided": _reviewed, "measure-started": _measure, "final-scored": _final,
+    "review-decided": _reviewed, "measure-started": _measure, "measure-ended": _measured,
+    "final-scored": _final,
 }  # fmt: skip
 TAKEN = frozenset(_TAKES)

@@ -25,7 +25,7 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Literal
 
 import festina
 from festina.errors import Fault, IntegrityError, UsageError
+from festina.ledger.canonical import canonical
 from festina.system.scorers import Command, Form, InspectTask, parse
 from festina.verify import wire
 from festina.verify.confine import DEFAULT_UID
@@ -48,6 +49,8 @@ __all__ = ["PROVOKED", "RemoteSigner", "Verifier"]
 START_S = 60.0
 LEAST_S = 5.0
 SLACK = 50.0
+SIGN_TRIES = 4  # a process that dies in between has to be told everything again
+FRAME_BYTES = 1 << 20
 CONTROL_SETS = 16  # sets of answers that the controls score, about
 PROVOKED = ("scorer-timeout", "scorer-died", "scorer-failed")  # faults that an answer can bring about
 # ``-I`` shuts out PYTHONPATH, the user's own packages and the current folder; what is installed is handed over by name.
@@ -56,18 +59,23 @@ _BOOT = "import sys; sys.path[0:0] = sys.argv[3:4]; sys.path += sys.argv[4:]; " 
 
 
 class RemoteSigner:
-    """Signs through the verifier's process: the key never comes here."""
+    """Signs through the verifier's process: the key never comes here, and it signs what follows from its scores."""
 
     role: Literal["verifier"] = "verifier"
 
-    def __init__(self, verifier: Verifier, keyid: str, public: bytes) -> None:
+    def __init__(self, verifier: Verifier, keyid: str, public: bytes, shown: object = None) -> None:
         self._verifier = verifier
         self.keyid = keyid
         self.public = public
+        self._shown = shown
+
+    def showing(self, shown: object) -> RemoteSigner:
+        """The same signer with the receipts that an entry needs: rows of each unit (``receipts``)."""
+        return RemoteSigner(self._verifier, self.keyid, self.public, shown)
 
     def sign(self, data: bytes) -> bytes:
-        _, signature = self._verifier._ask({"do": "sign"}, data)
-        return signature
+        """Raises ``IntegrityError`` not-signed where a number does not follow."""
+        return self._verifier._sign(data, self._shown)
 
 
 class Verifier:
@@ -85,6 +93,7 @@ class Verifier:
         self._hello: dict[str, object] = {}
         self._next = used
         self._closed = False
+        self._entries: Callable[[int], Iterable[bytes]] | None = None
 
     @classmethod
     def start(
@@ -138,6 +147,28 @@ class Verifier:
     def signer(self) -> RemoteSigner:
         return RemoteSigner(self, str(self._hello["keyid"]), bytes.fromhex(str(self._hello["public"])))
 
+    def follow(self, entries: Callable[[int], Iterable[bytes]]) -> None:
+        """The ledger on which it signs: ``entries(n)`` gives the envelopes from number n on."""
+        self._entries = entries
+
+    def _sign(self, data: bytes, shown: object) -> bytes:
+        """Hand over the entries that the process lacks, all of them after a restart, and have the statement signed."""
+        rest = canonical(shown)
+        for left in reversed(range(SIGN_TRIES)):
+            try:
+                head, signature = self._ask({"do": "sign", "size": len(data)}, data + rest)
+                behind = head.get("behind")
+                if not isinstance(behind, int):
+                    return signature
+                if self._entries is None:
+                    raise UsageError("no-ledger-to-sign-on", "the verifier signs only on a ledger that it follows")
+                for envelopes in _frames(self._entries(behind)):
+                    self._ask({"do": "entries", "sizes": [len(each) for each in envelopes]}, b"".join(envelopes))
+            except Fault as fault:
+                if fault.name != "scorer-died" or left == 0:
+                    raise
+        raise Fault("verifier-behind", "the verifier's process kept losing the entries that it was handed")
+
     @property
     def source(self) -> Source | None:
         """Where the hidden items come from; None where the suite has none."""
@@ -172,11 +203,14 @@ class Verifier:
                 self._next += n
         return Issued(str(head["batch"]), inputs)
 
-    def score(self, batch_id: str, output: bytes | None) -> UnitScore:
-        """Score one candidate's output. ``None``: its trial did not end ok, every item has the worst score.  # V-1"""
+    def score(self, batch_id: str, output: bytes | None, role: str = "") -> UnitScore:
+        """Score one candidate's output. ``None``: its trial did not end ok, every item has the worst score.  # V-1
+
+        ``role`` is whose answer it is; its receipt counts for that role only.  # T-1
+        """
         given, payload = _bounded(output)
         limit_s = self._pace(_items_of(batch_id))
-        head, _ = self._ask({"do": "score", "batch": batch_id, "given": given}, payload, limit_s)
+        head, _ = self._ask({"do": "score", "batch": batch_id, "given": given, "role": role}, payload, limit_s)
         return _unit_score(head)
 
     def probe(self, batch_id: str) -> None:
@@ -203,7 +237,7 @@ class Verifier:
             self._row_s = (time.monotonic() - began) / (CONTROL_SETS * n)
         match head:
             case {"constant": float(low), "random": float(chance), "oracle": float() | None as top, "ok": bool(ok)}:
-                return Controls(low, chance, top, ok, str(head.get("note", "")))
+                return Controls(low, chance, top, ok, str(head.get("note", "")), str(head.get("receipt", "")))
         raise _nonsense()
 
     def tricks(
@@ -340,6 +374,20 @@ class Verifier:
         return f"signal {-code}" if code < 0 else f"exit status {code}"
 
 
+def _frames(envelopes: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """In frames of about a megabyte."""
+    frame: list[bytes] = []
+    size = 0
+    for envelope in envelopes:
+        frame.append(envelope)
+        size += len(envelope)
+        if size >= FRAME_BYTES:
+            yield frame
+            frame, size = [], 0
+    if frame:
+        yield frame
+
+
 def _rows(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
@@ -420,7 +468,8 @@ def _unit_score(head: Mapping[str, object]) -> UnitScore:
         case {
             "mean": float(mean), "guards": list(guards), "items": int(items), "failed": int(failed), "each": list(each),
         }:  # fmt: skip
-            return UnitScore(mean, tuple(map(float, guards)), items, failed, tuple(map(float, each)))
+            single, receipt = tuple(map(float, each)), str(head.get("receipt", ""))
+            return UnitScore(mean, tuple(map(float, guards)), items, failed, single, receipt)
     raise _nonsense()
 
 

@@ -48,6 +48,7 @@ class UnitScore:
     items: int  # issued
     failed: int  # issued items without a valid score of the suite's scorer
     each: tuple[float, ...] = ()  # every item's score, in the order of the items; for public items only
+    receipt: str = ""  # by which the verifier knows this score again; for hidden items only  # T-1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Controls:
     oracle: float | None  # None: no output is known to be right
     ok: bool
     note: str  # one line, in words; never holds an item, a label or a scorer's message
+    receipt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ Started by ``client.Verifier`` with an empty environment and one inherited socke
 included, comes as the first frame. In order: read key and items with the starter's rights, separate (own uid,
 own view), load generator and scorers, say hello, answer one request at a time until the socket closes.
 
-What leaves: inputs without labels, means, counts, error types and places, signatures. What it signs: only DSSE
-statements of the kinds that are the verifier's to sign. Standard output and error go nowhere, so a scorer that
-prints leaks nothing and breaks nothing.
+What leaves: inputs without labels, means, counts, error types and places, receipts, signatures. What it signs: only
+DSSE statements of the kinds that are the verifier's to sign, and of these only what follows (``notary``). Standard
+output and error go nowhere, so a scorer that prints leaks nothing and breaks nothing.
 
 A scorer that hangs or kills the process is the client's to handle: it kills, restarts and reports a fault.
 """
@@ -20,21 +20,26 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from festina.errors import Fault, FestinaError, UsageError
+from festina.errors import Fault, FestinaError, IntegrityError, UsageError
 from festina.ledger.signing import LocalKey
 from festina.system.scorers import Command, Form, Function, InspectTask, parse
 from festina.verify import confine, controls, probes, programs, wire
 from festina.verify.draws import Dealer
 from festina.verify.inspecting import TaskScorer
 from festina.verify.parse import Item, Malformed, decode, read_items, read_predictions, right_answers
+from festina.verify.receipts import Receipts, digest_of
 from festina.verify.scoring import Range, Scorer, broken, install, judge, load, loaded_digest
 from festina.verify.types import Source, UnitScore
 from festina.verify.vault import Vault
+
+if TYPE_CHECKING:
+    from festina.verify.notary import Notary
 
 __all__ = ["SIGNED_KINDS", "main"]
 
@@ -43,6 +48,7 @@ SIGNED_KINDS = frozenset({
     "attributed", "batch-ended", "control-ended", "controls-checked", "final-scored", "public-compared", "verdict",
 })  # fmt: skip
 SPARE_MEMORY = 512 << 20  # for the verifier's own work, beside what a scorer may use
+MAX_SHOWN = 32 << 20  # receipts of one entry
 MAX_STATEMENT = 65_536  # an envelope is smaller than this (L-2)
 
 Reply = tuple[dict[str, object], bytes]
@@ -90,6 +96,11 @@ class Worker:
                 fix="name items that are no secret: festina calibrate --items FILE",
             )  # fmt: skip
         secret = hmac.digest(setup.key.read_bytes(), b"festina: which hidden items are drawn", "sha256")
+        self._receipts = Receipts(
+            hmac.digest(setup.key.read_bytes(), b"festina: scores that this verifier gave", "sha256"),
+            digest_of(setup.suite, setup.guards),
+        )
+        self._notary: Notary | None = None
         separation = confine.separate(setup.uid, (*setup.reach, setup.evaluator))
         confine.harden(setup.caps.memory_bytes + SPARE_MEMORY)
         confine.die_with_parent(None if confine.enclosed() else setup.parent)
@@ -135,31 +146,56 @@ class Worker:
             case {"do": "draw", "seed": int(seed), "n": int(n), "first": int(first)}:
                 batch = self._need_dealer().deal(seed, n, first)
                 return {"batch": batch.id}, batch.inputs
-            case {"do": "score", "batch": str(batch_id), "given": bool(given)}:
+            case {"do": "score", "batch": str(batch_id), "given": bool(given), "role": str(role)}:
                 items = self._need_dealer().find(batch_id).items
-                return self._score(items, payload if given else None, each=self._itemwise), b""
+                found = self._score(items, payload if given else None, each=self._itemwise)
+                receipt = self._receipts.score(role, batch_id, found.mean, found.guards, found.failed)
+                return asdict(replace(found, receipt=receipt)), b""
             case {"do": "probe", "batch": str(batch_id)}:
                 items = self._need_dealer().find(batch_id).items
                 self._score(items, right_answers(items))
                 return {}, b""
             case {"do": "public", "items": int(size), "given": bool(given)} if 0 <= size <= len(payload):
                 public = {item.id: item for item in read_items(payload[:size], where="public items")}
-                return self._score(public, payload[size:] if given else None, each=True), b""
+                return asdict(self._score(public, payload[size:] if given else None, each=True)), b""
             case {"do": "controls", "seed": int(seed), "n": int(n), "further": int(further)}:
                 sample = self._need_dealer().sample
                 scorer, others = (self._need_suite(), self._guards) if further < 0 else (self._guards[further], ())
-                found = controls.check(scorer, others, sample, seed, n, self._roots)
-                return asdict(found), b""
+                seen = controls.check(scorer, others, sample, seed, n, self._roots)
+                receipt = self._receipts.controls(further, seen.constant, seen.random, seen.oracle, seen.ok)
+                return asdict(replace(seen, receipt=receipt)), b""
             case {"do": "tricks", "set": str(what), "seed": int(seed), "n": int(n), "guard": int(guard)}:
                 scorer = self._need_suite() if guard < 0 else self._guards[guard]
                 rows = probes.tricks(scorer, what, self._need_dealer().sample, seed, n, self._roots)
                 return {"rows": [asdict(row) for row in rows]}, b""
-            case {"do": "sign"}:
-                _refuse_foreign(payload)
-                return {}, self._key.sign(payload)
+            case {"do": "entries", "sizes": list(sizes)}:
+                return {"size": self._books().enter(_cut(payload, sizes))}, b""
+            case {"do": "sign", "size": int(size)} if 0 <= size <= len(payload):
+                return self._sign(payload[:size], payload[size:])
         raise wire.Closed("no such request")
 
-    def _score(self, items: dict[str, Item], output: bytes | None, *, each: bool = False) -> dict[str, object]:
+    def _sign(self, data: bytes, shown: bytes) -> Reply:
+        """Sign, or say from which entry on the books lack what this statement continues."""
+        from festina.verify.notary import Behind, take_apart
+
+        _refuse_foreign(data)
+        try:
+            entry = take_apart(data, self._key.keyid)
+            return {}, self._books().sign(entry, data, decode(shown, max_bytes=MAX_SHOWN))
+        except Behind as behind:
+            return {"behind": behind.size}, b""
+        except Malformed as error:
+            raise IntegrityError("not-a-receipt", f"what was shown for a signature cannot be read: {error}") from None
+
+    def _books(self) -> Notary:
+        """Loaded when first needed: a verifier that signs nothing starts faster."""
+        if self._notary is None:
+            from festina.verify.notary import Notary
+
+            self._notary = Notary(self._key, self._receipts)
+        return self._notary
+
+    def _score(self, items: dict[str, Item], output: bytes | None, *, each: bool = False) -> UnitScore:
         """``each``: every item's score too, which only public items and a calibration's draws may have.
 
         Lines beyond the items lower all alike.
@@ -172,7 +208,7 @@ class Worker:
         own = tuple(guard.range.own(score) for guard, score in guards)
         part = len(marks) / max(len(marks), predictions.lines) if marks else 1.0
         single = tuple(suite.range.own(mark.unit * part) for mark in marks) if each else ()
-        return asdict(UnitScore(suite.range.own(unit), own, len(items), failed, single))
+        return UnitScore(suite.range.own(unit), own, len(items), failed, single)
 
     def _need_suite(self) -> Scorer:
         if self._suite is None:
@@ -189,6 +225,15 @@ class Worker:
                 "no-hidden-items", "this suite has no hidden items", fix="festina vault add SUITE ITEMS.jsonl"
             )
         return self._dealer
+
+
+def _cut(payload: bytes, sizes: list[object]) -> Iterator[bytes]:
+    at = 0
+    for size in sizes:
+        if not isinstance(size, int) or not 0 <= size <= len(payload) - at:
+            raise wire.Closed("not a frame of entries")
+        yield payload[at : at + size]
+        at += size
 
 
 def _self_reported(terms: Mapping[str, object]) -> bool:
