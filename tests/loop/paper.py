@@ -82,10 +82,18 @@ class PaperLoop:
 
     def begin(self) -> None:
         suite = e.SuiteTerms(
-            name="hidden", scorer="scoring:right", low=0.0, high=1.0, direction="higher", unit="item", mode=self.mode,
+            name="hidden", scorer="scoring:right", low=0.0, high=1.0, direction="higher", unit="item", mode="fresh",
             margin=0.0, detect=0.2, batch_items=10, max_units=400, source=digest(1), assurance="hidden",
-            word_every_s=0.0 if self.mode == "fresh" else 5.0, bits=1000.0 if self.mode == "ledger" else 0.0,
         )  # fmt: skip
+        if self.mode in ("sealed", "ledger"):
+            suite = suite.model_copy(update={"mode": self.mode, "word_every_s": 5.0, "bits": 1000.0})
+        if self.mode == "metric":  # printed by the run itself, without a range
+            suite = suite.model_copy(
+                update={
+                    "name": "metric", "scorer": "stdout:loss", "low": None, "high": None, "unit": "seed",
+                    "detect": 0.0, "batch_items": 1, "source": None, "assurance": "self-reported",
+                }
+            )  # fmt: skip
         guards = tuple(
             e.GuardTerms(name=f"g{k}", scorer="s:g", low=0.0, high=1.0, direction="higher", max_loss=0.2)
             for k in range(self.guards)
