@@ -68,7 +68,7 @@ def test_P3_honest_patches_pass_and_a_persons_own_is_tried_too(own, tmp_path):
 def test_R1_every_attack_on_approvals_and_record_is_refused_by_name(own):
     found = by_verdict(approvals.attack(own, everything))
     assert set(found) == {Verdict.CAUGHT}
-    assert len(found[Verdict.CAUGHT]) == len(approvals.CASES) + len(approvals.TAMPERS)
+    assert len(found[Verdict.CAUGHT]) == len(approvals.CASES + approvals.SIGNED) + len(approvals.TAMPERS)
 
 
 def test_D2_a_release_without_the_check_would_be_a_hole(tmp_path):

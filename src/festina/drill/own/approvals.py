@@ -21,12 +21,12 @@ from pathlib import Path
 
 from festina.drill.model import Finding, Verdict
 from festina.drill.own.scratch import Own
-from festina.drill.own.staged import Staged, stage
+from festina.drill.own.staged import Staged, made_up, open_test, stage
 from festina.errors import FestinaError
 from festina.ledger import entries as e
 from festina.ledger.audit import verify
 from festina.ledger.log import Draft, Ledger
-from festina.ledger.signing import LocalKey
+from festina.ledger.signing import LocalKey, Signer
 from festina.ledger.statement import unseal
 from festina.loop.state import fold
 from festina.release import refs
@@ -52,7 +52,8 @@ def attack(own: Own, only: Callable[[str], bool]) -> list[Finding]:
     if not only("approval/"):
         return []
     staged = stage(own)
-    return [_acted(staged, case) for case in CASES] + [_tampered(staged, name, make) for name, make in TAMPERS.items()]
+    cases = CASES if own.verifier is None else CASES + SIGNED
+    return [_acted(staged, case) for case in cases] + [_tampered(staged, name, make) for name, make in TAMPERS.items()]
 
 
 def _acted(staged: Staged, case: Case) -> Finding:
@@ -229,6 +230,42 @@ CASES = (
          lambda s: _engine_signs_verdict(s, signer="verifier")),
     Case("reference-moved", "move the released reference behind the ledger's back",
          lambda s: _moved(s, behind=True), ("reference-moved",), lambda s: _moved(s, behind=False)),
+)  # fmt: skip
+
+
+# -- what the verifier's process signs --------------------------------------------------------------------
+
+
+def _signing(s: Staged, ledger: Ledger, *, process: bool) -> Signer:
+    """The verifier's process, on this ledger; or its key without the process: the control."""
+    verifier = s.own.verifier
+    if not process or verifier is None:
+        return s.verifier
+    verifier.follow(lambda start: (record.envelope for record in ledger.records(start)))
+    return verifier.signer
+
+
+def _numbers_made_up(s: Staged, *, process: bool) -> None:
+    with s.open(_copy(s)) as ledger:
+        test = open_test(ledger, fold(ledger.records()), s.own, s.other, 1)
+        signer = _signing(s, ledger, process=process)
+        ledger.append([Draft(made_up(s.own, test), blobs=(b"",), signer=signer)])
+
+
+def _verdict_again(s: Staged, *, process: bool) -> None:
+    """The old verdict for a tree that was never tested."""
+    with s.open(_copy(s)) as ledger:
+        old = ledger.record(s.verdict_seq).body
+        test = open_test(ledger, fold(ledger.records()), s.own, s.other, 1)
+        body = old.model_copy(update={"test": test.test, "proposal": test.proposal, "tree": test.tree})
+        ledger.append([Draft(body, signer=_signing(s, ledger, process=process))])
+
+
+SIGNED = (
+    Case("numbers-made-up", "have the verifier sign numbers that it never measured",
+         lambda s: _numbers_made_up(s, process=True), ("not-signed",), lambda s: _numbers_made_up(s, process=False)),
+    Case("verdict-again", "have the verifier sign an old verdict for another tree",
+         lambda s: _verdict_again(s, process=True), ("not-signed",), lambda s: _verdict_again(s, process=False)),
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """A small real ledger on the scratch copy: one generation accepted, waiting for its review, one reviewer enrolled.
 
-Every entry is appended through ``Ledger`` with real keys (the verifier's through its own process) and folded by the
-loop's own state, so that the attacks on approvals and on the record meet what a run would meet. The evidence in it is
-made up: it is there to be attacked, and gone with the scratch copy.
+Every entry is appended through ``Ledger`` with real keys and folded by the loop's own state, so that the attacks on
+approvals and on the record meet what a run would meet. The evidence in it is made up: it is there to be attacked, and
+gone with the scratch copy. The verifier's process would not sign it, so the drill signs with the scratch key.  # T-1
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from festina.drill.own.scratch import Own
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey, Signer
+from festina.loop import blocks
 from festina.loop.state import State
 from festina.release import refs
 from festina.review import desk
@@ -64,7 +65,7 @@ class Staged:
 def stage(own: Own) -> Staged:
     """Write the ledger."""
     engine = own.new_key("engine", "engine")
-    verifier: Signer = own.new_key("verifier", "verifier") if own.verifier is None else own.verifier.signer
+    verifier = own.new_key("verifier", "verifier")
     reviewer = LocalKey.create(own.place / "reviewers" / "ann.pem", "reviewer")
     genesis = e.Genesis(
         origin=f"festina.local/{own.home.id}", system="drill", engine_key=_text(engine), verifier_key=_text(verifier),
@@ -119,42 +120,57 @@ def _begin(ledger: Ledger, state: State, own: Own) -> None:
     _write(ledger, state, Draft(e.LineMoved(move=0, generation=0, commit=own.commit)))
 
 
-def _accept(ledger: Ledger, state: State, own: Own, commit: str, verifier: Signer) -> int:
-    """A proposal, its test with made-up evidence that suffices, the verdict, and the move of the line."""
+def open_test(ledger: Ledger, state: State, own: Own, commit: str, number: int = 0) -> e.TestOpened:
+    """A proposal that passed the screen, its test, and a batch that has begun."""
     tree = own.repo.tree_of(commit)
     patch = own.repo.diff(own.tree, tree)
     digest = hashlib.sha256(patch).hexdigest()
     _write(
         ledger, state,
         Draft(e.ProposalRequested(
-            proposal=0, attempt=1, improver="person:bob:change", from_generation=0, from_commit=own.commit,
-            base_commit=own.commit, seed=1,
+            proposal=number, attempt=1, improver="person:bob:change", from_generation=0, from_commit=own.commit,
+            base_commit=state.head.commit, seed=1,
         )),
         Draft(e.ProposalReceived(
-            proposal=0, author="person:bob:change", patch=digest, plan=None, predicted=None, exhausted=False, reason="",
-            wall_s=0.0, cpu_s=0.0,
+            proposal=number, author="person:bob:change", patch=digest, plan=None, predicted=None, exhausted=False,
+            reason="", wall_s=0.0, cpu_s=0.0,
         ), blobs=(patch,)),
         Draft(e.Screened(
-            proposal=0, result="passed", reason="", detail=None, guard_change=False, base_commit=own.commit, tree=tree,
-            changed_files=1, changed_lines=2, improver_changed=False,
+            proposal=number, result="passed", reason="", detail=None, guard_change=False,
+            base_commit=state.head.commit, tree=tree, changed_files=1, changed_lines=2, improver_changed=False,
         )),
     )  # fmt: skip
     assert state.budget is not None
+    block, first = blocks.place(state) if blocks.shared(own.epoch) else (0, 0)
     test = e.TestOpened(
-        test=0, proposal=0, tree=tree, base_commit=own.commit, anchor_tree=own.epoch.anchor_tree,
-        level=state.budget.open()[0], block=0, units_max=own.epoch.suite.max_units, units_min_accept=0,
+        test=number, proposal=number, tree=tree, base_commit=state.head.commit, anchor_tree=own.epoch.anchor_tree,
+        level=state.budget.open()[0], block=block, first_item=first, units_max=own.epoch.suite.max_units,
+        units_min_accept=0,
     )  # fmt: skip
     units = planning.units_min_accept(plan_of(own.epoch, test))
     test = test.model_copy(update={"units_min_accept": units})
+    _write(ledger, state, Draft(test), Draft(e.BatchStarted(
+        test=number, batch=0, attempt=1, units=units, trials=2 * units, items=0, seeds=EMPTY,
+    )))  # fmt: skip
+    return test
+
+
+def made_up(own: Own, test: e.TestOpened) -> e.BatchEnded:
+    """A result that nobody measured, and that suffices for an acceptance."""
+    units = test.units_min_accept
     guards = tuple((1.0,) * units for _ in own.epoch.guards)
     gains = (1.0,) * units if own.epoch.suite.low is not None else tuple(10.0**n for n in range(units))
-    _write(ledger, state, Draft(test), Draft(e.BatchStarted(
-        test=0, batch=0, attempt=1, units=units, trials=2 * units, items=0, seeds=EMPTY,
-    )))  # fmt: skip
-    _write(ledger, state, Draft(e.BatchEnded(
-        test=0, batch=0, gain=gains, guards=guards, candidate_mean=1.0, incumbent_mean=0.0, failed=0, denied=0,
+    return e.BatchEnded(
+        test=test.test, batch=0, gain=gains, guards=guards, candidate_mean=1.0, incumbent_mean=0.0, failed=0, denied=0,
         details=EMPTY,
-    ), blobs=(b"",), signer=verifier))  # fmt: skip
+    )
+
+
+def _accept(ledger: Ledger, state: State, own: Own, commit: str, verifier: Signer) -> int:
+    """A test with made-up evidence that suffices, the verdict, and the move of the line."""
+    test = open_test(ledger, state, own, commit)
+    tree, units = test.tree, test.units_min_accept
+    _write(ledger, state, Draft(made_up(own, test), blobs=(b"",), signer=verifier))
     verdict = e.Verdict(
         test=0, proposal=0, tree=tree, base_commit=own.commit, verdict="accept", reason="shown",
         sentence="made up for a drill", units=units, items=0, estimate=1.0, interval=(0.5, 1.0), log_evidence=10.0,
