@@ -11,7 +11,7 @@ import pytest
 from festina.calibrate.measure import INCUMBENT, LEAST_RUNS, Found, Wish, calibration_seed, measure
 from festina.calibrate.subject import opened
 from festina.errors import UsageError
-from festina.experiment.seeds import control_seed, unit_seed
+from festina.ledger.seeds import control_seed, unit_seed
 from festina.system.manifest import parse_manifest
 from tests.toy import Toy, make_toy
 

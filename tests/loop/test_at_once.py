@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from festina.errors import IntegrityError, UsageError
 from festina.experiment.batch import run_groups
-from festina.experiment.seeds import unit_seed
 from festina.ledger.log import Record
+from festina.ledger.seeds import unit_seed
 from festina.loop import next as plan
 from festina.loop.certifying import total_gain
 from festina.loop.engine import Options, run

@@ -69,8 +69,8 @@ def test_S4_the_same_sentence_in_commit_status_and_record(accepted: Toy) -> None
 def test_L3_every_effect_has_its_intent_and_seeds_follow_from_the_record(accepted: Toy) -> None:
     import hashlib
 
-    from festina.experiment.seeds import unit_seed
     from festina.ledger.canonical import canonical
+    from festina.ledger.seeds import unit_seed
 
     _, records = read(accepted.root)
     opened = next(r for r in records if r.kind == "test-opened")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.audit import verify
 from festina.ledger.canonical import canonical
@@ -241,3 +243,25 @@ def test_L1_entries_that_are_older_than_a_field_still_verify_and_fold(toy: Toy, 
     assert verify(path).ok
     found = recount(path)
     assert wrong(found) == SEEDS, [row for row in found.mismatches if row.field != "seeds"]
+
+
+def test_V7_nothing_gives_a_level_back_but_what_was_sealed_as_planted_before_it_was_judged() -> None:
+    """An engine that calls a rejected change a plant afterwards would get its error budget back."""
+    loops = (played(PaperLoop(seed, proposals=8, plant=0.6)) for seed in range(20))
+    loop, reveal = next((loop, r) for loop in loops for r in loop.records if r.kind == "plant-revealed")
+    account = Account()
+    for record in loop.records[: reveal.seq]:
+        account.take(record)
+    body = reveal.body
+    assert isinstance(body, e.PlantRevealed)
+    other = next(r for r in loop.records if r.kind == "proposal-received" and r.body.proposal != body.proposal)
+    for change in ({"salt": "0" * 64}, {"proposal": other.body.proposal, "received": other.seq}):
+        with pytest.raises(IntegrityError):
+            account.take(replace(reveal, body=body.model_copy(update=change)))
+    account.take(reveal)  # positive control
+
+
+def played(loop: PaperLoop) -> PaperLoop:
+    loop.begin()
+    loop.run()
+    return loop

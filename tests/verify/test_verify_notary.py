@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from festina.errors import IntegrityError, UsageError
-from festina.experiment.seeds import unit_seed
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft, Ledger
+from festina.ledger.seeds import unit_seed
 from festina.ledger.signing import LocalKey, pae
 from festina.ledger.statement import PAYLOAD_TYPE, decode, unseal
 from festina.select import planning

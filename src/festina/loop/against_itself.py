@@ -12,10 +12,10 @@ import time
 from collections.abc import Sequence
 
 from festina.experiment import batch as units
-from festina.experiment.seeds import control_seed
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
+from festina.ledger.seeds import control_seed
 from festina.loop import next as plan
 from festina.loop.bench import Bench
 from festina.loop.crash import crash_point

@@ -21,11 +21,11 @@ from festina.errors import UsageError
 from festina.experiment import ablation
 from festina.experiment.ablation import Cell
 from festina.experiment.batch import run_units
-from festina.experiment.seeds import unit_seed
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.ledger.measures import HunkEffect, Method
+from festina.ledger.seeds import unit_seed
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Replan
 from festina.loop.charging import TRIES, affordable, charge, found, skip

@@ -11,11 +11,11 @@ from typing import Any
 
 from festina.errors import Fault, UsageError
 from festina.experiment.batch import run_units
-from festina.experiment.seeds import unit_seed
 from festina.experiment.trial import Side
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical, parse_strict
 from festina.ledger.log import Draft
+from festina.ledger.seeds import unit_seed
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Replan
 from festina.loop.charging import TRIES, affordable, charge, found, skip

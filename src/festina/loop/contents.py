@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from math import isclose
 from typing import Any
 
-from festina.experiment.seeds import control_seed, unit_seed
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical, parse_strict
 from festina.ledger.record import Record
+from festina.ledger.seeds import control_seed, unit_seed
 from festina.select import overfit
 from festina.select.overfit import Spread
 from festina.select.pairing import Differences, differences, mean

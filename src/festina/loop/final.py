@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from festina.experiment import batch as units
-from festina.experiment.seeds import unit_seed
 from festina.experiment.trial import Trials
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
+from festina.ledger.seeds import unit_seed
 from festina.loop.bench import Bench
 from festina.loop.charging import charge, found
 from festina.select.pairing import Scale, mean

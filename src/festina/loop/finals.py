@@ -18,10 +18,10 @@ from contextlib import contextmanager
 
 from festina.errors import Rejected, UsageError
 from festina.experiment import batch as units
-from festina.experiment.seeds import unit_seed
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
+from festina.ledger.seeds import unit_seed
 from festina.loop.bench import Bench, Replan
 from festina.loop.charging import charge, found
 from festina.loop.judges import HiddenJudge

@@ -18,10 +18,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from festina.experiment.seeds import plant_coin
 from festina.ledger import entries as e
 from festina.ledger.canonical import parse_strict
 from festina.ledger.log import Draft, Ledger
+from festina.ledger.seeds import plant_coin
 from festina.loop import next as plan
 from festina.loop import plants as rows
 from festina.loop.bench import Bench, Replan

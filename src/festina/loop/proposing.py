@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from festina.experiment.seeds import proposal_seed
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
+from festina.ledger.seeds import proposal_seed
 from festina.loop import blocks, planting
 from festina.loop import next as plan
 from festina.loop.bench import Bench

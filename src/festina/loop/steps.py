@@ -13,9 +13,9 @@ from typing import Any
 
 from festina.errors import Fault, IntegrityError, UsageError
 from festina.experiment.batch import Scored
-from festina.experiment.seeds import unit_seed
 from festina.ledger import entries as e
 from festina.ledger.log import Draft
+from festina.ledger.seeds import unit_seed
 from festina.loop import acts, planting, proposing, testing
 from festina.loop import next as plan
 from festina.loop.against_itself import run_control

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from festina.errors import Fault
 from festina.experiment import batch as units
-from festina.experiment.seeds import unit_seed
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
+from festina.ledger.seeds import unit_seed
 from festina.loop import blocks
 from festina.loop import next as plan
 from festina.loop.bench import Bench

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
+from festina.ledger.statement import commitment
 from festina.select import gate, planning
 from festina.select import sameness as twins
 from festina.select.budget import AnyBudget, Budget, FdrBudget, InformationLedger, Promise, without
@@ -57,6 +58,8 @@ class Entered(Protocol):
     def body(self) -> Any: ...  # noqa: ANN401 - one of some thirty types
     @property
     def leaf(self) -> str: ...
+    @property
+    def commitments(self) -> Mapping[str, str]: ...
 
 
 @dataclass(slots=True)
@@ -124,10 +127,12 @@ class Account:
     shared: blocks.Shared = field(default_factory=blocks.Shared)
     open: dict[int, Open] = field(default_factory=dict)  # by test
     trees: dict[int, str] = field(default_factory=dict)  # screened, by proposal
+    origins: dict[int, tuple[int, str]] = field(default_factory=dict)  # (entry, what it sealed), by proposal  # V-7
     undo: tuple[int, AnyBudget] | None = None
     line: Line = field(default_factory=Line)
     control: Control | None = None
     measure: e.MeasureStarted | None = None  # charged and not ended
+    draws: dict[tuple[int | None, str | None], str] = field(default_factory=dict)  # leaf of a final score's intent
     level: int = 0  # of the run's sandbox
     at_once: int = 1  # tests that the run may have open
     reviewers: dict[str, e.ReviewerEnrolled] = field(default_factory=dict)
@@ -311,6 +316,11 @@ def _requested(a: Account, r: Entered, b: e.ProposalRequested) -> None:
         a.budget = a.shared.asked(a.epoch, a.budget, r.at)
 
 
+def _received(a: Account, r: Entered, b: e.ProposalReceived) -> None:
+    if "origin" in r.commitments:
+        a.origins[b.proposal] = (r.seq, r.commitments["origin"])
+
+
 def _screened(a: Account, r: Entered, b: e.Screened) -> None:
     if b.tree is not None:
         a.trees[b.proposal] = b.tree
@@ -386,7 +396,12 @@ def _line_moved(a: Account, r: Entered, b: e.LineMoved) -> None:
 
 
 def _plant(a: Account, r: Entered, b: e.PlantRevealed) -> None:
-    """Outside the error budget, to the last bit.  # V-7"""
+    """Outside the error budget, to the last bit; but only what was sealed as planted before it was judged.  # V-7"""
+    sealed = commitment(bytes.fromhex(b.salt), b.origin)
+    if a.origins.get(b.proposal) != (b.received, sealed) or not b.origin.startswith("planted:"):
+        raise IntegrityError("entry-does-not-fit", "a reveal of something that was not sealed as planted")
+    if b.proposal in a.line.proposals.values():
+        raise IntegrityError("entry-does-not-fit", "the line moved to a planted defect")
     if a.undo is not None and a.undo[0] == b.proposal:
         a.budget, a.undo = a.undo[1], None
         a.shared.keep(a.epoch, a.budget)
@@ -438,6 +453,8 @@ def _reviewed(a: Account, r: Entered, b: e.ReviewDecided) -> None:
 
 def _measure(a: Account, r: Entered, b: e.MeasureStarted) -> None:
     a.measure = b
+    if b.purpose == "final":
+        a.draws.setdefault((b.generation, b.source), r.leaf)
     if b.fresh and b.source is not None and b.purpose != "final":
         a.shared.used(b.source, b.items)
 
@@ -457,7 +474,8 @@ _CHECKS: dict[str, Callable[[Account, Any], Wrong]] = {
 }  # fmt: skip
 _TAKES: dict[str, Callable[[Account, Entered, Any], None]] = {
     "genesis": _genesis, "epoch-opened": _epoch, "run-started": _run, "proposal-requested": _requested,
-    "screened": _screened, "test-opened": _opened, "batch-started": _batch_started, "batch-ended": _batch_ended,
+    "proposal-received": _received, "screened": _screened, "test-opened": _opened,
+    "batch-started": _batch_started, "batch-ended": _batch_ended,
     "verdict": _verdict, "line-intent": _line_intent, "line-moved": _line_moved, "plant-revealed": _plant,
     "fault": _fault, "control-started": _control_started, "control-ended": _control_ended,
     "control-resolved": _resolved, "reviewer-enrolled": _enrolled, "review-requested": _review,

@@ -23,6 +23,7 @@ from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.merkle import leaf_hash
 from festina.ledger.record import Record
+from festina.ledger.seeds import control_seed, unit_seed
 from festina.ledger.signing import PUBLIC_BYTES, SIGNATURE_BYTES, LocalKey
 from festina.ledger.statement import NO_PREV, Entry, decode, glance, seal
 from festina.select.pairing import Differences, Scale, differences, mean
@@ -125,6 +126,9 @@ class Notary:
     def _control(self, b: e.ControlEnded, shown: object) -> None:
         epoch = self._account.rules()
         units = self._units(shown, {"candidate", "incumbent"}, _hidden(epoch))
+        control = self._account.control
+        assert control is not None  # the entry was checked against the books
+        _seeded("control-ended", units, [control_seed(control.leaf, i) for i in range(len(units))])
         rows = []
         for unit in units:
             made = _differences(unit, scale_of(epoch))
@@ -140,6 +144,9 @@ class Notary:
             suite = epoch.final.model_copy(update={"source": measure.source})
             terms = digest_of(suite.model_dump(mode="json"), [])
         units = self._units(shown, {"candidate", "incumbent"}, terms)
+        if measure is not None and measure.purpose == "final":
+            leaf = self._account.draws[measure.generation, measure.source]
+            _seeded("final-scored", units, [unit_seed(leaf, 0, i) for i in range(measure.units)])
         scale, width = scale_of(epoch), width_of(epoch.suite)
         gains = [_differences(unit, Scale(scale.sign, scale.width, ())).gain for unit in units]
         around = interval(gains)
@@ -224,6 +231,11 @@ def _differences(unit: dict[str, ScoreRow], scale: Scale) -> Differences:
     return differences(
         sides["candidate"], sides["incumbent"], sides.get("anchor", sides["incumbent"]), scale, late=late
     )
+
+
+def _seeded(kind: str, units: Sequence[dict[str, ScoreRow]], seeds: Sequence[int]) -> None:
+    """The draws are those that follow from the intent, all of them and no others.  # E-3"""
+    _same(kind, "seeds", [_draw(next(iter(unit.values())).batch)[0] for unit in units], list(seeds))
 
 
 def _draw(batch: str) -> tuple[int, int, int]:
