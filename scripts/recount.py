@@ -33,15 +33,15 @@ Body = dict[str, Any]
 # -- the bets: stakes that start at a sum of 1, and are multiplied by 1 + risk * payoff ------------------
 
 LOSSES = (4.0, 0.6, 0.05, 0.95, 2.0, 0.0)  # prior units, prior squares, patience, share, weight of losses, of wins
+SQUARES = (4.0, 0.5, 0.1, 0.97, 1.0, 1.0)
 #: version of the rule -> bet -> (aims as multiples of the effect, weights, how stakes are set)
-RULES = {
-    1: {
-        "gain": ((1.0, 2.0, 4.0), (0.5, 0.3, 0.2), LOSSES),
-        "futility": ((1.0, 2.5), (0.7, 0.3), LOSSES),
-        "guard": ((0.5, 1.0, 2.0), (0.2, 0.5, 0.3), LOSSES),
-        "violation": ((1.0, 4.0), (0.5, 0.5), LOSSES),
-    },
+FIRST: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]] = {
+    "gain": ((1.0, 2.0, 4.0), (0.5, 0.3, 0.2), LOSSES),
+    "futility": ((1.0, 2.5), (0.7, 0.3), LOSSES),
+    "guard": ((0.5, 1.0, 2.0), (0.2, 0.5, 0.3), LOSSES),
+    "violation": ((1.0, 4.0), (0.5, 0.5), LOSSES),
 }
+RULES = {1: FIRST, 2: FIRST | {"futility": ((1.0, 4.0), (0.85, 0.15), SQUARES)}}
 SLOPES, CLIP, SAMPLES = (0.6, 2.0), 20.0, 101
 
 

@@ -16,6 +16,7 @@ from festina.loop import next as plan
 from festina.loop.rows import OpenTest
 from festina.loop.state import State
 from festina.select import planning
+from festina.select.rules import RULE
 from festina.verify.verdicts import compose, plan_of
 
 
@@ -56,7 +57,8 @@ class PaperLoop:
     plant: float = 0.0  # of the slots
     at_once: int = 1
     error: Literal["familywise", "fdr"] = "familywise"
-    mode: str = "fresh"
+    rule: int = RULE
+    mode: str = "fresh"  # or sealed, ledger, metric
     plant_gain: float | None = None  # a verifier that is fooled: what plants seem to gain
     records: list[Paper] = field(default_factory=list)
     state: State = field(default_factory=State)
@@ -115,7 +117,7 @@ class PaperLoop:
                 manifest=digest(3), evaluator=digest(4), alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=guards,
                 autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2,
                 control_share=self.share, plant_rate=self.plant, judges=judges, attribution_share=0.25,
-                error=self.error,
+                error=self.error, rule=self.rule,
             ),
             e.ReviewerEnrolled(reviewer="ann", key="k", demo=False),
         )  # fmt: skip

@@ -53,6 +53,7 @@ def wrong(audit: Any) -> list[str]:
 
 CASES: dict[str, dict[str, Any]] = {
     "fresh": {"guards": 2, "judges": 1, "watchers": 1, "plant": 0.5},
+    "first rule": {"guards": 1, "judges": 1, "rule": 1},
     "fdr": {"error": "fdr", "plant": 0.5},
     "at once": {"at_once": 3, "plant": 0.4, "approve": 0.5},
     "sealed": {"mode": "sealed", "approve": 0.3, "plant": 0.3},
