@@ -83,7 +83,7 @@ def test_S4_positive_control_a_changed_number_is_found(script: ModuleType, tmp_p
     loop.run()
     at = next(record for record in loop.records if record.kind == "verdict")
     assert isinstance(at.body, e.Verdict)
-    found = script.audit(written(tmp_path, loop, {at.seq: {"alpha_left": 0.05, "units": at.body.units + 1}}))
+    found = script.audit(written(tmp_path, loop, {at.seq: {"alpha_left": 0.06, "units": at.body.units + 1}}))
     assert len(wrong(found)) == 2
     assert all(f"entry {at.seq}, verdict" in text for text in wrong(found))
 
