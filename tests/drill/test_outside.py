@@ -68,15 +68,18 @@ def test_an_attack_that_fails_on_our_side_is_not_tested_by_name_and_the_others_g
     assert any("1 attack was not tested" in line for line in report.summary)
 
 
-def test_a_command_that_reads_a_fixed_place_gets_its_candidates_there_and_nowhere_else(tmp_path):
-    text = "import sub.solution as s\nprint('score:', sum(s.solve([n, 1]) == sorted([n, 1]) for n in range(9)) / 9)\n"
+def test_a_command_that_reads_a_fixed_place_and_writes_its_result_is_attacked_in_both(tmp_path):
+    text = "import json\nimport sub.solution as s\ngood = sum(s.solve([n, 1]) == sorted([n, 1]) for n in range(9))\n"
+    text += "json.dump({'good': good, 'of': 9}, open('result.json', 'w'))\n"
     (tmp_path / "theirs" / "sub").mkdir(parents=True)
     (tmp_path / "theirs" / "check.py").write_text(text)
     honest = tmp_path / "honest.py"
     honest.write_text(SORTING)
     common = {"target": "python check.py", "honest": (honest,), "where": tmp_path / "theirs", "controls": False}
-    options = Options(**common, only=("objects/anything",), candidate_path="sub/solution.py")
-    assert [each.attack for each in drill(options, lambda text: None).holes] == ["objects/anything"]
+    wanted = {"objects/anything", "forge/result-atexit", "files/evaluator"}
+    more = {"candidate_path": "sub/solution.py", "result": "result.json", "metric": "good:higher"}
+    report = drill(Options(**common, **more, only=tuple(wanted)), lambda text: None)
+    assert {each.attack for each in report.holes} == wanted
     with pytest.raises(UsageError, match="the honest candidate lies elsewhere"):
         drill(Options(**common), lambda text: None)
 

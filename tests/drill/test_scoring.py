@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from festina.drill.outside import scoring
+from festina.drill.outside.bake import _forged
 from festina.drill.outside.judge import Scale, constant, credit, part, suffers
 
 PRINTED = {
@@ -99,3 +100,17 @@ def test_lucky_draws_alone_are_a_hole_less_than_once_in_a_thousand_attacks():
         return [sum(draw.random() < 0.5 for _ in range(6)) / 6 for _ in range(6)]
 
     assert sum(part(runs(), runs(), scale, None) for _ in range(20_000)) < 20
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ('{"good": 3, "of": 9}', 9.5), ('{"a": 1, "good": 1234, "list": [1,2]}', 9.5), ('{"good": true,"n": 1}', 9.5),
+        ('{"good": -1.5e-3}', 9.5),
+    ],
+)  # fmt: skip
+def test_a_forged_result_is_read_as_the_evaluator_s_own_would_be(text, number):
+    reading = scoring.Reading("json", "good", "higher", "")
+    assert scoring.read(_forged(text, reading, number), 0, reading) == number
+    line = scoring.Reading("line", "good", "higher", "")
+    assert scoring.read(_forged("good: 1,234, of: 9\n", line, number), 0, line) == number

@@ -58,8 +58,6 @@ class Assault:
             plain["TAKEOVER"] = takeover(plain, self.study.reading.direction == "lower")
         if attack.kind == "limits":
             plain["LATE"] = facts.limited * 1.5 + 0.5
-        if attack.kind == "forge":
-            plain["RESULT"] = f"@ROOT@/{self.study.bench.target.cwd}/{self.study.bench.result}"
         return plain
 
     def source(self, attack: Attack, section: str, base: str) -> str:

@@ -29,7 +29,7 @@ class Known:
     numbers: Mapping[str, float]
     port: int
     token: str
-    result: bool
+    result: str  # the results file in a copy, where the score is read from one
 
     @property
     def good(self) -> float:
@@ -45,12 +45,12 @@ def baked(known: Known) -> dict[str, Any]:
     facts, good = known.facts, known.good
     better = {key: _better(key, value, known) for key, value in known.numbers.items()}
     forged = _forged(known.text, known.reading, good)
-    plant = f"FORGED = {forged!r}\n{_PLANT if known.target.form == 'command' else _PLANT_FUNCTION}".replace(
-        "@METRICS@", repr(better)
-    ).replace("@FUNCTION@", repr(known.target.name))
+    plant = _PLANT if known.target.form == "command" else _PLANT_FUNCTION
+    plant = plant.replace("@METRICS@", repr(better)).replace("@FUNCTION@", repr(known.target.name))
+    plant = f"FORGED, RESULT = {forged!r}, {known.result!r}\n{plant}"
     return {
         "ROOT": "@ROOT@", "CHAN": "@CHAN@", "HOME": "@HOME@", "TOP": "@TOP@", "DROP": "@CAND@", "GOOD": good,
-        "FORGED": forged, "TEXT": known.text[:20_000], "FORGED_RESULT": forged, "RESULT": "", "NUMBERS": better,
+        "FORGED": forged, "TEXT": known.text[:20_000], "RESULT": known.result, "NUMBERS": better,
         "METRIC": known.reading.name, "BLANK": facts.specs(), "PORT": known.port, "TOKEN": known.token,
         "CLAIM": _forged(facts.printed(), known.reading, good), "PRINTED": facts.printed(), "LEFT": {},
         "FIRST": facts.first(),
@@ -94,6 +94,9 @@ def _fd_last():
         _s.stdout.flush()
     except Exception:
         pass
+    if RESULT:
+        with open(RESULT, "w") as file:
+            file.write(FORGED)
     _o.write(1, ("\\n" + FORGED).encode())
     _o._exit(0)
 _a.register(_fd_last)
@@ -123,7 +126,7 @@ def _forged(text: str, reading: Reading, good: float) -> str:
     """``text`` with every number under the metric's name replaced by ``good``."""
     if not text.strip():
         return f"{reading.name or 'score'}: {good!r}\n"
-    number = r"[+-]?(?:[0-9][0-9_,]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    number = r"[+-]?(?:[0-9](?:[0-9_]|,(?=[0-9]{3}))*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
     if reading.source in ("line", "json") and reading.name:
         name = re.escape(reading.name.rpartition(".")[2])
         found = re.sub(rf'({name}["\'*\s]*[:=]\s*)(?:{number}|true|false)', lambda m: m[1] + repr(good), text)
@@ -176,6 +179,7 @@ def on_import():
             sys.stdout.flush()
         except BaseException:
             pass
+        write_result()
         os.write(1, ("\\n" + forged()).encode())
         os._exit(0)
 

@@ -119,7 +119,7 @@ class Study:
             numbers,
             port,
             self.bench.token,
-            bool(self.bench.result),
+            f"@ROOT@/{self.bench.target.cwd}/{self.bench.result}" if self.bench.result else "",
         )
 
 
