@@ -31,6 +31,7 @@ import numpy as np
 from acceptance import aging, attack, audit, contest, efficiency, intervals, share, speed, symmetric, validity
 from acceptance.document import page
 from acceptance.frame import SIZES, Goal, Job, Row, Size, Table
+from festina.select.rules import RULE
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "acceptance.json"
@@ -116,7 +117,7 @@ def _stamp(size: Size) -> dict[str, str | int]:
     return {
         "size": size.name, "date": time.strftime("%Y-%m-%d", time.gmtime()), "cpu": _cpu(),
         "cores": os.cpu_count() or 0,
-        "python": platform.python_version(), "numpy": np.__version__, "sources": digest.hexdigest(),
+        "python": platform.python_version(), "numpy": np.__version__, "rule": RULE, "sources": digest.hexdigest(),
     }  # fmt: skip
 
 

@@ -29,20 +29,23 @@ def page(result: Mapping[str, Any], tables: Sequence[Table], goals: Sequence[Goa
 
 
 def _run(result: Mapping[str, Any]) -> str:
-    stamps = {key: table["stamp"] for key, table in result["tables"].items()}
-    first = next(iter(stamps.values()))
-    lines = [
-        f"{first['cpu']}, {first['cores']} cores, Python {first['python']}, numpy {first['numpy']}, {first['date']}."
-    ]
-    if len({(s["sources"], s["size"]) for s in stamps.values()}) > 1:
-        runs: dict[str, list[str]] = {}
-        for key, s in stamps.items():
-            runs.setdefault(f"size `{s['size']}`, {s['date']}, sources `{s['sources'][:12]}`", []).append(key)
-        lines.append("**Not one run**:\n")
-        lines += [f"- {run}: {', '.join(keys)}" for run, keys in runs.items()]
-    else:
-        lines.append(f"One run of size `{first['size']}`; sources `{first['sources'][:12]}`; all draws are seeded.")
-    return "\n".join(lines) + "\n"
+    """Where, when and from what the tables were measured."""
+    runs: dict[str, list[str]] = {}
+    for key, table in result["tables"].items():
+        runs.setdefault(_stamp(table["stamp"]), []).append(key)
+    first = next(iter(result["tables"].values()))["stamp"]
+    spent = sum(table["stamp"]["cpu_s"] for table in result["tables"].values())
+    place = f"{first['cpu']}, {first['cores']} cores, Python {first['python']}, numpy {first['numpy']}, {first['date']}"
+    lines = [f"{place}; {spent / 60:,.0f} minutes of processor time, all draws seeded."]
+    if len(runs) == 1:
+        return f"{lines[0]}\nOne run: {next(iter(runs))}.\n"
+    return (
+        "\n".join([*lines, "**Not one run**:\n", *(f"- {run}: {', '.join(keys)}" for run, keys in runs.items())]) + "\n"
+    )
+
+
+def _stamp(stamp: Mapping[str, Any]) -> str:
+    return f"size `{stamp['size']}`, version {stamp['rule']} of the rule, sources `{stamp['sources'][:12]}`"
 
 
 def _goals(goals: Sequence[Goal]) -> str:

@@ -79,10 +79,12 @@ def test_S1_S7_a_small_benchmark_errs_where_a_condition_is_broken_and_nowhere_el
         "date": "today",
         "sources": "0" * 64,
         "size": "tiny",
+        "rule": 2,
+        "cpu_s": 1.0,
     }
     result = {"tables": {key: {"rows": rows, "stamp": stamp} for key, rows in tables.items()}}
     page = document.page(result, [*validity.TABLES, *efficiency.TABLES], goals)
-    assert "One run of size `tiny`" in page
+    assert "One run: size `tiny`" in page
     assert page.count("| MISTAKE") == 3
     again = {**result["tables"]["cost"], "stamp": {**stamp, "sources": "1" * 64}}
     assert "**Not one run**" in document.page({"tables": {**result["tables"], "cost": again}}, validity.TABLES, goals)
