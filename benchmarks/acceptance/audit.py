@@ -244,8 +244,9 @@ TABLES = (
         "The example of this repository (a search that grows its own language) proposes by lot in three ways: "
         "carefully, fitted to twenty public tasks, and at random. `festina run` decides in sandboxes on its hidden "
         "tasks; afterwards every tested proposal is measured on 6,000 tasks drawn for this audit alone. A unit is "
-        "one process that answers 40 tasks. One run: an example, not a rate. Most of what a good improver proposes "
-        "is better, and there keep-if-better is far cheaper; what it costs stands under *wrongly*.",
+        "one process that answers 40 tasks. Differences are large here, and keep-if-better, which looks at one "
+        "unit, gains far more for each unit; it takes what is no better now and then, misses real gains, and its "
+        "own scores say little about how good the result is. One run: an example, not a rate.",
         (
             Column("rule", "rule"),
             Column("proposals", "proposals"),
