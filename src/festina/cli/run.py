@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from festina.loop.state import State
     from festina.system.manifest import Manifest
 
+SHOWN = 3  # open tests in the line that counts trials
 PATCH = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -115,12 +116,18 @@ def progress(state: State) -> str:
     from festina.select import gate
 
     said = []
-    for test in state.open.values():
+    for test in list(state.open.values())[:SHOWN]:
         gains = test.gains
         mean = sum(gains) / len(gains) if gains else 0.0
         have = min(1.0, max(0.0, gate.log_evidence(test.progress) / gate.log_threshold(test.progress.plan)))
-        said.append(f"proposal {test.proposal}: {len(gains)} pairs, difference {mean:+.3f}, evidence {have:4.0%}")
-    return f"testing {'; '.join(said)} of what acceptance needs" if said else ""
+        if len(state.open) == 1:
+            return (
+                f"testing proposal {test.proposal}: {len(gains)} pairs, difference {mean:+.3f}, "
+                f"evidence {have:4.0%} of what acceptance needs"
+            )
+        said.append(f"{test.proposal} ({len(gains)} pairs, {mean:+.3f}, {have:.0%})")
+    more = f" and {len(state.open) - SHOWN} more" if len(state.open) > SHOWN else ""
+    return f"testing proposals {', '.join(said)}{more}" if said else ""
 
 
 def _queue(who: str, patches: tuple[Path, ...]) -> list[Any]:

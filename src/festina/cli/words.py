@@ -88,7 +88,8 @@ def _screened(b: e.Screened, s: State) -> str | None:
         why = _REFUSED.get(b.reason, b.reason)
         mark = " It is recorded as an attempt on the guards." if b.guard_change else ""
         return f"Proposal {number} REFUSED: {why}.{mark}"
-    words = {"no-op": "changes nothing", "duplicate": f"was tried before ({b.reason})", "stale": "came too late"}
+    late = "does not fit the version that is in use now" if s.proposals[number].moved else "came too late"
+    words = {"no-op": "changes nothing", "duplicate": f"was tried before ({b.reason})", "stale": late}
     return f"Proposal {number} {words[b.result]}"
 
 

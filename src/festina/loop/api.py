@@ -26,6 +26,7 @@ def improve(
     improver: Improver | None = None,
     budget: float | str = "1h",
     proposals: int = 1_000,
+    at_once: int = 1,
     root: Path | str = ".",
 ) -> Iterator[e.Verdict]:
     """Improve the system at ``root`` and yield each verdict as it falls.
@@ -33,8 +34,9 @@ def improve(
     With ``run`` (a command that prints ``metric``) no manifest is needed, as in ``festina run -- COMMAND``; without
     it the repository's festina.toml is used. ``metric`` is "NAME:higher" or "NAME:lower", ``allow`` the globs that
     may change, ``budget`` seconds or a string such as "8h". ``improver`` is any object with ``author`` and
-    ``propose``; by default what the manifest names. Raises ``UsageError`` for what the caller can mend. Leaving the
-    iteration stops the loop after the step under way; calling again resumes.
+    ``propose``; by default what the manifest names; with ``at_once`` above 1 it works in a thread while that many
+    proposals are tested side by side. Raises ``UsageError`` for what the caller can mend. Leaving the iteration stops
+    the loop after the step under way; calling again resumes.
     """
     where = Path(root)
     manifest = None
@@ -49,6 +51,7 @@ def improve(
         manifest=manifest,
         wall_s=_seconds(budget),
         proposals=proposals,
+        at_once=at_once,
         improver=(lambda _manifest, _sandbox: improver) if improver is not None else None,
         stop=stop,
     )

@@ -143,6 +143,9 @@ def screen_proposal(b: Bench, action: plan.Screen) -> None:
         "proposal": p.number, "reason": "", "detail": None, "guard_change": False, "base_commit": p.base_commit,
         "tree": None, "changed_files": 0, "changed_lines": 0, "improver_changed": False,
     }  # fmt: skip
+    if p.from_generation not in b.state.line and not p.improver.startswith("person:"):  # taken back meanwhile  # P-5
+        b.append(Draft(e.Screened(result="stale", **(row | {"reason": "its improver is no longer on the line"}))))
+        return
     head = b.state.head.commit  # also where it was made for another head: if it applies to this one  # S-8
     base_tree = b.repo.tree_of(head)
     try:
