@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,23 @@ def test_E3_runs_of_a_command_pair_by_seed_and_changes_that_change_nothing_make_
     assert len(shifts) == 1, "only the change of the rate is left, and it moves every seed alike"
     assert 0.0 not in shifts
     assert {run.seed for run in runs if run.tree != INCUMBENT} <= set(incumbent)
+
+
+def test_V1_a_first_run_that_fails_by_chance_is_counted_and_ends_nothing(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, vault=False)
+    data = b'run = ["python3", "train.py"]\nmetric = "loss:lower"\nallow = ["train.py"]\n'
+    for number in range(100):  # a text whose first seed fails and whose second does not
+        (toy.root / "train.py").write_text(
+            f"import os, random  # {number}\nrate = 0.5\n"
+            "x = random.Random(os.environ['FESTINA_SEED']).random() + rate\nassert x < 0.9\nprint('loss:', x)\n"
+        )
+        toy.commit()
+        tree = toy.git("rev-parse", "HEAD^{tree}")
+        coins = [random.Random(str(calibration_seed(tree, i))).random() + 0.5 for i in range(2)]
+        if coins[0] >= 0.9 > coins[1]:
+            break
+    with opened(toy.root, given=(parse_manifest(data), data)) as subject:
+        found = measure(subject, Wish(LEAST_RUNS, 60.0, 1), lambda *_: None, lambda *_: None)
+    own = {run.seed: run.failed for run in found.measured.runs if run.tree == INCUMBENT and run.repeat == 0}
+    assert (own[0], own[1]) == ("nonzero", "")
+    assert found.made == LEAST_RUNS

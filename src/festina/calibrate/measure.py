@@ -6,8 +6,8 @@ how results vary between seeds, from run to run of one seed, between items, and 
 run side by side, as units do in a loop, and the time of a run is what it costs there: box and scoring included.
 
 A change that shows no difference in its first two rounds makes place for another, if there is one, and counts only if
-it shows one later: it would say that pairing removes all noise. One that does not run is dropped, and so is one that
-changes far more than chance does, since it is not small. Not covered: whether a proposal of somebody else shares as
+it shows one later: it would say that pairing removes all noise. So does one that only fails. One that changes far more
+than chance does is dropped, since it is not small. Not covered: whether a proposal of somebody else shares as
 much with the incumbent.
 """
 
@@ -38,6 +38,7 @@ AGAIN_EVERY = 3  # rounds
 LEAST_RUNS = 8  # fewer say nothing: three rounds
 SAME_ROUNDS = 2  # without a difference, and a change is taken to change nothing
 CHANGES = 3  # run in turn
+FIRST_TRIES = 3  # one run may fail by chance, three in a row say that the system does not work
 FAR = 5.0  # standard deviations between seeds
 
 Stopped = Literal["", "time", "interrupted"]
@@ -110,6 +111,7 @@ class _Session:
         self._began = time.monotonic()
         self._next = 0  # round
         self._promised = 0  # runs
+        self._alone = 0  # rounds whose incumbent has been run already
         self._planned = wish.runs
         self._changes = list(subject.neighbours)
         self._same: dict[str, int] = {}  # rounds in which a change made no difference
@@ -159,22 +161,28 @@ class _Session:
     # -- runs
 
     def first(self) -> None:
-        """The incumbent once, alone: whatever is wrong with the system shows here."""
-        self._promised = 1
-        side = self._one(INCUMBENT, self.subject.tree, 0, 0)
-        if side is None:
-            if self.interrupted.is_set():
-                raise KeyboardInterrupt
-            raise _too_long(None, self.wish)
+        """The incumbent alone, until it gave a score once: whatever is wrong with the system shows here."""
+        side = self._once_alone()
+        while self.runs[-1].failed and self._alone < FIRST_TRIES:
+            side = self._once_alone()
         require_ok(side, self.subject.manifest.command)
-        run = self.runs[0]
-        if run.failed:
+        if self.runs[-1].failed:
             name = self.subject.manifest.metric_name
             raise UsageError(
                 "no-metric", f"the command printed no finite number for '{name}'",
                 fix=f"print it on a line of its own: {name}: 0.123",
             )  # fmt: skip
         self._nothing_scored()
+
+    def _once_alone(self) -> Side:
+        side = self._one(INCUMBENT, self.subject.tree, self._alone, 0)
+        if side is None and self.interrupted.is_set():
+            raise KeyboardInterrupt
+        if side is None:
+            raise _too_long(None, self.wish)
+        self._alone += 1
+        self._promised = self._alone
+        return side
 
     def work(self) -> None:
         """Rounds until the runs or the time are spent."""
@@ -203,7 +211,7 @@ class _Session:
             if self.cut or left <= 0:
                 return None
             index, self._next = self._next, self._next + 1
-            steps = [] if index == 0 else [(INCUMBENT, self.subject.tree, index, 0)]
+            steps = [] if index < self._alone else [(INCUMBENT, self.subject.tree, index, 0)]
             turn = self._changes[:CHANGES]
             if turn:
                 name, tree, _ = turn[index % len(turn)]
@@ -246,7 +254,7 @@ class _Session:
         return side
 
     def _judge(self, steps: list[tuple[str, str, int, int]]) -> None:
-        """Retire a change that does not run, changes nothing, or is not small."""
+        """Retire a change that only fails, changes nothing, or is not small."""
         name = next((name for name, *_ in steps if name != INCUMBENT), None)
         if name is None:
             return
@@ -254,7 +262,7 @@ class _Session:
         with self._lock:
             mine = {run.tree: run for run in self.runs if run.seed == index and run.repeat == 0}
             here, there = mine.get(name), mine.get(INCUMBENT)
-            if here is None or there is None:
+            if here is None or there is None or there.failed:
                 return
             if here.failed or _given(here) == _given(there):
                 self._same[name] = self._same.get(name, 0) + 1
@@ -262,7 +270,7 @@ class _Session:
                 self._counts.add(name)
             spare = len(self._changes) > CHANGES or any(other in self._counts for other, *_ in self._changes)
             idle = spare and self._same.get(name, 0) >= SAME_ROUNDS and name not in self._counts
-            if here.failed or idle or self._far(name):
+            if idle or self._far(name):
                 self._retired.add(name)
                 self._changes = [change for change in self._changes if change[0] != name]
 
