@@ -25,8 +25,8 @@ class Long:
 
 
 LONG = (
-    Long("graded items, sd 0.1", Graded(0.05, 0.1), Graded(0.0, 0.1), 0.05, 480),
-    Long("right or wrong items", ternary(0.1), ternary(0.0), 0.1, 1000),
+    Long("graded items, sd 0.1", Graded(0.05, 0.1), Graded(0.0, 0.1), 0.05, 600),
+    Long("right or wrong items", ternary(0.1), ternary(0.0), 0.1, 1500),
 )
 
 

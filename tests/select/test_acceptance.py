@@ -37,6 +37,20 @@ def test_S1_levels_of_many_runs_are_those_of_the_budget(mode):
                 folds[i] = folds[i].told(ends[i][2])
 
 
+def test_S1_several_tests_of_a_run_may_be_open_at_once():
+    levels, fold = runs.levels_of("fresh", 1), budget_of("fresh", 0.05, 50.0)
+    opened, mine = [], []
+    for _ in range(3):
+        level, fold = fold.open()
+        opened.append(level)
+        mine.append(levels.open())
+    for k, (accepted, refund) in zip((2, 0, 1), ((False, 0.4), (True, 1.0), (False, 0.0)), strict=True):
+        fold = fold.close(opened[k], accepted, refund)
+        levels.close(mine[k], np.array([accepted]), np.array([refund]), np.array([1]))
+    assert float(levels.open()[0]) == fold.next_level()
+    assert [float(level[0]) for level in mine] == opened
+
+
 def test_the_bound_is_the_exact_one():
     """Ternary: the best stake against a mean of at most 0 is known in closed form. Graded: a quadrature of its law."""
     p, q = 0.125, 0.075
