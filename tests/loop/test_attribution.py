@@ -9,9 +9,11 @@ import pytest
 
 from festina.ledger import entries as e
 from festina.ledger.log import Ledger
+from festina.loop.recount import recount
 from festina.system import home as homes
 from festina.system.repo import Repo
 from tests.loop.commandline import festina
+from tests.loop.forging import edited, ledger_of, signed_again, wrong
 from tests.loop.invariants import check, read
 from tests.toy import Toy, make_toy
 
@@ -96,6 +98,17 @@ def test_V8_each_kind_of_hunk_is_found(attributed: Toy) -> None:
     assert found.total[0] == pytest.approx(0.45, abs=0.06)
     assert found.residue is not None
     assert found.residue[2] < 0  # the pair: each alone does nothing
+
+
+def test_L1_V8_its_sums_are_made_again_and_another_word_is_named(attributed: Toy, tmp_path: Path) -> None:
+    assert recount(ledger_of(attributed)).ok
+
+    def kinder(body: e.Attributed) -> dict[str, object]:
+        first, second, *rest = body.hunks
+        return {"hunks": (first, second.model_copy(update={"verdict": "helps"}), *rest)}
+
+    path = signed_again(attributed, tmp_path / "forged.db", edited("attributed", kinder))
+    assert ("attributed", "words") in wrong(recount(path))
 
 
 def test_V8_E1_it_is_charged_before_it_runs_and_its_looks_are_counted(attributed: Toy) -> None:

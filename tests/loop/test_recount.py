@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,21 +15,14 @@ from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.audit import verify
 from festina.ledger.canonical import canonical
-from festina.ledger.checkpoint import make
 from festina.ledger.copies import export
-from festina.ledger.merkle import Tree, leaf_hash
 from festina.ledger.record import Record
-from festina.ledger.signing import LocalKey, pae
-from festina.ledger.statement import NO_PREV, PAYLOAD_TYPE, seal, statement
-from festina.ledger.store import Store
-from festina.loop.recount import Recount, recount
+from festina.loop.recount import recount
 from festina.verify.account import Account
 from tests.loop.commandline import festina
+from tests.loop.forging import Mutate, edited, ledger_of, signed_again, wrong
 from tests.loop.paper import PaperLoop
 from tests.toy import Toy, make_toy
-
-Mutate = Callable[[int, Record], e.Body | None]
-
 
 # -- the two sets of books agree, in every mode ---------------------------------------------------------
 
@@ -73,59 +64,6 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     return toy
 
 
-def ledger_of(toy: Toy) -> Path:
-    (found,) = Path(toy.environment["FESTINA_HOME"]).glob("*/ledger.db")
-    return found
-
-
-def signed_again(toy: Toy, target: Path, mutate: Mutate) -> Path:
-    """The ledger as somebody writes it who holds all keys: other bodies, a right chain, a right checkpoint."""
-    source = Store.open(ledger_of(toy), readonly=True)
-    folder = ledger_of(toy).parent
-    keys = {role: LocalKey.load(folder / "keys" / f"{role}.pem", role) for role in ("engine", "verifier")}
-    leaves: dict[str, str] = {}  # new ones by old ones
-    Store.create(target)
-    copy, tree, prev, seq = Store.open(target), Tree(), NO_PREV, 0
-    with copy.writing(durable=True):
-        for number, envelope in source.entries():
-            record = Record(number, envelope, leaf_hash(envelope))
-            body = mutate(number, record)
-            if body is None:
-                continue
-            if isinstance(body, e.ReviewRequested):
-                body = body.model_copy(update={"evidence": leaves[body.evidence]})
-            entry, key = record.entry, keys[record.body.role]
-            payload = statement(
-                seq=seq, prev=prev, at=entry.at, body=body, content=entry.content, commitments=entry.commitments,
-                subjects=entry.subjects,
-            )  # fmt: skip
-            data = seal(payload, key.keyid, key.sign(pae(PAYLOAD_TYPE, payload)))
-            copy.add_entry(seq, data)
-            tree.append(leaf_hash(data))
-            leaves[record.leaf] = prev = leaf_hash(data).hex()
-            seq += 1
-        for _, blob in source.blobs():
-            copy.add_blob(blob)
-        copy.set_checkpoint(len(tree), make(first(toy).origin, len(tree), tree.root(), keys["engine"]))
-    copy.close()
-    source.close()
-    return target
-
-
-def first(toy: Toy) -> e.Genesis:
-    store = Store.open(ledger_of(toy), readonly=True)
-    try:
-        body = next(Record(n, data, b"").body for n, data in store.entries())
-    finally:
-        store.close()
-    assert isinstance(body, e.Genesis)
-    return body
-
-
-def wrong(found: Recount) -> set[tuple[str, str]]:
-    return {(row.kind, row.field) for row in found.mismatches}
-
-
 def test_S4_L1_an_honest_ledger_is_made_again_also_from_its_copies(toy: Toy, tmp_path: Path) -> None:
     found = recount(ledger_of(toy))
     assert found.ok, found.mismatches
@@ -138,20 +76,6 @@ def test_S4_L1_an_honest_ledger_is_made_again_also_from_its_copies(toy: Toy, tmp
         "ok": True, "verdicts": found.verdicts, "batches": found.batches, "mismatches": [],
         "not_made_again": list(found.notes), "control_log_evidence": found.control, "planted": None,
     }  # fmt: skip
-
-
-def edited(kind: str, change: Callable[[Any], dict[str, object]], nth: int = 0) -> Mutate:
-    """Change the nth entry of a kind."""
-    seen = [0]
-
-    def mutate(number: int, record: Record) -> e.Body:
-        body = record.body
-        if body.kind != kind:
-            return body
-        seen[0] += 1
-        return body.model_copy(update=change(body)) if seen[0] == nth + 1 else body
-
-    return mutate
 
 
 def dropped(kind: str) -> Mutate:

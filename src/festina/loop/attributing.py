@@ -13,8 +13,7 @@ One measurement is recorded as a whole: what a kill cuts off is charged and made
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from festina.errors import UsageError
@@ -26,15 +25,16 @@ from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.ledger.measures import HunkEffect, Method
 from festina.ledger.seeds import unit_seed
+from festina.loop import effects
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Replan
 from festina.loop.charging import TRIES, affordable, charge, found, skip
 from festina.loop.crash import crash_point
+from festina.loop.effects import Shape
 from festina.loop.rows import Generation
 from festina.propose.text import visible
 from festina.select import attribution
-from festina.select.attribution import LEAST_UNITS, Ablation
-from festina.select.student import Spread, spread
+from festina.select.attribution import LEAST_UNITS
 from festina.system.hunks import Parts, take_apart
 from festina.system.repo import ApplyFailed
 
@@ -46,7 +46,7 @@ Unit = dict[int, Cell]  # by combination
 
 @dataclass(slots=True)
 class Plan:
-    """What one attribution runs. ``sets``: the combinations of every unit."""
+    """What one attribution runs."""
 
     generation: Generation
     verdict: e.Verdict
@@ -54,8 +54,7 @@ class Plan:
     method: Method
     units: int
     retired: int | None  # position of the items that the acceptance used up; None: fresh ones
-    orders: list[list[int]] = field(default_factory=list)  # of sampled permutations
-    sets: list[tuple[int, ...]] = field(default_factory=list)
+    shape: Shape = field(init=False)  # known when the runs are charged
 
     @property
     def count(self) -> int:
@@ -148,7 +147,7 @@ def _measure(b: Bench, p: Plan) -> e.Attributed:
         b, "attribution", trials=p.units * p.per_unit, units=p.units, items=items, source=epoch.suite.source,
         fresh=p.retired is None, generation=p.generation.number,
     )  # fmt: skip
-    _draw(p, b.state.side.leaf)
+    p.shape = effects.shape(p.method, p.count, p.units, b.state.side.leaf)
     trees = _trees(b, p)
     units = _run(b, p, trees, b.state.side.leaf, epoch.suite.batch_items)
     if b.cut_off:
@@ -166,22 +165,10 @@ def _measure(b: Bench, p: Plan) -> e.Attributed:
     return body
 
 
-def _draw(p: Plan, leaf: str) -> None:
-    """The combinations of every unit; permutations follow from the entry that charged them."""
-    for i in range(p.units):
-        if p.method == "shapley-sampled":
-            order = list(range(p.count))
-            random.Random(f"festina-permutation:{leaf}:{i}").shuffle(order)
-            p.orders.append(order)
-            p.sets.append(attribution.chains(order))
-        else:
-            p.sets.append(attribution.every(p.count) if p.method == "shapley" else attribution.ablation(p.count))
-
-
 def _trees(b: Bench, p: Plan) -> dict[int, str]:
     """A tree for every combination, exported for the boxes; none of them enters the repository."""
     trees: dict[int, str] = {}
-    for mask in dict.fromkeys(mask for each in p.sets for mask in each):
+    for mask in dict.fromkeys(mask for each in p.shape.sets for mask in each):
         try:
             trees[mask] = p.parts.combine(b.repo, mask)
         except ApplyFailed:
@@ -199,7 +186,7 @@ def _run(b: Bench, p: Plan, trees: dict[int, str], leaf: str, batch_items: int) 
     def one(seed: int) -> Unit:
         i = number[seed]
         place = None if p.retired is None else p.retired + i * batch_items
-        masks = [mask for mask in p.sets[i] if mask in trees and mask not in dead]
+        masks = [mask for mask in p.shape.sets[i] if mask in trees and mask not in dead]
         wanted = list(dict.fromkeys(trees[mask] for mask in masks))
         cells = ablation.measure(b.trials, b.judge, wanted, b.scale, seed, place, lambda: b.cut_off)
         return {mask: cells[trees[mask]] for mask in masks}
@@ -211,66 +198,16 @@ def _run(b: Bench, p: Plan, trees: dict[int, str], leaf: str, batch_items: int) 
 
 
 def _finding(p: Plan, epoch: e.EpochOpened, measure: int, units: Sequence[Unit], details: str) -> e.Attributed:
-    suite = epoch.suite
-    width = 1.0 if suite.low is None or suite.high is None else suite.high - suite.low
-    wanted = {mask for each in p.sets for mask in each}
-    broken = {mask for mask in wanted if not any(unit[mask].ran for unit in units if mask in unit)}
-
-    def effects(of: Callable[[Cell], float | None], width: float) -> _Effects:
-        rows = [_values(p, i, {m: of(cell) for m, cell in unit.items()}, broken) for i, unit in enumerate(units)]
-        return _effects(p, rows, width)
-
-    goal = effects(lambda cell: cell.goal, width)
-    guards = [effects(_guard(k), g.high - g.low) for k, g in enumerate(epoch.guards)]
-    rows = []
-    for i, part in enumerate(p.parts.parts):
-        main = goal.shares[i] if goal.shares else goal.leave_out[i]
-        beside = tuple(x for g in guards if (x := g.shares[i] if g.shares else g.leave_out[i]) is not None)
-        still = all(each[1] == each[2] == 0.0 for each in (main, *beside) if each is not None)
-        word = attribution.judged(main, beside, detect=suite.detect, untouched=still)
-        rows.append(
-            HunkEffect(
-                hunks=len(part.pieces), added=part.added, removed=part.removed, leave_out=goal.leave_out[i],
-                alone=goal.alone[i], share=goal.shares[i] if goal.shares else None, guards=beside, verdict=word,
-            )
-        )  # fmt: skip
+    found_ = effects.found(p.shape, epoch, units)
+    rows = tuple(
+        HunkEffect(
+            hunks=len(part.pieces), added=part.added, removed=part.removed, leave_out=row.leave_out, alone=row.alone,
+            share=row.share, guards=row.guards, verdict=row.word,
+        )
+        for part, row in zip(p.parts.parts, found_.rows, strict=True)
+    )  # fmt: skip
     return e.Attributed(
         measure=measure, generation=p.generation.number, proposal=p.verdict.proposal, method=p.method,
-        tree=p.parts.tree, base_tree=p.parts.base, units=len(units), broken=len(broken), hunks=tuple(rows),
-        total=goal.total, residue=goal.residue, guards=tuple(g.name for g in epoch.guards), details=details,
+        tree=p.parts.tree, base_tree=p.parts.base, units=len(units), broken=found_.broken, hunks=rows,
+        total=found_.total, residue=found_.residue, guards=tuple(g.name for g in epoch.guards), details=details,
     )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Effects:
-    leave_out: tuple[Spread | None, ...]
-    alone: tuple[Spread | None, ...]
-    shares: tuple[Spread, ...]
-    total: Spread
-    residue: Spread | None
-
-
-def _effects(p: Plan, units: Sequence[dict[int, float]], width: float) -> _Effects:
-    n = p.count
-    if p.method == "shapley-sampled":
-        shares = attribution.by_permutations(n, units, p.orders, scale=width)
-        whole = Ablation((None,) * n, (None,) * n, _total(n, units, width), None)
-    else:
-        whole = attribution.by_ablation(n, units, scale=width)
-        shares = attribution.by_shapley(n, units, scale=width) if p.method == "shapley" else ()
-    return _Effects(whole.leave_out, whole.alone, shares, whole.total, whole.residue)
-
-
-def _total(parts: int, units: Sequence[dict[int, float]], width: float) -> Spread:
-    return spread([unit[attribution.full(parts)] - unit[0] for unit in units], width)
-
-
-def _guard(k: int) -> Callable[[Cell], float]:
-    return lambda cell: cell.guards[k]
-
-
-def _values(p: Plan, unit: int, found_: Mapping[int, float | None], broken: set[int]) -> dict[int, float]:
-    """The scores of one unit. An ablation leaves out what never ran; a Shapley value takes the worst for it."""
-    worst = min((value for value in found_.values() if value is not None), default=0.0)
-    kept = [mask for mask in p.sets[unit] if p.method != "ablation" or mask not in broken]
-    return {mask: worst if (value := found_.get(mask)) is None else value for mask in kept}

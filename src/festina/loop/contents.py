@@ -1,8 +1,8 @@
 """What lies beside an entry in the content store, against the entry: differences made again from scores.  # V-1
 
 A batch's details hold every side's scores; its differences, means and counts follow from them, and so do a control's, a
-final score's and the public comparison's numbers. The scores themselves follow from answers, which are not stored: of
-those the record has the digests (L-6).
+final score's, the public comparison's and an attribution's numbers. The scores themselves follow from answers, which
+are not stored: of those the record has the digests (L-6).
 
 Means and Student intervals that people read are compared to a relative 1e-12, since ``sum`` rounds differently from
 Python 3.12 on; whatever decides is compared bit for bit.
@@ -20,6 +20,7 @@ from festina.ledger import entries as e
 from festina.ledger.canonical import canonical, parse_strict
 from festina.ledger.record import Record
 from festina.ledger.seeds import control_seed, unit_seed
+from festina.loop import effects
 from festina.select import overfit
 from festina.select.overfit import Spread
 from festina.select.pairing import Differences, differences, mean
@@ -201,6 +202,37 @@ def _public(c: Contents, b: e.PublicCompared, details: Any) -> Wrong:  # noqa: A
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    goal: float | None
+    guards: tuple[float, ...]
+    ran: bool
+
+
+def _attributed(c: Contents, b: e.Attributed, details: Any) -> Wrong:  # noqa: ANN401 - JSON
+    epoch, leaf = c.account.rules(), c.account.measure_leaf
+    units = [{int(mask, 2): _cell(row) for mask, row in unit.items()} for unit in details["units"]]
+    form = effects.shape(b.method, len(details["parts"]), len(units), leaf)
+    made = effects.found(form, epoch, units)
+    said = [(h.leave_out, h.alone, h.share, h.guards) for h in b.hunks]
+    return _nearly(
+        {
+            "total": (b.total, made.total), "residue": (b.residue, made.residue),
+            "hunks": (said, [(row.leave_out, row.alone, row.share, row.guards) for row in made.rows]),
+        }
+    ) | _exactly(
+        {
+            "units": (b.units, len(units)), "broken": (b.broken, made.broken),
+            "words": ([h.verdict for h in b.hunks], [row.word for row in made.rows]),
+        }
+    )  # fmt: skip
+
+
+def _cell(row: Any) -> _Cell:  # noqa: ANN401 - JSON
+    goal, guards, side = row
+    return _Cell(goal, tuple(guards), side["answer"] is not None)
+
+
 def seeds_digest(leaf: str, batch: int, units: int) -> str:
     """What an intent says about its units' seeds.  # E-3"""
     return hashlib.sha256(canonical([unit_seed(leaf, batch, i) for i in range(units)])).hexdigest()
@@ -208,4 +240,5 @@ def seeds_digest(leaf: str, batch: int, units: int) -> str:
 
 _CHECKS: dict[str, Callable[[Contents, Any, Any], Wrong]] = {
     "batch-ended": _batch, "control-ended": _controlled, "final-scored": _finals, "public-compared": _public,
+    "attributed": _attributed,
 }  # fmt: skip

@@ -132,6 +132,7 @@ class Account:
     line: Line = field(default_factory=Line)
     control: Control | None = None
     measure: e.MeasureStarted | None = None  # charged and not ended
+    measure_leaf: str = ""
     draws: dict[tuple[int | None, str | None], str] = field(default_factory=dict)  # leaf of a final score's intent
     level: int = 0  # of the run's sandbox
     at_once: int = 1  # tests that the run may have open
@@ -452,7 +453,7 @@ def _reviewed(a: Account, r: Entered, b: e.ReviewDecided) -> None:
 
 
 def _measure(a: Account, r: Entered, b: e.MeasureStarted) -> None:
-    a.measure = b
+    a.measure, a.measure_leaf = b, r.leaf
     if b.purpose == "final":
         a.draws.setdefault((b.generation, b.source), r.leaf)
     if b.fresh and b.source is not None and b.purpose != "final":
