@@ -3,7 +3,7 @@
 Each system is measured as the command does it (rounds of one seed: current version, one small change, now and then the
 same again), many times over; each forecast is held against what thousands of tests on the system's own law really take.
 ``ratio`` is forecast over truth (median, and the middle 80 % of calibrations); ``in range`` how often the truth lay in
-the range that the forecast gave, within 6 % for what 400 played tests blur.
+the range that the forecast gave, within 6 % for what a few hundred played tests blur.
 
     python benchmarks/calibrate.py --quick
     python benchmarks/calibrate.py --out benchmarks/results/calibrate.json
@@ -31,7 +31,7 @@ from festina.select.vector import gate
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Array]  # so many values with mean 0
 
-CALIBRATIONS = 20  # of each system
+CALIBRATIONS = 10  # of each system
 RUNS = 40  # of a calibration: the command's default
 BLUR = 0.06
 
@@ -148,7 +148,7 @@ class Truth:
     reach: float
 
 
-def truth(system: System, found: Forecast, tests: int = 400) -> Truth:
+def truth(system: System, found: Forecast, tests: int = 300) -> Truth:
     """By the plan that the forecast was made for."""
     level = found.levels[0]
     at = found.kinds[1].gain
@@ -165,7 +165,7 @@ def truth(system: System, found: Forecast, tests: int = 400) -> Truth:
     accepted, power = play(at, plan)
     assert found.reach is not None
     assert found.reach.first is not None
-    grid = [found.reach.first.value * factor for factor in np.geomspace(0.4, 2.5, 14)]
+    grid = [found.reach.first.value * factor for factor in np.geomspace(0.5, 2.0, 10)]
     cap = found.reach.units
     shares = [play(gain, replace(plan, detect=0.0 if system.printed else gain, units_max=cap))[1] for gain in grid]
     return Truth(rejected, accepted, power, crossing(grid, shares) or grid[-1])

@@ -180,7 +180,8 @@ def _reach(scene: Scene) -> Reach | None:
     longer = scene.setting.units_max is None and units == UNITS and scene.bounded
     span = None
     if first is not None:
-        low, high = found["low"] or first, found["high"] or inf
+        low = first if found["low"] is None else found["low"]
+        high = inf if found["high"] is None else found["high"]
         span = Span(*(scene.width * gain for gain in (first, min(low, first), max(high, first))))
     later, apart = found["later"], _apart(scene)
     return Reach(

@@ -27,8 +27,7 @@ Name = TypeVar("Name", bound=Hashable)
 POOL = 8192  # differences of a unit
 DRAWS = 500_000  # of units for one case, about
 TESTS = (64, 400)  # fewest and most for one case
-SMOOTH = 0.3  # share of a normal law in few distinct values: the next run is none of those that were seen
-FEW = 30
+SHAPE = 5.0  # values that a normal shape weighs as much as: few distinct ones say little of theirs
 MOST_FLIPS = 400  # items of a run whose flips are counted one by one
 
 
@@ -122,8 +121,9 @@ def stage(
         pool = pool + _means(np.array(noise.items.shape), count, size, rng)
     if not bounded:
         pool = pool * rng.choice([-1.0, 1.0], POOL)  # neither side is favoured when nothing has changed
-    pool = _failing(pool, noise, bounded, rng)
-    pool = pool - pool.mean()
+    pool = _failing(pool - pool.mean(), noise, bounded, rng)
+    if bounded:
+        pool = pool - pool.mean()
     known = dict(noise.guards)
     still = Part(Variance(0.0, 0.0, 0.0), ())
     guards = tuple(
@@ -159,8 +159,9 @@ def _drawn(part: Part, which: Which, size: int, rng: np.random.Generator) -> Arr
     if wanted == 0.0 or spread == 0.0:
         return np.zeros(size)
     drawn: Array = rng.choice(shape / spread, size)
-    if len(shape) < FEW and len(set(part.shape)) == len(shape):
-        drawn = np.sqrt(1.0 - SMOOTH**2) * drawn + SMOOTH * rng.standard_normal(size)
+    if len(set(part.shape)) == len(shape):
+        normal = SHAPE / (SHAPE + len(shape))
+        drawn = np.sqrt(1.0 - normal) * drawn + np.sqrt(normal) * rng.standard_normal(size)
     result: Array = wanted * drawn
     return result
 

@@ -113,6 +113,7 @@ def _answer(f: Forecast) -> Block:
         text.append(f"Runs{seed} do not differ at all, so any gain shows, however small{_at_worst(f)}.")
     elif f.reach is not None and f.reach.first is not None:
         less = " or even less" if f.reach.at_most else ""
+        less += " where `detect` asks for it" if f.bounded else ""
         text.append(
             f"Smallest gain that can be found: {around(f.reach.first)}{less}, in {POWER} cases and with at most "
             f"{f.reach.units:,} pairs of runs ({time(_pair_hours(f, f.reach.units))}){_at_worst(f)}."
@@ -179,7 +180,8 @@ def _budget(f: Forecast) -> str:
 def _limits(f: Forecast) -> str:
     return {
         "items": "What limits you is the number of items: most of the noise of a pair comes from which items it got.",
-        "runs": "What limits you is the noise between runs: more items in a run would help little.",
+        "runs": "What limits you is the noise between runs"
+        + ("." if f.noise.items is None else ": more items in a run would help little."),
         "range": "What limits you is not noise but the declared range: a test must make sure that no rare disaster "
         "within it turns the gain into a loss, and that takes as long without any noise.",
         "none": "What limits you is not noise: so many equal answers are needed before luck is ruled out.",
@@ -199,13 +201,13 @@ _SOURCE = {
 def _noise(f: Forecast) -> Block:
     n = f.noise
     rows = [("score of the current version", number(n.score) if n.score else "0", "")]
-    apart = "other seeds" if n.items is None else "other seeds, items"
+    apart, same = ("other seeds, items", "same seed and items") if n.items is not None else ("other seeds", "same seed")
     about = (
         (n.seeds, "a run's score, from seed to seed", ""),
         (n.reruns, "a run's score, same seed again", "0 where a run depends on its seed alone"),
         (n.items, "from item to item within a run", ""),
         (n.unpaired, f"difference of two runs apart ({apart})", "how a remembered score compares"),
-        (n.paired, "difference of two runs side by side", "same seed and items: what Festina compares"),
+        (n.paired, "difference of two runs side by side", f"{same}: what Festina compares"),
     )
     rows += [(name, f"± {around(span)}", note) for span, name, note in about if span is not None]
     if n.pairing is not None and n.pairing.low > 1.0:
@@ -225,14 +227,17 @@ def _noise(f: Forecast) -> Block:
 def _prices(f: Forecast) -> Block:
     names = ("changes nothing", f"better by {gain_of(f)}", f"worse by {gain_of(f)}")
     rows = [
-        (name, _chance(kind), around(kind.price.runs), times(kind.price.hours), around(later.price.runs))
+        (
+            name, _chance(kind), around(kind.price.runs), times(kind.price.hours),
+            f"{share(later.accepted.value)}, {number(later.price.runs.value)} runs",
+        )
         for name, kind, later in zip(names, f.kinds, f.later, strict=True)
     ]
     text = []
     if f.hours_per_acceptance is not None and isfinite(f.hours_per_acceptance.value):
         text.append(f"All in all an acceptance takes {times(f.hours_per_acceptance)}, rejected proposals included.")
     return Block(
-        "What a proposal costs", tuple(text), ("a proposal that", "accepted", "runs", "time", "runs, at the 50th test"),
+        "What a proposal costs", tuple(text), ("a proposal that", "accepted", "runs", "time", "at the 50th test"),
         tuple(rows),
     )  # fmt: skip
 
@@ -362,7 +367,7 @@ def _caveats(f: Forecast) -> Block:
     text = list(f.notes)
     if n.failed:
         text.append(f"{n.failed} of {n.failed + n.runs} runs failed. A failed run scores worst, and that is in here.")
-    elif f.unseen is not None:
+    elif f.unseen is not None and f.unseen > 1.05 * f.kinds[0].price.runs.value:
         text.append(
             f"None of {n.runs} runs failed. If one in {n.runs} does, which could easily not have shown, a rejection "
             f"takes {number(f.unseen)} runs instead of {number(f.kinds[0].price.runs.value)}."
