@@ -125,7 +125,7 @@ def _answer(f: Forecast) -> Block:
         )
     nothing, good = f.kinds[0].price, f.kinds[1].price
     text.append(
-        f"A proposal that changes nothing is given up after {number(nothing.runs.value)} runs, {times(nothing.hours)}; "
+        f"A proposal that is no better is given up after {number(nothing.runs.value)} runs, {times(nothing.hours)}; "
         f"one that is better by {gain} is accepted after {number(good.runs.value)}, {times(good.hours)}."
     )
     if f.proposals is not None and f.proposals.value < 1.0:
@@ -225,7 +225,7 @@ def _noise(f: Forecast) -> Block:
 
 
 def _prices(f: Forecast) -> Block:
-    names = ("changes nothing", f"better by {gain_of(f)}", f"worse by {gain_of(f)}")
+    names = ("is no better", f"is better by {gain_of(f)}", f"is worse by {gain_of(f)}")
     rows = [
         (
             name, _chance(kind), around(kind.price.runs), times(kind.price.hours),
