@@ -222,7 +222,7 @@ def jobs(size: Size) -> list[Job]:
     few = {"tiny": SCENARIOS[3:4], "quick": SCENARIOS[3:], "medium": (SCENARIOS[0], *SCENARIOS[3:])}
     chosen = few.get(size.name, SCENARIOS)
     runs = min(size.streams, 200)
-    return [Job("contest", partial(rows, scenario, runs), scenario.cap / 100) for scenario in chosen]
+    return [Job("contest", partial(rows, scenario, runs), scenario.cap / 30) for scenario in chosen]
 
 
 def goals(tables: Tables) -> list[Goal]:
