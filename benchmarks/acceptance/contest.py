@@ -241,7 +241,6 @@ def goals(tables: Tables) -> list[Goal]:
             f"wrong acceptances over those of the {alone['rule']}",
             _number(ours["false"]) / _number(alone["false"]), 0.02, at_most=True,
         ),
-        Goal("gains of `detect` found, right or wrong items", _number(ours["power"]), 0.9),
     ]  # fmt: skip
 
 
