@@ -113,6 +113,12 @@ FORGERIES: dict[str, tuple[Mutate, tuple[str, str]]] = {
         edited("batch-ended", lambda b: {"guards": tuple(tuple(bit(x) for x in g) for g in b.guards)}),
         ("batch-ended", "guards"),
     ),
+    "a unit without its guard": (
+        edited("batch-ended", lambda b: {"guards": tuple(g[:-1] for g in b.guards)}), ("batch-ended", "units")
+    ),
+    "a difference out of range": (
+        edited("batch-ended", lambda b: {"gain": (1.5, *b.gain[1:])}), ("batch-ended", "range")
+    ),
     "a better interval": (edited("verdict", better), ("verdict", "interval")),
     "a better estimate": (edited("verdict", lambda b: {"estimate": bit(b.estimate)}), ("verdict", "estimate")),
     "more evidence": (edited("verdict", lambda b: {"log_evidence": 50.0}), ("verdict", "log_evidence")),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from festina.errors import IntegrityError
+from festina.errors import Fault, IntegrityError
 from festina.ledger.audit import reading
 from festina.ledger.entries import BatchStarted
 from festina.ledger.merkle import leaf_hash
@@ -68,9 +68,9 @@ class _Pass:
             self.found += self.contents.check(record)
             if kind == "batch-started":
                 self._seeds(record)
+            self.state.apply(record)  # first: it refuses what has not the form that the books rely on
             self.account.take(record)
-            self.state.apply(record)
-        except IntegrityError as error:
+        except (IntegrityError, Fault) as error:
             self.found.append(Mismatch(record.seq, kind, "order", error.what, "an entry that fits those before it"))
             return False
         self.batches += kind == "batch-ended"
