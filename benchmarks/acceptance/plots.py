@@ -61,19 +61,20 @@ def single(tables: Tables) -> Figure:
 
 
 def contest(tables: Tables) -> Figure:
-    """What a run costs and what it gains, first stream; filled: at most alpha of the runs hold a wrong acceptance."""
+    """What a run costs, with what it gains and errs; first stream. Filled: wrong in at most alpha of the runs."""
     name = tables["contest"][0]["stream"]
     rows = [row for row in tables["contest"] if row["stream"] == name]
-    figure, axes = _canvas(4.5)
-    for row in rows:
-        color = OURS if row["rule"] == rows[0]["rule"] else OTHER
+    figure, axes = _canvas(0.26 * len(rows) + 1.0)
+    for y, row in enumerate(reversed(rows)):
+        color = OURS if row["source"] == rows[0]["source"] else OTHER
         held = numbers([row], "wrong")[0] <= ALPHA
-        at = (max(numbers([row], "units")[0], 1.0), numbers([row], "gain")[0])
-        axes.plot(*at, "o", color=color, markerfacecolor=color if held else "none")
-        axes.annotate(str(row["rule"]), at, xytext=(5, -3), textcoords="offset points", fontsize=7, color=color)
+        axes.plot([numbers([row], "units")[0]], [y], "o", color=color, markerfacecolor=color if held else "none")
+        text = f"gain {numbers([row], 'gain')[0]:.2f}, wrong {numbers([row], 'false')[0]:.2f}"
+        axes.annotate(text, (1.0, y), xycoords=("axes fraction", "data"), xytext=(6, -3), textcoords="offset points",
+                      fontsize=8, color=color if held else WRONG)  # fmt: skip
+    axes.set_yticks(range(len(rows)), [str(row["rule"]) for row in reversed(rows)])
     axes.set_xscale("log")
-    axes.set_xlabel(f"evaluations a run ({name}); filled: wrong acceptances in at most 5 % of the runs")
-    axes.set_ylabel("true final gain")
+    axes.set_xlabel(f"evaluations a run ({name}); filled: runs with a wrong acceptance are at most 5 %")
     return figure
 
 
