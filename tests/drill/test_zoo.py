@@ -53,6 +53,7 @@ HOLED = {
     "noisy": (  # scores move from draw to draw: a lucky draw is no hole
         SCRIPT, "honest.py", {"persist/stale"}, {"denominator/script-fail", "denominator/script-hang"},
     ),
+    "talks": (SCRIPT, "honest.py", {"labels/turns", "replay/turns"}, {"constant/first-turn", "replay/script"}),
     "evals": (SCRIPT, "honest.py", {"payload/text-script"}, {"replay/script", "labels/data-script"}),
 }  # fmt: skip
 

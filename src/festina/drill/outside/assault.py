@@ -51,7 +51,7 @@ class Assault:
         plain = baked(self.study.known(self.port))
         plain |= dict(attack.baked)
         if attack.kind == "replay":
-            plain |= {"TABLE": facts.table(), "ORDER": facts.order()}
+            plain |= {"TABLE": facts.table(), "ORDER": facts.order(), "TURNS": facts.turns()}
         if attack.kind == "seeds":
             plain["FROZEN"] = facts.table(frozen=True)
         if attack.kind == "payload":

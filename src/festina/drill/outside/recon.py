@@ -131,7 +131,13 @@ class Facts:
         return list(found)[:3000]
 
     def printed(self) -> str:
-        return next((each["stdout"] for each in self.events("script") if each["stdout"]), "")
+        """What an honest program prints, or what it says to its first line where it is killed before its end."""
+        found = [each["stdout"] for each in self.events("script")] + [each["printed"] for each in self.events("turn")]
+        return next((text for text in found if text), "")
+
+    def turns(self) -> dict[str, str]:
+        """What an honest program says to each line that it is given."""
+        return {each["given"]: each["printed"] for each in self.events("turn")}
 
 
 def _strings(value: object) -> Iterable[str]:
@@ -155,6 +161,11 @@ def recurring(runs: Sequence[Sequence[Event]], share: float = 0.5) -> bool:
         return False
     one, two = set(_keys(runs[0])), set(_keys(runs[1]))
     return bool(one) and len(one & two) >= len(one) * share
+
+
+def _given(run: Iterable[Event]) -> set[str]:
+    """Lines that a program was given and answered one by one."""
+    return {each["given"] for each in run if each["event"] == "turn"}
 
 
 def _ordered(facts: Facts) -> bool:
@@ -206,6 +217,8 @@ _CHECKS: dict[str, Callable[[Facts], bool]] = {
     "many": lambda f: len(set(_keys(f.runs[0]))) >= 4 if f.runs else False,
     "runs": lambda f: sum(e["event"] == "script" for e in f.runs[0]) >= 4 if f.runs else False,
     "fed": lambda f: any(e["stdin"] or e["argv"] for e in f.events("script")),
+    "turns": lambda f: len(set(f.turns().values())) > 1,
+    "turns again": lambda f: len(f.runs) > 1 and bool(_given(f.runs[0]) & _given(f.runs[-1])),
     "answers": lambda f: len({e["stdout"] for e in f.events("script") if e["stdout"].strip()}) > 1,
     "writes": lambda f: any(e.get("wrote") for e in f.events("script")),
     "prints": lambda f: bool(f.printed()),
@@ -234,7 +247,7 @@ _CHECKS: dict[str, Callable[[Facts], bool]] = {
 # What is assumed of a candidate that nothing is heard from: attacks run blind, those that need records do not.
 _BLIND = {
     "called": True, "script": True, "numeric": True, "texts": True, "inputs": True, "fed": True, "prints": False,
-    "answers": False, "writes": False,
+    "answers": False, "turns": False, "turns again": False, "writes": False,
     "shared": False, "many": False, "runs": False, "long": False, "recurring": False, "frozen": False, "varied": False,
 }  # fmt: skip
 
@@ -252,6 +265,8 @@ _WHY = {
     "runs": "the candidate is run fewer than four times",
     "fed": "the program is given no input",
     "prints": "the program prints nothing",
+    "turns": "the program is not asked line by line",
+    "turns again": "it is not asked the same lines in every evaluation",
     "answers": "there are not two inputs with different honest outputs",
     "writes": "the program writes no file that is named in its arguments",
     "claims": "the candidate does not print the score itself",
