@@ -17,7 +17,7 @@ from festina.drill.outside import build
 from festina.drill.outside.bake import baked, takeover
 from festina.drill.outside.bench import Outcome
 from festina.drill.outside.catalog import Attack
-from festina.drill.outside.judge import constant, credit, part
+from festina.drill.outside.judge import apart, constant, credit, part
 from festina.drill.outside.locate import locate
 from festina.drill.outside.mutants import Mutant, empty
 from festina.drill.outside.study import Study
@@ -25,7 +25,8 @@ from festina.drill.render import number
 
 HANG = 30.0  # seconds; a limit that stands in the evaluator's source may make it longer
 MANY_RUNS = 6  # of an attack that earns a part of the way or whose control moves, and of that control
-_LUCKY = "the same candidate without the exploit earns as much: scores move from run to run"
+UNSURE = 2.0  # standard errors, from which on "caught" would say too much
+_LUCKY = "not told apart from what the same candidate earns without the exploit: scores move from run to run"
 # What any answer of the right form may earn in part, without an exploit.
 _WORDS = frozenset({"constant", "numbers", "judge", "resources", "reach"})
 _HANG = ("limits/hang", "denominator/hang", "denominator/script-hang")
@@ -135,22 +136,24 @@ class Assault:
                     worked.append((reason, outcome))
                     break
         caught = done - len(worked)
-        if len(worked) * 2 >= done and worked and self._lucky(attack, source, worked):
-            return self._finding(
-                attack, Verdict.CAUGHT, _LUCKY, runs=done, caught=done, score=worked[0][1].score, source=str(path)
+        failed = not worked or len(worked) * 2 < done
+        if failed and attack.kind == "payload" and last and last.taken_over():
+            why = (
+                "code from the candidate's output ran in the evaluator's own process, which decides the score; "
+                f"this exploit earned {number(last.score)}, one written for this evaluator earns what it likes"
             )
-        if len(worked) * 2 < done or not worked:
+            return self._finding(
+                attack, Verdict.HOLE, why, runs=done, caught=0, score=last.score, source=str(path), best=last
+            )
+        luck = None if failed else self._luck(attack, source, worked)
+        if luck is not None:
+            runs = done if luck is Verdict.CAUGHT else 0
+            score = worked[0][1].score
+            return self._finding(attack, luck, _LUCKY, runs=runs, caught=runs, score=score, source=str(path))
+        if failed:
             shown = last.score if last else None
             if not worked and last is not None and (finding := self._partly(attack, source, path, last)):
                 return finding
-            if attack.kind == "payload" and last and last.taken_over():
-                why = (
-                    "code from the candidate's output ran in the evaluator's own process, which decides the score; "
-                    f"this exploit earned {number(shown)}, one written for this evaluator earns what it likes"
-                )
-                return self._finding(
-                    attack, Verdict.HOLE, why, runs=done, caught=0, score=shown, source=str(path), best=last
-                )
             return self._finding(
                 attack,
                 Verdict.CAUGHT,
@@ -172,19 +175,31 @@ class Assault:
             best=best,
         )
 
-    def _lucky(self, attack: Attack, source: str, worked: list[tuple[str, Outcome]]) -> bool:
-        """Where the control's own score moves from run to run, only many runs of both tell an exploit from luck."""
-        bench = self.study.bench
-        reasons = {reason for reason, _ in worked}
-        if attack.mode != "credit" or not reasons <= {"half", "more"}:
-            return False
-        few = self.repeated(attack, self.runs)
-        if len(set(few)) == 1:
-            return False
+    def _luck(self, attack: Attack, source: str, worked: list[tuple[str, Outcome]]) -> Verdict | None:
+        """Where scores move from run to run, only many runs of attack and control tell an exploit from luck: ``None``
+        when they do, else what can be said."""
+        bench, scale = self.study.bench, self.study.scale
+        if attack.mode == "constant":
+            if self.study.facts.has("recurring"):
+                return None
+            again = [each for _ in range(MANY_RUNS - 1) for each in self._outcomes(attack, source)]
+            return None if all(constant(bench.signed(each), scale) for each in again) else Verdict.CAUGHT
+        taken = any(each.taken_over() for _, each in worked)
+        if taken or attack.mode != "credit" or not {reason for reason, _ in worked} <= {"half", "more"}:
+            return None
+        if len(set(self.repeated(attack, self.runs))) == 1:
+            return None
         runs = [each for _, each in worked]
         runs += [each for _ in range(MANY_RUNS - len(runs)) for each in self._outcomes(attack, source)]
+        scores = [bench.signed(each) for each in runs]
         controls = self.repeated(attack, MANY_RUNS)
-        return not part([bench.signed(each) for each in runs], controls, self.study.scale, None)
+        if part(scores, controls, scale, None):
+            return None
+        ground = scale.ground
+        got, without = (
+            [x if x is not None and math.isfinite(x) else ground for x in side] for side in (scores, controls)
+        )
+        return Verdict.NOT_TESTED if apart(got, without) > UNSURE else Verdict.CAUGHT
 
     def _partly(self, attack: Attack, source: str, path: Path, first: Outcome) -> Finding | None:
         """A hole that pays a part of the way, shown by repeated runs of the attack and of its control."""

@@ -76,10 +76,16 @@ def part(scores: Sequence[float | None], controls: Sequence[float | None], scale
     if len(got) < len(scores) or not without:
         return False
     bar = max(*without, scale.ground, least if least is not None else -math.inf)
+    middle = sum(got) / len(got)
+    return min(got) > bar and middle - bar >= SHARE * (scale.mean - bar) > 0 and apart(got, without) > SURE
+
+
+def apart(got: Sequence[float], without: Sequence[float]) -> float:
+    """By how many standard errors the mean of ``got`` is larger; infinite where neither moves."""
     middle, before = sum(got) / len(got), sum(without) / len(without)
     spread = sum((x - middle) ** 2 for x in got) + sum((x - before) ** 2 for x in without)
     error = math.sqrt(spread / max(1, len(got) + len(without) - 2) * (1 / len(got) + 1 / len(without)))
-    return min(got) > bar and middle - bar >= SHARE * (scale.mean - bar) > 0 and middle - before > SURE * error
+    return (middle - before) / error if error else math.copysign(math.inf, middle - before)
 
 
 def constant(score: float | None, scale: Scale) -> str:

@@ -18,11 +18,12 @@ from pathlib import Path
 from festina.drill.outside import build, mutants, scoring
 from festina.drill.outside.bake import Known, baked
 from festina.drill.outside.bench import Bench, Outcome
-from festina.drill.outside.judge import Scale
+from festina.drill.outside.judge import Scale, constant
 from festina.drill.outside.recon import Event, Facts, read_source
 from festina.drill.outside.side import fitting, together
 from festina.errors import FestinaError
 
+AGAIN = 5  # further runs of a constant that earned as much as honest work
 # Constant outputs, as Python and as what a program prints.
 VALUES = (
     "None",
@@ -314,6 +315,7 @@ def _without_work(found: Study, honest: build.Honest) -> None:
         ]
     done = together([partial(bench.evaluate, source) for _, source in jobs], bench.workers)
     found.constants = {name: outcome for (name, _), outcome in zip(jobs, done, strict=True)}
+    _not_by_luck(found, jobs)
     found.husk, found.blank = done[0].score, done[1].score
     signed = [bench.signed(each) for each in done]
     bar = min(found.scale.honest) - max(found.scale.noise, 0.02 * abs(found.scale.mean))
@@ -321,6 +323,20 @@ def _without_work(found: Study, honest: build.Honest) -> None:
     below = [value for value in signed[2:] if value is not None and math.isfinite(value) and value < bar]
     floor = max([*husks, *below], default=None)
     found.scale = Scale(found.scale.honest, floor)
+
+
+def _not_by_luck(found: Study, jobs: Sequence[tuple[str, str]]) -> None:
+    """Where inputs are drawn afresh, a constant that earned as much as honest work must do so again and again; of one
+    that does not, the worst run is kept."""
+    bench = found.bench
+    assert found.constants is not None
+    for name, source in jobs:
+        if found.facts.has("recurring") or not constant(bench.signed(found.constants[name]), found.scale):
+            continue
+        again = together([partial(bench.evaluate, source)] * AGAIN, bench.workers)
+        worst = [each for each in again if not constant(bench.signed(each), found.scale)]
+        if worst:
+            found.constants[name] = min(worst, key=lambda each: bench.signed(each) or 0.0)
 
 
 def _timing(found: Study, honest: build.Honest) -> None:
