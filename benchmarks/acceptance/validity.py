@@ -196,7 +196,7 @@ TABLES = (
         "Runs of bad candidates only",
         "Share of runs with any acceptance, all of which are wrong, and its exact one-sided upper limit at 99 %, after "
         "the shorter and the longer number of proposals. alpha is 0.05. A mistake breaks a condition of the guarantee "
-        "on purpose and must err.",
+        "on purpose ([where it breaks](proof.md#where-it-breaks)) and must err.",
         (
             Column("case", "every candidate"), Column("runs", "runs", ",d"), Column("proposals", "proposals"),
             Column("wrong", "runs with an acceptance"), Column("limits", "99 % limit"),
