@@ -96,6 +96,8 @@ def _ideas(scene: Scene, bottleneck: Bottleneck) -> Iterator[_Idea]:
             yield _Idea("graded", 1.0, 0.5, more)
     if own_items and bottleneck in ("runs", "range") and items >= 8:
         yield _Idea("fewer-items", items, items // 4, scene.stage(noise, max(1.0, scene.groups / 4.0)))
+    if noise.items is None and scene.bounded and items == 1 and bottleneck == "runs" and noise.process is not None:
+        yield _Idea("items", 1.0, 4.0, scene.stage(_settled(noise, noise.process.variance.value / 4.0), scene.groups))
     if bottleneck == "runs" and (steady := _steady(noise)) is not None:
         yield _Idea("pairing", 1.0, 0.0, scene.stage(steady, scene.groups))
     effect = 1.0 if noise.cluster_effect is None else noise.cluster_effect.value

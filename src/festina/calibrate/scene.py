@@ -15,7 +15,7 @@ from festina.select.planning import units_max_default
 
 WHICH: tuple[Which, ...] = ("value", "low", "high")
 LATER = 50  # which test stands for "later"
-LONGEST = 10_000  # units of a test that is still played out
+LONGEST = 6_000  # units of a test that is still played out
 USUAL_DETECT = 0.05  # of the range, where nothing says what to look for
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 
+from festina.calibrate.scene import LONGEST
 from festina.calibrate.values import Advice, Choice, Claim, Forecast, Kind, Rule, Span
 
 BAR = 30  # columns of the text plot
@@ -181,12 +182,16 @@ def _limits(f: Forecast) -> str:
     return {
         "items": "What limits you is the number of items: most of the noise of a pair comes from which items it got.",
         "runs": "What limits you is the noise between runs"
-        + ("." if f.noise.items is None else ": more items in a run would help little."),
+        + (f"{_alone(f)}." if f.noise.items is None else ": more items in a run would help little."),
         "range": "What limits you is not noise but the declared range: a test must make sure that no rare disaster "
         "within it turns the gain into a loss, and that takes as long without any noise.",
         "none": "What limits you is not noise: so many equal answers are needed before luck is ruled out.",
         "unknown": "",
     }[f.bottleneck]
+
+
+def _alone(f: Forecast) -> str:
+    return ", of which the one item of a run is a part" if f.bounded and f.setting.items_per_run == 1 else ""
 
 
 _SOURCE = {
@@ -334,6 +339,8 @@ def _buys(a: Advice) -> str:
         parts.append(f"{time(a.hours_accepted[1])} an acceptance instead of {time(a.hours_accepted[0])}")
     if a.reach is not None and a.name != "fewer-items":
         parts.insert(0, f"smallest gain {number(a.reach[1])} instead of {number(a.reach[0])}")
+    if a.name == "items" and a.before == 1.0:
+        parts.append("if the noise is the items'")
     if a.name in ("items", "graded"):
         parts.append("if a run takes no longer")
     return ", ".join(parts)
@@ -374,6 +381,10 @@ def _caveats(f: Forecast) -> Block:
         )
     if n.pairs and n.pairs < 10:
         text.append(f"Only {n.pairs} pairs stand behind this: take the ranges seriously, or give it more --runs.")
+    if f.units_max >= LONGEST:
+        text.append(
+            f"Tests are played here up to {LONGEST:,} pairs of runs; longer ones find more than is said, and cost more."
+        )
     if not f.bounded:
         text.append(
             "Without a declared range a rule must assume that luck favours neither side. A change that is a little "
