@@ -64,8 +64,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", dest="size", action="store_const", const="quick", help="the same as --size quick")
     parser.add_argument("--size", choices=list(SIZES), default="full", help="how much is simulated")
+    parser.add_argument("--quick", dest="size", action="store_const", const="quick", help="the same as --size quick")
     parser.add_argument("--only", type=lambda text: text.split(","), help=f"parts: {','.join(PARTS)}")
     parser.add_argument("--out", type=Path, help="write the tables as JSON")
     parser.add_argument("--processes", type=int, default=2, help="how many at once")
