@@ -162,6 +162,26 @@ def test_the_rules_cannot_change_under_a_ledger_without_a_new_epoch(tmp_path: Pa
     assert state.alpha_epochs == pytest.approx(0.45)  # S-1: summed
 
 
+def test_V4_guards_stay_anchored_through_a_new_epoch_until_the_anchor_is_moved(tmp_path: Path) -> None:
+    guard = '[guard.small]\nscorer = "scoring:small"\ndirection = "higher"\nrange = [0, 1]\nmax_loss = 0.3\n'
+    toy = make_toy(tmp_path, step="0.0", extra=guard)
+    scorer = toy.root / "scoring.py"
+    scorer.write_text(scorer.read_text() + "\ndef small(item, output): return float(abs(float(output)) < 100)\n")
+    toy.commit("a guard")
+    refused(quick(toy, "--move-anchor"), "anchor-needs-an-epoch")
+    assert quick(toy).returncode == 0
+    first = toy.git("rev-parse", "HEAD^{tree}").strip()
+    manifest = toy.root / "festina.toml"
+    manifest.write_text(manifest.read_text().replace("answer.py", "reply.py"))
+    toy.git("mv", "answer.py", "reply.py")
+    toy.commit("another name")
+    said = refused(quick(toy, "--new-epoch", "renamed"), "anchor-broken")  # beside it no guard could be hurt
+    assert "--move-anchor" in said
+    assert read(toy.root)[0].epoch.anchor_tree == first
+    assert quick(toy, "--new-epoch", "renamed", "--move-anchor").returncode == 0
+    assert read(toy.root)[0].epoch.anchor_tree == toy.git("rev-parse", "HEAD^{tree}").strip()
+
+
 def test_G7_only_the_third_rung_of_autonomy_is_built_and_the_others_say_so(tmp_path: Path) -> None:
     toy = make_toy(tmp_path)
     with (toy.root / "festina.toml").open("a") as file:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from festina.cli.assurance import block_lines
 from festina.errors import IntegrityError
 from festina.loop import next as plan
 from festina.loop.state import State, fold
@@ -135,3 +136,17 @@ def test_V2_failed_controls_stop_the_run_before_any_trial() -> None:
     action = plan.next_action(loop.state, plan.Facts(0.0))
     assert isinstance(action, plan.Finish)
     assert action.reason == "fault"
+
+
+@pytest.mark.parametrize("mode", ["fresh", "sealed", "ledger"])
+def test_P4_words_that_miss_their_slot_are_counted_and_said_with_a_remedy(mode: str) -> None:
+    """On paper an entry takes a second and a slot five, so some tests outlast it; on fresh items there are no slots."""
+    loop = PaperLoop(3, proposals=6, mode=mode)
+    loop.begin()
+    loop.run()
+    said = "\n".join(block_lines(loop.state))
+    assert bool(loop.state.late) == (mode != "fresh")
+    assert ("word_every" in said) == (mode != "fresh")
+    assert all(seconds >= 10.0 for seconds in loop.state.late)
+    if mode == "ledger":
+        assert loop.state.budget.nats > 4.0 * len(loop.state.late)  # what a late word costs  # S-1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from festina.cli.words import count
+from festina.cli.words import count, late_words
 from festina.select.catches import Caught, rates
 
 if TYPE_CHECKING:
@@ -141,9 +141,10 @@ def block_summary(s: State) -> dict[str, Any] | None:
     if s.epoch is None or not isinstance(budget, InformationLedger | SealedBlocks):
         return None
     if isinstance(budget, SealedBlocks):
-        return {"mode": "sealed", "block": budget.block, "tests": budget.index}
+        return {"mode": "sealed", "block": budget.block, "tests": budget.index, "late_words": len(s.late)}
     answers = {"accepted": budget.accepts, "not_accepted": budget.refusals}
-    return {"mode": "ledger", "answers": answers, "bits_told": budget.bits, "bits": s.epoch.suite.bits}
+    bits = {"bits_told": budget.bits, "bits": s.epoch.suite.bits}
+    return {"mode": "ledger", "answers": answers, **bits, "late_words": len(s.late)}
 
 
 def block_lines(s: State) -> list[str]:
@@ -151,8 +152,9 @@ def block_lines(s: State) -> list[str]:
     block = block_summary(s)
     if block is None:
         return []
+    late = [line for line in [late_words(s)] if line is not None]
     if block["mode"] == "sealed":
-        return [f"Block {block['block']} of the hidden items, shared by {block['tests']} tests so far."]
+        return [f"Block {block['block']} of the hidden items, shared by {block['tests']} tests so far.", *late]
     answers = sum(block["answers"].values())
     told = f"{block['bits_told']:.3g} of {block['bits']:g} bits told in {answers} answers"
-    return [f"One block of hidden items for good: {told}; each answer makes the next acceptance harder."]
+    return [f"One block of hidden items for good: {told}; each answer makes the next acceptance harder.", *late]

@@ -159,7 +159,8 @@ class _Teller:
 
     def plan(self, runs: int, seconds: float) -> None:
         self.end()
-        click.echo(f"{runs} runs, about {duration(seconds)}. Ctrl-C: the answer with what there is", err=True)
+        told = "The answer in short comes last; Ctrl-C: the answer with what there is"
+        click.echo(f"{runs} runs, about {duration(seconds)}. {told}", err=True)
 
     def __call__(self, done: int, planned: int, left: float) -> None:
         if self._live and not self._quiet:

@@ -33,6 +33,10 @@ PATCH = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--review-wait", default="0", help="Wait so long for a person after an acceptance before going on.")
 @click.option("--freeze-improver", is_flag=True, help="Control arm: generation 0's improver proposes throughout.")
 @click.option("--new-epoch", default="", help="The rules changed, and why: open a new epoch.")
+@click.option(
+    "--move-anchor", is_flag=True,
+    help="With --new-epoch: guards are compared with this version from now on, not with the one they began at.",
+)
 @click.option("--weak-sandbox", default="", help="Go on below the demanded confinement, and why: provisional verdicts.")
 @click.option("--plant", "planted", multiple=True, type=PATCH, hidden=True)
 @click.option("--demo", is_flag=True, hidden=True)
@@ -64,6 +68,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
         proposals=options["proposals"],
         frozen_improver=options["freeze_improver"],
         new_epoch=options["new_epoch"],
+        move_anchor=options["move_anchor"],
         review_wait_s=0.0 if options["review_wait"] in ("0", "0s") else parse_duration(options["review_wait"]),
         workers=options["workers"],
         at_once=options["at_once"],

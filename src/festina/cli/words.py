@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,7 +71,21 @@ def _requested(b: e.ProposalRequested, s: State) -> str:
         words = {"search": "the built-in search", "person": f"a person ({shown})", "planted": f"planted ({shown})"}
         who = words.get(kind, b.improver)
     again = ", again after an interruption" if b.attempt > 1 else ""
-    return f"Proposal {b.proposal}: by {who}{again}"
+    late = f"\n{late_words(s)}" if len(s.late) in (1, 3, 10, 30) and b.attempt == 1 else ""
+    return f"Proposal {b.proposal}: by {who}{again}{late}"
+
+
+def late_words(s: State) -> str | None:
+    """A warning where tests outlast the slots in which their words are told.  # P-4"""
+    if not s.late or s.epoch is None:
+        return None
+    slowest = ceil(max(s.late) * 1.5 / 10) * 10
+    return (
+        f"{count(len(s.late), 'word')} came later than the {s.epoch.suite.word_every_s:g} s that word_every allows. "
+        f"How late a word comes tells about the hidden items, so each makes later acceptances on these items harder; "
+        f'after a few none is possible. Set word_every = "{slowest}s" or more in [suite.hidden], then '
+        'festina run --new-epoch "slots".'
+    )
 
 
 def _received(b: e.ProposalReceived, s: State) -> str | None:

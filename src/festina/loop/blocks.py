@@ -36,7 +36,7 @@ def size(epoch: e.EpochOpened) -> int:
 def start(s: State, epoch: e.EpochOpened) -> AnyBudget:
     """The budget of a new epoch; in ledger mode with what was told about the block before."""
     s.block = None
-    s.word_from = ""
+    s.word_from, s.late = "", []
     kept = s.ledgers.get(epoch.suite.source or "")
     if epoch.suite.mode == "ledger" and kept is not None:
         s.block = (0, kept[0])
@@ -72,8 +72,10 @@ def keep(s: State) -> None:
 def asked(s: State, at: str) -> None:
     """The next proposal was asked for at this time: the words up to here have been told."""
     if s.word_from and s.epoch is not None and isinstance(s.budget, SealedBlocks | InformationLedger):
-        same_run = s.word_from >= s.run_at
-        s.budget = s.budget.told(_slots(s.word_from, at, s.epoch.suite.word_every_s) if same_run else 1)
+        slots = _slots(s.word_from, at, s.epoch.suite.word_every_s) if s.word_from >= s.run_at else 1
+        if slots > 1:
+            s.late.append(_seconds(s.word_from, at))
+        s.budget = s.budget.told(slots)
         keep(s)
     s.word_from = ""
 
@@ -108,5 +110,8 @@ def told_all(s: State) -> bool:
 
 
 def _slots(start_: str, end: str, every_s: float) -> int:
-    passed = (datetime.fromisoformat(end) - datetime.fromisoformat(start_)).total_seconds()
-    return max(1, int(passed // every_s)) if every_s > 0 else 1
+    return max(1, int(_seconds(start_, end) // every_s)) if every_s > 0 else 1
+
+
+def _seconds(start_: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start_)).total_seconds()

@@ -58,6 +58,7 @@ class Options:
     frozen_improver: bool = False  # control arm
     demo: bool = False
     new_epoch: str = ""  # the reason for new rules
+    move_anchor: bool = False  # guards are compared with the new epoch's start from then on  # V-4
     review_wait_s: float = 0.0
     weak_sandbox: str = ""  # the reason to go on below the demanded level: provisional verdicts  # T-2
     workers: int = 0  # 0: one for each core
@@ -110,6 +111,7 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
         fresh = terms.epoch(
             repo, home, manifest, data, start_commit, min_level=min_level,
             number=0 if state.epoch is None else state.epoch.epoch + 1,
+            anchor=_anchor(state, options),
         )  # fmt: skip
         _one_at_a_time(fresh[0], options)
         _epoch(ledger, state, fresh, options)
@@ -215,6 +217,16 @@ def _epoch(ledger: Ledger, state: State, fresh: tuple[e.EpochOpened, tuple[bytes
         drafts.append(Draft(waiver, blobs=(text,)))  # T-2
     for record in ledger.append(drafts):
         state.apply(record)
+
+
+def _anchor(state: State, options: Options) -> str | None:
+    """Where guards stay anchored: with an anchor for each epoch small losses would add up.  # V-4"""
+    if options.move_anchor and not options.new_epoch:
+        raise UsageError(
+            "anchor-needs-an-epoch", "what guards are compared with moves only with a new epoch",
+            fix='festina run --new-epoch "why" --move-anchor',
+        )  # fmt: skip
+    return None if state.epoch is None or options.move_anchor else state.epoch.anchor_tree
 
 
 def _one_at_a_time(epoch: e.EpochOpened, options: Options) -> None:

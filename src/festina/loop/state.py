@@ -37,6 +37,7 @@ class State:
     block: tuple[int, int] | None = None  # (number, first item) of the block that tests share
     ledgers: dict[str, tuple[int, InformationLedger]] = field(default_factory=dict)  # by source: what was told
     word_from: str = ""  # when the last test on shared items opened, until its word is told  # P-4
+    late: list[float] = field(default_factory=list)  # seconds that the words of this epoch took that missed their slot
     generations: dict[int, Generation] = field(default_factory=dict)
     line: list[int] = field(default_factory=list)
     in_force: int = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from festina.errors import Fault, IntegrityError, UsageError
 from festina.experiment.batch import Scored
@@ -194,10 +194,12 @@ def check_controls(b: Bench, _: plan.CheckControls) -> None:
         b.append(Draft(body, signer=b.verifier_signer))
         return
     source = epoch.suite.source
+    apart = bool(epoch.guards) and epoch.anchor_tree != b.repo.tree_of(b.state.head.commit)
     measure = charge(
-        b, "rehearsal", trials=1, units=1, items=epoch.suite.batch_items if source else 0, source=source, fresh=False
-    )
-    scored = _baseline(b, seed)
+        b, "rehearsal", trials=1 + apart, units=1, items=epoch.suite.batch_items if source else 0, source=source,
+        fresh=False,
+    )  # fmt: skip
+    scored = _baseline(b, seed, apart)
     body = body.model_copy(update={"incumbent": scored.mean})
     found(b, "rehearsal", measure, Draft(body, signer=b.signing([shown, scored.shown])))
 
@@ -216,24 +218,41 @@ def _further_controls(b: Bench, body: e.ControlsChecked, seed: int, shown: list[
     return body
 
 
-def _baseline(b: Bench, seed: int) -> Scored:
+def _baseline(b: Bench, seed: int, apart: bool) -> Scored:
     """The incumbent's own run must end well and be scored: against a broken one any comparison is about nothing.  # V-2
 
+    The same holds for the anchor where it is another tree (``apart``): no guard can be hurt beside one that is broken.
     Raises ``UsageError`` with what the run said, made harmless for the terminal.
     """
     ticket, inputs = b.judge.rehearse(seed)
-    side = b.trials.side(b.repo.tree_of(b.state.head.commit), seed, inputs)
+    scored = _alone(
+        b, b.repo.tree_of(b.state.head.commit), seed, (ticket, inputs), "incumbent",
+        "mend it and commit; in the box there is no network, and only $FESTINA_OUT and /tmp can be written",
+    )  # fmt: skip
+    if apart:  # V-4
+        _alone(
+            b, _epoch(b.state).anchor_tree, seed, (ticket, inputs), "anchor",
+            "guards are compared with the version they began at, and it does not run under these rules; to compare "
+            'with this one from now on: festina run --new-epoch "why" --move-anchor',
+        )  # fmt: skip
+    return scored
+
+
+def _alone(
+    b: Bench, tree: str, seed: int, asked: tuple[str, bytes | None], role: Literal["incumbent", "anchor"], fix: str
+) -> Scored:
+    """One tree's own run, scored."""
+    side = b.trials.side(tree, seed, asked[1])
     if side.ended is Ended.SANDBOX_ERROR:
         raise Fault("sandbox-error", f"a trial could not be run: {side.detail}", fix="festina doctor")
-    scored = b.judge.score(ticket, side.answer, "incumbent")
+    scored = b.judge.score(asked[0], side.answer, role)
     if side.answer is None or scored.mean is None:
         said = visible(side.stderr.decode(errors="replace")).strip()
         why = f" ({side.detail})" if side.detail else ""
         raise UsageError(
-            "incumbent-broken", f"the incumbent's own run ended '{side.ended.value}'{why} and gave nothing to score"
+            f"{role}-broken", f"the {role}'s own run ended '{side.ended.value}'{why} and gave nothing to score"
             + (f"; it said:\n{said}" if said else ""),
-            fix="mend it and commit; in the box there is no network, and only $FESTINA_OUT and /tmp can be written",
-            where=" ".join(b.trials.recipe.run),
+            fix=fix, where=" ".join(b.trials.recipe.run),
         )  # fmt: skip
     return scored
 

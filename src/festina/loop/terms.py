@@ -49,9 +49,13 @@ def manifest_at(repo: Repo, commit: str) -> tuple[Manifest, bytes]:
 
 
 def epoch(
-    repo: Repo, home: Home, manifest: Manifest, data: bytes, start: str, *, number: int, min_level: int
-) -> tuple[e.EpochOpened, tuple[bytes, ...]]:
-    """The opening entry of an epoch that starts at commit ``start``, and the content it refers to."""
+    repo: Repo, home: Home, manifest: Manifest, data: bytes, start: str, *, number: int, min_level: int,
+    anchor: str | None = None,
+) -> tuple[e.EpochOpened, tuple[bytes, ...]]:  # fmt: skip
+    """The opening entry of an epoch that starts at commit ``start``, and the content it refers to.
+
+    ``anchor``: the tree that guards are compared with, kept from the epoch before; None: that of ``start``.  # V-4
+    """
     tree = repo.tree_of(start)
     suite = _suite(home, manifest)
     if manifest.policy.autonomy != "release-by-approval":
@@ -65,7 +69,8 @@ def epoch(
     judged_by = [[x.path, x.oid] for x in repo.ls_tree(tree) if matches_any(guarded, x.path)]
     evaluator = hashlib.sha256(canonical({"manifest": digest, "files": judged_by, "vault": suite.source})).hexdigest()
     body = e.EpochOpened(
-        epoch=number, reason="first epoch", start_commit=start, start_tree=tree, anchor_tree=tree, manifest=digest,
+        epoch=number, reason="first epoch", start_commit=start, start_tree=tree, anchor_tree=anchor or tree,
+        manifest=digest,
         evaluator=evaluator, alpha=float(manifest.policy.alpha), error=manifest.policy.error,
         beta=float(manifest.policy.beta),
         spread=float(manifest.policy.spread), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
