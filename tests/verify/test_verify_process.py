@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -398,31 +397,6 @@ def test_T1_a_uid_that_belongs_to_an_account_is_refused(make):
     with pytest.raises(UsageError) as caught:
         make().start(uid=0)
     assert caught.value.name == "uid-in-use"
-
-
-def test_L2_the_ledger_takes_entries_that_the_process_signed(make, tmp_path):
-    from festina.ledger.log import Draft, Ledger
-    from festina.ledger.log import verify as verify_ledger
-    from festina.ledger.signing import LocalKey
-
-    home = make()
-    verifier = home.start()
-    engine = LocalKey.create(tmp_path / "engine.pem", "engine")
-    keys = [base64.b64encode(key.public).decode() for key in (engine, verifier.signer)]
-    genesis = entries.Genesis(
-        origin="festina.local/toy-1a2b3c4d", system="toy", engine_key=keys[0], verifier_key=keys[1], alpha=0.05,
-        demo=False, version="0", schema_number=entries.SCHEMA,
-    )  # fmt: skip
-    path = tmp_path / "ledger.db"
-    ledger = Ledger.create(path, genesis, signers={"engine": engine, "verifier": verifier.signer})
-    seen = verifier.controls(1, 60)
-    ledger.append([Draft(entries.ControlsChecked(
-        run="run-0", constant=seen.constant, random=seen.random, oracle=seen.oracle, incumbent=None, ok=seen.ok,
-        note=seen.note,
-    ))])  # fmt: skip
-    ledger.close()
-    report = verify_ledger(path)
-    assert (report.entries, report.first_bad) == (2, None)
 
 
 def test_close_ends_the_process_and_may_be_repeated(make):
