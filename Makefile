@@ -16,6 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 PYTHON ?= $(shell scripts/find-python.sh)
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist loadfile
 
 help:
 	@echo "make demo       a system improves itself on this machine; ends with a report to look at"
@@ -60,10 +61,10 @@ demo: $(VENV)/.report | system
 	@$(BIN)/festina demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev | system
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.dev $(VENV)/.inspect $(VENV)/.bench | system
-	$(BIN)/python -m pytest -m slow --timeout=1500 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m slow --timeout=1500 $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,13 +105,18 @@ def test_a_drill_that_is_told_to_end_leaves_no_process_and_no_folder(tmp_path, n
     (tmp_path / "c.py").write_text(SORTING)
     env = {**os.environ, "TMPDIR": str(temp)}
     argv = [sys.executable, "-m", "festina", "drill", "e.py:evaluate", "--honest", "../c.py"]
-    process = subprocess.Popen(argv, cwd=theirs, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while not _using(temp) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert _using(temp)
-    process.send_signal(number)
-    assert process.wait(30) == 128 + number
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    default = partial(signal.signal, number, signal.SIG_DFL)  # under nohup the signal is ignored, and stays so
+    with subprocess.Popen(argv, cwd=theirs, env=env, preexec_fn=default, **quiet) as process:  # noqa: PLW1509
+        try:
+            until = time.monotonic() + 60
+            while not _using(temp) and time.monotonic() < until:
+                time.sleep(0.05)
+            assert _using(temp)
+            process.send_signal(number)
+            assert process.wait(30) == 128 + number
+        finally:
+            process.kill()
     assert not _using(temp)
     assert not list(temp.glob("festina-drill-work-*"))
 
