@@ -582,6 +582,8 @@ def audit(folder: Path) -> Audit:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or not (Path(sys.argv[1]) / "entries.jsonl").is_file():
+        sys.exit("usage: recount.py FOLDER, where FOLDER was written by: festina ledger export FOLDER")
     result = audit(Path(sys.argv[1]))
     for text in result.wrong:
         sys.stdout.write(f"WRONG {text}\n")
