@@ -16,7 +16,7 @@ import random
 from dataclasses import dataclass
 from math import log
 
-from festina.select import Budget, Evidence, Plan, estimate, gate
+from festina.select import Budget, Evidence, Plan, estimate, gate, report
 from festina.select import certified as made
 from festina.select.certified import Shares, Step, total_at_least
 
@@ -67,7 +67,7 @@ def ledger(law: Law, seed: int) -> tuple[float, float, float, float, int]:
 
 def _alone(gains: list[float], level: float) -> float:
     step, low, high = Step(tuple(gains), 1.0 - 1e-12), -1.0, estimate(gains)
-    stakes = made._stakes(gains)
+    stakes = report.stakes(gains, made.HORIZONS, made.NATS)
     for _ in range(20):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if made._term(step, stakes, middle) >= log(1.0 / level) else (low, middle)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from festina.errors import Fault
-from festina.select import Evidence, Plan, gate
+from festina.select import Evidence, Plan, gate, report
 from festina.select import certified as made
 from festina.select.certified import Shares, Step, Total, certify, obstacle, total_at_least
 
@@ -64,7 +64,7 @@ def test_S4_no_sizes_that_the_bets_allow_sum_to_less(seed, count, alpha):
         steps.append(Step(gains, share))
         shares = shares.accepted()
     bound = total_at_least(steps, shares.nats, alpha)
-    plans = [made._stakes(step.gains) for step in steps]
+    plans = [report.stakes(step.gains, made.HORIZONS, made.NATS) for step in steps]
     for _ in range(60):
         aim = [coins.uniform(-1.0, sum(step.gains) / len(step.gains) + 0.1) for step in steps]
         terms = sum(made._term(step, plan, size) for step, plan, size in zip(steps, plans, aim, strict=True))

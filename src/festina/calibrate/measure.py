@@ -14,7 +14,6 @@ much with the incumbent.
 from __future__ import annotations
 
 import hashlib
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from types import FrameType
 from typing import Literal
 
 from festina.calibrate.questions import Read
@@ -30,6 +28,7 @@ from festina.calibrate.subject import Subject
 from festina.calibrate.types import Measured, Run
 from festina.errors import Fault, UsageError
 from festina.experiment.trial import Side
+from festina.loop.engine import stopped_by_signals
 from festina.loop.plain import require_ok
 from festina.sandbox.job import Ended
 
@@ -79,7 +78,7 @@ def measure(subject: Subject, wish: Wish, plan: Callable[[int, float], None], te
     little.
     """
     session = _Session(subject, wish, tell)
-    with session.clock(), _interrupts(session):
+    with session.clock(), stopped_by_signals(session.interrupted, session.subject.box.kill_all):
         session.first()
         session.settle(plan)
         with ThreadPoolExecutor(wish.workers, thread_name_prefix="calibrate") as pool:
@@ -331,22 +330,3 @@ def _too_long(each_s: float | None, wish: Wish) -> UsageError:
         )
         fix = f"--seconds {round(1.2 * 20 * each_s / wish.workers):d} allows some 20 runs"
     return UsageError("run-too-long", what, fix=fix)
-
-
-@contextmanager
-def _interrupts(session: _Session) -> Iterator[None]:
-    """Ctrl-C and SIGTERM: kill what runs in boxes and keep what is known. Main thread only."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        session.interrupted.set()
-        threading.Thread(target=session.subject.box.kill_all, daemon=True).start()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -74,7 +74,7 @@ def run(root: Path, options: Options, listener: Listener | None = None) -> State
     Returns the final state; ``state.last_end.reason`` says why it ended. Raises ``UsageError`` before anything
     has started, ``IntegrityError`` when ledger, approval or references do not fit.
     """
-    with session(root, options, listener) as bench, _signals(bench), _clock(bench):
+    with session(root, options, listener) as bench, _stoppable(bench):
         try:
             _begin(bench, options)
             _loop(bench, options)
@@ -121,7 +121,7 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
 @contextmanager
 def measuring(root: Path, options: Options) -> Iterator[Bench]:
     """A session for one measurement outside a run: it stops at Ctrl-C and at the end of ``options.wall_s``."""
-    with session(root, options) as bench, _signals(bench), _clock(bench):
+    with session(root, options) as bench, _stoppable(bench):
         yield bench
 
 
@@ -369,12 +369,19 @@ def _clock(b: Bench) -> Iterator[None]:
 
 
 @contextmanager
-def _signals(b: Bench) -> Iterator[None]:
-    """Ctrl-C and SIGTERM: kill what runs in boxes and let the loop end by itself. Main thread only."""
+def _stoppable(b: Bench) -> Iterator[None]:
+    """A signal or the end of ``wall_s`` stops the work."""
+    with stopped_by_signals(b.interrupted, b.kill_boxes), _clock(b):
+        yield
+
+
+@contextmanager
+def stopped_by_signals(interrupted: threading.Event, kill: Callable[[], object]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM: kill what runs in boxes and let the work end by itself. Main thread only."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        b.interrupted.set()
-        threading.Thread(target=b.kill_boxes, daemon=True).start()
+        interrupted.set()
+        threading.Thread(target=kill, daemon=True).start()
 
     if threading.current_thread() is not threading.main_thread():
         yield

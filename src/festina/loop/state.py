@@ -402,7 +402,8 @@ def _fault(s: State, r: Record, b: e.FaultRecorded) -> None:
     s.faults += 1
     s.run_faults += 1
     named = b.test is not None or s.run is None or s.run.at_once > 1
-    test = s.open.get(b.test if named else next(iter(s.open), -1))  # type: ignore[arg-type]  # None is no test
+    number = b.test if named else next(iter(s.open), None)
+    test = s.open.get(number) if number is not None else None
     if test is not None and test.attempt > 0:  # while its batch was under way: not any fault of the run  # T-6
         test.faults += 1
 

@@ -33,16 +33,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import inf, log, log1p, prod, sqrt
+from math import inf, log, log1p, prod
 
 from festina.errors import Fault
+from festina.select import report
 from festina.select.report import STAKE_LIMIT, estimate
 from festina.select.words import number
 
 ALPHA = 0.05  # of all epochs together; epoch e (from 0) has alpha/((e+1)(e+2))
 NATS = 5.0  # what the stakes are tuned to: about what a step has to pay for
 HORIZONS = ((50.0, 0.2), (200.0, 0.4), (1000.0, 0.25), (5000.0, 0.15))  # (units that the stake is tuned to, share)
-PRIOR_UNITS, PRIOR_VARIANCE = 4.0, 0.05
 CELLS = 48  # of the grid for one step
 PRICES = tuple(10.0 ** (-5.0 + 0.1 * i) for i in range(71))  # tried for a nat: each gives a bound, the best one counts
 
@@ -140,7 +140,7 @@ def _table(step: Step, most: float) -> list[tuple[float, float]]:
     Terms fall with the size, so a cell's smallest one is at its right end; from the mean on it is that of no wealth.
     """
     middle = estimate(step.gains)
-    stakes = _stakes(step.gains)
+    stakes = report.stakes(step.gains, HORIZONS, NATS)
 
     def term(size: float) -> float:
         return _term(step, stakes, size)
@@ -163,17 +163,3 @@ def _term(step: Step, plans: Sequence[Sequence[float]], size: float) -> float:
         pairs = zip(plan, step.gains, strict=True)
         wealth += share * prod([1.0 + (stake if stake < limit else limit) * (value - size) for stake, value in pairs])
     return log(1.0 - step.share + step.share * wealth) if wealth < inf else inf
-
-
-def _stakes(gains: Sequence[float]) -> list[list[float]]:
-    """For each horizon the stake at every unit, from earlier units only."""
-    plans: list[list[float]] = [[] for _ in HORIZONS]
-    total, squares = 0.0, PRIOR_UNITS * PRIOR_VARIANCE
-    for n, value in enumerate(gains):
-        variance = squares / (PRIOR_UNITS + n)
-        for plan, (horizon, _) in zip(plans, HORIZONS, strict=True):
-            plan.append(sqrt(2.0 * NATS / (variance * max(n + 1.0, horizon))))
-        deviation = value - total / (n + 1)  # the mean so far with one pretended 0
-        squares += deviation * deviation
-        total += value
-    return plans

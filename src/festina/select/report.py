@@ -71,20 +71,20 @@ def _bounded_interval(diffs: Sequence[float]) -> tuple[float, float] | None:
     if not diffs:
         return None
     middle = estimate(diffs)
-    stakes = _stakes(diffs)
-    lower = _lower_bound(diffs, stakes, middle)
-    upper = -_lower_bound([-value for value in diffs], stakes, -middle)
+    plans = stakes(diffs, HORIZONS, NATS)
+    lower = _lower_bound(diffs, plans, middle)
+    upper = -_lower_bound([-value for value in diffs], plans, -middle)
     return lower, upper
 
 
-def _stakes(diffs: Sequence[float]) -> list[list[float]]:
-    """For each horizon the stake at every unit, from earlier units only."""
-    plans: list[list[float]] = [[] for _ in HORIZONS]
+def stakes(diffs: Sequence[float], horizons: Sequence[tuple[float, float]], nats: float) -> list[list[float]]:
+    """For each horizon (units, share) the stake at every unit, from earlier units only, tuned to show ``nats`` then."""
+    plans: list[list[float]] = [[] for _ in horizons]
     total, squares = 0.0, PRIOR_UNITS * PRIOR_VARIANCE
     for n, value in enumerate(diffs):
         variance = squares / (PRIOR_UNITS + n)
-        for plan, (horizon, _) in zip(plans, HORIZONS, strict=True):
-            plan.append(sqrt(2.0 * NATS / (variance * max(n + 1.0, horizon))))
+        for plan, (horizon, _) in zip(plans, horizons, strict=True):
+            plan.append(sqrt(2.0 * nats / (variance * max(n + 1.0, horizon))))
         deviation = value - total / (n + 1)  # the mean so far with one pretended 0
         squares += deviation * deviation
         total += value
