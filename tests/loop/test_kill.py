@@ -65,11 +65,11 @@ def test_every_crash_point_is_tested() -> None:
 @pytest.mark.parametrize("label", STEPS)
 def test_D1_a_kill_at_any_step_changes_nothing(tmp_path: Path, label: str) -> None:
     plants = label == "plant-unrevealed"
-    policy = f"control_share = 0.3\nplant_rate = {0.9 if plants else 0.0}{SHARE}"  # two real changes, a plant
+    policy = f"control_share = 0.3\nplant_rate = {0.5 if plants else 0.0}{SHARE}"  # two real changes, a plant
     step = "0.1 * (6 - 5 * len(tried))" if plants else "0.6"
     toy = make_toy(tmp_path, step=step, public=20, notes=True, policy=policy)
     beside = ("--at-once", "2", "--with", str(worthless(tmp_path))) if label in SIDE_BY_SIDE else ()
-    process = engine(toy, *(("--proposals", "4") if plants else ()), *beside, crash_at=label)
+    process = engine(toy, *(("--proposals", "40") if plants else ()), *beside, crash_at=label)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, "the step was never reached"
     no_orphans(str(tmp_path))
