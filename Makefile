@@ -54,6 +54,12 @@ $(VENV)/.bench: pyproject.toml | $(VENV)/.dev
 	@$(PIP) install -e '.[bench]'
 	@touch $@
 
+# What the examples that train a model need (the CPU build where an index offers it): the slow tests do.
+$(VENV)/.torch: pyproject.toml | $(VENV)/.dev
+	@echo "installing torch into $(VENV)" >&2
+	@$(PIP) install -e '.[torch]'
+	@touch $@
+
 system:
 	@scripts/system-packages.sh
 
@@ -63,7 +69,7 @@ demo: $(VENV)/.report | system
 test: $(VENV)/.dev | system
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.dev $(VENV)/.inspect $(VENV)/.bench | system
+test-slow: $(VENV)/.dev $(VENV)/.inspect $(VENV)/.bench $(VENV)/.torch | system
 	$(BIN)/python -m pytest -m slow --timeout=1500 $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
