@@ -17,7 +17,8 @@ from festina.loop import crash
 from tests.loop.invariants import check, no_orphans, read
 from tests.toy import Toy, make_toy
 
-STEPS = crash.CRASH_POINTS
+CALLS = tuple(label for label in crash.CRASH_POINTS if label.startswith("model-"))  # tests/loop/test_models.py
+STEPS = tuple(label for label in crash.CRASH_POINTS if label not in CALLS)
 SIDE_BY_SIDE = (
     "proposal-requested", "proposal-received", "batch-started", "batch-unrecorded", "verdict-unrecorded", "accepted",
 )  # fmt: skip
@@ -58,7 +59,7 @@ def test_every_crash_point_is_tested() -> None:
         for path in source.glob("*.py")
         for label in re.findall(r'crash_point\("([a-z-]+)"\)', path.read_text())
     }
-    assert labels == set(STEPS)
+    assert labels == set(crash.CRASH_POINTS)
 
 
 @pytest.mark.slow

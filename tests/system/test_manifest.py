@@ -171,6 +171,42 @@ def test_a_mistake_names_line_field_and_remedy(old: bytes, new: bytes, name: str
     assert str(error).isascii()
 
 
+MODEL = b'''
+[model]
+endpoint = "http://127.0.0.1:11434/v1/"
+key_env = "MODEL_KEY"
+names = ["qwen2.5-coder:7b", "org/other"]
+money = 5.0
+[model.each."org/other"]
+output = 2.0
+'''
+
+
+def test_E5_the_model_table_is_read() -> None:
+    table = parse_manifest(SHORT + MODEL).model
+    assert table is not None
+    assert (table.endpoint, table.names[1]) == ("http://127.0.0.1:11434/v1", "org/other")
+    assert table.each["org/other"].output == 2.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"http://127", b"http://user:secret@127", "key_env"),  # T-1: no secret in a file that boxes see
+        (b"/v1/", b"/v1/?key=secret", "key_env"),
+        (b"http://", b"file://", "base URL"),
+        (b"http://127.0.0.1:11434", b"http://127.0.0.1:99999", "address"),
+        (b'"MODEL_KEY"', b'"sk-proj-abc"', "letters"),
+        (b"money = 5.0\n", b"", "money = "),  # a price that nothing caps
+        (b"money = 5.0", b"money = 0.0", "greater than 0"),
+        (b'"org/other"]\n', b'"org/othr"]\n', "model.names"),
+    ],
+)
+def test_E5_a_model_table_with_a_hole_is_refused(old: bytes, new: bytes, words: str) -> None:
+    error = refusal(SHORT + MODEL.replace(old, new, 1))
+    assert words in f"{error.what} {error.fix}", str(error)
+
+
 @pytest.mark.parametrize(
     ("data", "name"),
     [
@@ -341,6 +377,8 @@ SECTIONS = {
     "ExperimentLimits": "[experiment] limits",
     "ImproverTable": "[improver]",
     "ImproverLimits": "[improver] limits",
+    "ModelTable": "[model]",
+    "EachModel": "[model.each.NAME]",
     "Suites": "[suite]",
     "PublicSuite": "[suite.public]",
     "HiddenSuite": "[suite.hidden]",

@@ -26,6 +26,8 @@ from festina.ledger.assuring import PlantRevealed as PlantRevealed
 from festina.ledger.base import Body as Body
 from festina.ledger.base import Count, Digest, Name, Number, Oid, Short
 from festina.ledger.base import Role as Role
+from festina.ledger.calling import ModelAnswered as ModelAnswered
+from festina.ledger.calling import ModelAsked as ModelAsked
 from festina.ledger.measures import Attributed as Attributed
 from festina.ledger.measures import Calibrated as Calibrated
 from festina.ledger.measures import MeasureEnded as MeasureEnded
@@ -195,6 +197,8 @@ class ProposalReceived(Body):
     reason: Short  # why nothing came, in the engine's words; else empty
     wall_s: Number
     cpu_s: Number
+    repairs: Count = 0  # near misses of a model's answer that were mended before it was read
+    spent: bool = False  # nothing came because the run's budget for models does not allow another call  # E-5
 
 
 class Screened(Body):
@@ -456,5 +460,6 @@ KINDS: dict[str, type[Body]] = {
         ReviewRequested, ReviewDecided, InForce, ReleaseIntent, Released, Waiver, FinalScored, FaultRecorded,
         ControlStarted, ControlEnded, ControlResolved, PlantRevealed,
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
+        ModelAsked, ModelAnswered,
     )
 }  # fmt: skip

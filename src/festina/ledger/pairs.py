@@ -35,6 +35,7 @@ PAIRS: dict[str, Pair] = {
     ),
     "batch-started": Pair("batch-ended", ("test", "batch"), ()),
     "control-started": Pair("control-ended", ("control",), ()),
+    "model-asked": Pair("model-answered", ("call",), ()),
     "measure-started": Pair("measure-ended", ("measure",), (("purpose", "purpose"),)),
     "line-intent": Pair("line-moved", ("move",), (("commit", "new_commit"), ("generation", "generation"))),
     "release-intent": Pair("released", ("release",), (("commit", "new_commit"), ("generation", "generation"))),

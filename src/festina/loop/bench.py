@@ -30,8 +30,10 @@ from festina.system.scope import Scope
 from festina.verify.client import RemoteSigner, Verifier
 
 if TYPE_CHECKING:
+    from festina.loop.book import LedgerBook
     from festina.loop.proposing import Asked
 
+CALLS = ("model-asked", "model-answered")  # written by the engine's own clerk at any time; they decide nothing
 Listener = Callable[[Record, State], None]
 
 
@@ -56,6 +58,7 @@ class Bench:
     verifier_signer: Signer
     scale: Scale
     improver: Improver
+    book: LedgerBook | None = None  # of calls to models; None where the manifest names none
     queue: Sequence[Improver] = ()  # people's and planted proposals, one each, tried in turn with the improver
     public_items: tuple[bytes, bytes] | None = None  # (inputs alone, items with labels), as JSON lines
     propose_budget: Budget = field(default_factory=Budget)
@@ -101,10 +104,12 @@ class Bench:
         """The exported files of a git tree, made once an engine.  # never checked out"""
         return export(self.repo, self.home, tree)
 
-    def sync(self) -> None:
-        """Fold in what other processes appended."""
-        for record in self.ledger.refresh():
+    def sync(self) -> bool:
+        """Fold in what others appended; whether any of it can matter to what was about to be written."""
+        records = self.ledger.refresh()
+        for record in records:
             self._take(record)
+        return any(record.kind not in CALLS for record in records)
 
     def append(
         self, *drafts: Draft, still: Callable[[State], bool] | None = None
@@ -114,8 +119,7 @@ class Bench:
             try:
                 records = self.ledger.append(drafts, expected_size=self.state.size)
             except Busy:
-                self.sync()
-                if still is None or not still(self.state):
+                if self.sync() and (still is None or not still(self.state)):
                     raise Replan from None
                 continue
             for record in records:

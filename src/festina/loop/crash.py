@@ -14,6 +14,7 @@ CRASH_POINTS = (
     "control-started", "control-unrecorded", "measure-started", "public-unrecorded",
     "plant-unrevealed",
     "attribution-unrecorded",
+    "model-asked", "model-unrecorded", "model-answered",
 )  # fmt: skip
 
 

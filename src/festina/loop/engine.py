@@ -29,6 +29,7 @@ from festina.ledger.signing import LocalKey
 from festina.loop import acts, planting, proposing, terms
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan
+from festina.loop.book import LedgerBook, caps_of
 from festina.loop.crash import crash_point
 from festina.loop.faults import record_fault
 from festina.loop.judges import HiddenJudge, MetricJudge
@@ -269,15 +270,31 @@ def _bench(
         signer = verifier.signer
     make = options.improver or terms.improver
     proposer_box = choose(sandbox.level, home.work, uid=PROPOSER_UID)
+    interrupted, expired = options.stop or threading.Event(), threading.Event()
+    book = _book(stack, home, state, manifest, (interrupted, expired))
     return Bench(
         home=home, repo=repo, ledger=ledger, state=state, scope=manifest.scope_rules(), sandbox=sandbox,
         proposer_box=proposer_box, trials=trials, judge=judge, verifier=verifier, verifier_signer=signer,
         scale=scale_of(epoch),
         public_items=terms.public_items(repo, manifest, epoch.start_tree),
-        improver=make(manifest, proposer_box), queue=options.queue, propose_budget=terms.propose_budget(manifest),
+        improver=make(manifest, proposer_box), book=book, queue=options.queue,
+        propose_budget=terms.propose_budget(manifest),
         workers=options.workers or os.cpu_count() or 1, wall_s=options.wall_s, listener=listener,
-        interrupted=options.stop or threading.Event(),
+        interrupted=interrupted, expired=expired,
     )  # fmt: skip
+
+
+def _book(
+    stack: ExitStack, home: Home, state: State, manifest: Manifest, ends: tuple[threading.Event, ...]
+) -> LedgerBook | None:
+    """Where calls to models are entered and paid for; None where the manifest names no model.  # E-5"""
+    if manifest.model is None:
+        return None
+    book = LedgerBook(
+        home.ledger, _key(home, "engine"), state, caps_of(manifest.model), lambda: any(end.is_set() for end in ends)
+    )
+    stack.callback(book.close)
+    return book
 
 
 def _begin(b: Bench, options: Options) -> None:

@@ -337,6 +337,8 @@ def _work(s: State, facts: Facts) -> Action:
         return Screen(s.again[0])
     if s.waiting and facts.review_wait_left_s > 0:
         return AwaitReview()
+    if s.run_spent:
+        return Finish("budget", "the run's budget for models allows no other call")  # E-5
     if s.run_exhausted:
         return Finish("exhausted", "the improver has nothing new to offer")
     if s.run_barren >= BARREN_PER_RUN:

@@ -67,6 +67,7 @@ def propose(b: Bench, action: plan.Propose) -> None:
         seed=seed,
         allow=b.scope.allow,
         max_changed_lines=b.scope.max_changed_lines,
+        proposal=action.number,
     )
     work = _work(b, source, view, action.number, base_tree)
     if s.run.at_once == 1:
@@ -155,7 +156,7 @@ def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str
         return Draft(
             e.ProposalReceived(
                 proposal=number, author=made.author, patch=None, plan=None, predicted=None, exhausted=made.exhausted,
-                reason=made.reason[:300], wall_s=made.wall_s, cpu_s=made.cpu_s,
+                reason=made.reason[:300], wall_s=made.wall_s, cpu_s=made.cpu_s, spent=made.spent,
             )
         )  # fmt: skip
     patch = made.patch if made.patch is not None else _as_patch(b, base_tree, made.files or {})
@@ -164,7 +165,7 @@ def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str
         e.ProposalReceived(
             proposal=number, author=made.author, patch=hashlib.sha256(patch).hexdigest(),
             plan=hashlib.sha256(words).hexdigest(), predicted=made.predicted, exhausted=False, reason="",
-            wall_s=made.wall_s, cpu_s=made.cpu_s,
+            wall_s=made.wall_s, cpu_s=made.cpu_s, repairs=made.repairs,
         ),
         blobs=(patch, words),
     )  # fmt: skip

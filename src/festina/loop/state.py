@@ -14,7 +14,7 @@ from typing import Any
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import blocks, lines, measured, people, plants, sameness, verifiers
+from festina.loop import blocks, called, lines, measured, people, plants, sameness, verifiers
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
@@ -68,6 +68,7 @@ class State:
     run_proposals: int = 0
     run_controls: bool | None = None
     run_exhausted: bool = False
+    run_spent: bool = False  # its budget for models allows no other call  # E-5
     run_barren: int = 0  # proposing runs in a row that gave nothing
     controls: e.ControlsChecked | None = None
     twins: Twins | None = None  # the incumbent against itself  # V-2
@@ -78,6 +79,7 @@ class State:
     run_faults: int = 0
     finals: list[e.FinalScored] = field(default_factory=list)
     side: measured.Side = field(default_factory=measured.Side)  # measurements that decide no verdict
+    called: called.Called = field(default_factory=called.Called)  # models  # E-5
     waivers: list[e.Waiver] = field(default_factory=list)
     last_end: e.RunEnded | None = None
     drill: tuple[str, e.DrillFinished] | None = None  # the last one, and when it ended
@@ -220,8 +222,9 @@ def _run_started(s: State, r: Record, b: e.RunStarted) -> None:
     s.run_at = r.at
     s.run_trials = s.run_proposals = s.run_faults = 0
     s.run_controls = None
-    s.run_exhausted = False
+    s.run_exhausted = s.run_spent = False
     s.run_barren = 0
+    s.called.run_started(crashed=s.last_end is not None and s.last_end.reason == "crashed")
     s.side.open = None  # cut off by whatever ended the run before
 
 
@@ -265,6 +268,7 @@ def _received(s: State, r: Record, b: e.ProposalReceived) -> None:
         s.run_barren += 1
         _close(s, p, "failed", b.reason)
         s.run_exhausted = b.exhausted
+        s.run_spent = s.run_spent or b.spent
 
 
 def _screened(s: State, r: Record, b: e.Screened) -> None:
@@ -435,7 +439,7 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "batch-ended": _batch_ended, "verdict": _verdict, "line-intent": lines.line_intent, "line-moved": lines.line_moved,
     "reviewer-enrolled": people.enrolled, "review-requested": people.requested, "review-decided": people.decided,
     "improver-in-force": lines.in_force, "release-intent": lines.release_intent, "released": lines.released,
-    "waiver": _waiver, "fault": _fault, **measured.HANDLERS,
+    "waiver": _waiver, "fault": _fault, **measured.HANDLERS, **called.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
     "plant-revealed": plants.revealed,
 }  # fmt: skip

@@ -40,6 +40,7 @@ class View:
     allow: tuple[str, ...]  # the scope's allow globs, so that nothing is proposed in vain
     max_changed_lines: int
     public_scores: Mapping[str, float] = field(default_factory=dict)
+    proposal: int | None = None  # for the record of what was paid for it; never shown to untrusted code
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Proposal:
     content, or ``None`` to delete) is set.
     """
 
-    author: str  # "own", "search", "command:NAME", "person:NAME", "planted:NAME"
+    author: str  # "own", "search", "command:NAME", "model:NAME", "person:NAME", "planted:NAME"
     patch: bytes | None = None
     files: Mapping[str, bytes | None] | None = None
     rationale: str = ""
@@ -67,17 +68,22 @@ class Proposal:
     predicted: float | None = None  # P-6: predicted gain in the suite's unit
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    repairs: int = 0  # near misses that were mended when the answer was read
 
 
 @dataclass(frozen=True, slots=True)
 class NoProposal:
-    """The improver had nothing to offer, or failed. ``exhausted``: asking again would give nothing new."""
+    """The improver had nothing to offer, or failed. ``exhausted``: asking again would give nothing new.
+
+    ``spent``: a budget for models, which is the run's, allows no other call.  # E-5
+    """
 
     author: str
     reason: str
     exhausted: bool = False
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    spent: bool = False
 
 
 class Improver(Protocol):

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -77,6 +78,22 @@ def _argument(value: str) -> str:
     return value
 
 
+def _endpoint(value: str) -> str:
+    """A base URL that holds no secret: the key comes from the environment, and only its name stands here.  # T-1"""
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError("this is no address") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError('a base URL such as "http://127.0.0.1:11434/v1" is needed')
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError("no user, password, query or fragment; name the key's variable in key_env")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("plain ASCII without blanks is needed")
+    return value.rstrip("/")
+
+
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     if not value[0] < value[1]:
         raise ValueError("the first number must be lower than the second")
@@ -86,6 +103,7 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
 Duration = Annotated[float, BeforeValidator(seconds)]
 Size = Annotated[int, BeforeValidator(_bytes)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}$")]
 GuardName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Glob = Annotated[str, AfterValidator(_glob)]
 Globs = Annotated[tuple[Glob, ...], BeforeValidator(_tuple)]
@@ -181,6 +199,31 @@ class ImproverTable(_Table):
     code: Globs = ()
     family: Name = "unknown"
     limits: ImproverLimits = ImproverLimits()
+
+
+class EachModel(_Table):
+    """``[model.each.NAME]``: one model's price per million tokens, weight in an ensemble and temperatures."""
+
+    input: Annotated[Number, Field(ge=0, le=10**6)] = 0.0
+    output: Annotated[Number, Field(ge=0, le=10**6)] = 0.0
+    weight: Annotated[Number, Field(gt=0, le=10**6)] = 1.0
+    temperature: Annotated[
+        tuple[Annotated[Number, Field(ge=0, le=2)], ...], Field(min_length=1, max_length=16), BeforeValidator(_tuple)
+    ] = (0.7,)
+
+
+class ModelTable(_Table):
+    """``[model]``: the one place where models are asked, and what that may cost in a run.  # E-5, E-6"""
+
+    endpoint: Annotated[str, AfterValidator(_endpoint)]
+    key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")] | None = None
+    names: Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=64), BeforeValidator(_tuple)]
+    each: Mapping[ModelName, EachModel] = Field(default_factory=dict)
+    tokens: Positive | None = None
+    money: Annotated[Number, Field(gt=0, le=10**9)] | None = None
+    calls: Positive | None = None
+    max_output: Annotated[int, Field(ge=16, le=10**6)] = 4096
+    wall: Duration = 120.0
 
 
 class PublicSuite(_Table):
@@ -298,6 +341,7 @@ class Manifest(_Table):
     scope: ScopeTable = ScopeTable()
     experiment: Experiment = Experiment()
     improver: ImproverTable = ImproverTable()
+    model: ModelTable | None = None
     suite: Suites = Suites()
     guard: Mapping[GuardName, Guard] = Field(default_factory=dict)
     judge: Mapping[GuardName, Judge] = Field(default_factory=dict)

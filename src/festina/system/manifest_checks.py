@@ -257,6 +257,7 @@ def is_python(command: Sequence[str]) -> bool:
 
 def _check_improver(manifest: Manifest) -> None:
     improver = manifest.improver
+    _check_model(manifest)
     if improver.use == "search":
         for key, value in (("run", improver.run), ("code", improver.code)):
             if value:
@@ -272,6 +273,20 @@ def _check_improver(manifest: Manifest) -> None:
         _wrong(
             "improver.code", "nothing says which files are the improver", 'add `code = ["improve.py"]`', "missing-key"
         )
+
+
+def _check_model(manifest: Manifest) -> None:
+    """Where models are asked.  # E-5"""
+    table = manifest.model
+    if table is None:
+        return
+    for name, each in table.each.items():
+        if name not in table.names:
+            _wrong(f"model.each.{name}", "this model may not be asked", "add it to model.names")
+        if (each.input or each.output) and table.money is None:
+            _wrong("model.money", "models have a price and nothing caps it", "add `money = 5.0`", "missing-key")
+    if len(set(table.names)) < len(table.names):
+        _wrong("model.names", "a name stands there twice", "delete one")
 
 
 def _check_goal(manifest: Manifest) -> None:
