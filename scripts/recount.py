@@ -122,16 +122,16 @@ class Test:
     def __init__(self, epoch: Body, opened: Body, leaf: str) -> None:
         suite, level = epoch["suite"], opened["level"]
         self.opened, self.epoch, self.leaf = opened, epoch, leaf
-        self.bounded = suite["low"] is not None
-        self.width = suite["high"] - suite["low"] if self.bounded else 1.0
+        self.bounded = suite["low"] is not None and suite.get("test", "bounded") == "bounded"
+        self.width = suite["high"] - suite["low"] if suite["low"] is not None else 1.0
         self.margin, self.detect = suite["margin"] / self.width, suite["detect"] / self.width
         self.proven, self.beta, self.most = 1.0 / level, epoch["beta"], opened["units_max"]
         version = epoch.get("rule", 1)
-        self.losses = [g["max_loss"] / (g["high"] - g["low"]) for g in epoch["guards"]] if self.bounded else []
+        self.losses = [g["max_loss"] / (g["high"] - g["low"]) for g in epoch["guards"]]
         self.judges = [
             (j["margin"] / (j["high"] - j["low"]), j["detect"] / (j["high"] - j["low"]))
             for j in epoch.get("judges", []) if j["role"] == "decide"
-        ] if self.bounded else []  # fmt: skip
+        ]
 
         def better(margin: float, detect: float) -> tuple[Any, Any]:
             effect = detect - margin

@@ -89,6 +89,8 @@ class PaperLoop:
         )  # fmt: skip
         if self.mode in ("sealed", "ledger"):
             suite = suite.model_copy(update={"mode": self.mode, "word_every_s": 5.0, "bits": 1000.0})
+        if self.mode == "seeds":  # few expensive ones, on hidden items
+            suite = suite.model_copy(update={"mode": "fresh", "unit": "seed", "test": "symmetric"})
         if self.mode == "metric":  # printed by the run itself, without a range
             suite = suite.model_copy(
                 update={

@@ -40,6 +40,22 @@ def shared_toy(
     return toy
 
 
+def test_S7_few_seeds_accept_on_hidden_items_under_another_assumption_and_say_so(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, step="0.6", detect=0.05, extra="")
+    manifest = toy.root / "festina.toml"
+    manifest.write_text(manifest.read_text().replace('unit = "item"', 'unit = "seed"\ntest = "symmetric"'))
+    toy.git("commit", "-qam", "few seeds")
+    done = festina("run", "--proposals", "1", "--budget", "200s", toy=toy)
+    assert done.returncode == 0, done.stderr
+    verdict = next(r.body for r in read(toy) if r.kind == "verdict")
+    assert (verdict.verdict, verdict.assurance) == ("accept", "hidden")
+    assert 11 <= verdict.units <= 25  # a range of 1 would ask for more of a gain of .6 than its seeds are worth
+    for said in ("training seed", "about the recipe", "With few seeds it is taken for granted"):
+        assert said in verdict.sentence
+    assert "few seeds says nothing about a mean" in festina("status", toy=toy).stdout
+    assert festina("ledger", "verify", "--verdicts", toy=toy).returncode == 0
+
+
 #: Proposes worthless changes that differ, then a good one.
 WORTHLESS = """
 import json, os

@@ -59,6 +59,7 @@ CASES: dict[str, dict[str, Any]] = {
     "sealed": {"mode": "sealed", "approve": 0.3, "plant": 0.3},
     "ledger": {"mode": "ledger", "plant": 0.3},
     "metric": {"mode": "metric", "plant": 0.3},
+    "few seeds": {"mode": "seeds", "guards": 1, "judges": 1, "plant": 0.3},
 }
 
 

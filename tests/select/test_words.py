@@ -27,6 +27,7 @@ def test_S7_an_acceptance_without_a_declared_range_says_what_takes_its_place():
     seeds = replace(BASE, unit="seed", count=14, assurance="self-reported", metric="loss")
     said = "taken for granted that chance helps and harms alike: a change that rarely ruins a run could pass."
     assert said in sentence(replace(seeds, even_luck=True))
+    assert "No range is declared" not in sentence(replace(seeds, even_luck=True, assurance="hidden"))
     assert said not in sentence(seeds)
     assert said not in sentence(replace(seeds, even_luck=True, reason="futile"))
 

@@ -297,7 +297,7 @@ class _Session:
         runs = sorted(kept, key=lambda run: (run.seed, run.tree != INCUMBENT, run.tree, run.repeat))
         measured = Measured(
             name=manifest.metric_name or (hidden.scorer if hidden is not None else "score"),
-            kind="symmetric" if scale is None else "bounded", direction=manifest.direction,
+            kind="symmetric" if scale is None or hidden is None else hidden.test, direction=manifest.direction,
             scale=None if scale is None else (float(scale[0]), float(scale[1])), items_from=subject.origin,
             runs=tuple(runs),
         )  # fmt: skip

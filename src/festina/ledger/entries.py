@@ -75,6 +75,12 @@ class SuiteTerms(BaseModel):
     looks: Count | None = None  # items that may ever be shown of this source; None: as many as there are  # V-3
     word_every_s: Number = 0.0  # sealed and ledger: words are told a whole number of such slots after a test opened
     bits: Number = 0.0  # ledger: what may be told about the block in all
+    test: Literal["bounded", "symmetric"] = "bounded"  # with a range; without one it is symmetric  # S-7
+
+    @property
+    def assumed(self) -> Literal["bounded", "symmetric"]:
+        """What the test takes for granted: that the range is true, or that chance helps and harms alike."""
+        return "symmetric" if self.low is None else self.test
 
 
 class GuardTerms(BaseModel):

@@ -15,7 +15,7 @@ def total_gain(s: State) -> Total | None:
     suite = s.epoch.suite
     line = [g for n in s.line if (g := s.generations[n]).step is not None and g.verdict is not None]
     why = obstacle(
-        suite.mode, ranged=suite.low is not None, doubtful=any(sameness.in_doubt(s, g) for g in line),
+        suite.mode, bounded=suite.assumed == "bounded", doubtful=any(sameness.in_doubt(s, g) for g in line),
         provisional=any(g.verdict is not None and g.verdict.provisional for g in line),
     )  # fmt: skip
     estimates = sum(g.verdict.estimate or 0.0 for g in line if g.verdict is not None)

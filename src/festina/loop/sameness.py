@@ -29,7 +29,7 @@ def begin(epoch: e.EpochOpened, seq: int) -> Twins:
 
 
 def _fresh(epoch: e.EpochOpened) -> sameness.Sameness:
-    kind: Kind = "bounded" if epoch.suite.low is not None else "symmetric"
+    kind: Kind = epoch.suite.assumed
     return sameness.begin(kind, len(epoch.guards) + len(epoch.judges), epoch.control_level)
 
 

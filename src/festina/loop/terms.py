@@ -105,7 +105,7 @@ def first_plan(body: e.EpochOpened) -> Plan:
     width = _width(suite)
     budget = budget_of(suite.mode, body.alpha, body.spread, body.error)
     return Plan(
-        kind="bounded" if suite.low is not None else "symmetric", level=budget.next_level(),
+        kind=suite.assumed, level=budget.next_level(),
         margin=suite.margin / width, detect=suite.detect / width, beta=body.beta,
         guards=tuple(g.max_loss / (g.high - g.low) for g in body.guards), units_max=suite.max_units,
         judges=tuple(
@@ -138,6 +138,7 @@ def _suite(home: Home, manifest: Manifest) -> e.SuiteTerms:
         looks=hidden.looks,
         word_every_s=0.0 if hidden.mode == "fresh" else float(hidden.word_every),
         bits=float(hidden.bits) if hidden.mode == "ledger" else 0.0,
+        test=hidden.test,
     )  # fmt: skip
 
 
@@ -200,7 +201,7 @@ def units_of(hidden: HiddenSuite, manifest: Manifest, width: float, source: Sour
 def _cap(hidden: HiddenSuite, manifest: Manifest, width: float) -> int:
     """Units at most, from the size of effect asked for and the noise of a mean over the batch."""
     plan = Plan(
-        kind="bounded", level=manifest.policy.alpha / (2 * manifest.policy.spread + 1), margin=hidden.margin / width,
+        kind=hidden.test, level=manifest.policy.alpha / (2 * manifest.policy.spread + 1), margin=hidden.margin / width,
         detect=hidden.detect / width, beta=manifest.policy.beta,
         guards=tuple(g.max_loss / (g.range[1] - g.range[0]) for g in manifest.guard.values()), units_max=1,
     )  # fmt: skip

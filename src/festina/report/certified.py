@@ -42,7 +42,7 @@ class Steps:
         suite = self.epoch.suite
         rows = [(g, self.accepted[g.proposal]) for g in line if g.proposal in self.accepted]
         why = obstacle(
-            suite.mode, ranged=suite.low is not None, provisional=any(g.provisional for g, _ in rows),
+            suite.mode, bounded=suite.assumed == "bounded", provisional=any(g.provisional for g, _ in rows),
             doubtful=alarm is not None and any(g.doubtful is not None for g, _ in rows),
         )  # fmt: skip
         estimates = sum(g.estimate or 0.0 for g, _ in rows)

@@ -65,5 +65,5 @@ class Twins:
 
 
 def _fresh(epoch: e.EpochOpened) -> sameness.Sameness:
-    kind: Kind = "bounded" if epoch.suite.low is not None else "symmetric"
+    kind: Kind = epoch.suite.assumed
     return sameness.begin(kind, len(epoch.guards) + len(epoch.judges), epoch.control_level)

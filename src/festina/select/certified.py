@@ -92,10 +92,10 @@ class Total:
         return f"Certified total gain of the working line: at least {least} (95 %); {estimates}."
 
 
-def obstacle(mode: str, *, ranged: bool, provisional: bool, doubtful: bool) -> str:
+def obstacle(mode: str, *, bounded: bool, provisional: bool, doubtful: bool) -> str:
     """Why a line has no certified total gain; empty where it has one."""
-    if not ranged:
-        return "the metric has no declared range"
+    if not bounded:
+        return "the test for few seeds says nothing about a mean"
     if mode != "fresh":
         return "candidates answered the same hidden items; each step alone is better at the stated error level"
     if doubtful:

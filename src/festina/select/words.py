@@ -139,8 +139,9 @@ def _tail(f: Finding) -> str:
         if f.unit == "seed" and f.assurance != "self-reported":
             parts += " It is about the recipe, not about one trained result."
         if f.even_luck:
+            why = "No range is declared, so" if f.assurance == "self-reported" else "With few seeds"
             parts += (
-                " No range is declared, so it is taken for granted that chance helps and harms alike: "
+                f" {why} it is taken for granted that chance helps and harms alike: "
                 "a change that rarely ruins a run could pass."
             )
     if f.assurance == "self-reported":

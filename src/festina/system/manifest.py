@@ -241,6 +241,7 @@ class HiddenSuite(_Table):
     direction: Direction | None = None
     range: Range | None = None
     unit: Literal["item", "cluster", "seed"] = "item"
+    test: Literal["bounded", "symmetric"] = "bounded"
     mode: Literal["fresh", "sealed", "ledger"] = "fresh"
     margin: Annotated[Number, Field(ge=0)] = 0.0
     detect: Annotated[Number, Field(gt=0)]

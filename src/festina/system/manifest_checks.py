@@ -304,6 +304,11 @@ def _check_goal(manifest: Manifest) -> None:
         _wrong(
             "suite.hidden.margin", f"margin {hidden.margin:g} is not below detect {hidden.detect:g}", "lower the margin"
         )  # S-7
+    if hidden.test == "symmetric" and (hidden.unit, hidden.mode) != ("seed", "fresh"):
+        _wrong(
+            "suite.hidden.test", "the test for few expensive seeds takes fresh items and a seed as one observation",
+            'write `unit = "seed"` and `mode = "fresh"`, or leave `test` out',
+        )  # S-7  # fmt: skip
     if hidden.range is None and hidden.unit != "seed":
         _wrong(
             "suite.hidden.range",

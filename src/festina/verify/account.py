@@ -305,7 +305,7 @@ def _epoch(a: Account, r: Entered, b: e.EpochOpened) -> None:
 
 def _fresh(epoch: e.EpochOpened) -> Sameness:
     streams = len(epoch.guards) + len(epoch.judges)
-    return twins.begin("bounded" if epoch.suite.low is not None else "symmetric", streams, epoch.control_level)
+    return twins.begin(epoch.suite.assumed, streams, epoch.control_level)
 
 
 def _run(a: Account, r: Entered, b: e.RunStarted) -> None:

@@ -36,14 +36,9 @@ class Tested(Protocol):
 def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
     """The test's stopping rule, with margins and sizes scaled to the declared range.  # S-7"""
     suite = epoch.suite
-    if suite.low is None or suite.high is None:
-        return gate.Plan(
-            kind="symmetric", level=test.level, margin=suite.margin, detect=suite.detect, beta=epoch.beta,
-            guards=(), units_max=test.units_max, rule=epoch.rule,
-        )  # fmt: skip
-    width = suite.high - suite.low
+    width = width_of(suite)
     return gate.Plan(
-        kind="bounded", level=test.level, margin=suite.margin / width, detect=suite.detect / width,
+        kind=suite.assumed, level=test.level, margin=suite.margin / width, detect=suite.detect / width,
         beta=epoch.beta, guards=tuple(g.max_loss / (g.high - g.low) for g in epoch.guards),
         judges=tuple(
             (j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in epoch.judges if j.role == "decide"

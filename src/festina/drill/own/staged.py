@@ -159,7 +159,7 @@ def made_up(own: Own, test: e.TestOpened) -> e.BatchEnded:
     """A result that nobody measured, and that suffices for an acceptance."""
     units = test.units_min_accept
     guards = tuple((1.0,) * units for _ in own.epoch.guards)
-    gains = (1.0,) * units if own.epoch.suite.low is not None else tuple(10.0**n for n in range(units))
+    gains = (1.0,) * units if own.epoch.suite.assumed == "bounded" else tuple(10.0**n for n in range(units))
     return e.BatchEnded(
         test=test.test, batch=0, gain=gains, guards=guards, candidate_mean=1.0, incumbent_mean=0.0, failed=0, denied=0,
         details=EMPTY,
