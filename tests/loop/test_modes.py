@@ -47,7 +47,7 @@ def test_S7_few_seeds_accept_on_hidden_items_under_another_assumption_and_say_so
     toy.git("commit", "-qam", "few seeds")
     done = festina("run", "--proposals", "1", "--budget", "200s", toy=toy)
     assert done.returncode == 0, done.stderr
-    verdict = next(r.body for r in read(toy) if r.kind == "verdict")
+    verdict = next(r.body for r in read(toy.root)[1] if r.kind == "verdict")
     assert (verdict.verdict, verdict.assurance) == ("accept", "hidden")
     assert 11 <= verdict.units <= 25  # a range of 1 would ask for more of a gain of .6 than its seeds are worth
     for said in ("training seed", "about the recipe", "With few seeds it is taken for granted"):
