@@ -66,6 +66,22 @@ def test_T2_the_filter_on_both_machines(name: str) -> None:
         assert judge(code, audit, 1) == KILL
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_E6_a_loopback_is_for_plain_tcp_alone(name: str) -> None:
+    arch = ARCHITECTURES[name]
+    for part in (Part.ALL, Part.OUTER_RECORDED, Part.OUTER_SILENT):
+        usual, code = (compile_filter(Action.EPERM, arch, part, loopback=on) for on in (False, True))
+        for kind in (1, 1 | 0o4000 | 0o2000000):  # a stream, non-blocking and closed on exec
+            for protocol in (0, 6):
+                assert judge(code, arch.audit, arch.socket, (2, kind, protocol)) == ALLOW
+                assert judge(usual, arch.audit, arch.socket, (2, kind, protocol)) == DENY
+        for refused in ((2, 2, 0), (2, 3, 1), (2, 1, 262), (2, 1, 132), (2, 5, 0), (10, 1, 0), (40, 1, 0)):
+            assert judge(code, arch.audit, arch.socket, refused) == DENY
+        assert judge(code, arch.audit, arch.socketpair, (2, 1, 0)) == DENY
+        for number in (*arch.denied.values(), arch.clone3, NEWEST + 1):  # nothing else differs
+            assert judge(code, arch.audit, number) == judge(usual, arch.audit, number)
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1))
 def test_T2_every_number_has_an_answer_and_x32_is_killed(number: int, argument: int) -> None:
     for arch in ARCHITECTURES.values():

@@ -10,12 +10,13 @@ import click
 
 __all__ = ["command"]
 
+_KINDS = ["L0", "L1", "L2", "L3", "warm", "gateway"]
 _REJECTED = 3  # as for everything that the gate refuses
 
 
 @click.command("doctor")
 @click.option("--attack", is_flag=True, help="Try to break out of every box that this host offers, for real.")
-@click.option("--level", type=click.Choice(["L0", "L1", "L2", "L3", "warm"]), help="With --attack: only this.")
+@click.option("--level", type=click.Choice(_KINDS), help="With --attack: only this.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.pass_context
 def command(ctx: click.Context, attack: bool, level: str | None, as_json: bool) -> None:
@@ -61,10 +62,10 @@ def _attack(level: str | None, *, as_json: bool) -> int:
 
 def _tell(*, as_json: bool) -> None:
     from festina.cli.common import tell_traps
-    from festina.sandbox.host import probe, try_warm  # loaded only here: they start processes
+    from festina.sandbox.host import probe, try_gateway, try_warm  # loaded only here: they start processes
 
     found = probe()
-    findings = (*found.findings, try_warm(found))
+    findings = (*found.findings, try_warm(found), try_gateway(found))
     if as_json:
         click.echo(
             json.dumps(

@@ -25,14 +25,16 @@ import hashlib
 import json
 import os
 import select
+import socket
 import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from festina.errors import Fault, UsageError
-from festina.sandbox import gpu, kernel
+from festina.sandbox import doorway, gpu, kernel
 from festina.sandbox.cgroup import Group, Home
 from festina.sandbox.finish import Finished, Stamp, conclude
 from festina.sandbox.job import Job, Level, Limits, Outcome
@@ -79,6 +81,21 @@ class Mechanisms:
     process_flag: str  # the shell's letter for RLIMIT_NPROC: u or p; empty where it has none
 
 
+class Filters(NamedTuple):
+    """The two system-call filters of a box."""
+
+    outer: bytes
+    inner: bytes
+
+
+def _filters(*, notify: bool, loopback: bool) -> Filters:
+    if notify:
+        recorded = compile_filter(Action.NOTIFY, part=Part.OUTER_RECORDED, loopback=loopback)
+        return Filters(recorded, compile_filter(Action.EPERM, part=Part.INNER_MOUNTS))
+    silent = compile_filter(Action.EPERM, part=Part.OUTER_SILENT, loopback=loopback)
+    return Filters(silent, compile_filter(Action.EPERM, loopback=loopback))
+
+
 class BubblewrapBox:
     """L3 with a control group, L2 without. Safe to share between threads; ``kill_all`` ends what runs."""
 
@@ -93,17 +110,15 @@ class BubblewrapBox:
             raise UsageError("no-such-machine", "there is no system-call table for this machine", fix="use x86_64")
         self.arch = machine
         self.runtime = runtime(self.state)
-        if mechanisms.notify:
-            self.outer = compile_filter(Action.NOTIFY, part=Part.OUTER_RECORDED)
-            self.inner = compile_filter(Action.EPERM, part=Part.INNER_MOUNTS)
-        else:
-            self.outer = compile_filter(Action.EPERM, part=Part.OUTER_SILENT)
-            self.inner = compile_filter(Action.EPERM)
+        self.filters = _filters(notify=mechanisms.notify, loopback=False)
+        self.door_filters = _filters(notify=mechanisms.notify, loopback=True)
         self.level = Level.L3 if mechanisms.groups else Level.L2
         self.missing = self._lacks()
-        self.policy_hash = self._hash()
+        self.policy_hash = self._hash(self.filters)
         self.layers = self.root and can_layer(self.state)
         self.stamp = Stamp(self.level, self.missing, self.policy_hash, "cold")
+        with_door = self._hash(self.door_filters, doorway.STEP)
+        self.door_stamp = Stamp(self.level, (*self.missing, doorway.LACK), with_door, "cold")
         self._live: set[Watch] = set()
         self._lock = threading.Lock()
 
@@ -141,10 +156,11 @@ class BubblewrapBox:
             found.append("not root: candidates, verifier and engine share one uid; the separation is by namespace")
         return tuple(found)
 
-    def _hash(self) -> str:
+    def _hash(self, filters: Filters, *more: str) -> str:
         policy = {
-            "outer": self.outer.hex(),
-            "inner": self.inner.hex(),
+            "outer": filters.outer.hex(),
+            "inner": filters.inner.hex(),
+            "door": more,
             "arguments": self.frame(Limits()),
             "env": FIXED_ENV,
             "level": int(self.level),
@@ -181,9 +197,12 @@ class _Run:
         self.info = b""
         self.uid = box.uid
         self.devices = gpu.require() if job.gpu else ()
+        self.filters = box.filters if job.door is None else box.door_filters
 
     def go(self) -> Outcome:
         box, limits = self.box, self.limits
+        if self.job.door is not None:
+            self.stack.callback(self.job.door.close)
         if box.root and self.uid is None:
             self.uid = self.stack.enter_context(lease_uid())
         if box.mechanisms.groups is not None:
@@ -210,6 +229,8 @@ class _Run:
         if self.tripwire is not None:
             _await_filters(init, 2)
             self.tripwire.arm(builder=init)
+        if self.job.door is not None:
+            self.job.door.open(doorway.take(gate))
         if not self.watch.stopped:
             os.write(gate, b"\n")
         space = Space(pinned, limits)
@@ -218,9 +239,10 @@ class _Run:
 
     def _stamp(self) -> Stamp:
         """What the box says of itself, and whether a shown folder could not be given inodes of its own."""
+        stamp = self.box.stamp if self.job.door is None else self.box.door_stamp
         if not self._launched().said.get("shared"):
-            return self.box.stamp
-        return replace(self.box.stamp, missing=(*self.box.missing, SHARED_FILES))
+            return stamp
+        return replace(stamp, missing=(*stamp.missing, SHARED_FILES))
 
     def _launched(self) -> Launched:
         if self.watch.launched is None:
@@ -232,9 +254,10 @@ class _Run:
         box = self.box
         arguments = self._arguments()
         self.stack.callback(self._close_passed)
-        gate, out, err, info = self._pipe(0), self._pipe(1), self._pipe(1), self._pipe(1)
+        gate = self._pipe(0) if self.job.door is None else self._pair()
+        out, err, info = self._pipe(1), self._pipe(1), self._pipe(1)
         self.passed.insert(3, kernel.sealed_file(b"".join(os.fsencode(word) + b"\0" for word in arguments)))
-        self.passed.append(kernel.sealed_file(box.inner))
+        self.passed.append(kernel.sealed_file(self.filters.inner))
         groups = tuple(map(str, self.group.paths)) if self.group else ()
         command = (box.mechanisms.bwrap, "--args", str(EXTRA), "--", "/bin/sh", "-c", self._script(), "sh")
         request = Request(
@@ -246,7 +269,7 @@ class _Run:
             stage=tuple(self.sources) if box.root else (),
             private=box.mechanisms.private,
             cgroup=self.group.entrances if self.group else (),
-            filter=box.outer,
+            filter=self.filters.outer,
             notify=box.mechanisms.notify,
             cleanup=(*groups, *([str(self.scratch)] if self.scratch else [])),
         )
@@ -262,6 +285,14 @@ class _Run:
         self.passed.append(ends[passed_end])
         self.stack.callback(os.close, ends[1 - passed_end])
         return ends[1 - passed_end]
+
+    def _pair(self) -> int:
+        """The gate's standard input where a descriptor has to come back through it."""
+        ours, theirs = socket.socketpair()
+        self.passed.append(theirs.detach())
+        kept = ours.detach()
+        self.stack.callback(os.close, kept)
+        return kept
 
     def _close_passed(self) -> None:
         while self.passed:
@@ -306,6 +337,8 @@ class _Run:
         if self.group is None and self.box.mechanisms.process_flag:
             # PID 1 and one over, so that passing the limit is seen
             steps.append(f"ulimit -{self.box.mechanisms.process_flag} {self.limits.pids + 2} || exit 120")
+        if self.job.door is not None:
+            steps.append(f"{doorway.STEP} || exit 120")
         return "; ".join(
             [*steps, 'cd "$1" || exit 120', "shift; echo; read go || exit 121", "exec </dev/null", 'exec "$@"']
         )

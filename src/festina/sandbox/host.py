@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,8 @@ from festina.sandbox import landlock
 from festina.sandbox.box import BubblewrapBox, Mechanisms
 from festina.sandbox.cgroup import find_home
 from festina.sandbox.cgroup import sweep as sweep_groups
-from festina.sandbox.job import Ended, Job, Level, Limits, Sandbox
+from festina.sandbox.doorway import Doored, Greeter
+from festina.sandbox.job import GATEWAY, Ended, Job, Level, Limits, Sandbox
 from festina.sandbox.landlocked import LandlockBox
 from festina.sandbox.launch import Request, shared
 from festina.sandbox.place import CANDIDATE_UID, can_separate, prepare_state, sweep_scratch
@@ -29,7 +31,7 @@ from festina.sandbox.plain import PlainBox, sweep_plain
 from festina.sandbox.seccomp import Action, compile_filter, here
 from festina.sandbox.warm import WarmBox
 
-__all__ = ["Finding", "Probe", "boxes", "choose", "probe", "shows_layers", "sweep", "try_warm", "warmed"]
+__all__ = ["Finding", "Probe", "boxes", "choose", "probe", "shows_layers", "sweep", "try_gateway", "try_warm", "warmed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +324,27 @@ def try_warm(found: Probe) -> Finding:
     )  # fmt: skip
 
 
+def try_gateway(found: Probe) -> Finding:
+    """Whether a box can be given a way to the model gateway: a job in one connects and is greeted."""
+    code = f"import socket; print(socket.create_connection({GATEWAY!r}).recv(99).decode(), end='')"
+
+    def attempt() -> None:
+        if found.mechanisms is None:
+            raise OSError("there is no box that it could stand in")
+        with tempfile.TemporaryDirectory(prefix="festina-probe-") as state:
+            box = BubblewrapBox(Path(state), found.mechanisms)
+            job = Job((os.path.realpath(sys.executable), "-I", "-S", "-c", code), door=Greeter())
+            outcome = box.run(job, Limits(wall_s=20))
+            if outcome.stdout != b"festina\n":
+                raise OSError(f"{outcome.ended}: {outcome.stderr.decode(errors='replace')[-300:]}")
+
+    broken = _works(attempt)
+    return Finding(
+        "model gateway", not broken, "agents and candidates cannot ask a model: [model] serves use = \"model\" alone",
+        "what `namespaces` needs, see there", broken,
+    )  # fmt: skip
+
+
 def boxes(state_dir: Path) -> dict[str, Callable[[int | None, str], Sandbox]]:
     """Every kind of box that this host offers, strongest first, each as a way to make one.
 
@@ -334,6 +357,7 @@ def boxes(state_dir: Path) -> dict[str, Callable[[int | None, str], Sandbox]]:
             offered["L3"] = functools.partial(_cold, state_dir, mechanisms)
         if try_warm(found).works:
             offered["warm"] = functools.partial(_warm, state_dir, mechanisms)
+        offered["gateway"] = functools.partial(_doored, state_dir, mechanisms)
         offered["L2"] = functools.partial(_cold, state_dir, replace(mechanisms, groups=None))
     if found.facts["landlock"] != "none":
         notify = found.facts["denied_calls"] == "recorded"
@@ -344,6 +368,10 @@ def boxes(state_dir: Path) -> dict[str, Callable[[int | None, str], Sandbox]]:
 
 def _cold(state_dir: Path, form: Mechanisms, uid: int | None, _python: str) -> Sandbox:
     return BubblewrapBox(state_dir, form, uid=uid)
+
+
+def _doored(state_dir: Path, form: Mechanisms, uid: int | None, _python: str) -> Sandbox:
+    return Doored(BubblewrapBox(state_dir, form, uid=uid))
 
 
 def _warm(state_dir: Path, form: Mechanisms, uid: int | None, python: str) -> Sandbox:

@@ -8,11 +8,14 @@ run.  # E-4
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Protocol
+
+GATEWAY = ("127.0.0.1", 4180)  # where a box with a door finds the model gateway
 
 
 class Level(IntEnum):
@@ -69,6 +72,21 @@ class Bind:
     below: tuple[Path, ...] = ()
 
 
+class Door(Protocol):
+    """The host's side of the model gateway, for one run.  # E-6
+
+    ``listener`` accepts on ``GATEWAY`` of the box's own empty network: what connects is the job, and is hostile.
+    """
+
+    def open(self, listener: socket.socket) -> None:
+        """The job is about to begin: answer from now on, in threads of one's own. The listener is the door's now."""
+        ...
+
+    def close(self) -> None:
+        """The job is dead or was never begun: answer nobody any more, and return when all of it is settled."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One run. ``argv[0]`` is looked up on the box's PATH; ``cwd`` is a path inside the box.
@@ -77,6 +95,8 @@ class Job:
     every regular file under ``/out``. ``work`` is a host directory copied to the writable ``/out/work``
     before the start (for programs that edit files in place).
     ``gpu``: the nodes of this machine's GPUs are shown too; ``UsageError`` where it has none.
+    ``door``: the box's network is a loopback of its own with one listener on it, the door's; everything else is as in
+    a box without a network. ``UsageError`` below L2.
     ``env`` is added to the fixed environment; nothing of the caller's environment is passed on.
     """
 
@@ -88,6 +108,7 @@ class Job:
     outputs: tuple[str, ...] | None = ()
     work: Path | None = None
     gpu: bool = False
+    door: Door | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from festina.errors import Fault
+from festina.errors import Fault, UsageError
 from festina.sandbox import gpu
 from festina.sandbox.cgroup import alive, stamp
 from festina.sandbox.harvest import Harvest, after_harvest, harvest
@@ -131,6 +131,11 @@ class PlainBox:
 
     def run(self, job: Job, limits: Limits) -> Outcome:
         check_job(job, self._state)
+        if job.door is not None:
+            raise UsageError(
+                "gateway-needs-a-box", f"at {self.level.name} a run has no network of its own, so there is no gateway",
+                fix="use a host that offers L2 (`festina doctor`), or a system that asks no model",
+            )  # E-6  # fmt: skip
         watch = Watch(limits)
         with self._lock:
             self._live.add(watch)

@@ -13,8 +13,9 @@ that ``bwrap`` needs; the inner one then holds the whole list.
 
 Invariants, in this order: foreign architecture and x32 -> killed; numbers newer than ``NEWEST`` -> ENOSYS
 (unknown calls fail closed); clone3 -> ENOSYS (its flags lie behind a pointer; C libraries fall back to
-clone, which can be judged); sockets only of ``AF_UNIX`` (a network namespace does not stop vsock;  # E-6);
-namespace flags, tracing, other processes' memory, keys, BPF, perf, io_uring, mounts, modules, clocks,
+clone, which can be judged); sockets only of ``AF_UNIX`` (a network namespace does not stop vsock;  # E-6), and
+plain TCP for a box with a door; namespace flags, tracing, other processes' memory, keys, BPF, perf, io_uring, mounts,
+modules, clocks,
 typing into terminals and filters of one's own (which could hide denied calls from the record) -> denied;
 everything else is allowed. At L1, where there are no namespaces, the filter also holds what they would keep apart.
 
@@ -31,7 +32,7 @@ from enum import Enum
 __all__ = ["ARCHITECTURES", "OWN_FILTER", "Action", "Arch", "Part", "compile_filter", "describe", "here"]
 
 NEWEST = 462  # mseal, Linux 6.10: the newest call this table was written for; the same number on both machines
-AF_UNIX = 1
+AF_UNIX, AF_INET = 1, 2
 NAMESPACE_FLAGS = 0x7E020000  # CLONE_NEWNS|NEWCGROUP|NEWUTS|NEWIPC|NEWUSER|NEWPID|NEWNET, linux/sched.h
 PR_SET_SECCOMP = 22  # linux/prctl.h
 OWN_FILTER = "prctl(PR_SET_SECCOMP)"
@@ -181,7 +182,7 @@ def _head(arch: Arch) -> list[_Op | str]:
     return [*ops, _Op(_JGE, X32_BIT, "kill")] if arch.has_x32 else ops
 
 
-def _program(arch: Arch, action: Action, part: Part) -> list[_Op | str]:
+def _program(arch: Arch, action: Action, part: Part, *, loopback: bool) -> list[_Op | str]:
     tail: list[_Op | str] = ["kill", _Op(_RET, _KILL), "allow", _Op(_RET, _ALLOW)]
     if part is Part.INNER_MOUNTS:
         mounts = [_Op(_JEQ, arch.denied[name], "kill") for name in _MOUNTS]
@@ -189,7 +190,8 @@ def _program(arch: Arch, action: Action, part: Part) -> list[_Op | str]:
     left_out = {Part.OUTER_RECORDED: _MOUNTS, Part.OUTER_SILENT: _BUILDING}.get(part, ())
     ops = [*_head(arch), _Op(_JGE, NEWEST + 1, "nosys"), _Op(_JEQ, arch.clone3, "nosys")]
     ops += [_Op(_JEQ, number, "deny") for name, number in arch.denied.items() if name not in left_out]
-    ops += [_Op(_JEQ, arch.socket, "deny" if part is Part.NO_NAMESPACES else "family")]
+    made = "deny" if part is Part.NO_NAMESPACES else "tcp" if loopback else "family"
+    ops += [_Op(_JEQ, arch.socket, made)]
     ops += [_Op(_JEQ, arch.socketpair, "family")]
     if part is not Part.OUTER_SILENT:
         ops += [_Op(_JEQ, arch.clone, "flags"), _Op(_JEQ, arch.prctl, "option")]
@@ -198,6 +200,7 @@ def _program(arch: Arch, action: Action, part: Part) -> list[_Op | str]:
     ops += _outside(arch) if alone else []
     ops += [_Op(_JEQ, arch.ioctl, "request"), _Op(_JEQ, arch.personality, "persona", "allow")]
     ops += _core("oneself" if alone else "allow")  # before "oneself": jumps lead forward only
+    ops += _tcp() if loopback else []
     ops += ["family", _Op(_LOAD, _arg(0))]
     if part is Part.OUTER_SILENT:
         ops.append(_Op(_JEQ, _AF_NETLINK, "allow"))
@@ -216,7 +219,7 @@ def _program(arch: Arch, action: Action, part: Part) -> list[_Op | str]:
 # Becoming the one whom the kernel signals for a descriptor, leases and notices of folders: they reach other processes.
 _FCNTL_DENIED = (8, 15, 1024, 1026)  # F_SETOWN, F_SETOWN_EX, F_SETLEASE, F_NOTIFY
 _IOCTL_OWNERS = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
-_AND, _STREAM = 0x54, 1
+_AND, _STREAM, _IPPROTO_TCP = 0x54, 1, 6
 _RLIMIT_CORE = 4
 
 
@@ -228,6 +231,13 @@ def _core(fine: str) -> list[_Op | str]:
     # Asking is free: a null pointer where the new value would be, in both of its halves.
     ops += [_Op(_LOAD, _arg(2)), _Op(_JEQ, 0, "", "pretend"), _Op(_LOAD, _arg(2) + 4), _Op(_JEQ, 0, fine, "pretend")]
     return ops
+
+
+def _tcp() -> list[_Op | str]:
+    """Plain TCP over IPv4, and what every box has. Multipath TCP, SCTP, UDP and raw sockets stay closed.  # E-6"""
+    ops: list[_Op | str] = ["tcp", _Op(_LOAD, _arg(0)), _Op(_JEQ, AF_INET, "", "family")]
+    ops += [_Op(_LOAD, _arg(1)), _Op(_AND, 0xF), _Op(_JEQ, _STREAM, "", "deny")]
+    return [*ops, _Op(_LOAD, _arg(2)), _Op(_JEQ, 0, "allow"), _Op(_JEQ, _IPPROTO_TCP, "allow", "deny")]
 
 
 def _outside(arch: Arch) -> list[_Op | str]:
@@ -248,12 +258,17 @@ def _pair_and_owners(arch: Arch) -> list[_Op | str]:
     return [*ops, *(_Op(_JEQ, number, "deny") for number in _FCNTL_DENIED), _Op(_JEQ, 0, "allow", "allow")]
 
 
-def compile_filter(action: Action, arch: Arch | None = None, part: Part = Part.ALL) -> bytes:
-    """The filter as an array of ``struct sock_filter``, for this machine unless ``arch`` is given."""
+def compile_filter(
+    action: Action, arch: Arch | None = None, part: Part = Part.ALL, *, loopback: bool = False
+) -> bytes:
+    """The filter as an array of ``struct sock_filter``, for this machine unless ``arch`` is given.
+
+    ``loopback``: TCP may be used, for a box whose own network holds nothing but the model gateway.
+    """
     arch = arch or here()
     if arch is None:
         raise ValueError(f"no system-call table for {platform.machine()}")
-    ops = _program(arch, action, part)
+    ops = _program(arch, action, part, loopback=loopback)
     labels: dict[str, int] = {}
     plain: list[_Op] = []
     for op in ops:

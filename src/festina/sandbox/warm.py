@@ -148,6 +148,8 @@ class WarmBox:
     def _call(self, job: Job) -> PythonCall | str:
         if job.gpu:
             return "it asks for a GPU"
+        if job.door is not None:
+            return "it asks for the model gateway"
         if job.work is not None:
             return "it asks for a writable copy of a folder"
         shown = self.plan.shown

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from festina.sandbox.doorway import LACK
 from festina.sandbox.escapes.attempt import Attempt, Control, Group
 from festina.sandbox.escapes.oracles import any_of, harvested, knocked, learned, said
 
 __all__ = ["ATTEMPTS"]
 
+_ALONE = "a box with a way to the model gateway has TCP on a loopback where nobody else is"
 _RARE = "the kernel may lack the family, or reserve it for root"
 
 
@@ -25,6 +27,38 @@ ATTEMPTS = (
         "s = socket.socket(); s.settimeout(3); s.connect(('127.0.0.1', W['tcp'])); s.send(NONCE.encode())",
         "tcp",
         denied="socket(AF_INET)",
+    ),
+    _net(
+        "tcp_by_another_name",
+        "the same by addresses that mean this machine, too",
+        """
+        for name in ('0.0.0.0', '127.0.0.2', '127.1'):
+            try: s = socket.create_connection((name, W['tcp']), 3); s.send(NONCE.encode())
+            except OSError as e: last = e
+            else: break
+        else: raise last""",
+        "tcp",
+    ),
+    _family(
+        "metadata",
+        "ask a cloud's metadata address for credentials, or another address of the neighbourhood",
+        """
+        for name in ('169.254.169.254', '192.168.0.1', '10.0.0.1', '172.17.0.1', '1.1.1.1'):
+            try: s = socket.create_connection((name, 80), 2)
+            except OSError as e: last = e
+            else: worked(name); break
+        else: raise last""",
+        no_control="no such address may answer here",
+    ),
+    _family(
+        "address_for_the_loopback",
+        "give an interface of the box another address, or take it up",
+        """
+        import fcntl
+        s = socket.socket()
+        address = struct.pack('16sH2s4s8s', b'lo:1', 2, b'', socket.inet_aton('10.9.8.7'), b'')
+        fcntl.ioctl(s, 0x8916, address); worked()""",
+        no_control="needs root",
     ),
     _net(
         "tcp6",
@@ -153,6 +187,8 @@ ATTEMPTS = (
                 except OSError: pass
         if made: worked('families ' + ' '.join(map(str, made)))
         else: raise PermissionError(errno.EPERM, 'none')""",
+        unless=LACK,
+        why=_ALONE,
     ),
     _family(
         "socketpair_of_another_family",
@@ -164,6 +200,8 @@ ATTEMPTS = (
         "listen_tcp",
         "open a port for someone else to connect to",
         "s = socket.socket(); s.bind(('0.0.0.0', 0)); s.listen(); worked(f'port {s.getsockname()[1]}')",
+        unless=LACK,
+        why=_ALONE,
     ),
     Attempt(
         "host_sockets",

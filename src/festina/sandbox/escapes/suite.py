@@ -23,6 +23,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from festina.errors import FestinaError, UsageError
+from festina.sandbox.doorway import LACK
 from festina.sandbox.escapes import afterlife, channels, files, interfaces, limits, network, processes
 from festina.sandbox.escapes.attempt import Attempt, Control, Evidence, Group, Shape
 from festina.sandbox.escapes.bare import Bare
@@ -130,7 +131,9 @@ def attempt_once(world: World, sandbox: Sandbox, attempt: Attempt, *, step: floa
     finally:
         ground.close()
     recorded = None
-    if attempt.denied and sandbox.level >= Level.L2 and "recorded" not in " ".join(sandbox.missing):
+    named = " ".join(sandbox.missing)
+    open_here = LACK in named and attempt.denied == "socket(AF_INET)"  # plain TCP is no denied call there
+    if attempt.denied and sandbox.level >= Level.L2 and "recorded" not in named and not open_here:
         recorded = any(attempt.denied in outcome.denied for outcome in outcomes)
     return Result(attempt, sandbox.level, seen, note or _refusal(evidence), promised, recorded)
 
