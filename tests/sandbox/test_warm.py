@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -171,6 +172,56 @@ def test_E3_copies_do_not_draw_the_same_numbers(warm: WarmBox, cold: BubblewrapB
         box.close()
     assert {outcome.box for outcome in outcomes} == {"warm"}
     assert len({word for outcome in outcomes for word in outcome.stdout.split()}) == 8
+
+
+@needs_box
+def test_P4_no_box_shows_the_prose_that_every_python_carries(warm: WarmBox, cold: BubblewrapBox) -> None:
+    look = (
+        "import os, sys\n"
+        "roots = {*sys.path, *('/usr/lib/' + name for name in os.listdir('/usr/lib') if name.startswith('python3'))}\n"
+        "for root in roots:\n"
+        "    for place, _, names in os.walk(os.path.join(root, 'pydoc_data')):\n"
+        "        for name in names:\n"
+        "            if name.startswith('topics'): print(len(open(os.path.join(place, name), 'rb').read()))\n"
+    )
+    outside = subprocess.run([PYTHON, "-c", look], capture_output=True, text=True, check=True).stdout.split()
+    assert max(map(int, outside)) > 100_000  # positive control: it is there
+    for box in (warm, cold):
+        found = box.run(Job((PYTHON, "-c", look)), SMALL).stdout.split()
+        assert len(found) == len(outside)
+        assert set(found) == {b"0"}
+
+
+@pytest.mark.slow
+@needs_box
+def test_E4_training_in_a_warm_box_is_training_in_a_fresh_one(cold: BubblewrapBox, tree: Path) -> None:
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("festina[torch] is not installed")
+    (tree / "train.py").write_text(
+        "import os, torch, hashlib\n"
+        "print(torch.get_num_threads(), len(os.listdir('/proc/self/task')))\n"
+        "drawn = torch.rand(1).item()\n"
+        "torch.manual_seed(int(os.environ['FESTINA_SEED']))\n"
+        "model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Tanh(), torch.nn.Linear(64, 64))\n"
+        "steps = torch.optim.AdamW(model.parameters(), foreach=True)\n"
+        "for _ in range(20):\n"
+        "    steps.zero_grad(); model(torch.randn(128, 64)).square().mean().backward(); steps.step()\n"
+        "print(hashlib.sha256(b''.join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest())\n"
+        "open('/out/drawn', 'w').write(str(drawn))\n"
+    )
+    shown, seed = (Bind(tree, "/system"),), {"FESTINA_SEED": "3"}
+    job = Job((sys.executable, "train.py"), cwd="/system", binds=shown, env=seed, outputs=None)
+    box = WarmBox(cold, ("torch",), python=sys.executable)
+    limits = Limits(wall_s=120, cpu_s=60, memory_bytes=2 << 30)
+    try:
+        warm, fresh = [box.run(job, limits) for _ in range(2)], cold.run(job, limits)
+    finally:
+        box.close()
+    assert [each.box for each in warm] == ["warm", "warm"], warm[0].stderr
+    assert {each.stdout for each in warm} == {fresh.stdout}
+    assert fresh.stdout.startswith(b"1 1\n")
+    assert len({each.outputs["drawn"] for each in (*warm, fresh)}) == 3  # unseeded numbers differ
+    assert max(each.cpu_s for each in warm) < fresh.cpu_s  # no import
 
 
 ELSEWHERE = {

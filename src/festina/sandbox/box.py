@@ -175,7 +175,7 @@ class BubblewrapBox:
         first += ["--uid", _INNER_ID, "--gid", _INNER_ID, "--hostname", "box", "--die-with-parent", "--new-session"]
         first += ["--size", str(limits.tmp_bytes), "--tmpfs", "/tmp"]
         then = ["--proc", "/proc", "--dev", "/dev"]
-        for path in masked():
+        for path in masked(self.runtime):
             then += ["--dev-bind", "/dev/null", path]  # a read-only bind would refuse to open a device
         then += ["--size", str(min(limits.tmp_bytes, _SHM_BYTES)), "--tmpfs", "/dev/shm"]
         then += ["--size", str(limits.output_bytes + _ROOM * os.sysconf("SC_PAGE_SIZE")), "--tmpfs", "/out"]

@@ -39,6 +39,8 @@ MASKED = tuple(
     f"/proc/{name}"
     for name in ("cmdline", "partitions", "diskstats", "modules", "interrupts", "devices", "sys/kernel/random/boot_id")
 )
+# The prose that every Python carries for ``help()``: natural text that a system may well be judged on.
+_PROSE = ("lib/python3*/pydoc_data/topics.py", "lib/python3*/pydoc_data/__pycache__/topics.*")
 # A name here would reach the trusted shell that opens the gate, before the job's own first instruction.
 _UNSAFE_PREFIX = ("LD_", "GLIBC_", "MALLOC_", "BASH")
 _UNSAFE_ENV = frozenset({"ENV", "SHELLOPTS", "PS4", "IFS", "CDPATH", "LOCPATH", "NLSPATH"})
@@ -65,9 +67,11 @@ class Runtime:
         return next((host for host, _ in self.binds if real.is_relative_to(Path(host).resolve())), None)
 
 
-def masked() -> list[str]:
-    """Those that this kernel has."""
-    return [path for path in MASKED if os.path.exists(path)]
+def masked(shown: Runtime) -> list[str]:
+    """What stands empty in a box: of this kernel, and of the Pythons that a box shows."""
+    places = dict.fromkeys(path for host, _ in shown.binds for path in (Path(host), Path(host) / "local"))
+    prose = [str(file) for place in places for glob in _PROSE for file in sorted(place.glob(glob))]
+    return [path for path in MASKED if os.path.exists(path)] + prose
 
 
 def runtime(state: Path) -> Runtime:

@@ -79,7 +79,7 @@ class WarmBox:
             "inner": compile_filter(Action.EPERM, part=Part.INNER_MOUNTS).hex() if notify else "",
             "landlock": landlock.abi(),
             "one_memory": mechanisms.groups is not None,
-            "masked": masked(),
+            "masked": masked(cold.runtime),
             "runtime": [target for _, target in cold.runtime.binds],
             "covered": "" if cold.root else SHOWN,
             "kept": [target for _, target in cold.runtime.binds if target.startswith("/tmp/")],
