@@ -29,7 +29,7 @@ limits = {{ wall = "10s", memory = "256MiB", cpus = 1 }}
 use = "own"
 run = ["python3", "improve.py"]
 code = ["improve.py"]
-
+{improver}
 [suite.hidden]
 scorer = "scoring:right"
 range = [0, 1]
@@ -106,10 +106,11 @@ class Toy:
 def make_toy(
     base: Path, *, skill: float = 0.3, step: str = "0.3", detect: float = 0.2, extra: str = "", vault: bool = True,
     policy: str = "plant_rate = 0.0", public: int = 0, notes: bool = False,
+    improver: str = "",
 ) -> Toy:  # fmt: skip
     """Write the system under ``base``, commit it, and fill its vault. ``public``: how many public items it has.
 
-    ``notes``: its proposals add a file that does nothing.
+    ``improver``: further lines of its table. ``notes``: its proposals add a file that does nothing.
     """
     root = base / "system"
     root.mkdir(parents=True)
@@ -118,7 +119,7 @@ def make_toy(
         extra += '[suite.public]\nscorer = "scoring:right"\nitems = "public.jsonl"\n'
         rows = [{"id": str(i), "input": 7 * i + i % 5, "label": (7 * i + i % 5) % 7} for i in range(public)]
         (root / "public.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (root / "festina.toml").write_text(MANIFEST.format(detect=detect, extra=extra, policy=policy))
+    (root / "festina.toml").write_text(MANIFEST.format(improver=improver, detect=detect, extra=extra, policy=policy))
     (root / "answer.py").write_text(ANSWER)
     (root / "improve.py").write_text(IMPROVE.replace("STEP", step))
     if notes:

@@ -43,7 +43,11 @@ def check(root: Path, *, settled: bool) -> State:
     assert all(count == 1 for count in ended.values()), "a measurement counted twice"  # E-1
     charged = sum(r.body.trials for r in records if r.kind in ("batch-started", "control-started", "measure-started"))
     charged += sum(r.body.trials for r in records if r.kind == "plant-revealed")
+    charged += sum(r.body.runs for r in records if r.kind == "try-started")
     assert state.trials == charged  # E-1
+    tried = Counter(r.body.number for r in records if r.kind == "try-ended")
+    assert all(count == 1 for count in tried.values()), "a try counted twice"  # P-7
+    assert not (settled and state.search.open), "a try was left half done"
     revealed = Counter(r.body.proposal for r in records if r.kind == "plant-revealed")
     assert all(count == 1 for count in revealed.values()), "a plant was revealed twice"  # V-7
     assert all(g.proposal not in revealed for g in state.generations.values()), "a plant is on the line"

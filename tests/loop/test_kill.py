@@ -68,7 +68,8 @@ def test_D1_a_kill_at_any_step_changes_nothing(tmp_path: Path, label: str) -> No
     plants = label == "plant-unrevealed"
     policy = f"control_share = 0.3\nplant_rate = {0.5 if plants else 0.0}{SHARE}"  # two real changes, a plant
     step = "0.1 * (6 - 5 * len(tried))" if plants else "0.6"
-    toy = make_toy(tmp_path, step=step, public=20, notes=True, policy=policy)
+    archive = "archive = { tries = 2, seeds = 2, workers = 2 }" if label.startswith("try") else ""  # P-7
+    toy = make_toy(tmp_path, step=step, public=20, notes=True, policy=policy, improver=archive)
     beside = ("--at-once", "2", "--with", str(worthless(tmp_path))) if label in SIDE_BY_SIDE else ()
     process = engine(toy, *(("--proposals", "40") if plants else ()), *beside, crash_at=label)
     process.communicate(timeout=120)

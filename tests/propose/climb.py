@@ -102,7 +102,7 @@ class InProcess:
         found = answer({
             "tree": str(view.tree), "allow": list(view.allow), "seed": view.seed,
             "max_changed_lines": view.max_changed_lines,
-            "history": [[row.word, row.reason, row.patch] for row in view.history],
+            "history": [[row.word, row.reason, row.patch, row.gain] for row in view.history],
         })  # fmt: skip
         if "none" in found:
             return NoProposal(self.author, str(found["none"]), exhausted=True)

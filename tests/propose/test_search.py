@@ -158,7 +158,7 @@ def test_the_past_is_read_back_from_patches():
     states = [b"a = 1\nb = 2\nc = 3\n", b"a = 5\nb = 2\nc = 3\n", b"a = 5\nb = 2\nc = -7\n"]
     tried = b"a = 5\nb = 9\nc = 3\n"
     patches = [(states[0], states[1], "accepted"), (states[1], tried, "rejected"), (states[1], states[2], "accepted")]
-    rows = [(word, "", diff("f.py", old, new)) for old, new, word in patches]
+    rows = [(word, "", diff("f.py", old, new), None) for old, new, word in patches]
     past = read_past(rows, {"f.py": states[2]})
     from festina.propose.past import digest
 
@@ -216,7 +216,7 @@ def test_wide_jumps_come_first_and_accepted_directions_are_followed(tmp_path):
 
         found = []
         for seed in range(16):
-            rows = [[row.word, row.reason, row.patch] for row in history]
+            rows = [[row.word, row.reason, row.patch, row.gain] for row in history]
             request = {"tree": str(tmp_path), "allow": ["*"], "seed": seed, "max_changed_lines": 40, "history": rows}
             found.append(answer(request)["kind"])
         return found

@@ -376,6 +376,7 @@ SECTIONS = {
     "Experiment": "[experiment]",
     "ExperimentLimits": "[experiment] limits",
     "ImproverTable": "[improver]",
+    "ArchiveTable": "[improver] archive",
     "ImproverLimits": "[improver] limits",
     "ModelTable": "[model]",
     "EachModel": "[model.each.NAME]",

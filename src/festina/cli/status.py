@@ -19,6 +19,7 @@ from festina.cli.assurance import (
     verifier_lines,
 )
 from festina.cli.common import Opened, opened, system_option
+from festina.cli.searched import search_lines, search_summary, search_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,8 +39,9 @@ _RAISES = {
 @click.command()
 @system_option
 @click.option("--live", is_flag=True, help="Keep watching until Ctrl-C.")
+@click.option("--tries", is_flag=True, help="List every tree that the improver tried on public evidence.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else.")
-def command(root: Path, live: bool, as_json: bool) -> None:
+def command(root: Path, live: bool, tries: bool, as_json: bool) -> None:
     """Where the run stands, and what to do next."""
     with opened(root) as here:
         if as_json:
@@ -49,6 +51,9 @@ def command(root: Path, live: bool, as_json: bool) -> None:
         from rich.live import Live
 
         console = Console()
+        if tries:
+            console.print(search_table(here.state) or "Nothing is tried before it is proposed (improver.archive).")
+            return
         if not live:
             console.print(page(here.state, running=here.home.engine_running()))
             return
@@ -86,6 +91,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "released": s.released,
         "line": [_generation(s, n) for n in s.line],
         "proposals": outcomes(s),
+        "search": search_summary(s),
         "testing": _testing(s),
         "error_budget": {
             "alpha": s.alpha_epochs,
@@ -229,6 +235,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     parts: list[RenderableType] = [_headline(s, running), _line_table(s)]
     counts = ", ".join(f"{count} {word}" for word, count in sorted(outcomes(s).items()))
     parts.append(Text(f"Proposals: {counts or 'none yet'}"))
+    parts += [Text(line) for line in search_lines(s)]
     if s.open:
         parts.append(Text(progress(s)))
     said = promise(s.error, s.alpha_epochs)

@@ -167,6 +167,20 @@ def _attributed(b: e.Attributed, s: State) -> str:
     return f"Generation {b.generation}, hunk by hunk: {attributed.summary(b)}"
 
 
+def _tried(b: e.TryEnded, s: State) -> str | None:
+    """News of a try only where it leads: there are many."""
+    from festina.loop import searching
+
+    known = searching.archive(s) if s.epoch is not None and s.epoch.archive is not None and s.line else None
+    number = s.search.by_tree.get(b.tree or "") if b.result == "scored" else None
+    if b.guard_change:
+        return f"Try {b.number} touched what judges it, and was refused. It is recorded as an attempt on the guards."
+    if known is None or number is None or known.candidates()[:1] != [number]:
+        return None
+    lead, runs = known.lead(number), len(known.nodes[number].scores)
+    return f"Try {b.number} leads in public: {lead:+.3g} over the version in use ({count(runs, 'run')})"
+
+
 def _released(b: e.Released, s: State) -> str:
     return f"Generation {b.generation} is released ({b.commit[:10]})"
 
@@ -206,5 +220,5 @@ _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "proposal-received": _received, "screened": _screened, "verdict": _verdict, "line-moved": _moved,
     "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
     "plant-revealed": _plant,
-    "public-compared": _compared, "attributed": _attributed,
+    "try-ended": _tried, "public-compared": _compared, "attributed": _attributed,
 }  # fmt: skip

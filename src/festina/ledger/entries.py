@@ -34,6 +34,9 @@ from festina.ledger.measures import MeasureEnded as MeasureEnded
 from festina.ledger.measures import MeasureSkipped as MeasureSkipped
 from festina.ledger.measures import MeasureStarted as MeasureStarted
 from festina.ledger.measures import PublicCompared as PublicCompared
+from festina.ledger.searching import ArchiveTerms as ArchiveTerms
+from festina.ledger.searching import TryEnded as TryEnded
+from festina.ledger.searching import TryStarted as TryStarted
 
 SCHEMA = 1
 
@@ -127,6 +130,7 @@ class EpochOpened(Body):
     goal_family: Name = "unknown"  # who or what stands behind the goal's own scorer
     proposer_family: Name = "unknown"
     error: Literal["familywise", "fdr"] = "familywise"  # what alpha bounds: any wrong acceptance, or the share of them
+    archive: ArchiveTerms | None = None  # the improver tries changes on public evidence before it hands one in  # P-7
     rule: Count = 1  # version of the bets' numbers (``select.rules``); kept, so that verdicts can be recomputed  # S-5
 
 
@@ -467,5 +471,6 @@ KINDS: dict[str, type[Body]] = {
         ControlStarted, ControlEnded, ControlResolved, PlantRevealed,
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
         ModelAsked, ModelAnswered,
+        TryStarted, TryEnded,
     )
 }  # fmt: skip

@@ -37,6 +37,7 @@ PAIRS: dict[str, Pair] = {
     "control-started": Pair("control-ended", ("control",), ()),
     "model-asked": Pair("model-answered", ("call",), ()),
     "measure-started": Pair("measure-ended", ("measure",), (("purpose", "purpose"),)),
+    "try-started": Pair("try-ended", ("number",), ()),
     "line-intent": Pair("line-moved", ("move",), (("commit", "new_commit"), ("generation", "generation"))),
     "release-intent": Pair("released", ("release",), (("commit", "new_commit"), ("generation", "generation"))),
 }

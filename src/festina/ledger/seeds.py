@@ -37,3 +37,15 @@ def proposal_seed(leaf: str, proposal: int) -> int:
     """The seed handed to the improver for one proposal, in [0, 2**31)."""
     digest = hashlib.sha256(f"festina-proposal-seed:{leaf}:{proposal}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def scratch_seed(leaf: str, run: int) -> int:
+    """The seed of the archive's run number ``run``, the same for every tree. ``leaf``: of the epoch's entry.  # P-7"""
+    digest = hashlib.sha256(f"festina-scratch-seed:{leaf}:{run}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def try_seed(leaf: str, number: int) -> int:
+    """The seed of one try: of the choice of its parent, and handed to the improver, in [0, 2**31)."""
+    digest = hashlib.sha256(f"festina-try-seed:{leaf}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

@@ -30,8 +30,11 @@ from festina.system.scope import Scope
 from festina.verify.client import RemoteSigner, Verifier
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from festina.loop.book import LedgerBook
     from festina.loop.proposing import Asked
+    from festina.loop.trying import Tries
 
 CALLS = ("model-asked", "model-answered")  # written by the engine's own clerk at any time; they decide nothing
 Listener = Callable[[Record, State], None]
@@ -67,6 +70,8 @@ class Bench:
     listener: Listener | None = None
     unit_s: float = 0.0  # how long a unit takes, as measured so far; 0: not yet. Decides batch sizes only
     asked: Asked | None = None  # a proposal that the improver is working on beside the tests
+    tries: Tries = field(default_factory=dict)  # under way, by number  # P-7
+    tryers: ThreadPoolExecutor | None = None
     word_due: str = ""  # the test whose word's slot has come  # P-4
     expired: threading.Event = field(default_factory=threading.Event)  # the run's time is spent  # E-5
     interrupted: threading.Event = field(default_factory=threading.Event)
@@ -84,6 +89,12 @@ class Bench:
         if source is None or epoch is None:
             return None
         return self.state.source_left(source.positions(epoch.suite.unit, epoch.suite.batch_items))
+
+    @property
+    def tries_at_once(self) -> int:
+        """Tries that may be under way side by side."""
+        terms = self.state.epoch.archive if self.state.epoch is not None else None
+        return 1 if terms is None else terms.workers or self.workers
 
     @property
     def cut_off(self) -> bool:

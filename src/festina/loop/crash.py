@@ -12,7 +12,7 @@ CRASH_POINTS = (
     "run-started", "start-intent", "proposal-requested", "proposal-received", "test-opened", "batch-started",
     "batch-unrecorded", "verdict-unrecorded", "accepted", "line-moved-unrecorded",
     "control-started", "control-unrecorded", "measure-started", "public-unrecorded",
-    "plant-unrevealed",
+    "plant-unrevealed", "try-started", "try-unrecorded",
     "attribution-unrecorded",
     "model-asked", "model-unrecorded", "model-answered",
 )  # fmt: skip

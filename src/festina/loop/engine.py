@@ -26,7 +26,7 @@ from festina.experiment.trial import Trials
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
-from festina.loop import acts, planting, proposing, terms
+from festina.loop import acts, planting, proposing, terms, trying
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan
 from festina.loop.book import LedgerBook, caps_of
@@ -81,6 +81,7 @@ def run(root: Path, options: Options, listener: Listener | None = None) -> State
             _loop(bench, options)
         finally:
             proposing.abandon(bench)  # whatever ended it: nothing goes on working
+            trying.abandon(bench)
         return bench.state
 
 
@@ -333,11 +334,15 @@ def _loop(b: Bench, options: Options) -> None:
         elapsed = options.wall_s if b.expired.is_set() else b.elapsed_s
         facts = plan.Facts(
             elapsed, b.interrupted.is_set(), b.items_left, planting.due(b), asked=_asked(b),
+            tries=tuple(b.tries), tries_done=any(each.done() for each in b.tries.values()),
+            tries_at_once=b.tries_at_once, queued=proposing.queued(b),
             word_due=b.word_due == b.state.word_from, review_wait_left_s=max(0.0, wait_left),
         )
         action = plan.next_action(b.state, facts)
         if isinstance(action, plan.Finish) and b.asked is not None and not b.cut_off:
             action = plan.TakeProposal(b.asked.number)  # paid for: it is kept  # E-5
+        elif isinstance(action, plan.Finish) and b.tries and not b.cut_off:
+            action = plan.TakeTries()
         if isinstance(action, plan.Finish):
             _finish(b, action)
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from festina.loop import blocks
+from festina.loop import blocks, searching
 from festina.loop.rows import OpenTest as Open
 from festina.loop.sameness import TRIES as CONTROL_TRIES
 from festina.loop.state import State
@@ -37,6 +37,10 @@ class Facts:
     plant_due: int | None = None  # a closed proposal that was planted and is not revealed yet  # V-7
     asked: Literal["", "working", "done"] = ""  # of the improver, beside the tests
     word_due: bool = True  # the slot for the last word has come  # P-4
+    tries: tuple[int, ...] = ()  # tries under way in this process
+    tries_done: bool = False  # whether one of them has ended
+    tries_at_once: int = 1
+    queued: bool = False  # a change that somebody handed in comes next
     review_wait_left_s: float = 0.0  # how long the operator wants to wait for a person before proposing on
 
 
@@ -119,6 +123,18 @@ class TakeProposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """Begin a scratch run on public evidence, or the one that a crash interrupted.  # P-7"""
+
+    step: searching.Step
+
+
+@dataclass(frozen=True, slots=True)
+class TakeTries:
+    """Record the tries that have ended; wait for one where none has."""
+
+
+@dataclass(frozen=True, slots=True)
 class Screen:
     """Judge the proposal by its effect.  # P-1"""
 
@@ -172,8 +188,8 @@ class Finish:
 
 Action = (
     FinishMove | FinishRelease | StartLine | PutInForce | TakeBack | CheckControls | ComparePublic | RunControl
-    | Attribute | AskReview | AwaitReview | AwaitWord | Propose | TakeProposal | Screen | OpenTest | RunBatch
-    | RevealPlant | Decide | Finish
+    | Attribute | AskReview | AwaitReview | AwaitWord | Propose | TakeProposal | Try | TakeTries | Screen | OpenTest
+    | RunBatch | RevealPlant | Decide | Finish
 )  # fmt: skip
 
 
@@ -272,6 +288,7 @@ def _test(s: State, facts: Facts) -> Action | None:
     if len(s.open) < run.at_once:
         more = _work(s, facts)
         later = isinstance(more, TakeProposal) and facts.asked == "working"
+        later = later or (isinstance(more, TakeTries) and not facts.tries_done)
         if not later and not isinstance(more, Finish | AwaitReview | AwaitWord):
             return more
     if run.trials - s.run_trials < SIDES:
@@ -337,7 +354,7 @@ def _work(s: State, facts: Facts) -> Action:
         return Screen(s.again[0])
     if s.waiting and facts.review_wait_left_s > 0:
         return AwaitReview()
-    if s.run_spent:
+    if s.run_spent and not (epoch.archive is not None and (facts.tries or searching.best(s) is not None)):
         return Finish("budget", "the run's budget for models allows no other call")  # E-5
     if s.run_exhausted:
         return Finish("exhausted", "the improver has nothing new to offer")
@@ -347,6 +364,31 @@ def _work(s: State, facts: Facts) -> Action:
         return Finish("finished", "every proposal of this run was judged")
     if run.trials - s.run_trials < SIDES:
         return Finish("budget", "the run's trials are spent")
+    if epoch.archive is not None and not facts.queued and (first := _search(s, facts)) is not None:
+        return first
     if s.word_from and not facts.word_due:
         return AwaitWord()
     return Propose(max(s.proposals, default=-1) + 1, 1)
+
+
+def _search(s: State, facts: Facts) -> Action | None:
+    """What comes before the improver hands in: tries on public evidence, until enough were made.  # P-7"""
+    if facts.tries_done:
+        return TakeTries()
+    if searching.due(s):
+        return None
+    run = s.run
+    assert run is not None
+    if run.trials - s.run_trials < SIDES + searching.terms(s).seeds:
+        return TakeTries() if facts.tries else Finish("budget", "the run's trials are spent")  # E-5
+    if len(facts.tries) < facts.tries_at_once and not searching.exhausted(s) and not s.run_spent:
+        step = searching.next_step(s, facts.tries)
+        if step is not None:
+            return Try(step)
+    if facts.tries:
+        return TakeTries()
+    if searching.best(s) is not None:
+        return None  # nothing else can be tried: what there is
+    if searching.spent(s):
+        return Finish("budget", "the improver's scratch runs are spent (improver.archive.trials)")
+    return Finish("exhausted", "the improver's tries came to nothing that public evidence shows to be better")

@@ -16,11 +16,12 @@ from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.ledger.seeds import proposal_seed
-from festina.loop import blocks, planting
 from festina.loop import next as plan
+from festina.loop import planting, trying
 from festina.loop.bench import Bench
 from festina.loop.crash import crash_point
-from festina.propose.types import HistoryRow, Improver, NoProposal, Proposal, View, Word
+from festina.loop.history import history
+from festina.propose.types import Improver, NoProposal, Proposal, View
 from festina.system.repo import ApplyFailed
 
 PATIENCE_S = 0.5  # an improver that is quick fills its place before the next round of tests
@@ -69,7 +70,9 @@ def propose(b: Bench, action: plan.Propose) -> None:
         max_changed_lines=b.scope.max_changed_lines,
         proposal=action.number,
     )
-    work = _work(b, source, view, action.number, base_tree)
+    searched = b.state.epoch is not None and b.state.epoch.archive is not None and source is b.improver  # P-7
+    by = trying.HandIn(b, base_tree) if searched else source
+    work = _work(b, by, view, action.number, base_tree, plants=source is b.improver)
     if s.run.at_once == 1:
         _record(b, action.number, work(), base_tree)
         return
@@ -79,9 +82,11 @@ def propose(b: Bench, action: plan.Propose) -> None:
     wait([b.asked.made], timeout=PATIENCE_S)
 
 
-def _work(b: Bench, source: Improver, view: View, number: int, base_tree: str) -> Callable[[], Made]:
+def _work(
+    b: Bench, source: Improver, view: View, number: int, base_tree: str, *, plants: bool
+) -> Callable[[], Made]:
     """The part that takes time, and touches neither ledger nor state."""
-    slot = planting.slot(b, number) if source is b.improver else None  # V-7
+    slot = planting.slot(b, number) if plants else None  # V-7
     left = max(1.0, b.wall_s - b.elapsed_s)  # never over the run's time  # E-5
     budget = replace(b.propose_budget, wall_s=min(b.propose_budget.wall_s, left))
 
@@ -135,20 +140,9 @@ def next_improver(b: Bench, number: int) -> Improver:
     return waiting[0] if waiting and number % 2 == 0 else b.improver
 
 
-def history(b: Bench, author: str) -> tuple[HistoryRow, ...]:
-    """An improver's own past proposals with one word each, and nothing of the hidden evidence.  # P-4"""
-    epoch = b.state.epoch
-    assert epoch is not None
-    blurred = {"rejected", "inconclusive"} if blocks.shared(epoch) else set()
-    rows: list[HistoryRow] = []
-    for p in b.state.proposals.values():
-        if p.improver != author or p.word is None or p.patch is None or p.plant is not None:
-            continue
-        word: Word = "not accepted" if p.word in blurred else p.word
-        reason = p.reason if p.word == "refused" else ""
-        patch = b.ledger.get_blob(p.patch).decode(errors="replace")
-        rows.append(HistoryRow(len(rows), p.author, patch, word, reason))  # its own count: gaps would tell of others
-    return tuple(rows)
+def queued(b: Bench) -> bool:
+    """Whether the next proposal is one that somebody handed in."""
+    return bool(b.queue) and next_improver(b, max(b.state.proposals, default=-1) + 1) is not b.improver
 
 
 def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str) -> Draft:

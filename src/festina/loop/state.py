@@ -14,7 +14,7 @@ from typing import Any
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import blocks, called, lines, measured, people, plants, sameness, verifiers
+from festina.loop import blocks, called, lines, measured, people, plants, sameness, searching, verifiers
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
@@ -80,6 +80,7 @@ class State:
     finals: list[e.FinalScored] = field(default_factory=list)
     side: measured.Side = field(default_factory=measured.Side)  # measurements that decide no verdict
     called: called.Called = field(default_factory=called.Called)  # models  # E-5
+    search: searching.Searched = field(default_factory=searching.Searched)  # what improvers tried in public  # P-7
     waivers: list[e.Waiver] = field(default_factory=list)
     last_end: e.RunEnded | None = None
     drill: tuple[str, e.DrillFinished] | None = None  # the last one, and when it ended
@@ -208,6 +209,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     s.open, s.again = {}, []
     s.epoch, s.epoch_seq = b, r.seq
     s.side.new_epoch()
+    s.search.new_epoch(r.leaf)
     s.alpha_epochs += b.alpha
     s.error = "fdr" if b.error == "fdr" else s.error  # any error at all bounds the share, but not the other way round
     s.budget = blocks.start(s, b)
@@ -226,6 +228,7 @@ def _run_started(s: State, r: Record, b: e.RunStarted) -> None:
     s.run_barren = 0
     s.called.run_started(crashed=s.last_end is not None and s.last_end.reason == "crashed")
     s.side.open = None  # cut off by whatever ended the run before
+    s.search.new_run()
 
 
 def _run_ended(s: State, r: Record, b: e.RunEnded) -> None:
@@ -256,6 +259,8 @@ def _requested(s: State, r: Record, b: e.ProposalRequested) -> None:
     if b.attempt == 1:
         s.run_proposals += 1
         blocks.asked(s, r.at)
+        if not b.improver.startswith(("person:", "planted")):
+            s.search.handed_in()
 
 
 def _received(s: State, r: Record, b: e.ProposalReceived) -> None:
@@ -439,7 +444,7 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "batch-ended": _batch_ended, "verdict": _verdict, "line-intent": lines.line_intent, "line-moved": lines.line_moved,
     "reviewer-enrolled": people.enrolled, "review-requested": people.requested, "review-decided": people.decided,
     "improver-in-force": lines.in_force, "release-intent": lines.release_intent, "released": lines.released,
-    "waiver": _waiver, "fault": _fault, **measured.HANDLERS, **called.HANDLERS,
+    "waiver": _waiver, "fault": _fault, **measured.HANDLERS, **called.HANDLERS, **searching.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
     "plant-revealed": plants.revealed,
 }  # fmt: skip

@@ -16,7 +16,7 @@ from festina.experiment.batch import Scored
 from festina.ledger import entries as e
 from festina.ledger.log import Draft
 from festina.ledger.seeds import unit_seed
-from festina.loop import acts, planting, proposing, testing
+from festina.loop import acts, planting, proposing, testing, trying
 from festina.loop import next as plan
 from festina.loop.against_itself import run_control
 from festina.loop.attributing import attribute
@@ -266,7 +266,7 @@ STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.StartLine: start_line, plan.FinishMove: finish_move, plan.FinishRelease: finish_release,
     plan.TakeBack: take_back, plan.AskReview: ask_review, plan.AwaitReview: await_review,
     plan.PutInForce: put_in_force, plan.Propose: proposing.propose, plan.TakeProposal: proposing.take_proposal,
-    plan.Screen: screen_proposal,
+    plan.Screen: screen_proposal, plan.Try: trying.begin, plan.TakeTries: trying.take,
     plan.OpenTest: testing.open_test, plan.RunBatch: testing.run_batch, plan.Decide: decide,
     plan.CheckControls: check_controls,
     plan.RunControl: run_control, plan.RevealPlant: planting.reveal, plan.AwaitWord: await_word,

@@ -80,6 +80,7 @@ def epoch(
         plant_rate=float(manifest.policy.plant_rate), judges=_judges(manifest, suite),
         goal_family=manifest.suite.hidden.family if manifest.suite.hidden is not None else "unknown",
         proposer_family="search" if manifest.improver.use == "search" else manifest.improver.family, rule=RULE,
+        archive=_archive(manifest),
     )  # fmt: skip
     planning.check_reachable(
         first_plan(body), width=_width(suite), guards=[(g.name, g.high - g.low) for g in guards],
@@ -215,6 +216,22 @@ def _metric_suite(manifest: Manifest) -> e.SuiteTerms:
         unit="seed", mode="fresh", margin=0.0, detect=0.0, batch_items=1, max_units=METRIC_UNITS, source=None,
         assurance="self-reported",
     )  # fmt: skip
+
+
+def _archive(manifest: Manifest) -> e.ArchiveTerms | None:
+    """How the improver searches before it hands in; it needs public evidence.  # P-7"""
+    table = manifest.improver.archive
+    if table is None:
+        return None
+    hidden, public = manifest.suite.hidden, manifest.suite.public
+    if hidden is not None and (public is None or public.scorer != hidden.scorer):
+        raise UsageError(
+            "archive-without-evidence",
+            "an archive tries changes on public items, and there are none with the goal's scorer",
+            fix="add [suite.public] with the hidden suite's scorer, or leave out improver.archive",
+            where=f"{FILE_NAME}: improver.archive",
+        )  # fmt: skip
+    return e.ArchiveTerms(tries=table.tries, seeds=table.seeds, workers=table.workers, trials=table.trials)
 
 
 def _width(suite: e.SuiteTerms) -> float:

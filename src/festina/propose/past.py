@@ -51,6 +51,12 @@ class Row:
     reason: str
     moves: tuple[Move, ...]
     paths: tuple[str, ...]
+    gain: float | None = None  # on public evidence, of a try
+
+    @property
+    def helped(self) -> bool:
+        """Whether what it moved was for the better, as far as anybody has told."""
+        return self.word in ("accepted", "better") if self.gain is None else self.gain > 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +90,12 @@ def change_of(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Change
     return tuple(found)
 
 
-def read_past(history: Sequence[tuple[str, str, str]], incumbent: Tree) -> Past:
-    """Fold (word, reason, patch) rows, oldest first, given the editable files of today's incumbent."""
-    diffs = [_read(patch) for _, _, patch in history]
+def read_past(history: Sequence[tuple[str, str, str, float | None]], incumbent: Tree) -> Past:
+    """Fold (word, reason, patch, gain) rows, oldest first, given the editable files of the tree to be changed."""
+    diffs = [_read(patch) for _, _, patch, _ in history]
     rows = [
-        Row(word, reason, _moves(files), tuple(sorted(files)))
-        for (word, reason, _), files in zip(history, diffs, strict=True)
+        Row(word, reason, _moves(files), tuple(sorted(files)), gain)
+        for (word, reason, _, gain), files in zip(history, diffs, strict=True)
     ]
     trees = {digest(incumbent)}
     state: Tree | None = dict(incumbent)

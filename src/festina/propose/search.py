@@ -43,7 +43,7 @@ class Search:
             "allow": list(view.allow),
             "seed": view.seed,
             "max_changed_lines": view.max_changed_lines,
-            "history": [[row.word, row.reason, row.patch] for row in view.history[-MAX_HISTORY:]],
+            "history": [[row.word, row.reason, row.patch, row.gain] for row in view.history[-MAX_HISTORY:]],
         }
         started = time.monotonic()
         answer = _ask(request, budget)

@@ -168,7 +168,10 @@ def answer(request: dict[str, object]) -> dict[str, object]:
     if isinstance(count, int):
         made = near(space_of(tree, allow), count=count, seed=seed, max_changed_lines=lines, valid=_valid)
         return {"near": [[_texts(each), "; ".join(each.what)] for each in made]}
-    rows = [(str(word), str(reason), str(patch)) for word, reason, patch in history]
+    rows = [
+        (str(word), str(reason), str(patch), None if gain is None else float(gain))
+        for word, reason, patch, gain in history
+    ]
     whole = dict(_readable(tree, allow))
     past = read_past(rows, whole)
     space = space_of(tree, allow, _avoid(past))

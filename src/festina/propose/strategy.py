@@ -34,7 +34,7 @@ DRY_AFTER = 5  # proposals without an acceptance
 WIDE_FLOAT, WIDE_INT = (0.7, 3.0), (0.6, 2.1)
 STEP_SIZE = 1.6
 NEAR_SIZE = 0.2  # of a change made only to see how results vary: a fifth up or down
-_FAILED = frozenset({"rejected", "inconclusive", "not accepted", "failed"})
+_JUDGED = frozenset({"accepted", "better", "rejected", "inconclusive", "not accepted", "failed", "worse"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,14 @@ class _Beliefs:
         self.fatigue: dict[Key, int] = defaultdict(int)
         for row in rows:
             for move in row.moves:
-                self._learn(move.key, direction_of(move.old, move.new), row.word, len(row.moves))
+                self._learn(move.key, direction_of(move.old, move.new), row, len(row.moves))
 
-    def _learn(self, key: Key, direction: int, word: str, together: int) -> None:
-        if word == "accepted":
+    def _learn(self, key: Key, direction: int, row: Row, together: int) -> None:
+        if row.helped:
             self.slope[key] += 1.5 * direction
             self.step[key] = min(self.step[key] * 1.3, 3.0)
             self.fatigue[key] = 0
-        elif word in _FAILED:
+        elif row.word in _JUDGED:
             self.slope[key] -= direction / together
             if together == 1:
                 self.step[key] = max(self.step[key] * 0.75, 0.15)
@@ -195,7 +195,7 @@ def _step(knobs: Sequence[Knob], beliefs: _Beliefs, rng: random.Random) -> list[
 
 
 def _follow(knobs: Sequence[Knob], past: Past, beliefs: _Beliefs, rng: random.Random) -> list[_Change]:
-    accepted = [row for row in past.rows if row.word == "accepted" and row.moves]
+    accepted = [row for row in past.rows if row.helped and row.moves]
     if not accepted:
         return []
     moves = list((accepted[-1] if rng.random() < 0.7 else rng.choice(accepted)).moves)

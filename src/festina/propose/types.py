@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-Word = Literal["accepted", "rejected", "inconclusive", "not accepted", "refused", "no-op", "duplicate", "failed"]
+Word = Literal[
+    "accepted", "rejected", "inconclusive", "not accepted", "refused", "no-op", "duplicate", "failed",
+    "better", "worse",  # of a try on public evidence, against the tree that it changed; the gate says neither
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,8 @@ class HistoryRow:
     """All that an improver ever learns about an earlier proposal: one word.  # P-4
 
     ``reason`` is a coarse reason class, and only for refusals (scope, size, type, apply …).
-    ``patch`` is the improver's own earlier patch text.
+    ``patch`` is the improver's own earlier patch text. ``gain`` is there for tries alone: the public gain over the tree
+    that was changed, higher is better.
     """
 
     proposal: int
@@ -23,14 +27,27 @@ class HistoryRow:
     patch: str
     word: Word
     reason: str = ""
+    gain: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TriedRow:
+    """One tree of the archive: which tree it changed, how, and its public gain over it (None: it has none).  # P-7"""
+
+    node: int
+    parent: int | None
+    author: str
+    patch: str
+    gain: float | None
+    works: bool
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """What one proposing run may look at.  # P-4
 
-    ``tree`` is the incumbent's exported tree (to be changed); ``improver_tree`` the exported tree of the
-    improver in force, whose code runs. ``seed`` differs for every proposal.
+    ``tree`` is the exported tree that is to be changed: the incumbent's, or in a try another one of the archive;
+    ``improver_tree`` the exported tree of the improver in force, whose code runs. ``seed`` differs for every run.
     """
 
     tree: Path
@@ -41,6 +58,7 @@ class View:
     max_changed_lines: int
     public_scores: Mapping[str, float] = field(default_factory=dict)
     proposal: int | None = None  # for the record of what was paid for it; never shown to untrusted code
+    tried: tuple[TriedRow, ...] = ()  # the archive, where there is one
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """The folder that a proposing run sees at ``/view``, written on the host and removed afterwards.  # P-4
 
 It holds ``history.jsonl`` (the improver's own past proposals with one word each: exactly the keys
-``proposal, author, word, reason, patch``), ``budget.json`` (limits and scope of this run), ``public.json``
-(public scores), and ``tree``, an empty folder onto which the incumbent is bound, or a copy of it for boxes below
-L2, which cannot bind one folder within another. The folder is readable by every
+``proposal, author, word, reason, patch``, and ``gain`` in rows of tries on public evidence), ``budget.json`` (limits
+and scope of this run), ``public.json`` (public scores), ``archive.jsonl`` where trees were tried before (``node,
+parent, author, patch, gain, works``), and ``tree``, an empty folder onto which the tree to be changed is bound, or a
+copy of it for boxes below L2, which cannot bind one folder within another. The folder is readable by every
 uid, since the box runs under one of its own, and nothing in it is secret: scores of hidden items, their
 number, durations and queue places never reach this module.
 """
@@ -35,6 +36,8 @@ def _row(row: HistoryRow, patch: str) -> bytes:
         "reason": row.reason[:MAX_REASON],
         "patch": patch,
     }
+    if row.gain is not None:
+        fields["gain"] = row.gain
     return json.dumps(fields, ensure_ascii=True).encode("ascii") + b"\n"
 
 
@@ -52,6 +55,19 @@ def history_lines(history: Sequence[HistoryRow], max_bytes: int = MAX_HISTORY_BY
         if size + len(line) > max_bytes:
             break
         size += len(line)
+        kept.append(line)
+    return b"".join(reversed(kept))
+
+
+def _archive(view: View, max_bytes: int = MAX_HISTORY_BYTES) -> bytes:
+    """JSON lines, oldest first; the oldest rows are dropped to keep to ``max_bytes``."""
+    kept: list[bytes] = []
+    size = 0
+    for row in reversed(view.tried):
+        line = json.dumps(asdict(row), ensure_ascii=True).encode("ascii") + b"\n"
+        size += len(line)
+        if size > max_bytes:
+            break
         kept.append(line)
     return b"".join(reversed(kept))
 
@@ -80,6 +96,7 @@ def view_directory(
             "history.jsonl": history_lines(view.history),
             "budget.json": json.dumps(limits, sort_keys=True).encode() + b"\n",
             "public.json": json.dumps(scores, sort_keys=True, allow_nan=False).encode() + b"\n",
+            **({"archive.jsonl": _archive(view)} if view.tried else {}),
             **(extra or {}),
         }
         for name, data in texts.items():

@@ -191,6 +191,15 @@ class ImproverLimits(_Table):
         return self.cpu if self.cpu is not None else self.wall
 
 
+class ArchiveTable(_Table):
+    """``[improver] archive``: what an improver tries on public evidence before it hands something in.  # P-7"""
+
+    tries: Positive = 24
+    seeds: Annotated[int, Field(ge=1, le=64)] = 4
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    trials: Positive | None = None
+
+
 class ImproverTable(_Table):
     """``[improver]``: who proposes.  # P-5"""
 
@@ -198,6 +207,7 @@ class ImproverTable(_Table):
     run: Command | None = None
     code: Globs = ()
     family: Name = "unknown"
+    archive: ArchiveTable | None = None
     limits: ImproverLimits = ImproverLimits()
 
 

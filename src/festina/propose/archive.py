@@ -1,0 +1,211 @@
+"""Which tree to change next, and when one is worth handing in: pure, from public results alone.  # P-7
+
+An archive holds every tree that was tried, with its parent and its scores on public evidence. All nodes are run on the
+same seeds in the same order, so that any two compare pair by pair. ``next_try`` says what to do next, ``ready`` which
+node to hand in:
+
+- the incumbent is run first; where two seeds give it the same score nothing is noise, and one run a tree is enough;
+- the node that leads with fewer runs than ``seeds`` is run again, twice as often each time, until it holds or falls;
+- else a child is made. Its parent is drawn by what the clade (a node and all its descendants) has come to, not by the
+  node's own score alone: a good tree from which nothing but failures comes is left for others (clade
+  metaproductivity: Wang et al., Huxley-Goedel Machine, arXiv 2510.21614; each member counts once here).
+
+A node that the gate did not accept stays a parent, but only what is publicly better than it by itself is handed in
+from its clade: its lead was luck or does not carry over. Every choice follows from the nodes and a seed.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Archive", "Make", "Node", "Run", "Terms"]
+
+RESTARTS = 0.1  # share of children that are made of the incumbent itself, whatever its clade came to
+NOISELESS_RUNS = 2
+GIVE_UP = 4  # times ``tries`` without anything to hand in
+LEAST_STEP = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """``tries``: new trees for each hand-in. ``seeds``: runs of one tree at most. ``least``: lead worth a test."""
+
+    tries: int
+    seeds: int
+    least: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One tree that was tried. ``scores``: by seed, higher is better; None: that run gave nothing."""
+
+    number: int
+    parent: int | None
+    tree: str
+    scores: tuple[float | None, ...] = ()
+    sound: bool = True  # no guard is publicly hurt
+    dry: bool = False  # its improver knows nothing new below it
+    barren: int = 0  # tries below it of which no new tree came
+    refused: bool = False  # the gate has not accepted it
+    tested: bool = False  # it was handed in against the incumbent, or is it
+
+    @property
+    def works(self) -> bool:
+        return bool(self.scores) and None not in self.scores
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run a known node on seeds ``first`` to ``first + count - 1``."""
+
+    node: int
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Make:
+    """Make a child of ``parent`` and run it on the first ``count`` seeds."""
+
+    parent: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The nodes by number, the incumbent's, and what is under way: nodes being run, parents of children being made."""
+
+    nodes: Mapping[int, Node]
+    head: int
+    running: tuple[int, ...] = ()
+    making: tuple[int, ...] = ()
+    children: Mapping[int, tuple[int, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        found: dict[int, list[int]] = {}
+        for node in self.nodes.values():
+            if node.parent is not None:
+                found.setdefault(node.parent, []).append(node.number)
+        object.__setattr__(self, "children", {number: tuple(each) for number, each in found.items()})
+
+    # -- readings ---------------------------------------------------------------------------------------
+
+    def lineage(self, number: int) -> list[int]:
+        """From the oldest ancestor to the node itself."""
+        path = [number]
+        while (parent := self.nodes[path[-1]].parent) is not None:
+            path.append(parent)
+        return path[::-1]
+
+    def clade(self, number: int) -> Iterator[int]:
+        """The node and all its descendants, each once."""
+        left = [number]
+        while left:
+            at = left.pop()
+            yield at
+            left += self.children.get(at, ())
+
+    def lead(self, number: int) -> float:
+        """Mean public gain over the incumbent, on the seeds that both have run; -inf for what does not work."""
+        return self.gain(number, self.head)
+
+    def gain(self, number: int, over: int) -> float:
+        """Mean difference of two nodes' scores, seed by seed."""
+        mine, other = self.nodes[number], self.nodes[over]
+        if not mine.works:
+            return -math.inf
+        pairs = [(x, y) for x, y in zip(mine.scores, other.scores, strict=False) if x is not None and y is not None]
+        return math.fsum(x - y for x, y in pairs) / len(pairs) if pairs else math.inf if not other.works else 0.0
+
+    def noiseless(self) -> bool:
+        """Whether the incumbent scores the same on every seed."""
+        scores = self.nodes[self.head].scores
+        return len(scores) >= NOISELESS_RUNS and len(set(scores)) == 1
+
+    def runs_wanted(self, terms: Terms) -> int:
+        return 1 if self.noiseless() else terms.seeds
+
+    def floor(self, number: int) -> float:
+        """The lead that a node must beat: the incumbent's, or that of a rejected tree that it stands on."""
+        rejected = [self.lead(each) for each in self.lineage(number) if self.nodes[each].refused]
+        return max([0.0, *rejected])
+
+    def candidates(self) -> list[int]:
+        """Nodes that may be handed in, the best lead first."""
+        found = [
+            node.number for node in self.nodes.values()
+            if node.works and node.sound and not node.tested and not node.refused
+            and self.lead(node.number) > self.floor(node.number) + LEAST_STEP
+        ]  # fmt: skip
+        return sorted(found, key=lambda number: (-self.lead(number), number))
+
+    # -- decisions --------------------------------------------------------------------------------------
+
+    def next_try(self, terms: Terms, seed: int) -> Run | Make | None:
+        """What to do beside what is under way; None: nothing can be done until that has ended, or nothing is left."""
+        head = self.nodes[self.head]
+        wanted = min(NOISELESS_RUNS, terms.seeds)
+        if len(head.scores) < wanted:
+            return None if self.running else Run(self.head, len(head.scores), wanted - len(head.scores))
+        more = self._more(terms)
+        if more is not None:
+            return more
+        parent = self._parent(random.Random(seed))
+        return None if parent is None else Make(parent, 1)
+
+    def ready(self, terms: Terms) -> int | None:
+        """The node to hand in: the best lead, if it has held on as many seeds as are wanted."""
+        best = next(iter(self.candidates()), None)
+        return best if best is not None and len(self.nodes[best].scores) >= self.runs_wanted(terms) else None
+
+    def _more(self, terms: Terms) -> Run | None:
+        """Further runs of the node that leads: what one lucky seed has lifted is found out before it leads on."""
+        best = next(iter(self.candidates()), None)
+        if best is None or best in self.running:
+            return None
+        have, wanted = len(self.nodes[best].scores), self.runs_wanted(terms)
+        known = len(self.nodes[self.head].scores)
+        if have >= wanted:
+            return None
+        if known <= have:  # the incumbent first: they are compared on the same seeds
+            return None if self.head in self.running else Run(self.head, known, min(wanted, 2 * known) - known)
+        return Run(best, have, min(known, 2 * have, wanted) - have)
+
+    def _parent(self, rng: random.Random) -> int | None:
+        """A node to make a child of, by Thompson sampling over what each clade has come to."""
+        open_nodes = [node for node in self.nodes.values() if node.works and node.sound and not node.dry]
+        if not open_nodes:
+            return None
+        if not self.nodes[self.head].dry and rng.random() < RESTARTS:
+            return self.head
+        worth = self._ranks()
+        best, chosen = -1.0, None
+        for node in open_nodes:
+            members = [worth[each] for each in self.clade(node.number)]
+            failed = sum(self.making.count(each) + self.nodes[each].barren for each in self.clade(node.number))
+            good = math.fsum(members)
+            drawn = rng.betavariate(1.0 + good, 1.0 + len(members) - good + failed)  # under way: a failure till then
+            if drawn > best:
+                best, chosen = drawn, node.number
+        return chosen
+
+    def _ranks(self) -> dict[int, float]:
+        """Each node's place among all, from 0 (worst, or does not work) to 1 (best); ties share their places."""
+        leads = {number: self.lead(number) for number in self.nodes}
+        return places(leads)
+
+
+def places(values: Mapping[int, float]) -> dict[int, float]:
+    """Mid-ranks in (0, 1); -inf is 0."""
+    ordered = sorted(values.values())
+    count = len(ordered)
+    spots: dict[float, list[int]] = {}
+    for at, value in enumerate(ordered):
+        spots.setdefault(value, []).append(at)
+    return {
+        number: 0.0 if value == -math.inf else (sum(spots[value]) / len(spots[value]) + 0.5) / count
+        for number, value in values.items()
+    }

@@ -1,0 +1,96 @@
+"""Tries on public evidence before the gate: what is charged, what is handed in, and what nobody learns."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from festina.errors import IntegrityError, UsageError
+from festina.loop.engine import Options, run
+from festina.loop.state import fold
+from festina.propose.types import Budget, NoProposal, Proposal, View
+from festina.sandbox.job import Sandbox
+from festina.system.manifest import Manifest
+from tests.loop.invariants import check, read
+from tests.loop.paper import Paper
+from tests.toy import make_toy
+
+ARCHIVE = "archive = { tries = 6, seeds = 2, workers = 2 }"
+DRAWN = "0.1 * __import__('random').Random(os.environ['FESTINA_SEED']).randint(-2, 4)"
+
+
+class Spy:
+    """Raises the skill by what the seed says, and keeps what it was shown."""
+
+    author = "own"
+
+    def __init__(self) -> None:
+        self.views: list[View] = []
+
+    def propose(self, view: View, budget: Budget) -> Proposal | NoProposal:
+        self.views.append(view)
+        skill = json.loads((view.tree / "skill.json").read_text())["skill"]
+        step = (0.1, -0.1, 0.2, 0.0)[len(self.views) % 4]
+        text = json.dumps({"skill": round(skill + step, 6)})
+        return Proposal("own", files={"skill.json": text.encode()}, rationale=f"step {step}")
+
+
+def test_P7_what_leads_in_public_is_handed_in_as_one_change(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, step=DRAWN, public=60, improver=ARCHIVE)
+    run(toy.root, Options(wall_s=120, proposals=1, at_once=2))
+    state = check(toy.root, settled=True)
+    _, records = read(toy.root)
+    first = next(p for p in state.proposals.values())
+    node = state.search.nodes[state.search.by_tree[first.tree or ""]]  # P-5: whose tree it is, the record proves
+    assert (first.author, node.author) == ("own", "own")
+    assert first.predicted is not None
+    assert first.predicted >= 0.2  # detect: less was not worth a test
+    tries = [r.body for r in records if r.kind == "try-started"]
+    assert sum(body.parent is not None for body in tries) >= 6
+    assert state.search.runs == sum(body.runs for body in tries)  # E-1
+    opened = next(r.seq for r in records if r.kind == "test-opened")
+    assert sum(getattr(r.body, "items", 0) for r in records if r.seq < opened and r.kind == "batch-started") == 0
+    end = next(r for r in records if r.kind == "try-ended")
+    with pytest.raises(IntegrityError, match="without its intent"):  # L-3
+        fold([*records, Paper(len(records), end.kind, end.at, end.body, end.leaf)])
+    assert all(r.body.purpose == "rehearsal" for r in records if r.seq < opened and r.kind == "measure-started")
+
+
+def test_P4_a_try_shows_public_gains_of_its_lineage_and_the_gates_word(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, public=60, improver=ARCHIVE.replace("workers = 2", "workers = 1"))
+    spy = Spy()
+
+    def make(_manifest: Manifest, _sandbox: Sandbox) -> Spy:
+        return spy
+
+    run(toy.root, Options(wall_s=120, proposals=2, improver=make))
+    state = check(toy.root, settled=True)
+    last = spy.views[-1]
+    assert last.tried
+    assert all(row.parent is None or row.gain is not None for row in last.tried)
+    assert {row.word for view in spy.views for row in view.history} <= {
+        "accepted", "rejected", "inconclusive", "better", "worse", "failed"
+    }  # fmt: skip
+    gate_rows = [row for row in last.history if row.gain is None]
+    told = [p.word for p in state.proposals.values() if p.word is not None and p.number == 0]
+    assert [row.word for row in gate_rows if row.word != "accepted"] == [w for w in told if w != "accepted"]
+    assert set(last.public_scores) == {"tree", "incumbent"}
+
+
+def test_P7_an_archive_without_public_evidence_is_refused(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, improver=ARCHIVE)
+    with pytest.raises(UsageError, match="public items"):
+        run(toy.root, Options(wall_s=10, proposals=1))
+
+
+def test_E5_the_improvers_own_budget_of_runs_is_kept(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, step="-0.01 * (1 + int(os.environ['FESTINA_SEED']) % 20)", public=60,
+                   improver="archive = { tries = 50, seeds = 2, trials = 9 }")  # fmt: skip
+    state = run(toy.root, Options(wall_s=120, proposals=1))
+    assert state.last_end is not None
+    assert (state.last_end.reason, state.search.runs <= 9) == ("budget", True)
+    assert state.run_proposals == 0
+    assert os.environ["FESTINA_HOME"]

@@ -1,0 +1,81 @@
+"""The archive's choices, from nodes that are drawn: who becomes a parent, who is run again, what is handed in."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from festina.propose.archive import Archive, Make, Node, Run, Terms
+
+TERMS = Terms(tries=10, seeds=4)
+SCORE = st.one_of(st.none(), st.floats(-1, 1))
+
+
+@st.composite
+def archives(draw: st.DrawFn) -> Archive:
+    nodes = {0: Node(0, None, "0", (0.0, 0.25, 0.0, 0.25))}
+    for number in range(1, draw(st.integers(1, 12))):
+        scores = tuple(draw(st.lists(SCORE, min_size=1, max_size=4)))
+        flags = [draw(st.booleans()) for _ in range(4)]
+        nodes[number] = Node(number, draw(st.integers(0, number - 1)), str(number), scores, *flags[:2],
+                             refused=flags[2], tested=flags[3])  # fmt: skip
+    return Archive(nodes, 0)
+
+
+@given(archives())
+def test_P7_a_clade_counts_every_member_once(archive: Archive) -> None:
+    for number in archive.nodes:
+        members = Counter(archive.clade(number))
+        assert set(members.values()) == {1}
+        assert set(members) == {each for each in archive.nodes if number in archive.lineage(each)}
+
+
+@given(archives(), st.integers(0, 99))
+def test_P7_only_what_leads_in_public_and_was_not_refused_is_handed_in(archive: Archive, seed: int) -> None:
+    number = archive.ready(TERMS)
+    if number is not None:
+        node = archive.nodes[number]
+        assert node.works
+        assert node.sound
+        assert not node.refused
+        assert not node.tested
+        assert len(node.scores) == TERMS.seeds
+        assert archive.lead(number) > 0
+        given_up = [up for up in archive.lineage(number) if archive.nodes[up].refused]
+        assert all(archive.lead(number) > archive.lead(up) for up in given_up)
+    what = archive.next_try(TERMS, seed)
+    assert what == archive.next_try(TERMS, seed)  # a choice follows from the nodes and a seed
+    if isinstance(what, Make):
+        assert archive.nodes[what.parent].works
+        assert not archive.nodes[what.parent].dry
+
+
+def test_P7_the_incumbent_comes_first_and_one_run_is_enough_where_nothing_is_noise() -> None:
+    assert Archive({0: Node(0, None, "a")}, 0).next_try(TERMS, 1) == Run(0, 0, 2)
+    still = Archive({0: Node(0, None, "a", (0.5, 0.5)), 1: Node(1, 0, "b", (0.6,))}, 0)
+    assert still.ready(TERMS) == 1
+    noisy = Archive({0: Node(0, None, "a", (0.5, 0.4)), 1: Node(1, 0, "b", (0.6,))}, 0)
+    assert noisy.ready(TERMS) is None
+    assert noisy.next_try(TERMS, 1) == Run(1, 1, 1)
+
+
+def test_P7_a_lucky_seed_is_found_out_before_it_leads_on() -> None:
+    lucky, good = Node(1, 0, "b", (0.9, 0.0)), Node(2, 0, "c", (0.7, 0.6))
+    archive = Archive({0: Node(0, None, "a", (0.5, 0.4, 0.5, 0.4)), 1: lucky, 2: good}, 0)
+    assert archive.candidates() == [2]
+    assert archive.next_try(TERMS, 1) == Run(2, 2, 2)
+
+
+def test_P7_a_good_tree_from_which_only_failures_come_is_left_for_another() -> None:
+    barren = {n: Node(n, 1, f"b{n}", (0.1,)) for n in range(3, 13)}
+    fertile = {n: Node(n, 2, f"f{n}", (0.55,)) for n in range(13, 23)}
+    known = {0: Node(0, None, "a", (0.3, 0.3)), 1: Node(1, 0, "x", (0.6,)), 2: Node(2, 0, "y", (0.5,))}
+    archive = Archive({**known, **barren, **fertile}, 0)
+    drawn = Counter(what.parent for seed in range(400) if isinstance(what := archive.next_try(TERMS, seed), Make))
+    assert drawn[1] < drawn[2] / 2
+    assert sum(drawn[n] for n in fertile) > 3 * drawn[1]
+    busy = Archive({**known, **barren, **fertile}, 0, making=(2,) * 20)  # tries under way count as failures till then
+    again = Counter(what.parent for seed in range(400) if isinstance(what := busy.next_try(TERMS, seed), Make))
+    assert again[2] < drawn[2]
