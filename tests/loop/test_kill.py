@@ -17,7 +17,8 @@ from festina.loop import crash
 from tests.loop.invariants import check, no_orphans, read
 from tests.toy import Toy, make_toy
 
-CALLS = tuple(label for label in crash.CRASH_POINTS if label.startswith("model-"))  # tests/loop/test_models.py
+ELSEWHERE = ("model-", "growth-")  # tests/loop/test_models.py, test_growth.py
+CALLS = tuple(label for label in crash.CRASH_POINTS if label.startswith(ELSEWHERE))
 STEPS = tuple(label for label in crash.CRASH_POINTS if label not in CALLS)
 SIDE_BY_SIDE = (
     "proposal-requested", "proposal-received", "batch-started", "batch-unrecorded", "verdict-unrecorded", "accepted",

@@ -28,6 +28,7 @@ MORE = {
     "init": ("festina.cli.init:command", "Write a festina.toml of three lines."),
     "doctor": ("festina.cli.doctor:command", "How well code can be confined on this machine."),
     "vault": ("festina.cli.vault:group", "Hidden items: add, replace, list."),
+    "growth": ("festina.cli.growth:command", "Whether recursion pays here: cross-play, control arm, authors."),
     "attribute": ("festina.cli.attribute:command", "Which hunk of an accepted change caused what."),
     "release": ("festina.cli.release:command", "Release an approved generation."),
     "rollback": ("festina.cli.release:rollback", "Go back to an earlier generation, now."),

@@ -74,6 +74,7 @@ def _catch_up(here: Opened) -> None:
 
 def summary(s: State, *, running: bool) -> dict[str, Any]:
     """The state as plain data: what a script would ask for."""
+    from festina.cli.growth import summary as growth
     from festina.select.words import promise
 
     generations, lines = s.debt
@@ -103,6 +104,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "hidden_items_issued": s.looks,
         "block": block_summary(s),
         "overfitting": overfitting(s),
+        "growth": growth(s),
         "unreviewed": {"generations": generations, "lines": lines},
         "waiting_reviews": [r.terms.review for r in s.waiting],
         "faults": s.faults,
@@ -228,6 +230,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     from rich.text import Text
 
     from festina.cli.run import progress
+    from festina.loop.growth import sentences
     from festina.select.words import promise
 
     if s.epoch is None or not s.line:
@@ -243,6 +246,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     certified = _certified(s)
     if certified is not None:
         parts.append(Text(certified["sentence"]))
+    parts += [Text(line) for line in sentences(s)]
     gap = overfitting(s)
     if gap is not None:
         parts.append(Text(gap["sentence"], style="bold red" if gap.get("overfitted") else ""))

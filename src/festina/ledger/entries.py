@@ -28,6 +28,12 @@ from festina.ledger.base import Count, Digest, Name, Number, Oid, Short
 from festina.ledger.base import Role as Role
 from festina.ledger.calling import ModelAnswered as ModelAnswered
 from festina.ledger.calling import ModelAsked as ModelAsked
+from festina.ledger.growths import ArmEnded as ArmEnded
+from festina.ledger.growths import ArmStarted as ArmStarted
+from festina.ledger.growths import CrossplayEnded as CrossplayEnded
+from festina.ledger.growths import CrossplayPlanned as CrossplayPlanned
+from festina.ledger.growths import CrossplayProblem as CrossplayProblem
+from festina.ledger.growths import Product as Product
 from festina.ledger.measures import Attributed as Attributed
 from festina.ledger.measures import Calibrated as Calibrated
 from festina.ledger.measures import MeasureEnded as MeasureEnded
@@ -470,7 +476,7 @@ KINDS: dict[str, type[Body]] = {
         ReviewRequested, ReviewDecided, InForce, ReleaseIntent, Released, Waiver, FinalScored, FaultRecorded,
         ControlStarted, ControlEnded, ControlResolved, PlantRevealed,
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
-        ModelAsked, ModelAnswered,
-        TryStarted, TryEnded,
+        ModelAsked, ModelAnswered, TryStarted, TryEnded,
+        CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded,
     )
 }  # fmt: skip

@@ -15,6 +15,7 @@ CRASH_POINTS = (
     "plant-unrevealed", "try-started", "try-unrecorded",
     "attribution-unrecorded",
     "model-asked", "model-unrecorded", "model-answered",
+    "growth-arm", "growth-problem",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import blocks, called, lines, measured, people, plants, sameness, searching, verifiers
+from festina.loop import blocks, called, growth, lines, measured, people, plants, sameness, searching, verifiers
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
@@ -81,6 +81,7 @@ class State:
     side: measured.Side = field(default_factory=measured.Side)  # measurements that decide no verdict
     called: called.Called = field(default_factory=called.Called)  # models  # E-5
     search: searching.Searched = field(default_factory=searching.Searched)  # what improvers tried in public  # P-7
+    growth: growth.Grown = field(default_factory=growth.Grown)  # control arms and cross-play  # W-2
     waivers: list[e.Waiver] = field(default_factory=list)
     last_end: e.RunEnded | None = None
     drill: tuple[str, e.DrillFinished] | None = None  # the last one, and when it ended
@@ -445,6 +446,7 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "reviewer-enrolled": people.enrolled, "review-requested": people.requested, "review-decided": people.decided,
     "improver-in-force": lines.in_force, "release-intent": lines.release_intent, "released": lines.released,
     "waiver": _waiver, "fault": _fault, **measured.HANDLERS, **called.HANDLERS, **searching.HANDLERS,
+    **growth.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
     "plant-revealed": plants.revealed,
 }  # fmt: skip

@@ -322,6 +322,7 @@ class ReportData:
     overfit: OverfitRow | None
     attributions: tuple[AttributionRow, ...]  # the newest of each generation
     unattributed: tuple[Remark, ...]  # accepted changes that were not taken apart, and why
+    grown: tuple[Remark, ...]  # what control arms and cross-play found  # W-2
     trials: int
     looks: int  # hidden items issued  # V-3
     in_force: int

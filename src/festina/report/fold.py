@@ -93,9 +93,8 @@ class Reading:
         self.charged: dict[int, int] = {}  # trials by test
         self.attributions: dict[int, AttributionRow] = {}
         self.unattributed: dict[int, Remark] = {}
-        self.trials = 0
-        self.looks = 0
-        self.in_force = 0
+        self.grown: list[Remark] = []  # findings of control arms and cross-play
+        self.trials = self.looks = self.in_force = 0
         self.released: int | None = None
 
     def take(self, record: Record) -> None:
@@ -134,6 +133,7 @@ class Reading:
             overfit=self.overfit,
             attributions=tuple(self.attributions.values()),
             unattributed=tuple(self.unattributed.values()),
+            grown=tuple(self.grown),
             trials=self.trials,
             looks=self.looks,
             in_force=self.in_force,

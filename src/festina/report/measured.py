@@ -79,8 +79,28 @@ def _calibrated(s: Reading, r: Record, b: e.Calibrated) -> None:
     s.remarks.append(Remark(r.seq, "calibration", f"{b.sentence()}; a forecast, no evidence"))
 
 
+def _planned(s: Reading, r: Record, b: e.CrossplayPlanned) -> None:
+    s.begin("cross-play", b.crossplay, r.seq)
+
+
+def _played(s: Reading, r: Record, b: e.CrossplayEnded) -> None:
+    s.end("cross-play", b.crossplay, r.seq)
+    s.grown.append(Remark(r.seq, "cross-play", b.sentence))
+
+
+def _arm_started(s: Reading, r: Record, b: e.ArmStarted) -> None:
+    s.begin("control arm", b.arm, r.seq)
+
+
+def _arm_ended(s: Reading, r: Record, b: e.ArmEnded) -> None:
+    s.end("control arm", b.arm, r.seq)
+    told = f"{b.sentence} The arm's own record: {b.origin}, {b.size:,} entries."
+    s.grown.append(Remark(r.seq, "control arm", told))
+
+
 HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
     "measure-started": _measure_started, "measure-ended": _measure_ended, "measure-skipped": _skipped,
     "public-compared": _compared, "attributed": _attributed, "final-scored": _final,
-    "drill-finished": _drilled, "calibrated": _calibrated,
+    "drill-finished": _drilled, "calibrated": _calibrated, "crossplay-planned": _planned,
+    "crossplay-ended": _played, "arm-started": _arm_started, "arm-ended": _arm_ended,
 }  # fmt: skip

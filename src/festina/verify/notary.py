@@ -158,6 +158,20 @@ class Notary:
         _same("final-scored", "mean_a", b.mean_a, mean([unit["candidate"].mean for unit in units]) or 0.0)
         _same("final-scored", "mean_b", b.mean_b, mean([unit["incumbent"].mean for unit in units]) or 0.0)
 
+    def _problem(self, b: e.CrossplayProblem, shown: object) -> None:
+        """Products and start answered the draws of the charged measurement.  # W-2"""
+        measure = self._account.measure
+        if measure is None or measure.measure != b.measure or not isinstance(shown, list):
+            _refuse("crossplay-problem: no measurement was charged for it")
+        roles = {"candidate", "incumbent"} | ({"anchor"} if shown and len(shown[0]) == 3 else set())
+        units = self._units(shown, roles, _hidden(self._account.rules()))
+        leaf = self._account.measure_leaf
+        _seeded("crossplay-problem", units, [unit_seed(leaf, 0, i) for i in range(measure.units)])
+        sides = (("candidate", b.left.score), ("incumbent", b.right.score), ("anchor", b.start))
+        for role, said in sides:
+            made = mean([unit.get(role, unit["incumbent"]).mean for unit in units])
+            _same("crossplay-problem", role, said, made)
+
     def _controls(self, b: e.ControlsChecked, shown: object) -> None:
         """A failed control needs no proof: whoever says so accepts nothing."""
         if not b.ok:
@@ -263,5 +277,5 @@ def _base64(public: bytes) -> str:
 
 _CHECKS: dict[str, Any] = {
     "batch-ended": Notary._batch, "control-ended": Notary._control, "final-scored": Notary._final,
-    "controls-checked": Notary._controls,
+    "controls-checked": Notary._controls, "crossplay-problem": Notary._problem,
 }  # fmt: skip

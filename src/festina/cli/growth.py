@@ -1,0 +1,155 @@
+"""``festina growth``: whether recursion pays here, measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from festina.cli.common import INTERRUPTED, Opened, duration, opened, parse_duration, system_option
+
+if TYPE_CHECKING:
+    from festina.ledger import entries as e
+    from festina.loop.engine import Options
+    from festina.loop.state import State
+
+GUESS_S = 1.0  # of a run that nobody has timed yet
+
+
+@click.command()
+@system_option
+@click.option("--crossplay", is_flag=True, help="Let two generations' improvers solve the same improvement problems.")
+@click.option("--control", is_flag=True, help="Run the control arm: the start's improver, with the same budget.")
+@click.option("--left", type=click.IntRange(0), help="Cross-play: whose improver; default the one in force.")
+@click.option("--right", type=click.IntRange(0), help="Cross-play: against whose; default the start's.")
+@click.option("--start", type=click.IntRange(0), help="Cross-play: what both improve; default the start.")
+@click.option(
+    "--problems", type=click.IntRange(3, 1000), default=24, show_default=True, help="Cross-play: fresh problems."
+)
+@click.option(
+    "--units", type=click.IntRange(1, 1000),
+    help="Paired runs by which results are scored; default 8 a problem, or 80 for --control.",
+)
+@click.option("--budget", help="Time at most: 90s, 5m, 8h. Default 1h; for --control three times what the line took.")
+@click.option("--weak-sandbox", default="", help="Go on below the demanded confinement, and why.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else.")
+def command(root: Path, crossplay: bool, control: bool, as_json: bool, **asked: Any) -> int:  # noqa: ANN401 - click's
+    """Whether recursion pays: who made the gain, and whether changed improvers improve more than the first.
+
+    Without an option it tells what the record holds. --crossplay sets two generations' improvers the same fresh
+    problems, with the same start, seed and budget. --control runs the whole loop again beside the line, with the
+    improver that it started with. Both are charged, recorded, and go on where they were cut off.
+    """
+    from festina.loop.bench import Replan
+
+    if crossplay and control:
+        raise click.UsageError("--crossplay and --control are two things: ask for one")
+    with opened(root) as here:
+        options = _options(here, asked)
+        if not crossplay and not control:
+            _tell(here, as_json)
+            return 0
+    try:
+        body = _play(root, options, asked) if crossplay else _control(root, options, asked)
+    except Replan:
+        click.echo("Stopped before the end; what was done is kept, and the same command goes on from there.", err=True)
+        return INTERRUPTED
+    click.echo(json.dumps(body.model_dump(mode="json"), indent=2) if as_json else body.sentence)
+    return 0
+
+
+def _options(here: Opened, asked: dict[str, Any]) -> Options:
+    from festina.loop.engine import Options
+
+    genesis, epoch = here.state.genesis, here.state.epoch
+    weak = asked["weak_sandbox"] or ("growth" if epoch is not None and epoch.min_level < 2 else "")
+    wall_s = parse_duration(asked["budget"]) if asked["budget"] else 3600.0
+    return Options(demo=bool(genesis and genesis.demo), weak_sandbox=weak, wall_s=wall_s)
+
+
+def _play(root: Path, options: Options, asked: dict[str, Any]) -> e.CrossplayEnded:
+    from festina.loop import crossplay
+    from festina.loop.engine import measuring
+
+    with measuring(root, options) as b:
+        first = b.state.line[0]
+        wanted = crossplay.Wanted(
+            left=b.state.in_force if asked["left"] is None else asked["left"],
+            right=first if asked["right"] is None else asked["right"],
+            start=first if asked["start"] is None else asked["start"],
+            problems=asked["problems"], units=asked["units"] or 8,
+        )  # fmt: skip
+        crossplay.check(b, wanted)
+        click.echo(_estimate(b.state, wanted), err=True)
+        return crossplay.crossplay(b, wanted, lambda p: click.echo(_problem(p, wanted.problems), err=True))
+
+
+def _estimate(s: State, wanted: Any) -> str:  # noqa: ANN401 - a plan
+    """What it will take, from what the line's own proposals and tests took.  # E-5"""
+    runs = [p.wall_s for p in s.proposals.values() if p.wall_s > 0]
+    one = sum(runs) / len(runs) if runs else GUESS_S
+    answers = 3 * wanted.units * wanted.problems
+    about = f", each about {one:.1f} s" if runs else ""
+    return (
+        f"Generation {wanted.left}'s improver against generation {wanted.right}'s, from generation {wanted.start}: "
+        f"{2 * wanted.problems} runs of improvers{about}, two side by side, and {answers:,} runs of what they make. "
+        f"The improvers take about {duration(one * wanted.problems)}."
+    )
+
+
+def _problem(p: e.CrossplayProblem, count: int) -> str:
+    return (
+        f"Problem {p.problem + 1} of {count}: start {p.start:.3f}; {p.left.score:.3f} ({p.left.word}) against "
+        f"{p.right.score:.3f} ({p.right.word})"
+    )
+
+
+def _control(root: Path, options: Options, asked: dict[str, Any]) -> e.ArmEnded:
+    from festina.cli.run import Teller
+    from festina.loop.arm import control_arm
+
+    wall_s = options.wall_s if asked["budget"] else None
+    return control_arm(root, options, asked["units"] or 80, wall_s, Teller())
+
+
+def _tell(here: Opened, as_json: bool) -> None:
+    from festina.loop import growth
+
+    s = here.state
+    if as_json:
+        click.echo(json.dumps(summary(s), indent=2))
+        return
+    said = growth.sentences(s)
+    for line in said or ["Nothing has been accepted yet, so there is no gain to share out."]:
+        click.echo(line)
+    for line in _missing(s):
+        click.echo(line)
+
+
+def _missing(s: State) -> list[str]:
+    """What would have to be run to know more."""
+    lines = []
+    if len(s.line) < 2:
+        return ["Next: festina run"]
+    if s.growth.last_arm is None:
+        lines.append("Whether recursion paid is not measured: festina growth --control")
+    if s.growth.last_crossplay is None and any(p.improver == "own" for p in s.proposals.values()):
+        lines.append("Whether the improver got better at improving is not measured: festina growth --crossplay")
+    return lines
+
+
+def summary(s: State) -> dict[str, Any]:
+    """As plain data."""
+    from festina.loop import growth
+
+    arm, played = s.growth.last_arm, s.growth.last_crossplay
+    return {
+        "authors": [
+            {"author": a.author, "generations": a.generations, "estimate": a.estimate, "part": a.part}
+            for a in growth.authors(s)
+        ],
+        "control_arm": arm.model_dump(mode="json") if arm is not None else None,
+        "crossplay": played.model_dump(mode="json") if played is not None else None,
+    }

@@ -1,0 +1,227 @@
+"""Cross-play: two generations' improvers on fresh improvement problems from one start.  # W-2, E-3
+
+Each problem: both improvers run side by side in boxes, from the same tree, with the same seed, budget and an empty
+history; what each hands in is screened like any proposal; the two products and the start then answer the same fresh
+items. A product that is no change (nothing came, refused, out of scope) is the start itself. Old improvers can always
+be run: they are trees in git.
+
+The plan is recorded first; every problem is charged before it runs and recorded when it is done, so that a killed
+cross-play goes on where it was. Nothing of it is shown to an improver, and no verdict depends on it. The products stay
+in the record as patches; they are never candidates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from festina.errors import Fault, UsageError
+from festina.experiment import batch as units
+from festina.ledger import entries as e
+from festina.ledger.canonical import canonical
+from festina.ledger.log import Draft
+from festina.ledger.seeds import proposal_seed, unit_seed
+from festina.loop.bench import Bench, Replan
+from festina.loop.charging import charge, found
+from festina.loop.crash import crash_point
+from festina.loop.growth import Crossplay
+from festina.propose.types import NoProposal, Proposal, View
+from festina.select.pairing import Scale, mean
+from festina.select.productivity import LEAST_PROBLEMS, Productivity, productivity, sentence
+from festina.system.manifest import parse_manifest
+from festina.system.scope import Refused, screen_files
+from festina.system.scope import screen as screen_patch
+
+Word = Literal["proposed", "nothing", "no-op", "refused"]
+Told = Callable[[e.CrossplayProblem], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be compared: generations, the number of problems, and runs by which each product is scored."""
+
+    left: int
+    right: int
+    start: int
+    problems: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One improver's answer to one problem."""
+
+    word: Word
+    reason: str
+    guard_change: bool
+    patch: bytes | None
+    tree: str
+    wall_s: float
+    cpu_s: float
+
+
+def crossplay(b: Bench, wanted: Wanted, told: Told = lambda _: None) -> e.CrossplayEnded:
+    """Play all problems, or those that a cut-off cross-play with the same plan still lacks. ``Replan``: cut off."""
+    play = _resumed(b, wanted) or _planned(b, wanted)
+    while len(play.problems) < play.plan.problems:
+        if b.cut_off:
+            raise Replan
+        told(_problem(b, play))
+    found_ = result(b, play)
+    body = e.CrossplayEnded(
+        crossplay=play.plan.crossplay, problems=found_.problems, left=found_.left, right=found_.right,
+        ahead=found_.ahead, ratio=found_.ratio, answer=found_.answer,
+        sentence=sentence(found_, play.plan.left, play.plan.right, play.plan.start),
+    )  # fmt: skip
+    b.append(Draft(body), still=lambda _: play.ended is None)
+    return body
+
+
+def result(b: Bench, play: Crossplay) -> Productivity:
+    """The finding from the recorded problems alone."""
+    suite = b.state.epoch.suite if b.state.epoch is not None else None
+    assert suite is not None
+    low, high, sign = suite.low, suite.high, 1.0 if suite.direction == "higher" else -1.0
+    rows = [(p.left.score, p.right.score, p.start) for p in play.problems]
+    if low is None or high is None:
+        return productivity([(sign * a, sign * c, sign * s) for a, c, s in rows], odds=False)
+    worst, width = (low, high - low) if sign > 0 else (high, low - high)
+    scaled = [tuple((value - worst) / width for value in row) for row in rows]
+    return productivity([(a, c, s) for a, c, s in scaled], width=high - low)
+
+
+def check(b: Bench, wanted: Wanted) -> None:
+    """Raise ``UsageError`` for what cannot be played."""
+    epoch, known = b.state.epoch, b.state.generations
+    assert epoch is not None
+    if parse_manifest(b.ledger.get_blob(epoch.manifest)).improver.use != "own":
+        raise UsageError(
+            "no-own-improver", "the improver of this system is no part of it, so all generations have the same",
+            fix="cross-play is for improver.use = \"own\"; festina growth --control compares whole runs",
+        )  # fmt: skip
+    missing = [n for n in (wanted.left, wanted.right, wanted.start) if n not in known or not known[n].commit]
+    if missing:
+        raise UsageError("no-such-generation", f"there is no generation {missing[0]}", fix="festina status")
+    if wanted.left == wanted.right:
+        raise UsageError("same-improver", "an improver cannot be compared with itself", fix="name two generations")
+    if wanted.problems < LEAST_PROBLEMS:
+        raise UsageError("too-few-problems", f"{wanted.problems} problems give no interval", fix="--problems 24")
+    items = wanted.problems * wanted.units * epoch.suite.batch_items
+    if b.items_left is not None and b.items_left < items:
+        raise UsageError(
+            "items-short", f"{items} hidden items are needed and {b.items_left} are left",
+            fix="fewer --problems, or add items",
+        )  # fmt: skip
+
+
+def _resumed(b: Bench, wanted: Wanted) -> Crossplay | None:
+    for play in reversed(b.state.growth.crossplays):
+        plan = play.plan
+        same = Wanted(plan.left, plan.right, plan.start, plan.problems, plan.units) == wanted
+        budget = (plan.wall_s, plan.cpu_s) == (b.propose_budget.wall_s, b.propose_budget.cpu_s)
+        if play.ended is None and same and budget:
+            return play
+    return None
+
+
+def _planned(b: Bench, wanted: Wanted) -> Crossplay:
+    commits = [b.state.generations[n].commit for n in (wanted.left, wanted.right, wanted.start)]
+    body = e.CrossplayPlanned(
+        crossplay=len(b.state.growth.crossplays), left=wanted.left, right=wanted.right, start=wanted.start,
+        left_commit=commits[0], right_commit=commits[1], start_commit=commits[2], problems=wanted.problems,
+        units=wanted.units, wall_s=b.propose_budget.wall_s, cpu_s=b.propose_budget.cpu_s,
+    )  # fmt: skip
+    b.append(Draft(body))
+    return b.state.growth.crossplays[-1]
+
+
+def _problem(b: Bench, play: Crossplay) -> e.CrossplayProblem:
+    """Charge one problem, play it, record it."""
+    plan, epoch, number = play.plan, b.state.epoch, len(play.problems)
+    assert epoch is not None
+    count = plan.units
+    measure = charge(
+        b, "crossplay", trials=2 + 3 * count, units=count, items=count * epoch.suite.batch_items,
+        source=epoch.suite.source,
+    )  # fmt: skip
+    leaf = b.state.side.leaf
+    crash_point("growth-problem")
+    start = b.repo.tree_of(plan.start_commit)
+    left, right = side_by_side(b, start, (plan.left_commit, plan.right_commit), proposal_seed(play.leaf, number))
+    if b.cut_off:
+        raise Replan
+    results = _scored(b, units.Trees(left.tree, right.tree, start), [unit_seed(leaf, 0, i) for i in range(count)])
+    details = canonical({"units": [unit.record() for unit in results]})
+    scores = {role: _mean(results, role) for role in ("candidate", "incumbent", "anchor")}
+    body = e.CrossplayProblem(
+        crossplay=plan.crossplay, problem=number, measure=measure, left=product(left, scores["candidate"]),
+        right=product(right, scores["incumbent"]), start=scores["anchor"], details=hashlib.sha256(details).hexdigest(),
+    )  # fmt: skip
+    blobs = (details, *(made.patch for made in (left, right) if made.patch is not None))
+    found(b, "crossplay", measure, Draft(body, blobs=blobs, signer=b.signing([unit.shown for unit in results])))
+    return body
+
+
+def side_by_side(b: Bench, start: str, commits: Sequence[str], seed: int) -> list[Made]:
+    """What the improvers of these commits make of the tree ``start``, run at the same time, so that load is shared."""
+    with ThreadPoolExecutor(len(commits), thread_name_prefix="improver") as pool:
+        runs = [pool.submit(b.improver.propose, _view(b, start, commit, seed), b.propose_budget) for commit in commits]
+        return [_screened(b, start, run.result()) for run in runs]
+
+
+def _view(b: Bench, start: str, commit: str, seed: int) -> View:
+    """Nothing of the line's history: an improver that remembers would not face the same problem.  # P-4"""
+    return View(
+        tree=b.tree_dir(start), improver_tree=b.tree_dir(b.repo.tree_of(commit)), history=(), seed=seed,
+        allow=b.scope.allow, max_changed_lines=b.scope.max_changed_lines,
+    )  # fmt: skip
+
+
+def _screened(b: Bench, start: str, made: Proposal | NoProposal) -> Made:
+    """The product as a tree, if it is within the scope; else the start.  # P-1, P-2"""
+    if isinstance(made, NoProposal):
+        return Made("nothing", made.reason[:300], False, None, start, made.wall_s, made.cpu_s)
+    patch = made.patch
+    try:
+        if patch is not None:
+            seen = screen_patch(b.repo, start, patch, b.scope)
+        else:
+            seen = screen_files(b.repo, start, made.files or {}, b.scope)
+            patch = b.repo.diff(start, seen.tree)
+    except Refused as refused:
+        return Made("refused", refused.reason, refused.guard_change, patch, start, made.wall_s, made.cpu_s)
+    return Made("no-op" if seen.no_op else "proposed", "", False, patch, seen.tree, made.wall_s, made.cpu_s)
+
+
+def _scored(b: Bench, trees: units.Trees, seeds: Sequence[int]) -> list[units.Unit]:
+    scale = Scale(b.scale.sign, b.scale.width, ())
+    return units.run_units(
+        lambda seed: units.run_unit(b.trials, b.judge, trees, scale, seed, lambda: b.cut_off), seeds, b.workers
+    )
+
+
+def _mean(results: Sequence[units.Unit], role: str) -> float:
+    """A side's mean score. The start is run once where it is also the right product.
+
+    Without a declared range a product that does not run has no score, not even a worst one: it then counts as the
+    start, as a product does that is refused.
+    """
+    scores = [dict(unit.scores) for unit in results]
+    found_ = mean([each.get(role, each["incumbent"]).mean for each in scores])
+    if found_ is None and role != "anchor":
+        return _mean(results, "anchor")
+    if found_ is None:
+        raise Fault("start-broken", "the start of a cross-play gave nothing to score", fix="see that it runs")
+    return found_
+
+
+def product(made: Made, score: float) -> e.Product:
+    """A product as it is recorded."""
+    return e.Product(
+        word=made.word, reason=made.reason, guard_change=made.guard_change,
+        patch=hashlib.sha256(made.patch).hexdigest() if made.patch is not None else None, tree=made.tree, score=score,
+        wall_s=made.wall_s, cpu_s=made.cpu_s,
+    )  # fmt: skip
