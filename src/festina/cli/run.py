@@ -55,6 +55,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
     (festina run -- python train.py), a loop around that command.
     """
     from festina.cli.common import tell_traps
+    from festina.cli.estimates import tell_models
     from festina.loop.engine import Options, run
 
     wall_s = parse_duration(options["budget"])
@@ -78,6 +79,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
     )
     if manifest is None and not as_json:
         tell_traps(root)
+        tell_models(root)
     state = run(root, settings, JsonTeller() if as_json else Teller())
     end = state.last_end
     if not as_json:

@@ -113,6 +113,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "control": sameness_summary(s),
         "planted": plant_summary(s),
         "verifiers": verifier_lines(s),
+        "models": models(s),
         "next": advice(s, running=running),
     }
 
@@ -212,6 +213,19 @@ def calibration(s: State) -> dict[str, Any] | None:
     return {"at": at, **last.model_dump(mode="json"), "given_up": len(real), "real_runs": mean, "sentence": told}
 
 
+def models(s: State) -> dict[str, Any] | None:
+    """What models were asked and what that cost; None where none was.  # E-5"""
+    from dataclasses import asdict
+
+    c = s.called
+    if not c.count:
+        return None
+    return {
+        "total": asdict(c.total), "last_run": asdict(c.account.spent),
+        "by_model": {name: asdict(cost) for name, cost in c.by_model.items()}, "ends": c.ends, "repairs": c.repairs,
+    }  # fmt: skip
+
+
 def advice(s: State, *, running: bool) -> str:
     """The next command to type, and why."""
     if s.twins is not None and s.twins.alarm is not None:
@@ -261,6 +275,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     if forecast is not None:
         parts.append(Text(forecast["sentence"]))
     parts += [Text(line) for line in (*plant_lines(s), *verifier_lines(s))]
+    parts += [Text(line) for line in s.called.sentences()]
     if s.faults:
         parts.append(Text(f"{s.faults} failures of the engine or its host: festina ledger show --kind fault"))
     parts.append(Text(f"Next: {advice(s, running=running)}", style="bold"))

@@ -68,7 +68,10 @@ def _requested(b: e.ProposalRequested, s: State) -> str:
     else:
         kind, _, name = b.improver.partition(":")
         shown = name.replace(":", ", ")
-        words = {"search": "the built-in search", "person": f"a person ({shown})", "planted": f"planted ({shown})"}
+        words = {
+            "search": "the built-in search", "model": f"the model {shown}" if shown else "one of several models",
+            "person": f"a person ({shown})", "planted": f"planted ({shown})",
+        }  # fmt: skip
         who = words.get(kind, b.improver)
     again = ", again after an interruption" if b.attempt > 1 else ""
     late = f"\n{late_words(s)}" if len(s.late) in (1, 3, 10, 30) and b.attempt == 1 else ""

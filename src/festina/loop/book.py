@@ -8,7 +8,6 @@ depend on them (``Bench.append``).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +17,7 @@ from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import Signer
 from festina.loop.crash import crash_point
 from festina.loop.state import State
-from festina.propose.book import Answer, Ask, digest
+from festina.propose.book import Answer, Ask, digest, name_of
 from festina.propose.meter import Account, Cap, Caps
 from festina.system.manifest import ModelTable
 
@@ -36,9 +35,7 @@ class LedgerBook:
     def __init__(
         self, path: Path, signer: Signer, state: State, caps: Caps, stopped: Callable[[], bool]
     ) -> None:
-        last = state.last_end
-        crashed = state.run is not None or (last is not None and last.reason == "crashed")
-        self._account: Account = state.called.next_run(crashed=crashed)
+        self._account: Account = state.called.next_run(crashed=state.run is not None or state.called.crashed)
         self._count = state.called.count
         self._replies = dict(state.called.replies)
         self._caps = caps
@@ -107,8 +104,3 @@ class LedgerBook:
     def _paid(self, proposal: int | None, request: bytes) -> bytes | None:
         reply = None if proposal is None else self._replies.get((proposal, digest(request)))
         return self._open().get_blob(reply) if reply is not None else None
-
-
-def name_of(model: str) -> str:
-    """A model's name as an entry can hold it."""
-    return re.sub(r"[^A-Za-z0-9._:@+-]", "-", model)[:90]

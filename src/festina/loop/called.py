@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from festina.loop.state import State
 
 
+WORDS = {
+    "down": "nothing answered", "slow": "too slow", "limited": "too many requests", "auth": "key not accepted",
+    "refused": "refused by a filter", "schema": "not what the protocol says", "endless": "without an end",
+    "empty": "empty", "huge": "too large", "error": "an error of the server", "cut": "cut off",
+}  # fmt: skip
+
+
 @dataclass(slots=True)
 class Called:
-    """``account``: of the run that is open, or of the last one until another begins."""
+    """``account``: of the run that is open, or of the last one until another begins. Takes entries in any order."""
 
     count: int = 0  # calls ever begun
     account: Account = field(default_factory=Account)
@@ -30,24 +37,76 @@ class Called:
     proposals: dict[int, Cost] = field(default_factory=dict)
     by_model: dict[str, Cost] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
+    repairs: int = 0
     replies: dict[tuple[int, str], str] = field(default_factory=dict)  # of the last proposal: by request, what came
+    crashed: bool = False  # the last run
+
+    def take(self, body: e.Body) -> None:
+        if isinstance(body, e.ModelAsked):
+            self._asked(body)
+        elif isinstance(body, e.ModelAnswered):
+            self._answered(body)
+        elif isinstance(body, e.ProposalReceived):
+            self.repairs += body.repairs
+        elif isinstance(body, e.RunEnded):
+            self.crashed = body.reason == "crashed"
+        elif isinstance(body, e.RunStarted):
+            self._run_started()
 
     def next_run(self, *, crashed: bool) -> Account:
         """What the next run starts with."""
         return self.account.give_up() if crashed else Account()
 
-    def add(self, asked: e.ModelAsked, used: Cost) -> None:
+    def _asked(self, b: e.ModelAsked) -> None:
+        self.count = max(self.count, b.call + 1)
+        self.open[b.call] = b
+        self.account = self.account.hold(b.call, most(b))
+        if b.asker == "improver" and b.proposal is not None:
+            self.replies = {key: reply for key, reply in self.replies.items() if key[0] == b.proposal}
+
+    def _answered(self, b: e.ModelAnswered) -> None:
+        asked = self.open.pop(b.call, None)
+        if asked is None:
+            return
+        used = Cost(b.tokens_in, b.tokens_out, b.money, b.calls)
+        self.account = self.account.settle(b.call, used)
+        self._add(asked, used, b.ended)
+        if asked.asker == "improver" and asked.proposal is not None and b.ended == "ok" and b.reply is not None:
+            self.replies[asked.proposal, asked.request] = b.reply
+
+    def _run_started(self) -> None:
+        for asked in self.open.values():
+            self._add(asked, most(asked), "cut")
+        self.account = self.next_run(crashed=self.crashed)
+        self.open = {}
+
+    def _add(self, asked: e.ModelAsked, used: Cost, ended: str) -> None:
         self.total += used
         self.by_model[asked.model] = self.by_model.get(asked.model, Cost()) + used
+        self.ends[ended] = self.ends.get(ended, 0) + 1
         if asked.proposal is not None:
             self.proposals[asked.proposal] = self.proposals.get(asked.proposal, Cost()) + used
 
-    def run_started(self, *, crashed: bool) -> None:
-        for asked in self.open.values():
-            self.add(asked, most(asked))
-            self.ends["cut"] = self.ends.get("cut", 0) + 1
-        self.open = {}
-        self.account = self.next_run(crashed=crashed)
+    def sentences(self) -> list[str]:
+        """What models were asked and what it cost, in plain words; empty where none was."""
+        if not self.count:
+            return []
+        t, now = self.total, self.account.spent
+        which = ", ".join(f"{name} {cost.calls}" for name, cost in sorted(self.by_model.items()))
+        paid = f", {t.money:.4g} in money" if t.money else ""
+        run = f"; {now.tokens:,} of the tokens in the last run" if now.tokens != t.tokens else ""
+        said = [f"Models: {_count(t.calls, 'call')} ({which}), {t.tokens:,} tokens{paid}{run}."]
+        failed = {how: number for how, number in self.ends.items() if how != "ok"}
+        if failed:
+            words = ", ".join(f"{number} {WORDS[how]}" for how, number in sorted(failed.items()))
+            said.append(f"Calls that gave no answer: {words}.")
+        if self.repairs:
+            said.append(f"{_count(self.repairs, 'slip')} in the form of answers mended before they were read.")
+        return said
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def most(asked: e.ModelAsked) -> Cost:
@@ -56,27 +115,15 @@ def most(asked: e.ModelAsked) -> Cost:
 
 
 def _asked(s: State, r: Record, b: e.ModelAsked) -> None:
-    c = s.called
-    if b.call != c.count or s.run is None:
+    if b.call != s.called.count or s.run is None:
         raise misfit(r, "a call out of order, or outside a run")
-    c.count += 1
-    c.open[b.call] = b
-    if b.asker == "improver" and b.proposal is not None:
-        c.replies = {key: reply for key, reply in c.replies.items() if key[0] == b.proposal}
-    c.account = c.account.hold(b.call, most(b))
+    s.called.take(b)
 
 
 def _answered(s: State, r: Record, b: e.ModelAnswered) -> None:
-    c = s.called
-    asked = c.open.pop(b.call, None)
-    if asked is None:
+    if b.call not in s.called.open:
         raise misfit(r, "an answer without its intent")  # L-3
-    used = Cost(b.tokens_in, b.tokens_out, b.money, b.calls)
-    c.account = c.account.settle(b.call, used)
-    c.ends[b.ended] = c.ends.get(b.ended, 0) + 1
-    c.add(asked, used)
-    if asked.asker == "improver" and asked.proposal is not None and b.ended == "ok" and b.reply is not None:
-        c.replies[asked.proposal, asked.request] = b.reply
+    s.called.take(b)
 
 
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {"model-asked": _asked, "model-answered": _answered}

@@ -269,7 +269,6 @@ def _bench(
         verifier.follow(lambda start: (record.envelope for record in ledger.records(start)))
         judge = HiddenJudge(verifier, epoch.suite.batch_items, len(epoch.guards))
         signer = verifier.signer
-    make = options.improver or terms.improver
     proposer_box = choose(sandbox.level, home.work, uid=PROPOSER_UID)
     interrupted, expired = options.stop or threading.Event(), threading.Event()
     book = _book(stack, home, state, manifest, (interrupted, expired))
@@ -278,7 +277,8 @@ def _bench(
         proposer_box=proposer_box, trials=trials, judge=judge, verifier=verifier, verifier_signer=signer,
         scale=scale_of(epoch),
         public_items=terms.public_items(repo, manifest, epoch.start_tree),
-        improver=make(manifest, proposer_box), book=book, queue=options.queue,
+        improver=options.improver(manifest, proposer_box) if options.improver else
+        terms.improver(manifest, proposer_box, book), book=book, queue=options.queue,
         propose_budget=terms.propose_budget(manifest),
         workers=options.workers or os.cpu_count() or 1, wall_s=options.wall_s, listener=listener,
         interrupted=interrupted, expired=expired,

@@ -227,7 +227,7 @@ def _run_started(s: State, r: Record, b: e.RunStarted) -> None:
     s.run_controls = None
     s.run_exhausted = s.run_spent = False
     s.run_barren = 0
-    s.called.run_started(crashed=s.last_end is not None and s.last_end.reason == "crashed")
+    s.called.take(b)
     s.side.open = None  # cut off by whatever ended the run before
     s.search.new_run()
 
@@ -235,6 +235,7 @@ def _run_started(s: State, r: Record, b: e.RunStarted) -> None:
 def _run_ended(s: State, r: Record, b: e.RunEnded) -> None:
     s.run = None
     s.last_end = b
+    s.called.take(b)
 
 
 def _controls(s: State, r: Record, b: e.ControlsChecked) -> None:
@@ -270,6 +271,7 @@ def _received(s: State, r: Record, b: e.ProposalReceived) -> None:
     p.received_seq, p.origin = r.seq, r.commitments.get("origin", "")
     p.wall_s, p.cpu_s = b.wall_s, b.cpu_s
     p.stage = "received"
+    s.called.take(b)
     if b.patch is None:
         s.run_barren += 1
         _close(s, p, "failed", b.reason)

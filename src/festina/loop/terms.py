@@ -7,11 +7,13 @@ from the pinned commit, never from a candidate's tree.  # T-4
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from festina.errors import UsageError
 from festina.experiment.trial import Recipe
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
+from festina.propose.book import Book, PaperBook
 from festina.propose.types import Budget as ProposeBudget
 from festina.propose.types import Improver
 from festina.sandbox.job import Limits, Sandbox
@@ -21,11 +23,15 @@ from festina.select.gate import Plan
 from festina.select.rules import RULE
 from festina.system.globs import matches_any
 from festina.system.home import Home
-from festina.system.manifest import FILE_NAME, HiddenSuite, Manifest, parse_manifest
+from festina.system.manifest import FILE_NAME, EachModel, HiddenSuite, Manifest, parse_manifest
 from festina.system.repo import Repo
 from festina.verify.types import Source
 from festina.verify.vault import Vault
 
+if TYPE_CHECKING:
+    from festina.propose.model import Settings
+
+MODEL_WALL_S = 300.0  # for one proposal of a model, all its tries together, where the manifest names no other
 MOST_UNITS = 200_000  # of one test
 BLOCKS = 4  # into so many sealed blocks a finite suite is cut unless max_units says otherwise
 METRIC_UNITS = 60  # pairs at most for a self-reported metric: a run of the user's script each side
@@ -257,12 +263,18 @@ def recipe(manifest: Manifest) -> Recipe:
 
 def propose_budget(manifest: Manifest) -> ProposeBudget:
     limits = manifest.improver.limits
-    return ProposeBudget(wall_s=limits.wall, cpu_s=limits.cpu_s, memory_bytes=limits.memory)
+    asks = manifest.improver.use == "model" and "wall" not in limits.model_fields_set
+    return ProposeBudget(
+        wall_s=MODEL_WALL_S if asks else limits.wall, cpu_s=limits.cpu_s, memory_bytes=limits.memory
+    )
 
 
-def improver(manifest: Manifest, sandbox: Sandbox) -> Improver:
-    """The improver that the manifest names."""
+def improver(manifest: Manifest, sandbox: Sandbox, book: Book | None = None) -> Improver:
+    """The improver that the manifest names. ``book``: where calls to models are entered."""
     table = manifest.improver
+    goal = f"make {manifest.metric_name or 'the score'} {manifest.direction}"
+    if table.use == "model":
+        return _model(manifest, goal, book or PaperBook())
     if table.use == "search":
         from festina.propose.search import Search
 
@@ -274,8 +286,36 @@ def improver(manifest: Manifest, sandbox: Sandbox) -> Improver:
         return OwnImprover(sandbox, table.run)
     from festina.propose.command import CommandImprover
 
-    goal = f"make {manifest.metric_name or 'the score'} {manifest.direction}"
-    return CommandImprover(sandbox, table.run, goal=goal)
+    return CommandImprover(sandbox, table.run, goal=f"{table.task} ({goal})" if table.task else goal)
+
+
+def _model(manifest: Manifest, goal: str, book: Book) -> Improver:
+    """A model behind the manifest's endpoint. UsageError: its key is not there."""
+    from festina.propose.chat import Endpoint, HttpModel, key_from
+    from festina.propose.meter import Price
+    from festina.propose.model import ModelImprover
+
+    table = manifest.model
+    assert table is not None  # the manifest's own check
+    each = {name: table.each.get(name, EachModel()) for name in table.names}
+    prices = {name: Price(float(one.input), float(one.output)) for name, one in each.items()}
+    endpoint = Endpoint(table.endpoint, key_from(table.key_env), table.wall, prices)
+    return ModelImprover(HttpModel(endpoint, book), model_settings(manifest, goal))
+
+
+def model_settings(manifest: Manifest, goal: str = "") -> Settings:
+    """How a model is asked for proposals."""
+    from festina.propose.model import Settings, Voice
+
+    table, how = manifest.model, manifest.improver
+    assert table is not None  # the manifest's own check
+    each = {name: table.each.get(name, EachModel()) for name in table.names}
+    voices = tuple(Voice(name, float(one.weight), tuple(map(float, one.temperature))) for name, one in each.items())
+    public = manifest.suite.public
+    return Settings(
+        voices, goal, how.task, how.format, how.prompt, how.tries, table.max_output,
+        public.items if public is not None else None,
+    )  # fmt: skip
 
 
 def public_items(repo: Repo, manifest: Manifest, tree: str) -> tuple[bytes, bytes] | None:

@@ -6,6 +6,7 @@ into the ledger; ``PaperBook`` keeps them in memory, for callers without an engi
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,7 +15,7 @@ from typing import Literal, Protocol
 from festina.ledger.calling import Ended
 from festina.propose.meter import Account, Cap, Caps, Cost
 
-__all__ = ["Answer", "Ask", "Book", "PaperBook", "digest"]
+__all__ = ["Answer", "Ask", "Book", "PaperBook", "digest", "name_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,11 @@ class Book(Protocol):
     def stopped(self) -> bool:
         """Whether calls under way are to be cut off: the operator or the clock says so."""
         ...
+
+
+def name_of(model: str) -> str:
+    """A model's name as an entry or an author can hold it."""
+    return re.sub(r"[^A-Za-z0-9._:@+-]", "-", model)[:90]
 
 
 def digest(data: bytes) -> str:

@@ -40,7 +40,7 @@ from festina.propose.viewdir import limits_of, view_directory
 from festina.sandbox.job import Bind, Job, Outcome, Sandbox
 from festina.system.globs import matches_any
 
-__all__ = ["CommandImprover", "task_text"]
+__all__ = ["CommandImprover", "task_text", "told"]
 
 MAX_TREE_BYTES = 256 << 20
 MAX_TREE_FILES = 20_000
@@ -189,7 +189,7 @@ def task_text(view: View, goal: str = "") -> str:
     if view.public_scores:
         parts += ["## Public scores of the current state\n"]
         parts += [f"- {visible(name, lines=False)}: {value:.6g}" for name, value in sorted(view.public_scores.items())]
-    parts += ["\n## Earlier proposals, newest first\n", *map(_told, reversed(view.history[-SHOWN_ROWS:]))]
+    parts += ["\n## Earlier proposals, newest first\n", *map(told, reversed(view.history[-SHOWN_ROWS:]))]
     if not view.history:
         parts.append("None yet.")
     parts.append("\nAll of them, with their patches: `/view/history.jsonl`. Do not repeat one.\n")
@@ -198,7 +198,8 @@ def task_text(view: View, goal: str = "") -> str:
     return text if len(data) <= MAX_TASK_BYTES else data[:MAX_TASK_BYTES].decode("utf-8", "ignore") + "\n…\n"
 
 
-def _told(row: HistoryRow) -> str:
+def told(row: HistoryRow) -> str:
+    """An earlier proposal for a model or a person: its word, and the start of what it changed.  # P-4"""
     lines = row.patch.split("\n")
     changed = [line for line in lines if line.startswith(("+", "-")) and not line.startswith(("+++ ", "--- "))]
     shown = [f"      {visible(line, lines=False, limit=160)}" for line in changed[:SHOWN_LINES]]

@@ -18,7 +18,12 @@ Ref = Callable[..., Html]
 
 def sections(data: ReportData, ref: Ref) -> list[Html]:
     """All of it, in the order of a page."""
-    return [twins(data.twins, ref), plants(data, ref), verifiers(data, ref)]
+    return [twins(data.twins, ref), plants(data, ref), verifiers(data, ref), models(data)]
+
+
+def models(data: ReportData) -> Html:
+    """What models were asked, and what it cost.  # E-5"""
+    return join(el("h3", "Models"), el("p", " ".join(data.models))) if data.models else Html("")
 
 
 def twins(row: TwinsRow | None, ref: Ref) -> Html:

@@ -323,6 +323,7 @@ class ReportData:
     attributions: tuple[AttributionRow, ...]  # the newest of each generation
     unattributed: tuple[Remark, ...]  # accepted changes that were not taken apart, and why
     grown: tuple[Remark, ...]  # what control arms and cross-play found  # W-2
+    models: tuple[str, ...]  # what models were asked and what it cost, in sentences  # E-5
     trials: int
     looks: int  # hidden items issued  # V-3
     in_force: int

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from festina.errors import FestinaError, IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.canonical import parse_strict
+from festina.loop.called import Called
 from festina.report import measured
 from festina.report.certified import Steps
 from festina.report.data import (
@@ -94,12 +95,14 @@ class Reading:
         self.attributions: dict[int, AttributionRow] = {}
         self.unattributed: dict[int, Remark] = {}
         self.grown: list[Remark] = []  # findings of control arms and cross-play
+        self.called = Called()
         self.trials = self.looks = self.in_force = 0
         self.released: int | None = None
 
     def take(self, record: Record) -> None:
         self.entries.append(Entry(record.seq, record.kind, record.at, type(record.body).role))
         self.steps.take(record.body)
+        self.called.take(record.body)
         if (handler := _HANDLERS.get(record.kind)) is not None:
             handler(self, record, record.body)
 
@@ -133,13 +136,11 @@ class Reading:
             overfit=self.overfit,
             attributions=tuple(self.attributions.values()),
             unattributed=tuple(self.unattributed.values()),
-            grown=tuple(self.grown),
-            trials=self.trials,
-            looks=self.looks,
-            in_force=self.in_force,
-            released=self.released,
+            grown=tuple(self.grown), models=tuple(self.called.sentences()),
+            trials=self.trials, looks=self.looks,
+            in_force=self.in_force, released=self.released,
             entries=tuple(self.entries),
-        )
+        )  # fmt: skip
 
     def finding(self, seq: int, text: str) -> None:
         self.findings.append(Remark(seq, "does not fit", text))

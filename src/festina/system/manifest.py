@@ -203,9 +203,13 @@ class ArchiveTable(_Table):
 class ImproverTable(_Table):
     """``[improver]``: who proposes.  # P-5"""
 
-    use: Literal["own", "command", "search"] = "search"
+    use: Literal["own", "command", "model", "search"] = "search"
     run: Command | None = None
     code: Globs = ()
+    task: Annotated[str, Field(max_length=4000)] = ""
+    format: Literal["edits", "files", "knobs"] = "edits"
+    prompt: Annotated[Size, Field(ge=1 << 10, le=1 << 20)] = 48 << 10
+    tries: Annotated[int, Field(ge=1, le=10)] = 3
     family: Name = "unknown"
     archive: ArchiveTable | None = None
     limits: ImproverLimits = ImproverLimits()

@@ -101,11 +101,6 @@ def _literal_words(error: ErrorDetails, last: str) -> tuple[str, str]:
             '"unattended" needs safeguards that somebody attested, and this version cannot check any',  # G-7
             'use "release-by-approval"',
         )
-    if last == "use" and value == "model":
-        return (
-            '"model" is not built in',
-            'use = "command" with a program that asks the model, or "own"',
-        )
     expected = str(error.get("ctx", {}).get("expected", ""))
     close = difflib.get_close_matches(str(value)[:60], expected.replace("'", "").replace(" or ", ", ").split(", "), n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
@@ -182,6 +177,7 @@ def _flat(value: object) -> object:
 def check_across(manifest: Manifest) -> None:
     """Checks that need more than one field."""
     _check_forms(manifest)
+    _check_model(manifest)
     _check_improver(manifest)
     _check_goal(manifest)
     _check_judges(manifest)
@@ -257,11 +253,11 @@ def is_python(command: Sequence[str]) -> bool:
 
 def _check_improver(manifest: Manifest) -> None:
     improver = manifest.improver
-    _check_model(manifest)
-    if improver.use == "search":
+    if improver.use in ("search", "model"):
+        who = "the built-in search" if improver.use == "search" else "a model"
         for key, value in (("run", improver.run), ("code", improver.code)):
             if value:
-                _wrong(f"improver.{key}", "the built-in search runs no code of the repository", 'set `use = "own"`')
+                _wrong(f"improver.{key}", f"{who} runs no code of the repository", 'set `use = "own"`')
     elif not improver.run:
         _wrong(
             "improver.run",
@@ -277,7 +273,17 @@ def _check_improver(manifest: Manifest) -> None:
 
 def _check_model(manifest: Manifest) -> None:
     """Where models are asked.  # E-5"""
-    table = manifest.model
+    table, improver = manifest.model, manifest.improver
+    if improver.use != "model":
+        for key in ("format", "prompt", "tries"):
+            if key in improver.model_fields_set:
+                _wrong(f"improver.{key}", "only a model is told how to answer", 'set `use = "model"`, or delete it')
+        if improver.task and improver.use != "command":
+            _wrong("improver.task", "nobody would read it", 'set `use = "model"` or "command", or delete it')
+    elif table is None:
+        _wrong(
+            "improver.use", 'use = "model" needs to know where', "add [model] with endpoint and names", "missing-key"
+        )
     if table is None:
         return
     for name, each in table.each.items():

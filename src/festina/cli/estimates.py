@@ -1,0 +1,70 @@
+"""What asking models is going to cost, said before a run starts.  # E-5"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from festina.system.manifest import Manifest
+
+BYTES_A_TOKEN = 3.5  # of English and code, about; what is held for a call counts one
+
+
+def tell_models(root: Path) -> None:
+    """Say on standard error what proposals by a model will take; nothing where none proposes."""
+    from festina.errors import UsageError
+    from festina.system.manifest import load_manifest
+
+    try:
+        manifest = load_manifest(root)
+    except UsageError:
+        return  # no system here, or one whose mistakes are told elsewhere
+    if manifest.improver.use == "model":
+        for line in estimate(manifest, root):
+            click.echo(line, err=True)
+
+
+def estimate(manifest: Manifest, tree: Path) -> list[str]:
+    """Tokens and money of one proposal, and how many of them the caps allow at the least."""
+    from festina.loop.terms import model_settings
+    from festina.propose.meter import Cost, Price, prompt_bound
+    from festina.propose.prompt import tell
+    from festina.propose.types import View
+
+    table = manifest.model
+    assert table is not None  # the manifest's own check
+    how, scope = model_settings(manifest), manifest.scope_rules()
+    view = View(tree, tree, (), 0, scope.allow, scope.max_changed_lines)
+    told = tell(view, goal=how.goal, task=how.task, form=how.form, budget=how.prompt, public=how.public)
+    size = len((told.system + told.user).encode())
+    each = [table.each[name] for name in table.names if name in table.each]
+    dear = Price(max((float(m.input) for m in each), default=0.0), max((float(m.output) for m in each), default=0.0))
+    likely = Cost.of(dear, round(size / BYTES_A_TOKEN), table.max_output)
+    most = Cost.of(dear, prompt_bound([told.system, told.user]), table.max_output)
+    paid = f" and {likely.money:.3g} in money" if likely.money else ""
+    lines = [
+        f"Proposals come from {', '.join(table.names)} at {table.endpoint}: about {likely.tokens_in:,} tokens of "
+        f"prompt now (more with a history), {table.max_output:,} of answer at most{paid} for each of 1 to {how.tries} "
+        "calls."
+    ]
+    caps = [
+        ("calls", table.calls, 1.0, 1.0), ("tokens", table.tokens, float(likely.tokens), float(most.tokens)),
+        ("money", table.money, likely.money, most.money),
+    ]  # fmt: skip
+    named = [
+        (name, cap, max(0, int((cap - worst) / one) + 1) if one else None, worst)
+        for name, cap, one, worst in caps if cap is not None
+    ]  # fmt: skip
+    if not named:
+        return [*lines, "Nothing but the run's time caps them: set tokens, money or calls in [model]."]
+    limits = ", ".join(f"{cap:,g} {name}" if name != "money" else f"{cap:,g} in money" for name, cap, _, _ in named)
+    fits = min((calls for _, _, calls, _ in named if calls is not None), default=None)
+    enough = f", enough for about {fits:,} calls" if fits is not None else ""
+    lines.append(f"The run stops before it could use more than {limits}{enough}.")
+    short = [name for name, cap, _, worst in named if worst > cap]
+    if short:
+        lines.append(f"That is too little for a single call: raise {', '.join(short)} in [model], or lower max_output.")
+    return lines

@@ -1,0 +1,175 @@
+"""What a model is told: the task, the files, its own history, and how to answer. Within a budget of bytes.  # P-4
+
+Everything comes from the view: the tree that may be changed, the words that earlier proposals got, public scores and a
+few public items. Files come whole where they fit, smallest first; of what does not fit a window is shown whose place
+the seed draws, so that each proposal may see another part. ``Told.files`` is what an answer may refer to.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from festina.propose.answers import Form
+from festina.propose.command import told
+from festina.propose.text import visible
+from festina.propose.types import View
+from festina.system.globs import matches_any
+
+__all__ = ["Told", "tell"]
+
+MAX_FILE = 256 << 10
+MAX_FILES = 500
+FILES_SHARE = 0.7  # of the budget
+HISTORY_SHARE = 0.2
+WINDOW = 400  # lines at most of a file that does not fit
+SMALL_WINDOW = 400  # bytes: less is not worth showing
+PUBLIC_ROWS = 3
+PUBLIC_BYTES = 1500
+
+SYSTEM = (
+    "You improve a software system, one small change at a time. Each change is tested on evidence that you cannot see. "
+    "Answer with one change in exactly the format that is described, and nothing after it."
+)
+_PLAN = """\
+Begin with three lines:
+PLAN: what you change and why, in one sentence; if earlier proposals failed, what you learn from that
+WEAKNESS: what weakness of the system it addresses
+PREDICTED: the gain you expect, as a number
+"""
+_FORMS: dict[Form, str] = {
+    "edits": """\
+Then, for each edit, the file's path on a line of its own and a block like this:
+<<<<<<< SEARCH
+lines of the file, exactly as they are
+=======
+the lines that replace them
+>>>>>>> REPLACE
+The SEARCH text must stand in the file exactly once. An empty SEARCH makes a new file.""",
+    "files": """\
+Then, for each file that you change, its path on a line of its own and the whole new file:
+```
+every line of the new file
+```
+Leave nothing out: what is not there is deleted.""",
+    "knobs": """\
+Then a JSON list of the settings that you change, and nothing else:
+[{"file": "path", "name": "the setting's name", "value": new value}]
+Add "line": number where a name stands in several places.""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """``messages``: (role, text). ``files``: the text of every file that may be changed, shown or not."""
+
+    system: str
+    user: str
+    files: Mapping[str, str]
+
+
+def tell(view: View, *, goal: str, task: str, form: Form, budget: int, public: str | None = None) -> Told:
+    """The prompt for one proposal. ``budget``: bytes in all, about. ``public``: path of the public items."""
+    coins = random.Random(view.seed)
+    files = readable(view.tree, view.allow)
+    rest = budget - len(SYSTEM) - len(_PLAN) - len(_FORMS[form])
+    parts = [f"# Task\n{visible(task)}" if task else "# Task\nMake this system better with one change.",
+             f"Better means: {visible(goal)}." if goal else ""]  # fmt: skip
+    parts += _scores(view) + _items(view.tree, public, coins)
+    shown, left_out = _files(files, int(FILES_SHARE * rest), coins)
+    parts += ["# Files that you may change", *shown]
+    if left_out:
+        parts.append("Not shown: " + ", ".join(left_out[:40]))
+    parts.append("# Your earlier proposals and what became of them, newest first")
+    parts += _history(view, int(HISTORY_SHARE * rest))
+    parts += [f"# How to answer\nChange at most {view.max_changed_lines} lines. Do not repeat an earlier proposal.\n"
+              + _PLAN + _FORMS[form]]  # fmt: skip
+    return Told(SYSTEM, "\n\n".join(part for part in parts if part), files)
+
+
+def readable(tree: Path, allow: Sequence[str]) -> dict[str, str]:
+    """The text files within the scope, by path."""
+    found: dict[str, str] = {}
+    for folder, folders, names in os.walk(tree):
+        folders[:] = sorted(name for name in folders if name != ".git")
+        for name in sorted(names):
+            path = Path(folder, name)
+            below = path.relative_to(tree).as_posix()
+            if len(found) >= MAX_FILES or not matches_any(allow, below) or path.is_symlink() or not path.is_file():
+                continue
+            if path.stat().st_size > MAX_FILE:
+                continue
+            try:
+                found[below] = path.read_bytes().decode()
+            except UnicodeDecodeError:
+                continue
+    return found
+
+
+def _files(files: Mapping[str, str], room: int, coins: random.Random) -> tuple[list[str], list[str]]:
+    """Blocks of text, and the paths for which there was no room."""
+    shown: dict[str, str] = {}
+    left_out: list[str] = []
+    order = sorted(files, key=lambda path: (len(files[path]), path))
+    for path in order:
+        block = _block(path, files[path])
+        size = len(block.encode())
+        if size <= room:
+            shown[path] = block
+            room -= size
+        elif room >= SMALL_WINDOW:
+            shown[path] = _window(path, files[path], room, coins)
+            room = 0
+        else:
+            left_out.append(path)
+    return [shown[path] for path in sorted(shown)], sorted(left_out)
+
+
+def _block(path: str, text: str, where: str = "") -> str:
+    fence = "```" if "```" not in text else "~~~~"
+    return f"{path}{where}\n{fence}\n{text.removesuffix(chr(10))}\n{fence}"
+
+
+def _window(path: str, text: str, room: int, coins: random.Random) -> str:
+    lines = text.split("\n")
+    start = coins.randrange(len(lines))
+    taken: list[str] = []
+    size = len(path) + 60
+    for line in lines[start : start + WINDOW]:
+        size += len(line.encode()) + 1
+        if size > room:
+            break
+        taken.append(line)
+    return _block(path, "\n".join(taken), f" (lines {start + 1} to {start + len(taken)} of {len(lines)})")
+
+
+def _history(view: View, room: int) -> list[str]:
+    rows: list[str] = []
+    for row in reversed(view.history):
+        text = told(row)
+        room -= len(text.encode())
+        if room < 0:
+            break
+        rows.append(text)
+    return rows or ["None yet."]
+
+
+def _scores(view: View) -> list[str]:
+    if not view.public_scores:
+        return []
+    rows = [f"- {visible(name, lines=False)}: {value:.6g}" for name, value in sorted(view.public_scores.items())]
+    return ["\n".join(["# Public scores of the current state", *rows])]
+
+
+def _items(tree: Path, public: str | None, coins: random.Random) -> list[str]:
+    """A few public items, as they stand in the tree."""
+    path = tree / public if public is not None else None
+    if path is None or not path.is_file() or path.is_symlink():
+        return []
+    rows = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    picked = coins.sample(rows, min(PUBLIC_ROWS, len(rows)))
+    short = [visible(row, lines=False, limit=PUBLIC_BYTES // PUBLIC_ROWS) for row in picked]
+    return ["\n".join(["# Some public items", *short])] if short else []
