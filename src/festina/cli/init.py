@@ -1,4 +1,4 @@
-"""``festina init``: the guesses of ``festina run -- COMMAND`` as a festina.toml of three lines."""
+"""``festina init``: the guesses of ``festina run -- COMMAND`` as a festina.toml, or another tool's task as a system."""
 
 from __future__ import annotations
 
@@ -13,12 +13,26 @@ from festina.cli.common import system_option
 @system_option
 @click.option("--metric", help="NAME:higher or NAME:lower, as the command prints it.")
 @click.option("--allow", multiple=True, help="Files that a proposal may change (globs).")
+@click.option(
+    "--from", "tool", type=click.Choice(["openevolve", "autoresearch"]),
+    help="Take over this tool's task; then DIR stands in the command's place.",
+)
+@click.option("--to", "target", type=click.Path(path_type=Path), help="With --from: the new folder; else DIR-festina.")
 @click.argument("command_line", nargs=-1, required=True, type=click.UNPROCESSED)
-def command(root: Path, metric: str | None, allow: tuple[str, ...], command_line: tuple[str, ...]) -> None:
+def command(
+    root: Path, metric: str | None, allow: tuple[str, ...], tool: str | None, target: Path | None,
+    command_line: tuple[str, ...],
+) -> None:  # fmt: skip
     """Write a festina.toml of three lines: run, metric, allow.
 
-    COMMAND is tried once in a box: festina init -- python train.py
+    COMMAND is tried once in a box: festina init -- python train.py. With --from a copy of another tool's task
+    becomes a system: festina init --from openevolve examples/sorting
     """
+    if tool is not None:
+        _take_over(tool, root, target, metric, allow, command_line)
+        return
+    if target is not None:
+        raise click.UsageError("--to needs --from.")
     from festina.errors import UsageError
     from festina.loop.plain import plain, told
     from festina.system.repo import Repo
@@ -30,3 +44,17 @@ def command(root: Path, metric: str | None, allow: tuple[str, ...], command_line
     path.write_bytes(found.data)  # byte for byte what a run without a manifest began with: its ledger goes on
     click.echo(told(found), err=True)
     click.echo(f"Wrote {path}. Next: git add festina.toml && git commit -m 'Add festina.toml' && festina run", err=True)
+
+
+def _take_over(
+    tool: str, root: Path, target: Path | None, metric: str | None, allow: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    from festina.loop.importing import bring
+
+    if len(words) != 1:
+        raise click.UsageError(f"one folder is needed, after the options: festina init --from {tool} [--to NEW] DIR")
+    folder = root / words[0]
+    new = root / target if target is not None else folder.resolve().with_name(folder.resolve().name + "-festina")
+    made = bring(tool, folder, new, metric=metric, allow=allow)
+    click.echo(f"{folder} is a system now, in {made.root}:\n{made.told}", err=True)
+    click.echo(f"Next: cd {made.root} && festina calibrate && festina run", err=True)

@@ -1,0 +1,188 @@
+"""Other tools' tasks become systems: in a new folder, with what they lose told, and they run."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from festina.errors import UsageError
+from festina.loop.importing import bring
+from festina.propose.foreign.openevolve import fixed_lines
+from tests.loop.commandline import festina
+from tests.toy import Toy
+
+PROGRAM = '''"""Fit a line by steps."""
+import pathlib
+RATE = 2.0
+# EVOLVE-BLOCK-START
+STEP = 0.01
+ROUNDS = 4
+
+
+def fit(points):
+    a = b = 0.0
+    for _ in range(ROUNDS):
+        for x, y in points:
+            error = a * x + b - y
+            a -= STEP * error * x
+            b -= STEP * error
+    return a, b
+# EVOLVE-BLOCK-END
+'''
+EVALUATOR = '''import importlib.util
+import os
+import random
+
+from openevolve.evaluation_result import EvaluationResult  # as many tasks do, whether it is installed or not
+
+
+def evaluate(program_path):
+    spec = importlib.util.spec_from_file_location("program", program_path)
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    rng = random.Random(os.environ.get("FESTINA_SEED"))
+    points = [(x / 10, 2 * x / 10 + 1 + rng.gauss(0, 0.1)) for x in range(30)]
+    a, b = program.fit(points)
+    loss = sum((a * x + b - y) ** 2 for x, y in points) / len(points)
+    return EvaluationResult(metrics={"loss": loss, "combined_score": 1 / (1 + loss)}, artifacts={"a": str(a)})
+'''
+TRAIN = '''import math, os, random
+from prepare import evaluate_bpb
+RATE = 0.05
+STEPS = 12
+rng = random.Random(os.environ.get("FESTINA_SEED"))
+weight = rng.gauss(0, 0.01)
+for _ in range(STEPS):
+    weight -= RATE * (weight - 1.0)
+print("---")
+print(f"val_bpb:          {evaluate_bpb(weight):.6f}")
+print(f"num_steps:        {STEPS}")
+'''
+PREPARE = "TIME_BUDGET = 300\n\n\ndef evaluate_bpb(weight):\n    return 1.0 + (weight - 1.0) ** 2\n"
+PROGRAM_MD = 'Edit `train.py` alone. Read the result: `grep "^val_bpb:" run.log`. Lower is better. NEVER STOP.\n'
+
+
+def folder(path: Path, **files: str) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (path / name.replace("__", ".")).write_text(text)
+    return path
+
+
+def openevolve(path: Path) -> Path:
+    return folder(path, initial_program__py=PROGRAM, evaluator__py=EVALUATOR, config__yaml="max_iterations: 9\n")
+
+
+def autoresearch(path: Path, train: str = TRAIN, program: str = PROGRAM_MD) -> Path:
+    return folder(path, train__py=train, prepare__py=PREPARE, program__md=program)
+
+
+def digest(path: Path) -> str:
+    files = sorted(each for each in path.rglob("*") if each.is_file())
+    return hashlib.sha256(b"".join(str(each).encode() + each.read_bytes() for each in files)).hexdigest()
+
+
+@pytest.mark.parametrize(("tool", "make", "metric"), [
+    ("openevolve", openevolve, "combined_score:higher"), ("autoresearch", autoresearch, "val_bpb:lower"),
+])  # fmt: skip
+def test_V10_a_task_of_another_tool_runs_says_whose_word_its_score_is_and_stays_as_it_was(
+    tool, make, metric, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FESTINA_HOME", str(tmp_path / "homes"))
+    task = make(tmp_path / "task")
+    before = digest(task)
+    made = festina("init", "--from", tool, "--to", str(tmp_path / "system"), str(task))
+    assert made.returncode == 0, made.stderr
+    assert "self-reported" in made.stderr
+    assert "festina drill" in made.stderr
+    assert f'metric = "{metric}"' in (tmp_path / "system" / "festina.toml").read_text()
+    assert digest(task) == before
+    toy = Toy(tmp_path / "system", {})
+    run = festina("run", "--proposals", "2", "--trials", "60", "--yes", "--workers", "1", toy=toy)
+    assert run.returncode in (0, 5), run.stderr
+    assert "paired runs" in run.stderr
+    assert "nothing is proven" in run.stderr
+
+
+def test_nothing_is_ever_overwritten(tmp_path):
+    task = openevolve(tmp_path / "task")
+    for name in ("taken", "task"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        with pytest.raises(UsageError) as refused:
+            bring("openevolve", task, tmp_path / name, metric=None, allow=())
+        assert refused.value.name == "folder-exists"
+    (task / "festina_evaluate.py").write_text("mine\n")
+    with pytest.raises(UsageError) as refused:
+        bring("openevolve", task, tmp_path / "new", metric=None, allow=())
+    assert refused.value.name == "name-taken"
+    assert not (tmp_path / "new").exists()
+
+
+def test_P2_lines_outside_the_marks_cannot_change_and_a_program_that_tries_never_runs(tmp_path):
+    system = bring("openevolve", openevolve(tmp_path / "task"), tmp_path / "system", metric=None, allow=()).root
+    program, ran = system / "initial_program.py", tmp_path / "ran"
+
+    def run(text: str) -> subprocess.CompletedProcess[str]:
+        program.write_text(text)
+        ran.unlink(missing_ok=True)
+        line = [sys.executable, "festina_evaluate.py"]
+        return subprocess.run(line, cwd=system, capture_output=True, text=True, env={"FESTINA_SEED": "1"})
+
+    mark = f"pathlib.Path({str(ran)!r}).touch()\n"
+    inside = run(PROGRAM.replace("STEP = 0.01\n", f"STEP = 0.02\n{mark}"))
+    assert inside.returncode == 0, inside.stderr
+    assert ran.exists()  # positive control: within the marks the same line runs
+    for changed in (
+        PROGRAM.replace("RATE = 2.0\n", mark),
+        PROGRAM.replace("STEP = 0.01\n", f"# EVOLVE-BLOCK-END\n{mark}# EVOLVE-BLOCK-START\n"),
+        PROGRAM.replace("# EVOLVE-BLOCK-END\n", mark),
+        PROGRAM + mark,
+    ):
+        outside = run(changed)
+        assert outside.returncode != 0
+        assert "outside its EVOLVE-BLOCK marks" in outside.stderr
+        assert not ran.exists()
+
+
+def test_marks_that_do_not_pair_are_no_marks():
+    assert fixed_lines(b"a\n# EVOLVE-BLOCK-START\nb\n# EVOLVE-BLOCK-END\nc") is not None
+    for text in (b"a\nb", b"# EVOLVE-BLOCK-START\nb", b"# EVOLVE-BLOCK-END\nb\n# EVOLVE-BLOCK-START\n"):
+        assert fixed_lines(text) is None
+
+
+def test_a_command_that_does_not_run_in_a_box_leaves_the_system_and_says_so(tmp_path):
+    task = autoresearch(tmp_path / "task", train="import no_such_package\n" + TRAIN)
+    with pytest.raises(UsageError) as failed:
+        bring("autoresearch", task, tmp_path / "system", metric=None, allow=())
+    assert failed.value.name == "import-does-not-run"
+    assert "no_such_package" in failed.value.what
+    assert (tmp_path / "system" / "festina.toml").exists()
+
+
+def test_what_wants_a_gpu_is_not_tried_and_asks_for_one(tmp_path):
+    task = autoresearch(tmp_path / "task", train='device = torch.device("cuda")\n' + TRAIN)
+    made = bring("autoresearch", task, tmp_path / "system", metric=None, allow=())
+    assert "experiment.gpu = true" in (made.root / "festina.toml").read_text()
+    assert "not tried" in made.told
+    assert "300 s on the clock" in made.told
+
+
+@pytest.mark.parametrize(
+    ("tool", "files", "name"),
+    [
+        ("openevolve", {"evaluator__py": EVALUATOR}, "no-openevolve-task"),
+        ("openevolve", {"initial_program__py": PROGRAM, "evaluator__py": "x = 1\n"}, "no-openevolve-task"),
+        ("autoresearch", {"prepare__py": PREPARE}, "no-autoresearch-task"),
+        ("autoresearch", {"train__py": "print(1)\n"}, "no-autoresearch-task"),
+    ],
+)
+def test_a_folder_that_is_no_such_task_is_refused_with_what_is_missing(tool, files, name, tmp_path):
+    with pytest.raises(UsageError) as refused:
+        bring(tool, folder(tmp_path / "task", **files), tmp_path / "system", metric=None, allow=())
+    assert refused.value.name == name
+    assert refused.value.fix
+    assert not (tmp_path / "system").exists()
