@@ -19,6 +19,7 @@ from festina.experiment.trial import Trials
 from festina.ledger import entries as e
 from festina.ledger.signing import LocalKey
 from festina.loop import terms
+from festina.loop.gateways import gateway_of
 from festina.loop.workspaces import Workspaces, box_for
 from festina.propose.search import neighbours
 from festina.sandbox import shows_layers
@@ -80,8 +81,8 @@ def opened(
         questions, origin, count = _questions(stack, yours, repo, home, manifest, tree, exported, items, notes)
         yield Subject(
             manifest=manifest, digest=hashlib.sha256(data).hexdigest(), commit=commit, tree=tree,
-            trials=Trials(box, terms.recipe(manifest), spaces.show), questions=questions, origin=origin,
-            items_per_run=count, notes=tuple(notes),
+            trials=Trials(box, terms.recipe(manifest), spaces.show, gateway_of(manifest)), questions=questions,
+            origin=origin, items_per_run=count, notes=tuple(notes),
             neighbours=_neighbours(repo, manifest, tree, exported),
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -62,10 +63,12 @@ def _attack(level: str | None, *, as_json: bool) -> int:
 
 def _tell(*, as_json: bool) -> None:
     from festina.cli.common import tell_traps
+    from festina.propose.presets import presets
     from festina.sandbox.host import probe, try_gateway, try_warm  # loaded only here: they start processes
 
     found = probe()
     findings = (*found.findings, try_warm(found), try_gateway(found))
+    agents = {name: shutil.which(preset.program) for name, preset in presets().items()}
     if as_json:
         click.echo(
             json.dumps(
@@ -74,6 +77,7 @@ def _tell(*, as_json: bool) -> None:
                     "sentence": found.sentence(),
                     "facts": found.facts,
                     "missing": found.missing,
+                    "agents": agents,
                     "mechanisms": [
                         {
                             "name": item.name,
@@ -98,6 +102,9 @@ def _tell(*, as_json: bool) -> None:
             click.echo(f"  {'':<{width}}       without it: {item.cost}")
             click.echo(f"  {'':<{width}}       what to do: {item.remedy}")
     click.echo()
+    here = [f"{name} ({path})" for name, path in agents.items() if path]
+    click.echo(f"Coding agents that can propose, by improver.preset: {', '.join(here) or 'none on PATH'}"
+               f" (of {', '.join(agents)}).")  # fmt: skip
     click.echo(
         "Not covered at any level: kernel bugs, timing and cache side channels. "
         "`festina doctor --attack` tries to break out for real."

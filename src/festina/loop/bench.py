@@ -74,6 +74,7 @@ class Bench:
     tryers: ThreadPoolExecutor | None = None
     word_due: str = ""  # the test whose word's slot has come  # P-4
     expired: threading.Event = field(default_factory=threading.Event)  # the run's time is spent  # E-5
+    model_spent: threading.Event = field(default_factory=threading.Event)  # nor can a trial ask models  # E-5
     interrupted: threading.Event = field(default_factory=threading.Event)
     started: float = field(default_factory=time.monotonic)  # monotonic: a wall clock that jumps moves no budget
 
@@ -98,8 +99,8 @@ class Bench:
 
     @property
     def cut_off(self) -> bool:
-        """Whether boxes are being killed because the operator or the clock says stop."""
-        return self.interrupted.is_set() or self.expired.is_set()
+        """Whether what runs in boxes is given up because the operator, the clock or a budget says stop."""
+        return self.interrupted.is_set() or self.expired.is_set() or self.model_spent.is_set()
 
     def signing(self, shown: object) -> Signer:
         """The verifier's signer with the receipts of the scores behind an entry.  # T-1"""

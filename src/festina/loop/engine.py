@@ -32,6 +32,7 @@ from festina.loop.bench import Bench, Listener, Replan
 from festina.loop.book import LedgerBook, caps_of
 from festina.loop.crash import crash_point
 from festina.loop.faults import record_fault
+from festina.loop.gateways import session_gateway
 from festina.loop.judges import HiddenJudge, MetricJudge
 from festina.loop.state import State, fold
 from festina.loop.steps import STEPS
@@ -252,7 +253,6 @@ def _bench(
     assert epoch is not None
     manifest = parse_manifest(ledger.get_blob(epoch.manifest))
     workspaces = Workspaces(repo, home, epoch.start_tree, layers=shows_layers(sandbox))
-    trials = Trials(sandbox, terms.recipe(manifest), workspaces.show)
     signer: object
     verifier = None
     if epoch.suite.assurance == "self-reported":
@@ -272,16 +272,18 @@ def _bench(
     proposer_box = choose(sandbox.level, home.work, uid=PROPOSER_UID)
     interrupted, expired = options.stop or threading.Event(), threading.Event()
     book = _book(stack, home, state, manifest, (interrupted, expired))
+    gateway, model_spent = session_gateway(manifest, book, state), threading.Event()
+    trials = Trials(sandbox, terms.recipe(manifest), workspaces.show, gateway, model_spent.set)
     return Bench(
         home=home, repo=repo, ledger=ledger, state=state, scope=manifest.scope_rules(), sandbox=sandbox,
         proposer_box=proposer_box, trials=trials, judge=judge, verifier=verifier, verifier_signer=signer,
         scale=scale_of(epoch),
         public_items=terms.public_items(repo, manifest, epoch.start_tree),
         improver=options.improver(manifest, proposer_box) if options.improver else
-        terms.improver(manifest, proposer_box, book), book=book, queue=options.queue,
+        terms.improver(manifest, proposer_box, book, gateway), book=book, queue=options.queue,
         propose_budget=terms.propose_budget(manifest),
         workers=options.workers or os.cpu_count() or 1, wall_s=options.wall_s, listener=listener,
-        interrupted=interrupted, expired=expired,
+        interrupted=interrupted, expired=expired, model_spent=model_spent,
     )  # fmt: skip
 
 
@@ -333,9 +335,9 @@ def _loop(b: Bench, options: Options) -> None:
         wait_left = options.review_wait_s - (b.elapsed_s - waited_since) if waited_since is not None else 0.0
         elapsed = options.wall_s if b.expired.is_set() else b.elapsed_s
         facts = plan.Facts(
-            elapsed, b.interrupted.is_set(), b.items_left, planting.due(b), asked=_asked(b),
+            elapsed, b.interrupted.is_set(), items_left=b.items_left, plant_due=planting.due(b), asked=_asked(b),
             tries=tuple(b.tries), tries_done=any(each.done() for each in b.tries.values()),
-            tries_at_once=b.tries_at_once, queued=proposing.queued(b),
+            tries_at_once=b.tries_at_once, queued=proposing.queued(b), model_spent=b.model_spent.is_set(),
             word_due=b.word_due == b.state.word_from, review_wait_left_s=max(0.0, wait_left),
         )
         action = plan.next_action(b.state, facts)

@@ -33,7 +33,7 @@ def compare(
     """
     epoch = b.state.epoch
     assert epoch is not None
-    trials = b.trials if where is None else Trials(b.sandbox, b.trials.recipe, where)
+    trials = b.trials if where is None else Trials(b.sandbox, b.trials.recipe, where, b.trials.gateway)
     trees = units.Trees(tree_a, tree_b, None)
     scale = Scale(b.scale.sign, b.scale.width, ())
     items = count * epoch.suite.batch_items

@@ -33,6 +33,7 @@ class Facts:
 
     elapsed_s: float
     interrupted: bool = False
+    model_spent: bool = False  # the run's budget for models allows no other trial  # E-5
     items_left: int | None = None  # hidden items not yet issued; None: they never end
     plant_due: int | None = None  # a closed proposal that was planted and is not revealed yet  # V-7
     asked: Literal["", "working", "done"] = ""  # of the improver, beside the tests
@@ -239,6 +240,8 @@ def _stops(s: State, facts: Facts) -> Action | None:
         return Finish("fault", f"{s.run_faults} failures of the engine or its host in this run")
     if facts.elapsed_s >= run.wall_s:
         return Finish("budget", "the run's time is spent")
+    if facts.model_spent:
+        return Finish("budget", "the run's budget for models allows no other trial")  # E-5
     if s.run_controls is None:
         return _retired(s) or CheckControls()
     if not s.run_controls:

@@ -13,7 +13,9 @@ from festina.errors import UsageError
 from festina.experiment.trial import Recipe
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
+from festina.propose.asking import Asking
 from festina.propose.book import Book, PaperBook
+from festina.propose.gateway import Allowance, Gateway
 from festina.propose.types import Budget as ProposeBudget
 from festina.propose.types import Improver
 from festina.sandbox.job import Limits, Sandbox
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from festina.propose.model import Settings
 
 MODEL_WALL_S = 300.0  # for one proposal of a model, all its tries together, where the manifest names no other
+AGENT_WALL_S, AGENT_BYTES = 900.0, 4 << 30  # of a preset's agent where the manifest names no other
 MOST_UNITS = 200_000  # of one test
 BLOCKS = 4  # into so many sealed blocks a finite suite is cut unless max_units says otherwise
 METRIC_UNITS = 60  # pairs at most for a self-reported metric: a run of the user's script each side
@@ -258,19 +261,25 @@ def recipe(manifest: Manifest) -> Recipe:
         ),
         prints_metric=manifest.self_reported,
         gpu=manifest.experiment.gpu,
+        models=Allowance(limits.model_calls, limits.model_tokens) if manifest.experiment.model else None,
     )  # fmt: skip
 
 
 def propose_budget(manifest: Manifest) -> ProposeBudget:
     limits = manifest.improver.limits
-    asks = manifest.improver.use == "model" and "wall" not in limits.model_fields_set
-    return ProposeBudget(
-        wall_s=MODEL_WALL_S if asks else limits.wall, cpu_s=limits.cpu_s, memory_bytes=limits.memory
-    )
+    given, how = limits.model_fields_set, manifest.improver
+    wall = limits.wall
+    if "wall" not in given:
+        wall = AGENT_WALL_S if how.preset else MODEL_WALL_S if how.use == "model" else wall
+    memory = AGENT_BYTES if how.preset and "memory" not in given else limits.memory
+    return ProposeBudget(wall_s=wall, cpu_s=limits.cpu if limits.cpu is not None else wall, memory_bytes=memory)
 
 
-def improver(manifest: Manifest, sandbox: Sandbox, book: Book | None = None) -> Improver:
-    """The improver that the manifest names. ``book``: where calls to models are entered."""
+def improver(
+    manifest: Manifest, sandbox: Sandbox, book: Book | None = None, gateway: Gateway | None = None
+) -> Improver:
+    """The improver that the manifest names. ``book``: where calls to models are entered; ``gateway``: by which
+    programs ask them."""
     table = manifest.improver
     goal = f"make {manifest.metric_name or 'the score'} {manifest.direction}"
     if table.use == "model":
@@ -279,14 +288,30 @@ def improver(manifest: Manifest, sandbox: Sandbox, book: Book | None = None) -> 
         from festina.propose.search import Search
 
         return Search()
-    assert table.run is not None  # the manifest's own check
     if table.use == "own":
+        assert table.run is not None  # the manifest's own check
         from festina.propose.own import OwnImprover
 
-        return OwnImprover(sandbox, table.run)
+        return OwnImprover(sandbox, table.run, models=_asking(manifest, gateway))
     from festina.propose.command import CommandImprover
 
-    return CommandImprover(sandbox, table.run, goal=f"{table.task} ({goal})" if table.task else goal)
+    task = f"{table.task} ({goal})" if table.task else goal
+    models = _asking(manifest, gateway)
+    if table.preset is not None:
+        from festina.propose.presets import ready
+
+        assert manifest.model is not None  # the manifest's own check
+        agent = ready(table.preset, manifest.model.names[0], table.run)
+        return CommandImprover(sandbox, agent.run, name=table.preset, goal=task, models=models, agent=agent)
+    assert table.run is not None  # the manifest's own check
+    return CommandImprover(sandbox, table.run, goal=task, models=models)
+
+
+def _asking(manifest: Manifest, gateway: Gateway | None) -> Asking:
+    """What one proposing run may ask of models."""
+    limits = manifest.improver.limits
+    allowed = Allowance(limits.model_calls, limits.model_tokens)
+    return Asking(gateway if manifest.improver.asks else None, allowed)
 
 
 def _model(manifest: Manifest, goal: str, book: Book) -> Improver:

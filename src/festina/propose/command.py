@@ -1,15 +1,14 @@
 """Any program as an improver: what it leaves changed in a copy of the tree is the proposal.
 
 ``run`` is started in ``/out/work``, a disposable writable copy of the incumbent without ``.git`` or any
-history of the repository, offline. ``/view/task.md`` (``$FESTINA_TASK``) says in plain words what may be
-changed and what happened before; ``{task}`` in a word of the command is replaced by that text,
-``{task_file}`` by its path. A plan may be left in ``$FESTINA_OUT/proposal.json``; without one, the end of
-what the program printed is the rationale.
+history of the repository, offline but for the model gateway where ``models`` has one. ``/view/task.md``
+(``$FESTINA_TASK``) says in plain words what may be changed and what happened before; ``{task}`` in a word of the
+command is replaced by that text, ``{task_file}`` by its path. A plan may be left in ``$FESTINA_OUT/proposal.json``;
+without one, the end of what the program printed is the rationale.
 
 Only a run that ends with exit status 0 proposes: half an edit is no proposal. New files that tools leave
 behind (``__pycache__`` and the like) are not part of it; changes outside the scope are, so that the attempt is
-refused and recorded. Not covered: programs that need a model, until a sandbox has the metered gateway; modes
-and links, which the harvest does not carry; files more than 30 folders deep.
+refused and recorded. Not covered: modes and links, which the harvest does not carry; files more than 30 folders deep.
 """
 
 from __future__ import annotations
@@ -20,9 +19,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from festina.errors import UsageError
+from festina.propose.asking import Asking
 from festina.propose.harvest import (
     MAX_FILE_BYTES,
     MAX_FILES,
@@ -34,6 +35,7 @@ from festina.propose.harvest import (
     parse_plan,
     tree_path,
 )
+from festina.propose.presets import Ready
 from festina.propose.text import visible
 from festina.propose.types import Budget, HistoryRow, NoProposal, Proposal, View
 from festina.propose.viewdir import limits_of, view_directory
@@ -48,6 +50,7 @@ MAX_DEPTH = 30
 MAX_TASK_BYTES = 100_000  # a word of a command may hold 128 KiB
 SHOWN_ROWS = 40
 SHOWN_LINES = 12  # of each earlier patch
+AGENT_PIDS = 512  # processes and threads: an agent's runtime alone takes dozens
 SAID = 1500  # characters of stdout that serve as rationale
 WORK = "work/"
 _LITTER = ("**/__pycache__/**", "**/*.pyc", "**/.pytest_cache/**", "**/.mypy_cache/**", "**/.ruff_cache/**",
@@ -55,34 +58,49 @@ _LITTER = ("**/__pycache__/**", "**/*.pyc", "**/.pytest_cache/**", "**/.mypy_cac
 
 
 class CommandImprover:
-    """Runs ``run`` over a copy of the incumbent. ``goal`` is the metric's meaning as the manifest declares it."""
+    """Runs ``run`` over a copy of the incumbent. ``goal`` is the metric's meaning as the manifest declares it.
 
-    def __init__(self, sandbox: Sandbox, run: Sequence[str], *, name: str = "", goal: str = "") -> None:
+    ``agent``: what a preset's program needs beside its command.
+    """
+
+    def __init__(
+        self, sandbox: Sandbox, run: Sequence[str], *, name: str = "", goal: str = "", models: Asking | None = None,
+        agent: Ready | None = None,
+    ) -> None:  # fmt: skip
         if not run:
             raise UsageError("improver-without-command", "[improver] run is empty", fix='run = ["my-agent", "{task}"]')
         self._sandbox = sandbox
         self._argv = tuple(run)
         self._goal = goal
+        self._models = models or Asking()
+        self._agent = agent or Ready()
         plain = re.sub(r"[^A-Za-z0-9._+-]", "-", name or run[0].rpartition("/")[2])[:80]
         self.author = f"command:{plain or 'unnamed'}"
         self.last_error = ""
 
     def propose(self, view: View, budget: Budget) -> Proposal | NoProposal:
         """One run of the program. ``UsageError``: the tree is too large to copy."""
-        task = task_text(view, self._goal)
+        task = task_text(view, self._goal, models=self._models.gateway is not None)
         with _copy_of(view.tree) as (work, before), view_directory(view, budget, {"task.md": task.encode()}) as folder:
             size = sum(map(len, before.values()))
             job = Job(
                 argv=tuple(word.replace("{task_file}", "/view/task.md").replace("{task}", task) for word in self._argv),
                 cwd="/out/work",
-                env={"FESTINA_VIEW": "/view", "FESTINA_TASK": "/view/task.md", "FESTINA_SEED": str(view.seed)},
-                binds=(Bind(folder, "/view"),),
+                env={**self._agent.env, "FESTINA_VIEW": "/view", "FESTINA_TASK": "/view/task.md",
+                     "FESTINA_SEED": str(view.seed)},
+                binds=(Bind(folder, "/view"), *self._agent.binds),
                 outputs=None,
                 work=work,
             )
-            outcome = self._sandbox.run(job, limits_of(budget, tree_bytes=size, tree_files=len(before)))
+            limits = limits_of(budget, tree_bytes=size, tree_files=len(before))
+            if self._agent.run:
+                limits = replace(limits, pids=AGENT_PIDS)
+            outcome, more = self._models.run(self._sandbox, job, limits, self.author, view.proposal)
+        if isinstance(outcome, NoProposal):
+            return outcome
         self.last_error = visible(outcome.stderr[-4000:].decode("utf-8", "replace"))
-        return self._read(outcome, before)
+        made = self._read(outcome, before)
+        return replace(made, reason=made.reason + more) if isinstance(made, NoProposal) else made
 
     def _read(self, outcome: Outcome, before: Mapping[str, bytes]) -> Proposal | NoProposal:
         wall, cpu = outcome.wall_s, outcome.cpu_s
@@ -170,7 +188,7 @@ def _plain_files(tree: Path) -> Iterator[str]:
                 yield (below / name).as_posix()
 
 
-def task_text(view: View, goal: str = "") -> str:
+def task_text(view: View, goal: str = "", *, models: bool = False) -> str:
     """``task.md``: what may be changed, what counts as better, and the one word each earlier proposal got.  # P-4"""
     parts = [
         "# Task\n",
@@ -183,6 +201,7 @@ def task_text(view: View, goal: str = "") -> str:
         "a change anywhere else gets the whole proposal refused.",
         "\n## How to work\n",
         "Edit the files in place and end with exit status 0. There is no network and no version history.",
+        *(["Models answer at `$OPENAI_BASE_URL` and `$ANTHROPIC_BASE_URL`, up to a limit."] if models else []),
         "If you like, write a plan to `$FESTINA_OUT/proposal.json`: an object with `rationale` and `weakness` (text) "
         "and `predicted` (a number: the gain you expect).\n",
     ]

@@ -45,8 +45,7 @@ _COST = frozenset({
     "time", "latency", "seconds", "secs", "sec", "s", "ms", "runtime", "duration", "cost", "memory", "mem", "bytes",
     "mb", "vram", "size", "wall", "cpu",
 })  # fmt: skip
-# Programs that write code on their own. They need a model, and so the metered gateway.
-AGENTS = ("codex", "aider", "gemini", "goose", "opencode")
+AGENTS = ("codex", "aider", "claude", "opencode")  # those that ``presets.toml`` knows how to start
 _CODE = (".py", ".sh", ".bash", ".js", ".mjs", ".ts", ".rb", ".jl", ".r", ".lua", ".pl")
 _SETTINGS = (".json", ".toml")
 _SHELLS = ("sh", "bash", "dash", "zsh")
@@ -60,7 +59,7 @@ class Guess:
     direction: Direction
     value: float
     allow: tuple[str, ...]
-    improver: str  # "search", or the name of an agent on PATH
+    improver: str  # "search": what needs a model costs money, and is never guessed
     why: Mapping[str, str]
 
 
@@ -111,7 +110,6 @@ def guess(
     *,
     metric: str | None = None,
     allow: Sequence[str] | None = None,
-    gateway: bool = False,
     find: Callable[[str], str | None] = which,
 ) -> Guess:
     """All guesses for ``argv``, run in ``root``, which printed ``stdout``.
@@ -126,7 +124,7 @@ def guess(
         why["allow"] = "as given"
     else:
         scope = _scope(root, argv, why)
-    improver = _improver(gateway, find, why)
+    improver = _improver(find, why)
     return Guess(name, direction, value, scope, improver, why)
 
 
@@ -260,11 +258,11 @@ def _called(root: Path, script: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def _improver(gateway: bool, find: Callable[[str], str | None], why: dict[str, str]) -> str:
+def _improver(find: Callable[[str], str | None], why: dict[str, str]) -> str:
+    """Nothing that costs money is chosen for anybody."""
     agent = next((name for name in AGENTS if find(name)), None)
-    if agent and gateway:
-        why["improver"] = f"{agent} is on PATH"
-        return agent
-    note = f"; {agent} is on PATH, but no sandbox has a way to a model yet" if agent else ", needs no model"
+    note = ", needs no model"
+    if agent:
+        note = f"; {agent} is on PATH and can propose: improver.preset and [model] in festina.toml"
     why["improver"] = f"built in{note}"
     return "search"

@@ -2,15 +2,17 @@
 
 The improver in force is bound at ``/improver`` (its working directory) and its view at ``/view``
 (``$FESTINA_VIEW``, with the incumbent under ``/view/tree``), both read-only; ``$FESTINA_SEED`` differs
-for every proposal. It runs in the box like any candidate, without network, and what it leaves in
-``$FESTINA_OUT`` is hostile input for ``harvest``.
+for every proposal. It runs in the box like any candidate, without network but for the gateway where it may ask
+models. What it leaves in ``$FESTINA_OUT`` is hostile input for ``harvest``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from festina.errors import UsageError
+from festina.propose.asking import Asking
 from festina.propose.harvest import harvest
 from festina.propose.text import visible
 from festina.propose.types import Budget, NoProposal, Proposal, View
@@ -27,11 +29,12 @@ class OwnImprover:
 
     author = "own"
 
-    def __init__(self, sandbox: Sandbox, run: Sequence[str]) -> None:
+    def __init__(self, sandbox: Sandbox, run: Sequence[str], *, models: Asking | None = None) -> None:
         if not run:
             raise UsageError("improver-without-command", "[improver] run is empty", fix='run = ["python", "x.py"]')
         self._sandbox = sandbox
         self._argv = tuple(run)
+        self._models = models or Asking()
         self.last_error = ""
 
     def propose(self, view: View, budget: Budget) -> Proposal | NoProposal:
@@ -46,6 +49,9 @@ class OwnImprover:
                 binds=(*shown, Bind(view.tree, "/view/tree")) if nested else tuple(shown),
                 outputs=None,
             )
-            outcome = self._sandbox.run(job, limits_of(budget))
+            outcome, more = self._models.run(self._sandbox, job, limits_of(budget), self.author, view.proposal)
+        if isinstance(outcome, NoProposal):
+            return outcome
         self.last_error = visible(outcome.stderr[-STDERR_SHOWN:].decode("utf-8", "replace"))
-        return harvest(outcome, self.author)
+        made = harvest(outcome, self.author)
+        return replace(made, reason=made.reason + more) if isinstance(made, NoProposal) else made

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from festina.ledger.calling import Ended
 
-__all__ = ["Broken", "Got", "Patience", "post"]
+__all__ = ["Broken", "Each", "Got", "Patience", "post"]
 
 HEADER_BYTES = 64 << 10
 TICK_S = 0.2  # how soon a stop is noticed
@@ -111,8 +111,17 @@ class _Conversation:
         return io.BufferedReader(self._raw, PIECE)
 
 
-def post(url: str, headers: Mapping[str, str], body: bytes, patience: Patience) -> Got:
-    """POST ``body`` to ``url``. ``Broken`` for whatever is not one whole reply in time and in size."""
+# Status, headers and a piece of the body as it comes; an answer of False: nobody wants the rest.
+Each = Callable[[int, Mapping[str, str], bytes], bool]
+
+
+def post(
+    url: str, headers: Mapping[str, str], body: bytes, patience: Patience, each: Each | None = None
+) -> Got:
+    """POST ``body`` to ``url``. ``Broken`` for whatever is not one whole reply in time and in size.
+
+    ``each`` sees a reply as it comes, for whoever passes a stream on.
+    """
     deadline = time.monotonic() + patience.wall_s
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -128,7 +137,7 @@ def post(url: str, headers: Mapping[str, str], body: bytes, patience: Patience) 
         head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
         _send(sock, head + body, deadline, patience.stopped)
         raw = _Raw(sock, deadline, patience.reply_bytes + HEADER_BYTES, patience.stopped)
-        return _receive(raw, patience.reply_bytes)
+        return _receive(raw, patience.reply_bytes, each)
     finally:
         sock.close()
 
@@ -201,7 +210,7 @@ def _send(sock: socket.socket, data: bytes, deadline: float, stopped: Callable[[
             return  # it may have answered early, with a refusal, and hung up: what it said is read next
 
 
-def _receive(raw: _Raw, most: int) -> Got:
+def _receive(raw: _Raw, most: int, each: Each | None) -> Got:
     """Status, headers and body. Which class a failure has depends on how far the reply had come."""
     begun = declared = False
     try:
@@ -215,11 +224,13 @@ def _receive(raw: _Raw, most: int) -> Got:
             raise Broken("schema", "the reply is compressed, which was not asked for", sent=True)
         pieces: list[bytes] = []
         size = 0
-        while piece := reply.read(PIECE):
+        while piece := reply.read(PIECE) if each is None else reply.read1(PIECE):
             size += len(piece)
             if size > most:
                 raise _TooMuch("more bytes than a reply may have")
             pieces.append(piece)
+            if each is not None and not each(reply.status, headers, piece):
+                raise Broken("cut", "whoever asked hung up", sent=True)
         if declared and reply.length:
             raise Broken("down", "the reply broke off", sent=True)
         return Got(reply.status, headers, b"".join(pieces))

@@ -161,6 +161,8 @@ class ExperimentLimits(_Table):
     output_files: Positive = 1000
     stdout: Size = 1 << 20
     tmp: Size = 256 << 20
+    model_calls: Positive = 20
+    model_tokens: Positive = 100_000
 
     @property
     def cpu_s(self) -> float:
@@ -176,6 +178,7 @@ class Experiment(_Table):
     outputs: Paths = ()
     preload: Annotated[tuple[ModuleName, ...], Field(max_length=64), BeforeValidator(_tuple)] = ()
     gpu: bool = False
+    model: bool = False
     limits: ExperimentLimits = ExperimentLimits()
 
 
@@ -185,6 +188,8 @@ class ImproverLimits(_Table):
     wall: Duration = 30.0
     cpu: Duration | None = None
     memory: Size = 1 << 30
+    model_calls: Positive = 100
+    model_tokens: Positive = 1_000_000
 
     @property
     def cpu_s(self) -> float:
@@ -212,7 +217,14 @@ class ImproverTable(_Table):
     tries: Annotated[int, Field(ge=1, le=10)] = 3
     family: Name = "unknown"
     archive: ArchiveTable | None = None
+    model: bool = False
+    preset: Literal["aider", "claude", "codex", "opencode"] | None = None
     limits: ImproverLimits = ImproverLimits()
+
+    @property
+    def asks(self) -> bool:
+        """Whether its program is given a way to models."""
+        return self.model or self.preset is not None
 
 
 class EachModel(_Table):

@@ -258,7 +258,7 @@ def _check_improver(manifest: Manifest) -> None:
         for key, value in (("run", improver.run), ("code", improver.code)):
             if value:
                 _wrong(f"improver.{key}", f"{who} runs no code of the repository", 'set `use = "own"`')
-    elif not improver.run:
+    elif not improver.run and not improver.preset:
         _wrong(
             "improver.run",
             f'use = "{improver.use}" needs a command',
@@ -272,7 +272,7 @@ def _check_improver(manifest: Manifest) -> None:
 
 
 def _check_model(manifest: Manifest) -> None:
-    """Where models are asked.  # E-5"""
+    """Where models are asked.  # E-5, E-6"""
     table, improver = manifest.model, manifest.improver
     if improver.use != "model":
         for key in ("format", "prompt", "tries"):
@@ -284,8 +284,21 @@ def _check_model(manifest: Manifest) -> None:
         _wrong(
             "improver.use", 'use = "model" needs to know where', "add [model] with endpoint and names", "missing-key"
         )
+    asks = {"improver": manifest.improver.asks, "experiment": manifest.experiment.model}
+    for name, asked in asks.items():
+        if asked and table is None:
+            key = "preset" if name == "improver" and manifest.improver.preset else "model"
+            _wrong(f"{name}.{key}", "nothing says where models are", "add [model] with endpoint and names",
+                   "missing-key")  # fmt: skip
+    if manifest.improver.preset and manifest.improver.use != "command":
+        _wrong("improver.preset", "a preset is a command", 'set `use = "command"`')
+    if manifest.improver.model and manifest.improver.use not in ("own", "command"):
+        _wrong("improver.model", "only a program of yours asks by itself", 'set `use = "command"` or `use = "own"`')
     if table is None:
         return
+    for name, asked in asks.items():
+        if asked:
+            _check_allowance(manifest, name)
     for name, each in table.each.items():
         if name not in table.names:
             _wrong(f"model.each.{name}", "this model may not be asked", "add it to model.names")
@@ -293,6 +306,23 @@ def _check_model(manifest: Manifest) -> None:
             _wrong("model.money", "models have a price and nothing caps it", "add `money = 5.0`", "missing-key")
     if len(set(table.names)) < len(table.names):
         _wrong("model.names", "a name stands there twice", "delete one")
+
+
+def _check_allowance(manifest: Manifest, name: str) -> None:
+    """What one box may use is held as a whole, so it has to fit into what a run has.  # E-5"""
+    table = manifest.model
+    assert table is not None  # the caller has seen to it
+    limits = manifest.improver.limits if name == "improver" else manifest.experiment.limits
+    dearest = max((max(each.input, each.output) for each in table.each.values()), default=0.0)
+    wanted: tuple[tuple[str, float, float | None, str], ...] = (
+        ("model_calls", limits.model_calls, table.calls, "calls"),
+        ("model_tokens", limits.model_tokens, table.tokens, "tokens"),
+        ("model_tokens", limits.model_tokens * dearest / 1e6, table.money, "money"),
+    )
+    for key, one, whole, what in wanted:
+        if whole is not None and one > whole:
+            _wrong(f"{name}.limits.{key}", f"one run of it may use {one:g} {what}, and a whole run has {whole:g}",
+                   f"lower {name}.limits.{key}, or raise model.{what}")  # fmt: skip
 
 
 def _check_goal(manifest: Manifest) -> None:

@@ -27,6 +27,7 @@ from festina.experiment.trial import Side, Trials
 from festina.ledger import entries as e
 from festina.ledger.signing import LocalKey
 from festina.loop import terms
+from festina.loop.gateways import gateway_of
 from festina.loop.judges import HiddenJudge, MetricJudge
 from festina.sandbox import choose
 from festina.sandbox.job import Ended, Job, Level, Limits, Outcome, Sandbox
@@ -152,7 +153,7 @@ class Own:
             recipe = replace(recipe, limits=limits)
         if argv is not None:
             recipe = replace(recipe, answer=argv) if recipe.answer is not None else replace(recipe, run=argv)
-        return Trials(self.box, recipe, self.export)
+        return Trials(self.box, recipe, self.export, gateway_of(self.manifest))
 
     def rehearse(self, seed: int) -> tuple[str, bytes | None]:
         """Items that are no evidence and use up nothing."""
