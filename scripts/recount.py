@@ -126,12 +126,17 @@ class Test:
         self.width = suite["high"] - suite["low"] if suite["low"] is not None else 1.0
         self.margin, self.detect = suite["margin"] / self.width, suite["detect"] / self.width
         self.proven, self.beta, self.most = 1.0 / level, epoch["beta"], opened["units_max"]
-        version = epoch.get("rule", 1)
+        version, improver = epoch.get("rule", 1), opened.get("target") == "productivity"
+        self.tampering = [0, 0]  # attempts on the guards: the candidate's improver, and that in force
         self.losses = [g["max_loss"] / (g["high"] - g["low"]) for g in epoch["guards"]]
         self.judges = [
             (j["margin"] / (j["high"] - j["low"]), j["detect"] / (j["high"] - j["low"]))
-            for j in epoch.get("judges", []) if j["role"] == "decide"
+            for j in epoch.get("judges", []) if j["role"] == "decide" and not improver
         ]
+        if improver:  # the task itself and conduct follow the declared guards
+            terms = epoch["productivity"]
+            self.margin, self.detect = 0.0, terms["detect"] / self.width
+            self.losses += [terms["max_loss"] / self.width, terms["conduct"]]
 
         def better(margin: float, detect: float) -> tuple[Any, Any]:
             effect = detect - margin
@@ -147,7 +152,8 @@ class Test:
         self.units, self.outcome, self.items, self.gains = 0, "continue", 0, []  # type: int, str, int, list[float]
 
     def batch(self, ended: Body) -> None:
-        roles = [judge["role"] for judge in self.epoch.get("judges", [])]
+        roles = [judge["role"] for judge in self.epoch.get("judges", [])] if ended.get("judges") else []
+        self.tampering = [a + b for a, b in zip(self.tampering, ended.get("tampering", (0, 0)), strict=True)]
         deciding = [s for s, role in zip(ended.get("judges", []), roles, strict=True) if role == "decide"]
         for i, gain in enumerate(ended["gain"]):
             if self.outcome == "continue":
@@ -525,7 +531,8 @@ class Audit:
         test, before = self.tests.pop(b["test"]), self.before.pop(b["test"])
         ends = {"accept": ("accept", "shown"), "cap": ("inconclusive", "cap")}
         ends |= {reason: ("reject", reason) for reason in ("futile", "guard", "judge")}
-        said, given = (b["verdict"], b["reason"]), ends.get(test.outcome)
+        ended = "guard" if test.tampering[0] > test.tampering[1] and b["reason"] == "guard" else test.outcome
+        said, given = (b["verdict"], b["reason"]), ends.get(ended)
         if said != given and (b["verdict"] != "inconclusive" or b["reason"] in ("cap", "shown", "futile", "guard")):
             self.wrong.append(f"entry {seq}, verdict: it says {said}, and the evidence gives {given or 'no decision'}")
         accepted = b["verdict"] == "accept"

@@ -378,6 +378,7 @@ SECTIONS = {
     "ExperimentLimits": "[experiment] limits",
     "ImproverTable": "[improver]",
     "ArchiveTable": "[improver] archive",
+    "ProductivityTable": "[improver] productivity",
     "ImproverLimits": "[improver] limits",
     "ModelTable": "[model]",
     "EachModel": "[model.each.NAME]",

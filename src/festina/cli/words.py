@@ -17,6 +17,8 @@ _REFUSED = {
     "scope": "it touches files outside the scope",
     "protected": "it touches what judges it",
     "apply": "the patch does not apply",
+    "target": "its target is productivity, and it changes nothing of the improver or festina.toml has no "
+    "[improver.productivity]",
 }
 
 

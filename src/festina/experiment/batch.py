@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from festina.errors import Fault
 from festina.experiment.trial import Side, Trials
 from festina.sandbox.job import Ended
-from festina.select.pairing import Scale, differences
+from festina.select.pairing import OURS, Scale, unit_differences
 from festina.verify.client import PROVOKED
 from festina.verify.receipts import LATE
 
@@ -78,11 +78,14 @@ class Unit:
     seed: int
     judges: tuple[float, ...] = ()  # as ``gain``, in the eyes of each further verifier
     scores: tuple[tuple[str, Scored], ...] = ()  # by role, as ``sides``
+    made: tuple[dict[str, Any], ...] = ()  # in a test for the improver: what both improvers did  # S-6
 
     def record(self) -> dict[str, Any]:
         """What the entry's differences are made of, so that anybody can make them again."""
         scores = dict(self.scores)
+        made = {"made": list(self.made)} if self.made else {}
         return {
+            **made,
             "seed": self.seed,
             "gain": self.gain,
             "guards": list(self.guards),
@@ -113,19 +116,23 @@ class Trees:
     candidate: str
     incumbent: str
     anchor: str | None
+    carrier: str | None = None  # in a test for the improver the candidate; the first two are products then  # S-6
+    head: str = ""  # and the version in use
 
     @property
     def roles(self) -> tuple[tuple[str, str], ...]:
         """The runs that a unit needs; an anchor that is the incumbent is not run twice."""
         roles: tuple[tuple[str, str], ...] = (("candidate", self.candidate), ("incumbent", self.incumbent))
-        if self.anchor is not None and self.anchor != self.incumbent:
+        if self.carrier is not None:
+            roles += (("carrier", self.carrier), ("head", self.head))
+        if self.anchor is not None and self.anchor != (self.incumbent if self.carrier is None else self.head):
             roles += (("anchor", self.anchor),)
         return roles
 
 
 def run_unit(
     trials: Trials, judge: Judge, trees: Trees, scale: Scale, seed: int, stop: Callable[[], bool] = lambda: False,
-    place: int | None = None,
+    place: int | None = None, conduct: float = 0.0,
 ) -> Unit:  # fmt: skip
     """One unit under ``seed``. Raises ``Fault`` when the sandbox itself failed, or ``stop`` says so.  # T-6"""
     ticket, inputs = judge.issue(seed, place)
@@ -142,8 +149,8 @@ def run_unit(
         sides[role] = side
         scores[role] = _score(judge, ticket, side, role)
     candidate, incumbent = scores["candidate"], scores["incumbent"]
-    late = any(sides[role].ended is Ended.TIMEOUT_WALL for role in sides if role != "candidate")
-    found = differences(candidate, incumbent, scores.get("anchor", incumbent), scale, late=late)
+    late = any(sides[role].ended is Ended.TIMEOUT_WALL for role in sides if role not in OURS)
+    found = unit_differences(scores, scale, late=late, conduct=conduct)
     return Unit(
         gain=found.gain,
         guards=found.guards,
@@ -167,7 +174,7 @@ def _score(judge: Judge, ticket: str, side: Side, role: str) -> Scored:
     try:
         return judge.score(ticket, side.answer, known)
     except Fault as fault:
-        if role != "candidate" or fault.name not in PROVOKED:
+        if role not in OURS or fault.name not in PROVOKED:
             raise
         hung = fault.name == "scorer-timeout"
     judge.probe(ticket)

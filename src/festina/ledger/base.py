@@ -12,6 +12,7 @@ Oid = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Short = Annotated[str, Field(max_length=300)]  # engine-made words only
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,99}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Target = Literal["gain", "productivity"]  # what a proposal sets out to raise  # S-6
 Count = Annotated[int, Field(ge=0)]
 
 

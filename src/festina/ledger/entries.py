@@ -26,6 +26,7 @@ from festina.ledger.assuring import PlantRevealed as PlantRevealed
 from festina.ledger.base import Body as Body
 from festina.ledger.base import Count, Digest, Name, Number, Oid, Short
 from festina.ledger.base import Role as Role
+from festina.ledger.base import Target as Target
 from festina.ledger.calling import ModelAnswered as ModelAnswered
 from festina.ledger.calling import ModelAsked as ModelAsked
 from festina.ledger.growths import ArmEnded as ArmEnded
@@ -34,6 +35,7 @@ from festina.ledger.growths import CrossplayEnded as CrossplayEnded
 from festina.ledger.growths import CrossplayPlanned as CrossplayPlanned
 from festina.ledger.growths import CrossplayProblem as CrossplayProblem
 from festina.ledger.growths import Product as Product
+from festina.ledger.growths import ProductivityTerms as ProductivityTerms
 from festina.ledger.measures import Attributed as Attributed
 from festina.ledger.measures import Calibrated as Calibrated
 from festina.ledger.measures import MeasureEnded as MeasureEnded
@@ -137,6 +139,7 @@ class EpochOpened(Body):
     proposer_family: Name = "unknown"
     error: Literal["familywise", "fdr"] = "familywise"  # what alpha bounds: any wrong acceptance, or the share of them
     archive: ArchiveTerms | None = None  # the improver tries changes on public evidence before it hands one in  # P-7
+    productivity: ProductivityTerms | None = None  # None: nothing may be proposed for the improver's sake alone  # S-6
     rule: Count = 1  # version of the bets' numbers (``select.rules``); kept, so that verdicts can be recomputed  # S-5
 
 
@@ -213,6 +216,7 @@ class ProposalReceived(Body):
     reason: Short  # why nothing came, in the engine's words; else empty
     wall_s: Number
     cpu_s: Number
+    target: Target = "gain"  # as declared, before any data  # S-6
     repairs: Count = 0  # near misses of a model's answer that were mended before it was read
     spent: bool = False  # nothing came because the run's budget for models does not allow another call  # E-5
 
@@ -247,6 +251,8 @@ class TestOpened(Body):
     first_item: Count = 0  # sealed and ledger: position of the block's first item in the source
     units_max: Count
     units_min_accept: Count  # fewest units that could ever accept
+    target: Target = "gain"
+    against: Count | None = None  # target productivity: whose improver is in force, a generation  # S-6
 
 
 class BatchStarted(Body):
@@ -281,6 +287,7 @@ class BatchEnded(Body):
     denied: Count  # candidate trials in which a denied system call was seen
     details: Digest
     judges: tuple[tuple[Number, ...], ...] = ()  # as ``gain``, for each further verifier  # V-5
+    tampering: tuple[Count, Count] = (0, 0)  # attempts on the guards: the candidate's improver, that in force  # S-6
 
 
 class Verdict(Body):

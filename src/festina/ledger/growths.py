@@ -113,3 +113,13 @@ class ArmEnded(Body):
     interval: tuple[Number, Number]
     answer: Answer
     sentence: Words
+
+
+class ProductivityTerms(BaseModel):
+    """How proposals are judged that set out to make the improver better: the unit is one improvement problem.  # S-6"""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    detect: Number  # more gain than the improver in force, in the suite's own unit
+    max_loss: Number  # how much worse at the task itself, in the suite's own unit
+    conduct: Number  # how much more often refused, as a share of the problems
+    max_units: Count

@@ -73,6 +73,9 @@ def attribute(b: Bench, action: plan.Attribute) -> None:
     epoch, side = b.state.epoch, b.state.side
     assert epoch is not None
     generation = b.state.generations[action.generation]
+    if generation.target == "productivity":
+        skip(b, "attribution", action.generation, "it was accepted for its improver, not for the task")  # S-6
+        return
     if side.tried("attribution", action.generation) >= TRIES:
         skip(b, "attribution", action.generation, f"it was cut off or failed {TRIES} times")
         return

@@ -40,7 +40,9 @@ def compare_public(b: Bench, action: plan.ComparePublic) -> None:
     """Measure the public gain of the newest generation, or say why not."""
     generation = b.state.generations[action.generation]
     repeats = min(REPEATS, affordable(b) // 2)
-    if b.public_items is None or b.verifier is None:
+    if generation.target == "productivity":  # its verdict is about its improver  # S-6
+        skip(b, "public", action.generation, "it was accepted for its improver, not for the task")
+    elif b.public_items is None or b.verifier is None:
         skip(b, "public", action.generation, NO_PUBLIC)
     elif not LEAST_ITEMS <= b.public_items[0].count(b"\n") <= MOST_ITEMS:
         skip(b, "public", action.generation, f"it takes {LEAST_ITEMS} to {MOST_ITEMS:,} public items")

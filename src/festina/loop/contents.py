@@ -23,7 +23,7 @@ from festina.ledger.seeds import control_seed, unit_seed
 from festina.loop import effects
 from festina.select import overfit
 from festina.select.overfit import Spread
-from festina.select.pairing import Differences, differences, mean
+from festina.select.pairing import OURS, Differences, mean, unit_differences
 from festina.select.report import estimate, interval
 from festina.select.student import spread
 from festina.verify.account import Account, Mismatch
@@ -88,10 +88,12 @@ def _batch(c: Contents, b: e.BatchEnded, details: Any) -> Wrong:  # noqa: ANN401
     test = c.account.test(b.test)
     made = [_unit(c, unit) for unit in units]
     sides = [dict(_sides(unit)) for unit in units]
-    if any("anchor" not in each and c.account.anchor_apart(each["incumbent"]["tree"]) for each in sides):
+    head = "head" if test.terms.target == "productivity" else "incumbent"
+    if any("anchor" not in each and c.account.anchor_apart(each[head]["tree"]) for each in sides):
         raise ValueError("guards without the anchor's side")  # V-4
     seeds = [unit_seed(test.leaf, b.batch, i) for i in range(len(units))]
     candidates = [each["candidate"] for each in sides]
+    tried = [[made_["guard_change"] for made_ in unit.get("made", ())] for unit in units]
     return _exactly(
         {
             "seeds": ([unit["seed"] for unit in units], seeds),
@@ -100,6 +102,7 @@ def _batch(c: Contents, b: e.BatchEnded, details: Any) -> Wrong:  # noqa: ANN401
             "judges": (b.judges, _columns(b.judges, [d.judges for d in made])),
             "failed": (b.failed, sum(side["ended"] != "ok" for side in candidates)),
             "denied": (b.denied, sum(bool(side["denied"]) for side in candidates)),
+            "tampering": (b.tampering, tuple(sum(row[k] for row in tried if row) for k in (0, 1))),
         }
     ) | _nearly(
         {
@@ -129,9 +132,10 @@ def _unit(c: Contents, unit: Any) -> Differences:  # noqa: ANN401 - JSON
         scores = {role: _Scores(s["score"], tuple(s["guards"]), tuple(s["judges"])) for role, s in sides.items()}
     if any(repr(scores[role].mean) != repr(unit[role]) for role in ("candidate", "incumbent")):
         raise ValueError("two scores for one side")
-    late = any(side["ended"] == "timeout_wall" for role, side in sides.items() if role != "candidate")
-    anchor = scores.get("anchor", scores["incumbent"])
-    return differences(scores["candidate"], scores["incumbent"], anchor, scale, late=late)
+    late = any(side["ended"] == "timeout_wall" for role, side in sides.items() if role not in OURS)
+    refused = [each["word"] == "refused" for each in unit.get("made", ())]
+    conduct = float(refused[1]) - float(refused[0]) if refused else 0.0
+    return unit_differences(scores, scale, late=late, conduct=conduct)
 
 
 def _controlled(c: Contents, b: e.ControlEnded, details: Any) -> Wrong:  # noqa: ANN401 - JSON

@@ -13,6 +13,7 @@ in the record as patches; they are never candidates.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from festina.loop.bench import Bench, Replan
 from festina.loop.charging import charge, found
 from festina.loop.crash import crash_point
 from festina.loop.growth import Crossplay
+from festina.propose.own import OwnImprover
 from festina.propose.types import NoProposal, Proposal, View
 from festina.select.pairing import Scale, mean
 from festina.select.productivity import LEAST_PROBLEMS, Productivity, productivity, sentence
@@ -35,6 +37,7 @@ from festina.system.manifest import parse_manifest
 from festina.system.scope import Refused, screen_files
 from festina.system.scope import screen as screen_patch
 
+_screening = threading.Lock()  # a repository's temporary objects are one thread's at a time
 Word = Literal["proposed", "nothing", "no-op", "refused"]
 Told = Callable[[e.CrossplayProblem], None]
 
@@ -150,7 +153,8 @@ def _problem(b: Bench, play: Crossplay) -> e.CrossplayProblem:
     leaf = b.state.side.leaf
     crash_point("growth-problem")
     start = b.repo.tree_of(plan.start_commit)
-    left, right = side_by_side(b, start, (plan.left_commit, plan.right_commit), proposal_seed(play.leaf, number))
+    improvers = [b.repo.tree_of(commit) for commit in (plan.left_commit, plan.right_commit)]
+    left, right = side_by_side(b, own_improver(b), start, improvers, proposal_seed(play.leaf, number))
     if b.cut_off:
         raise Replan
     results = _scored(b, units.Trees(left.tree, right.tree, start), [unit_seed(leaf, 0, i) for i in range(count)])
@@ -165,17 +169,28 @@ def _problem(b: Bench, play: Crossplay) -> e.CrossplayProblem:
     return body
 
 
-def side_by_side(b: Bench, start: str, commits: Sequence[str], seed: int) -> list[Made]:
-    """What the improvers of these commits make of the tree ``start``, run at the same time, so that load is shared."""
-    with ThreadPoolExecutor(len(commits), thread_name_prefix="improver") as pool:
-        runs = [pool.submit(b.improver.propose, _view(b, start, commit, seed), b.propose_budget) for commit in commits]
-        return [_screened(b, start, run.result()) for run in runs]
+def own_improver(b: Bench) -> OwnImprover:
+    """What runs the improver of any tree. It is asked for one problem at a time, and no archive stands before it."""
+    assert b.state.epoch is not None
+    return OwnImprover(b.proposer_box, parse_manifest(b.ledger.get_blob(b.state.epoch.manifest)).improver.run or ())
 
 
-def _view(b: Bench, start: str, commit: str, seed: int) -> View:
+def side_by_side(b: Bench, own: OwnImprover, start: str, improvers: Sequence[str], seed: int) -> list[Made]:
+    """What the improvers in these trees make of the tree ``start``, run at the same time, so that load is shared.
+
+    Neither ledger nor state is touched: several problems may be played at once, each in a thread of its own.
+    """
+    with ThreadPoolExecutor(len(improvers), thread_name_prefix="improver") as pool:
+        runs = [pool.submit(own.propose, _view(b, start, tree, seed), b.propose_budget) for tree in improvers]
+        made = [run.result() for run in runs]
+    with _screening:
+        return [_screened(b, start, each) for each in made]
+
+
+def _view(b: Bench, start: str, tree: str, seed: int) -> View:
     """Nothing of the line's history: an improver that remembers would not face the same problem.  # P-4"""
     return View(
-        tree=b.tree_dir(start), improver_tree=b.tree_dir(b.repo.tree_of(commit)), history=(), seed=seed,
+        tree=b.tree_dir(start), improver_tree=b.tree_dir(tree), history=(), seed=seed,
         allow=b.scope.allow, max_changed_lines=b.scope.max_changed_lines,
     )  # fmt: skip
 

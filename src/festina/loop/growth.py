@@ -54,7 +54,7 @@ def authors(s: State) -> tuple[Share, ...]:
     steps = []
     for number in s.line:
         g = s.generations[number]
-        if g.verdict is not None and g.verdict.estimate is not None and g.proposal is not None:
+        if g.target == "gain" and g.verdict is not None and g.verdict.estimate is not None and g.proposal is not None:
             p = s.proposals[g.proposal]
             steps.append((author(p.improver, p.from_generation == s.line[0]), g.verdict.estimate))
     return authorship(steps)

@@ -14,6 +14,7 @@ from festina.loop.rows import OpenTest as Open
 from festina.loop.sameness import TRIES as CONTROL_TRIES
 from festina.loop.state import State
 from festina.select import gate, sameness
+from festina.verify.verdicts import tampered
 
 EndReason = Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault", "control"]
 
@@ -24,6 +25,7 @@ FAULTS_PER_RUN = 6  # an engine that keeps failing stops and says so, instead of
 FAULTS_PER_TEST = 3  # a candidate whose trials cannot be run keeps nobody else waiting, and is never accepted
 TWINS_PER_BATCH = 16  # units of the incumbent against itself at a time: a crash repeats no more
 SIDES = 3  # trials of one unit at most: candidate, incumbent, anchor
+IMPROVER_SIDES = 7  # of one unit of a test for the improver: two improvers, two products, candidate, head, anchor
 BARREN_PER_RUN = 5  # an improver that hands in nothing so often in a row will not do better by being asked again
 
 
@@ -294,7 +296,8 @@ def _test(s: State, facts: Facts) -> Action | None:
         later = later or (isinstance(more, TakeTries) and not facts.tries_done)
         if not later and not isinstance(more, Finish | AwaitReview | AwaitWord):
             return more
-    if run.trials - s.run_trials < SIDES:
+    needed = max(IMPROVER_SIDES if t.terms.target == "productivity" else SIDES for t in s.open.values())
+    if run.trials - s.run_trials < needed:
         return Finish("budget", "the run's trials are spent; the open test goes on with the next run")  # E-5
     return RunBatch(tuple(s.open))
 
@@ -305,6 +308,8 @@ def _ending(s: State, facts: Facts, test: Open) -> Decide | None:
         return Decide(test.number, "inconclusive", "line-moved")
     if test.faults >= FAULTS_PER_TEST:
         return Decide(test.number, "inconclusive", "fault")
+    if tampered(test):
+        return Decide(test.number, "reject", "guard")  # S-6, T-4: before anything that it may have gained
     outcome = gate.decision(test.progress)
     if outcome == "accept":
         return Decide(test.number, "accept", "shown")

@@ -21,6 +21,7 @@ from festina.loop import planting, trying
 from festina.loop.bench import Bench
 from festina.loop.crash import crash_point
 from festina.loop.history import history
+from festina.loop.state import in_force
 from festina.propose.types import Improver, NoProposal, Proposal, View
 from festina.system.repo import ApplyFailed
 
@@ -49,7 +50,7 @@ def propose(b: Bench, action: plan.Propose) -> None:
     s = b.state
     assert s.run is not None
     source = next_improver(b, action.number)
-    generation = s.generations[s.line[0] if s.run.frozen_improver else s.in_force]
+    generation = s.generations[in_force(s)]
     seed = proposal_seed(b.ledger.record(0).leaf, action.number)
     b.append(
         Draft(
@@ -159,7 +160,7 @@ def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str
         e.ProposalReceived(
             proposal=number, author=made.author, patch=hashlib.sha256(patch).hexdigest(),
             plan=hashlib.sha256(words).hexdigest(), predicted=made.predicted, exhausted=False, reason="",
-            wall_s=made.wall_s, cpu_s=made.cpu_s, repairs=made.repairs,
+            wall_s=made.wall_s, cpu_s=made.cpu_s, repairs=made.repairs, target=made.target,
         ),
         blobs=(patch, words),
     )  # fmt: skip

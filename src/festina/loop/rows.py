@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.propose.types import Word
+from festina.propose.types import Target, Word
 from festina.select import gate
 from festina.select.budget import AnyBudget
 from festina.select.certified import Step
@@ -56,6 +56,7 @@ class Proposed:
     patch: str | None = None
     plan: str | None = None
     predicted: float | None = None
+    target: Target = "gain"  # S-6
     word: Word | None = None
     reason: str = ""
     tree: str | None = None
@@ -98,6 +99,7 @@ class OpenTest:
     incumbent_sum: float = 0.0
     failed: int = 0
     denied: int = 0
+    tampering: tuple[int, int] = (0, 0)  # attempts on the guards by the candidate's improver, and by that in force
     faults: int = 0
     first_item: int = 0  # how many items of the source were issued before this test: its own follow
 
@@ -123,6 +125,7 @@ class Generation:
     public: e.PublicCompared | e.MeasureSkipped | None = None  # V-6
     attribution: e.Attributed | e.MeasureSkipped | None = None  # V-8
     step: Step | None = None  # what its verdict rests on, for what is certified of the line
+    target: Target = "gain"  # "productivity": its estimate is about its improver, not about the task  # S-6
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from festina.propose.types import Word
 from festina.select import gate
 from festina.select.budget import AnyBudget, InformationLedger, Promise, without
 from festina.select.certified import Shares, Step
-from festina.verify.verdicts import plan_of
+from festina.verify.verdicts import plan_of, units_max_of
 
 
 @dataclass(slots=True)
@@ -175,6 +175,11 @@ class State:
         self.last_at = max(self.last_at, record.at)  # a clock that jumps back moves nothing back
 
 
+def in_force(state: State) -> int:
+    """The generation whose improver proposes: in a control arm always that of the start.  # P-5, W-2"""
+    return state.line[0] if state.run is not None and state.run.frozen_improver else state.in_force
+
+
 def fold(records: Iterable[Record]) -> State:
     """The state after all ``records``, from the first on."""
     state = State()
@@ -268,6 +273,7 @@ def _requested(s: State, r: Record, b: e.ProposalRequested) -> None:
 def _received(s: State, r: Record, b: e.ProposalReceived) -> None:
     p = _current(s, r, b.proposal, "requested")
     p.author, p.patch, p.plan, p.predicted = b.author, b.patch, b.plan, b.predicted
+    p.target = b.target
     p.received_seq, p.origin = r.seq, r.commitments.get("origin", "")
     p.wall_s, p.cpu_s = b.wall_s, b.cpu_s
     p.stage = "received"
@@ -306,9 +312,11 @@ def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
     p = _current(s, r, b.proposal, "screened")
     if s.epoch is None or s.budget is None or s.run is None or len(s.open) >= s.run.at_once:
         raise _misfit(r, "a test opened without an epoch, or beside more tests than the run allows")
-    terms = (p.tree, p.base_commit, s.epoch.anchor_tree, s.epoch.suite.max_units)
-    if (b.tree, b.base_commit, b.anchor_tree, b.units_max) != terms:
+    terms = (p.tree, p.base_commit, s.epoch.anchor_tree, units_max_of(s.epoch, p.target), p.target)
+    if (b.tree, b.base_commit, b.anchor_tree, b.units_max, b.target) != terms:
         raise _misfit(r, "its plan is not the one that proposal and epoch give")  # L-4
+    if b.target == "productivity" and b.against != in_force(s):
+        raise _misfit(r, "it is not compared with the improver in force")  # S-6
     before = s.budget
     level, budget = before.open()
     if abs(level - b.level) > 1e-12 * max(level, b.level):
@@ -318,7 +326,8 @@ def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
     s.budget = budget
     s.tests = max(s.tests, b.test + 1)
     test = s.open[b.test] = OpenTest(b.test, b.proposal, r.seq, r.leaf, b, gate.start(plan_of(s.epoch, b)), before)
-    test.share, s.shares = s.shares.open()
+    if b.target == "gain":  # what a test for the improver shows is no gain at the task  # S-6
+        test.share, s.shares = s.shares.open()
     test.first_item = b.first_item if shared else s.source_looks.get(s.epoch.suite.source or "", 0)
     if shared:
         blocks.opened(s, b.block, b.first_item, r.at)
@@ -361,6 +370,7 @@ def _batch_ended(s: State, r: Record, b: e.BatchEnded) -> None:
     t.judged.extend(zip(*b.judges, strict=True))
     t.candidate_sum += (b.candidate_mean or 0.0) * len(b.gain)
     t.incumbent_sum += (b.incumbent_mean or 0.0) * len(b.gain)
+    t.tampering = (t.tampering[0] + b.tampering[0], t.tampering[1] + b.tampering[1])
     t.failed += b.failed
     t.denied += b.denied
     t.batches += 1
@@ -397,12 +407,12 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
     if s.run is not None and s.run.at_once > 1:
         s.run_exhausted, s.run_barren = False, 0  # an improver that was ahead of its verdicts has heard of one
     if accepted:
-        s.shares = s.shares.accepted()
-        number = max(s.generations) + 1
+        number, task = max(s.generations) + 1, t.terms.target == "gain"
+        s.shares = s.shares.accepted() if task else s.shares
         s.generations[number] = Generation(
             number, "", s.head.number, b.proposal, p.author, b, r.leaf, p.improver_changed, p.changed_lines,
             retired=(t.first_item, min(t.items, len(t.gains) * s.epoch.suite.batch_items) if s.epoch else 0),
-            step=Step(tuple(t.gains), t.share),
+            step=Step(tuple(t.gains), t.share) if task else None, target=t.terms.target,
         )  # fmt: skip
 
 

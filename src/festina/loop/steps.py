@@ -168,6 +168,8 @@ def screen_proposal(b: Bench, action: plan.Screen) -> None:
     }  # fmt: skip
     if seen.no_op:
         b.append(Draft(e.Screened(result="no-op", **row)))
+    elif p.target == "productivity" and not (seen.improver_changed and _epoch(b.state).productivity):  # S-6
+        b.append(Draft(e.Screened(result="refused", **(row | {"reason": "target"}))))
     elif (earlier := b.state.tried.get((head, seen.tree), p.number)) != p.number:  # S-3: the evidence seen stands
         b.append(Draft(e.Screened(result="duplicate", **(row | {"reason": f"same as proposal {earlier}"}))))
     else:

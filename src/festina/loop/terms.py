@@ -7,6 +7,7 @@ from the pinned commit, never from a candidate's tree.  # T-4
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from festina.errors import UsageError
@@ -37,6 +38,7 @@ MODEL_WALL_S = 300.0  # for one proposal of a model, all its tries together, whe
 AGENT_WALL_S, AGENT_BYTES = 900.0, 4 << 30  # of a preset's agent where the manifest names no other
 MOST_UNITS = 200_000  # of one test
 BLOCKS = 4  # into so many sealed blocks a finite suite is cut unless max_units says otherwise
+PRODUCTS_VARIANCE = 0.02  # of differences of two improvers' products, in units of the range: a guess, rather large
 METRIC_UNITS = 60  # pairs at most for a self-reported metric: a run of the user's script each side
 
 
@@ -88,6 +90,7 @@ def epoch(
         control_share=float(manifest.policy.control_share), control_level=sameness.LEVEL,
         plant_rate=float(manifest.policy.plant_rate), judges=_judges(manifest, suite),
         goal_family=manifest.suite.hidden.family if manifest.suite.hidden is not None else "unknown",
+        productivity=_productivity(manifest, suite),
         proposer_family="search" if manifest.improver.use == "search" else manifest.improver.family, rule=RULE,
         archive=_archive(manifest),
     )  # fmt: skip
@@ -95,6 +98,10 @@ def epoch(
         first_plan(body), width=_width(suite), guards=[(g.name, g.high - g.low) for g in guards],
         judges=[j.name for j in body.judges if j.role == "decide"],
     )  # S-7
+    if body.productivity is not None:
+        improver = improver_plan(body)
+        ranges = [*((g.name, g.high - g.low) for g in guards), ("task", _width(suite)), ("conduct", 1.0)]
+        planning.check_reachable(improver, width=_width(suite), guards=ranges)
     return body, (data,)
 
 
@@ -121,6 +128,16 @@ def first_plan(body: e.EpochOpened) -> Plan:
         judges=tuple(
             (j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in body.judges if j.role == "decide"
         ),
+    )  # fmt: skip
+
+
+def improver_plan(body: e.EpochOpened) -> Plan:
+    """The plan of the epoch's first test if that is one for the improver.  # S-6"""
+    terms, width = body.productivity, _width(body.suite)
+    assert terms is not None  # asked only where there are some
+    return replace(
+        first_plan(body), kind="bounded", margin=0.0, detect=terms.detect / width, judges=(), units_max=terms.max_units,
+        guards=(*(g.max_loss / (g.high - g.low) for g in body.guards), terms.max_loss / width, terms.conduct),
     )  # fmt: skip
 
 
@@ -206,6 +223,31 @@ def units_of(hidden: HiddenSuite, manifest: Manifest, width: float, source: Sour
             fix="raise detect (or max_loss of the guards), or alpha", where=f"{FILE_NAME}: suite.hidden.detect",
         )  # fmt: skip
     return units
+
+
+def _productivity(manifest: Manifest, suite: e.SuiteTerms) -> e.ProductivityTerms | None:
+    """How proposals for the improver's sake are judged, where the manifest lets there be any.  # S-6"""
+    table = manifest.improver.productivity
+    if table is None:
+        return None
+    if manifest.improver.use != "own" or suite.assumed != "bounded" or suite.mode != "fresh":
+        raise UsageError(
+            "productivity-needs-own", "the improver must be part of the system, and judged on fresh items with a range",
+            fix='improver.use = "own", and suite.hidden with range and mode = "fresh"',
+            where=f"{FILE_NAME}: improver.productivity",
+        )  # fmt: skip
+    detect, max_loss = float(table.detect or suite.detect), float(table.max_loss or suite.detect)
+    width = _width(suite)
+    plan = Plan(
+        kind="bounded", level=manifest.policy.alpha / (2 * manifest.policy.spread + 1), margin=0.0,
+        detect=detect / width, beta=manifest.policy.beta,
+        guards=(*(g.max_loss / (g.range[1] - g.range[0]) for g in manifest.guard.values()), max_loss / width,
+                float(table.conduct)), units_max=1,
+    )  # fmt: skip
+    most = table.max_units or planning.units_max_default(plan, 0.5 / suite.batch_items + PRODUCTS_VARIANCE)
+    return e.ProductivityTerms(
+        detect=detect, max_loss=max_loss, conduct=float(table.conduct), max_units=min(most, MOST_UNITS)
+    )
 
 
 def _cap(hidden: HiddenSuite, manifest: Manifest, width: float) -> int:

@@ -18,15 +18,16 @@ from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.ledger.seeds import unit_seed
-from festina.loop import blocks
+from festina.loop import blocks, improving
 from festina.loop import next as plan
 from festina.loop.bench import Bench
 from festina.loop.crash import crash_point
 from festina.loop.faults import record_fault
 from festina.loop.rows import OpenTest
+from festina.loop.state import in_force
 from festina.select import planning
 from festina.select.pairing import mean
-from festina.verify.verdicts import plan_of
+from festina.verify.verdicts import plan_of, units_max_of
 
 BATCH_S = 4.0  # what a crash can cost, and how long a person waits for news
 MAX_BATCH = 64  # units: keeps an entry's numbers far below what an envelope holds
@@ -42,7 +43,8 @@ def open_test(b: Bench, action: plan.OpenTest) -> None:
     block, first = blocks.place(s) if blocks.shared(epoch) else (0, 0)
     draft = e.TestOpened(
         test=s.tests, proposal=p.number, tree=p.tree, base_commit=p.base_commit, anchor_tree=epoch.anchor_tree,
-        level=level, block=block, first_item=first, units_max=epoch.suite.max_units, units_min_accept=0,
+        level=level, block=block, first_item=first, units_max=units_max_of(epoch, p.target), units_min_accept=0,
+        target=p.target, against=None if p.target == "gain" else in_force(s),
     )  # fmt: skip
     rule = plan_of(epoch, draft)
     draft = draft.model_copy(update={"units_min_accept": planning.units_min_accept(rule)})
@@ -59,6 +61,15 @@ class _Batch:
     seeds: list[int]
     places: dict[int, int]  # in a shared block, by seed
 
+    @property
+    def improver(self) -> bool:
+        return self.test.terms.target == "productivity"
+
+    @property
+    def trials(self) -> int:
+        """Sandboxed runs of one unit."""
+        return cost(self.trees, self.improver)
+
 
 def run_batch(b: Bench, action: plan.RunBatch) -> None:
     """Charge, draw seeds, run paired trials, record.  # E-1, E-3, L-3"""
@@ -70,7 +81,7 @@ def run_batch(b: Bench, action: plan.RunBatch) -> None:
     wall_s = time.monotonic() - began
     crash_point("batch-unrecorded")
     kept = [(batch, results) for batch, results in zip(batches, done, strict=True) if not isinstance(results, Fault)]
-    if len(kept) == len(batches):
+    if len(kept) == len(batches) and not any(batch.improver for batch, _ in kept):
         total = sum(len(batch.seeds) for batch in batches)
         b.unit_s = wall_s * min(b.workers, total) / total
     if kept:
@@ -94,18 +105,29 @@ def _planned(b: Bench, tests: Sequence[OpenTest]) -> list[_Batch]:
     trials = run.trials - b.state.run_trials
     batches = []
     for test in tests:
-        trees = units.Trees(
-            test.terms.tree, b.repo.tree_of(test.terms.base_commit), test.terms.anchor_tree if epoch.guards else None
-        )
-        count = min(size, test.terms.units_max - len(test.gains), trials // len(trees.roles), room)
+        improver = test.terms.target == "productivity"
+        trees = improving.trees(b, test) if improver else _trees(b, test)
+        most = max(1, b.workers) if improver else size  # an improver's run takes long, and a crash costs a batch
+        count = min(most, test.terms.units_max - len(test.gains), trials // cost(trees, improver), room)
         if count < 1:
             continue  # the next decision ends the run or the test
-        room, trials = room - count, trials - count * len(trees.roles)
+        room, trials = room - count, trials - count * cost(trees, improver)
         seeds = [unit_seed(test.leaf, test.batches, i) for i in range(count)]
         first = test.terms.first_item + len(test.gains) * epoch.suite.batch_items
         places = {seed: first + i * epoch.suite.batch_items for i, seed in enumerate(seeds)} if shared else {}
         batches.append(_Batch(test, trees, seeds, places))
     return batches
+
+
+def _trees(b: Bench, test: OpenTest) -> units.Trees:
+    assert b.state.epoch is not None
+    anchor = test.terms.anchor_tree if b.state.epoch.guards else None
+    return units.Trees(test.terms.tree, b.repo.tree_of(test.terms.base_commit), anchor)
+
+
+def cost(trees: units.Trees, improver: bool) -> int:
+    """Sandboxed runs of one unit, improvers' included.  # E-1"""
+    return len(trees.roles) + (improving.IMPROVER_RUNS if improver else 0)
 
 
 def round_size(workers: int, tests: int, unit_s: float, left_s: float) -> int:
@@ -125,18 +147,25 @@ def _intent(b: Bench, batch: _Batch) -> Draft:
     return Draft(
         e.BatchStarted(
             test=test.number, batch=test.batches, attempt=test.attempt + 1, units=count,
-            trials=count * len(batch.trees.roles), items=looks,
+            trials=count * batch.trials, items=looks,
             seeds=hashlib.sha256(canonical(batch.seeds)).hexdigest(),
         )
     )  # fmt: skip
 
 
 def _work(b: Bench, batch: _Batch) -> units.Group[units.Unit]:
+    if batch.improver:
+        return improving.problems(b, batch.test, batch.trees), batch.seeds
+
     def one(seed: int) -> units.Unit:
         place = batch.places.get(seed)
         return units.run_unit(b.trials, b.judge, batch.trees, b.scale, seed, lambda: b.cut_off, place)
 
     return one, batch.seeds
+
+
+def _attempts(results: Sequence[units.Unit], who: int) -> int:
+    return sum(bool(unit.made[who]["guard_change"]) for unit in results if unit.made)
 
 
 def _ended(b: Bench, batch: _Batch, results: Sequence[units.Unit], wall_s: float) -> Draft:
@@ -145,8 +174,9 @@ def _ended(b: Bench, batch: _Batch, results: Sequence[units.Unit], wall_s: float
     return Draft(
         e.BatchEnded(
             test=batch.test.number, batch=batch.test.batches, gain=tuple(u.gain for u in results),
-            guards=tuple(tuple(u.guards[k] for u in results) for k in range(len(b.scale.guards))),
-            judges=tuple(tuple(u.judges[j] for u in results) for j in range(len(b.scale.judges))),
+            guards=tuple(zip(*(u.guards for u in results), strict=True)),
+            judges=tuple(zip(*(u.judges for u in results), strict=True)),
+            tampering=(_attempts(results, 0), _attempts(results, 1)),
             candidate_mean=mean([u.candidate.mean for u in results]),
             incumbent_mean=mean([u.incumbent.mean for u in results]),
             failed=sum(side.ended.value != "ok" for side in sides),

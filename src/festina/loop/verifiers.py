@@ -21,6 +21,8 @@ __all__ = ["deciding", "own_words", "words"]
 def deciding(s: State, r: Record, b: e.BatchEnded) -> tuple[tuple[float, ...], ...]:
     """The streams of the verifiers that decide; checks those of all."""
     assert s.epoch is not None  # a test is open
+    if s.open[b.test].terms.target == "productivity":  # the goal's own scorer decides alone  # S-6
+        return ()
     if len(b.judges) != len(s.epoch.judges) or any(len(stream) != len(b.gain) for stream in b.judges):
         raise misfit(r, "a further verifier's results are missing of units that were begun")  # V-1
     if any(not -1.0 <= x <= 1.0 for stream in b.judges for x in stream):
@@ -30,7 +32,9 @@ def deciding(s: State, r: Record, b: e.BatchEnded) -> tuple[tuple[float, ...], .
 
 def words(s: State, t: OpenTest) -> tuple[OwnWord, ...]:
     """What the goal's verifier and each further one would have said on their own; empty without further ones."""
-    return () if s.epoch is None else own_words(s.epoch, t.progress.plan, t.gains, t.judged)
+    if s.epoch is None or t.terms.target == "productivity":
+        return ()
+    return own_words(s.epoch, t.progress.plan, t.gains, t.judged)
 
 
 def own_words(

@@ -115,7 +115,8 @@ class CommandImprover:
         if not files:
             reason = "the program changed nothing"
             return NoProposal(self.author, reason, exhausted=plan.exhausted, wall_s=wall, cpu_s=cpu)
-        return Proposal(self.author, None, files, plan.rationale, plan.weakness, plan.predicted, wall_s=wall, cpu_s=cpu)
+        words = (plan.rationale, plan.weakness, plan.predicted)
+        return Proposal(self.author, None, files, *words, wall, cpu, target=plan.target)
 
 
 def _plan(outcome: Outcome) -> Plan:

@@ -5,7 +5,8 @@ caps, names, then exactly one of ``proposal.patch`` and ``files/…`` (with ``de
 plan in ``proposal.json``. Whatever is wrong gives ``NoProposal`` with a reason in the engine's own words:
 no character that the run wrote ever stands in a reason, for reasons go into ledger entries.
 
-The plan (P-6) is an object with ``rationale`` and ``weakness`` (text), ``predicted`` (a finite number) and
+The plan (P-6) is an object with ``rationale`` and ``weakness`` (text), ``predicted`` (a finite number), ``target``
+("gain" or "productivity": S-6) and
 ``exhausted`` (true: asking again would give nothing new; only without a change). Other keys are ignored, a
 claimed author above all: who proposed is for the engine to attest.  # P-5
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from festina.errors import Fault, IntegrityError
 from festina.ledger.canonical import parse_strict
 from festina.propose.text import visible
-from festina.propose.types import NoProposal, Proposal
+from festina.propose.types import NoProposal, Proposal, Target
 from festina.sandbox.job import Ended, Outcome
 from festina.system.characters import path_problem
 
@@ -49,6 +50,7 @@ class Plan:
     weakness: str = ""
     predicted: float | None = None
     exhausted: bool = False
+    target: Target = "gain"  # S-6
 
 
 def strict_json(data: bytes) -> object:
@@ -82,7 +84,11 @@ def parse_plan(data: bytes | None) -> Plan:
     exhausted = value.get("exhausted", False)
     if not isinstance(exhausted, bool):
         raise Unreadable("has an 'exhausted' that is neither true nor false")
-    return Plan(_text(value.get("rationale", "")), _text(value.get("weakness", "")), predicted, exhausted)
+    target = value.get("target", "gain")
+    if target not in ("gain", "productivity"):
+        raise Unreadable("names a target that is neither 'gain' nor 'productivity'")
+    rationale, weakness = _text(value.get("rationale", "")), _text(value.get("weakness", ""))
+    return Plan(rationale, weakness, predicted, exhausted, target)
 
 
 def tree_path(name: str) -> str:
@@ -173,5 +179,6 @@ def harvest(outcome: Outcome, author: str) -> Proposal | NoProposal:
         reason = "the improver says that it has nothing more" if plan.exhausted else none
         return NoProposal(author, reason, exhausted=plan.exhausted, wall_s=wall, cpu_s=cpu)
     return Proposal(
-        author, patch or None, files or None, plan.rationale, plan.weakness, plan.predicted, wall_s=wall, cpu_s=cpu
-    )
+        author, patch or None, files or None, plan.rationale, plan.weakness, plan.predicted, wall_s=wall, cpu_s=cpu,
+        target=plan.target,
+    )  # fmt: skip

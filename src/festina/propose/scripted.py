@@ -73,7 +73,8 @@ class Scripted:
             self._next = index + 1
             plan = self._plans[index]
             return Proposal(
-                author, patch=patch, rationale=plan.rationale, weakness=plan.weakness, predicted=plan.predicted
+                author, patch=patch, rationale=plan.rationale, weakness=plan.weakness, predicted=plan.predicted,
+                target=plan.target,
             )
         return NoProposal(self.author, "every scripted patch has been handed out", exhausted=True)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+Target = Literal["gain", "productivity"]  # better at the task, or better at improving  # S-6
 Word = Literal[
     "accepted", "rejected", "inconclusive", "not accepted", "refused", "no-op", "duplicate", "failed",
     "better", "worse",  # of a try on public evidence, against the tree that it changed; the gate says neither
@@ -87,6 +88,7 @@ class Proposal:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     repairs: int = 0  # near misses that were mended when the answer was read
+    target: Target = "gain"  # S-6
 
 
 @dataclass(frozen=True, slots=True)

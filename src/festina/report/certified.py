@@ -18,11 +18,14 @@ class Steps:
         self.shares = Shares()
         self.tests: dict[int, tuple[float, list[float]]] = {}  # share and differences
         self.accepted: dict[int, Step] = {}  # by proposal
+        self.improvers: set[int] = set()  # proposals that are tested for their improver's sake
 
     def take(self, body: e.Body) -> None:
         match body:
             case e.EpochOpened() as epoch:
                 self.epoch, self.shares, self.tests, self.accepted = epoch, Shares(), {}, {}
+            case e.TestOpened(test=number, target="productivity", proposal=proposal):
+                self.improvers.add(proposal)  # what such a test shows is no gain at the task  # S-6
             case e.TestOpened(test=number):
                 share, self.shares = self.shares.open()
                 self.tests[number] = share, []

@@ -324,6 +324,7 @@ class ReportData:
     unattributed: tuple[Remark, ...]  # accepted changes that were not taken apart, and why
     grown: tuple[Remark, ...]  # what control arms and cross-play found  # W-2
     models: tuple[str, ...]  # what models were asked and what it cost, in sentences  # E-5
+    for_improver: tuple[int, ...]  # proposals whose target is productivity: their estimates are no gain at the task
     trials: int
     looks: int  # hidden items issued  # V-3
     in_force: int

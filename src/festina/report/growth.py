@@ -19,7 +19,7 @@ def section(data: ReportData, ref: Refs) -> Html:
     steps, cited = [], []
     for g in data.line:
         proposal = rows.get(g.proposal) if g.proposal is not None else None
-        if proposal is not None and g.estimate is not None:
+        if proposal is not None and g.estimate is not None and proposal.proposal not in data.for_improver:
             first = proposal.from_generation == data.generations[0].generation
             steps.append((author(proposal.improver, first), g.estimate))
             cited.append(g.verdict_seq)

@@ -6,7 +6,7 @@ where there is none). The engine records them, and the verifier computes them an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,6 +60,25 @@ def differences(candidate: Score, incumbent: Score, anchor: Score, scale: Scale,
         guards = tuple(min(guard, 0.0) for guard in guards)
         judges = tuple(min(judge, 0.0) for judge in judges)
     return Differences(gain, guards, judges)
+
+
+OURS = ("candidate", "carrier")  # roles of a unit that the candidate answers for
+
+
+def unit_differences(sides: Mapping[str, Score], scale: Scale, *, late: bool, conduct: float = 0.0) -> Differences:
+    """The same from a unit's sides by role, of either kind of test.
+
+    In a test for the improver *candidate* and *incumbent* are what the two improvers made of one problem, *carrier* is
+    the candidate itself and *head* the version in use. The declared guards are the carrier's; two more follow them: the
+    task itself (carrier minus head), and ``conduct`` (refusals of the improver in force minus the candidate's).  # S-6
+    """
+    incumbent = sides["incumbent"]
+    if "carrier" not in sides:
+        return differences(sides["candidate"], incumbent, sides.get("anchor", incumbent), scale, late=late)
+    made = differences(sides["candidate"], incumbent, incumbent, Scale(scale.sign, scale.width, ()), late=late)
+    head, alone = sides["head"], Scale(scale.sign, scale.width, scale.guards)
+    task = differences(sides["carrier"], head, sides.get("anchor", head), alone, late=late)
+    return Differences(made.gain, (*task.guards, task.gain, conduct), ())
 
 
 def _gain(candidate: float | None, incumbent: float | None, scale: Scale) -> float:

@@ -30,7 +30,7 @@ class Finding:
     estimate: float | None
     interval: tuple[float, float] | None
     count: int  # items or seeds that were looked at
-    unit: Literal["item", "cluster", "seed"]
+    unit: Literal["item", "cluster", "seed", "problem"]
     asked: float  # the smallest gain worth finding: ``detect``
     alpha: float  # of the whole ledger, summed over its epochs
     error: Promise = "familywise"  # what alpha is about: any wrong acceptance, or the share of them
@@ -65,7 +65,8 @@ def _shown(f: Finding) -> str:
     guards = f"; {_guards(f.guards)} held" if f.guards else ""
     guards += f"; {_verifiers(f.verifiers)} found it better, too" if f.verifiers else ""
     beyond = f", which is more than the {_plain(f.margin)} that was asked for" if f.margin > 0.0 else ""
-    return f"Accepted: better by {_size(f)}{_direction(f)}{beyond} on {_looked(f)}{guards}"
+    better = "its improver gains more than the one in force, by" if f.unit == "problem" else "better by"
+    return f"Accepted: {better} {_size(f)}{_direction(f)}{beyond} on {_looked(f)}{guards}"
 
 
 def _futile(f: Finding) -> str:
@@ -196,6 +197,8 @@ def _bracket(text: str) -> str:
 def _looked(f: Finding) -> str:
     if f.unit == "seed" and f.assurance == "self-reported":  # any command that prints a number, not only training
         return f"{f.count:,} paired {'run' if f.count == 1 else 'runs'}"
+    if f.unit == "problem":
+        return f"{f.count:,} improvement {'problem' if f.count == 1 else 'problems'}"
     words = {"item": "item", "cluster": "cluster of items", "seed": "training seed"}[f.unit]
     many = {"item": "items", "cluster": "clusters of items", "seed": "training seeds"}[f.unit]
     hidden = "hidden " if f.assurance == "hidden" and f.unit != "seed" else ""

@@ -205,6 +205,15 @@ class ArchiveTable(_Table):
     trials: Positive | None = None
 
 
+class ProductivityTable(_Table):
+    """``[improver.productivity]``: proposals may set out to make the improver better, and are judged by that.  # S-6"""
+
+    detect: Annotated[Number, Field(gt=0)] | None = None
+    max_loss: Annotated[Number, Field(gt=0)] | None = None
+    conduct: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+    max_units: Positive | None = None
+
+
 class ImproverTable(_Table):
     """``[improver]``: who proposes.  # P-5"""
 
@@ -219,6 +228,7 @@ class ImproverTable(_Table):
     archive: ArchiveTable | None = None
     model: bool = False
     preset: Literal["aider", "claude", "codex", "opencode"] | None = None
+    productivity: ProductivityTable | None = None
     limits: ImproverLimits = ImproverLimits()
 
     @property

@@ -26,7 +26,7 @@ from festina.select import sameness as twins
 from festina.select.budget import AnyBudget, Budget, FdrBudget, InformationLedger, Promise, without
 from festina.select.sameness import Sameness
 from festina.verify import blocks
-from festina.verify.verdicts import compose, plan_of
+from festina.verify.verdicts import compose, plan_of, tampered, units_max_of
 
 LEVEL_ROUNDING = 1e-12  # of a level that took an exponential
 DECIDED = {
@@ -71,6 +71,7 @@ class Open:
     progress: gate.TestState
     before: AnyBudget
     gains: list[float] = field(default_factory=list)
+    tampering: tuple[int, int] = (0, 0)
     items: int = 0
     batches: int = 0
     attempt: int = 0  # of the batch in flight; 0: none
@@ -127,6 +128,7 @@ class Account:
     shared: blocks.Shared = field(default_factory=blocks.Shared)
     open: dict[int, Open] = field(default_factory=dict)  # by test
     trees: dict[int, str] = field(default_factory=dict)  # screened, by proposal
+    targets: dict[int, str] = field(default_factory=dict)  # declared, by proposal  # S-6
     origins: dict[int, tuple[int, str]] = field(default_factory=dict)  # (entry, what it sealed), by proposal  # V-7
     undo: tuple[int, AnyBudget] | None = None
     line: Line = field(default_factory=Line)
@@ -201,9 +203,9 @@ def _opened_follows(a: Account, b: e.TestOpened) -> Wrong:
     exact = isinstance(budget, Budget | FdrBudget)
     near = abs(level - b.level) <= LEVEL_ROUNDING * max(level, b.level)
     wanted: dict[str, object] = {
-        "units_max": epoch.suite.max_units, "anchor_tree": epoch.anchor_tree,
+        "units_max": units_max_of(epoch, b.target), "anchor_tree": epoch.anchor_tree,
         "level": level if exact or not near else b.level, "units_min_accept": a.least_units(plan_of(epoch, b)),
-        "tree": a.trees.get(b.proposal),
+        "tree": a.trees.get(b.proposal), "target": a.targets.get(b.proposal, "gain"),
     }  # fmt: skip
     if epoch.suite.mode != "fresh":
         wanted["block"], wanted["first_item"] = a.shared.place(epoch, budget)
@@ -217,8 +219,11 @@ def _batch_follows(a: Account, b: e.BatchEnded) -> Wrong:
         raise IntegrityError("entry-does-not-fit", f"a result of test {b.test} without its intent")
     streams = (b.gain, *b.guards, *b.judges)
     wrong = _differ(b, {"batch": t.batches})
-    if len(b.guards) != len(epoch.guards) or len(b.judges) != len(epoch.judges):
-        wrong["guards"] = (len(b.guards) + len(b.judges), len(epoch.guards) + len(epoch.judges))
+    judges = len(epoch.judges) if t.terms.target == "gain" else 0
+    if (len(b.guards), len(b.judges)) != (len(t.progress.guards), judges):
+        wrong["guards"] = (len(b.guards) + len(b.judges), len(t.progress.guards) + judges)
+    if any(count > t.units for count in b.tampering) or (t.terms.target == "gain" and any(b.tampering)):
+        wrong["tampering"] = (b.tampering, f"at most {t.units} problems, in a test for the improver")
     if any(len(stream) != t.units for stream in streams):
         wrong["units"] = ([len(stream) for stream in streams], t.units)
     bounded = streams if t.progress.plan.kind == "bounded" else streams[1:]
@@ -251,6 +256,8 @@ def _grounds(a: Account, t: Open, b: e.Verdict) -> Wrong:
         if not moved and not alarm:
             return {}
         given = "line-moved" if moved else "control"
+    elif (b.verdict, b.reason) == DECIDED["guard"] and tampered(t) and not moved:
+        return {}  # S-6
     else:
         there = {"line-moved": moved, "control": alarm, "fault": t.faults > 0, "budget": True}
         if b.verdict == "inconclusive" and there.get(b.reason, False):
@@ -318,6 +325,7 @@ def _requested(a: Account, r: Entered, b: e.ProposalRequested) -> None:
 
 
 def _received(a: Account, r: Entered, b: e.ProposalReceived) -> None:
+    a.targets[b.proposal] = b.target
     if "origin" in r.commitments:
         a.origins[b.proposal] = (r.seq, r.commitments["origin"])
 
@@ -350,7 +358,9 @@ def _batch_started(a: Account, r: Entered, b: e.BatchStarted) -> None:
 
 def _batch_ended(a: Account, r: Entered, b: e.BatchEnded) -> None:
     t, epoch = a.test(b.test), a.rules()
-    deciding = [x for x, terms in zip(b.judges, epoch.judges, strict=True) if terms.role == "decide"]
+    judges = epoch.judges if t.terms.target == "gain" else ()
+    deciding = [x for x, terms in zip(b.judges, judges, strict=True) if terms.role == "decide"]
+    t.tampering = (t.tampering[0] + b.tampering[0], t.tampering[1] + b.tampering[1])
     t.progress = gate.observe_all(
         t.progress,
         (

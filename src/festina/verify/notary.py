@@ -26,7 +26,7 @@ from festina.ledger.record import Record
 from festina.ledger.seeds import control_seed, unit_seed
 from festina.ledger.signing import PUBLIC_BYTES, SIGNATURE_BYTES, LocalKey
 from festina.ledger.statement import NO_PREV, Entry, decode, glance, seal
-from festina.select.pairing import Differences, Scale, differences, mean
+from festina.select.pairing import OURS, Differences, Scale, mean, unit_differences
 from festina.select.report import estimate, interval
 from festina.verify.account import TAKEN, Account, Open
 from festina.verify.receipts import Receipts, ScoreRow, digest_of, rows_of
@@ -98,11 +98,16 @@ class Notary:
         test, epoch = self._account.test(b.test), self._account.rules()
         incumbent = self._account.line.trees.get(test.terms.base_commit, "")
         roles = {"candidate", "incumbent"} | ({"anchor"} if self._account.anchor_apart(incumbent) else set())
+        improver = test.terms.target == "productivity"
+        roles |= {"carrier", "head"} if improver else set()
         units = self._units(shown, roles, _hidden(epoch))
         if len(units) != len(b.gain):
             _refuse(f"batch-ended: {len(b.gain)} units, and scores of {len(units)}")
         self._places(units, test, epoch)
-        made = [_differences(unit, scale_of(epoch)) for unit in units]
+        conduct = b.guards[-1] if improver else (0.0,) * len(units)  # the engine's word, as is how a process ended
+        if any(value not in (-1.0, 0.0, 1.0) for value in conduct):
+            _refuse("batch-ended: conduct is counted by whole refusals")
+        made = [_differences(unit, scale_of(epoch), each) for unit, each in zip(units, conduct, strict=True)]
         _same("batch-ended", "gain", b.gain, tuple(d.gain for d in made))
         _same("batch-ended", "guards", b.guards, tuple(zip(*(d.guards for d in made), strict=True)))
         _same("batch-ended", "judges", b.judges, tuple(zip(*(d.judges for d in made), strict=True)))
@@ -237,14 +242,12 @@ class _Side:
         self.guards, self.judges = row.others[:guards], row.others[guards:]
 
 
-def _differences(unit: dict[str, ScoreRow], scale: Scale) -> Differences:
+def _differences(unit: dict[str, ScoreRow], scale: Scale, conduct: float = 0.0) -> Differences:
     sides = {role: _Side(row, len(scale.guards)) for role, row in unit.items()}
     if any(len(side.judges) < len(scale.judges) for side in sides.values()):
         _refuse("scores without those of every guard and verifier")
-    late = any(row.late for role, row in unit.items() if role != "candidate")
-    return differences(
-        sides["candidate"], sides["incumbent"], sides.get("anchor", sides["incumbent"]), scale, late=late
-    )
+    late = any(row.late for role, row in unit.items() if role not in OURS)
+    return unit_differences(sides, scale, late=late, conduct=conduct)
 
 
 def _seeded(kind: str, units: Sequence[dict[str, ScoreRow]], seeds: Sequence[int]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
+from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.select import gate
 from festina.select.budget import AnyBudget, Promise
@@ -17,6 +18,7 @@ from festina.select.pairing import Scale
 from festina.select.report import estimate, interval
 from festina.select.words import Finding, Reason, sentence
 
+TASK, CONDUCT = "task", "conduct"  # guards of a test for the improver, after the declared ones  # S-6
 Word = Literal["accept", "reject", "inconclusive"]
 
 
@@ -31,12 +33,22 @@ class Tested(Protocol):
     def gains(self) -> Sequence[float]: ...
     @property
     def items(self) -> int: ...
+    @property
+    def tampering(self) -> tuple[int, int]: ...
 
 
 def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
     """The test's stopping rule, with margins and sizes scaled to the declared range.  # S-7"""
     suite = epoch.suite
     width = width_of(suite)
+    if test.target == "productivity":
+        terms = _productivity(epoch)
+        extra = (terms.max_loss / width, terms.conduct)
+        return gate.Plan(
+            kind="bounded", level=test.level, margin=0.0, detect=terms.detect / width, beta=epoch.beta,
+            guards=tuple(g.max_loss / (g.high - g.low) for g in epoch.guards) + extra, units_max=test.units_max,
+            rule=epoch.rule,
+        )  # fmt: skip  # S-6
     return gate.Plan(
         kind=suite.assumed, level=test.level, margin=suite.margin / width, detect=suite.detect / width,
         beta=epoch.beta, guards=tuple(g.max_loss / (g.high - g.low) for g in epoch.guards),
@@ -45,6 +57,23 @@ def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
         ),
         units_max=test.units_max, rule=epoch.rule,
     )  # fmt: skip
+
+
+def _productivity(epoch: e.EpochOpened) -> e.ProductivityTerms:
+    if epoch.productivity is None:
+        raise IntegrityError("entry-does-not-fit", "a test for the improver in an epoch that has no terms for it")
+    return epoch.productivity
+
+
+def units_max_of(epoch: e.EpochOpened, target: e.Target) -> int:
+    """Units of one test at most."""
+    return epoch.suite.max_units if target == "gain" else _productivity(epoch).max_units
+
+
+def guards_of(epoch: e.EpochOpened, target: e.Target) -> tuple[str, ...]:
+    """Names of a test's guards, in the order of its evidence.  # V-4, S-6"""
+    names = tuple(guard.name for guard in epoch.guards)
+    return names if target == "gain" else (*names, TASK, CONDUCT)
 
 
 def compose(
@@ -76,26 +105,33 @@ def finding_of(
     """The numbers behind the sentence, in the suite's own unit, positive is better."""
     suite, progress = epoch.suite, test.progress
     width = width_of(suite)
-    names = [guard.name for guard in epoch.guards]
+    names, improver = guards_of(epoch, test.terms.target), test.terms.target == "productivity"
     shown = progress.plan.margin if word == "accept" else None
     around = interval(test.gains, progress.plan.kind, shown=shown) if test.gains else None
-    judges = [judge.name for judge in epoch.judges if judge.role == "decide"]
+    judges = [judge.name for judge in epoch.judges if judge.role == "decide" and not improver]
+    broken = [names[k] for k in gate.violated(progress)] or ([CONDUCT] if tampered(test) else [])
     lacking = [what.split() for what in gate.unproven(progress) if what != "gain"]
     doubted = gate.unconvinced(progress) or [int(k) for what, k in lacking if what == "judge"]
     return Finding(
         reason=reason,
         estimate=estimate(test.gains, progress.plan.kind) * width if test.gains else None,
         interval=(around[0] * width, around[1] * width) if around is not None else None,
-        count=len(test.gains) * (suite.batch_items if suite.unit == "item" else 1),
-        unit=suite.unit, asked=suite.detect, alpha=alpha, error=error, margin=suite.margin, direction=suite.direction,
+        count=len(test.gains) * (suite.batch_items if suite.unit == "item" and not improver else 1),
+        unit="problem" if improver else suite.unit, asked=_productivity(epoch).detect if improver else suite.detect,
+        alpha=alpha, error=error, margin=0.0 if improver else suite.margin, direction=suite.direction,
         metric=suite.scorer.removeprefix("stdout:") if suite.scorer.startswith("stdout:") else "",
         assurance=suite.assurance, guards=tuple(names),
-        broken=tuple(names[k] for k in gate.violated(progress)),
+        broken=tuple(broken),
         unproven=tuple(names[int(k)] for what, k in lacking if what == "guard"),
         verifiers=tuple(judges), unconvinced=tuple(judges[j] for j in doubted),
         provisional=provisional, again=again,
         even_luck=progress.plan.kind == "symmetric" and epoch.rule > 1,  # sentences of version 1 did not say so
     )  # fmt: skip
+
+
+def tampered(test: Tested) -> bool:
+    """The candidate's improver tried to touch what judges it more often than the improver in force.  # S-6, T-4"""
+    return test.tampering[0] > test.tampering[1]
 
 
 def width_of(suite: e.SuiteTerms) -> float:

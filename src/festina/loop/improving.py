@@ -1,0 +1,59 @@
+"""One unit of a test for the improver: a fresh improvement problem for two improvers.  # S-6
+
+The candidate's improver and the one in force get the version in use, the same seed and budget, and no history; their
+products answer the same fresh items, and so do the candidate itself and the version in use, whose difference is the
+guard *task*. Refusals count: one more than the improver in force has is a loss of the guard *conduct*, and more
+attempts on what judges them end the test at once (``next``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from festina.errors import Fault
+from festina.experiment import batch as units
+from festina.loop.bench import Bench
+from festina.loop.crossplay import Made, own_improver, side_by_side
+from festina.loop.rows import OpenTest
+
+IMPROVER_RUNS = 2  # of one unit, beside its sides
+SEEDS = 1 << 31  # what an improver is given
+
+
+def trees(b: Bench, test: OpenTest) -> units.Trees:
+    """The sides of every unit, with the start in the place of products that are not made yet."""
+    assert b.state.epoch is not None
+    head, anchor = b.repo.tree_of(test.terms.base_commit), test.terms.anchor_tree if b.state.epoch.guards else None
+    return units.Trees(head, head, anchor, carrier=test.terms.tree, head=head)
+
+
+def problems(b: Bench, test: OpenTest, planned: units.Trees) -> Callable[[int], units.Unit]:
+    """What plays one problem, by its seed: both improvers, then all sides on one draw of items.
+
+    It raises ``Fault`` where a box failed or the run was cut off. Called in threads; what it needs of the ledger is
+    read here.
+    """
+    assert test.terms.against is not None  # the fold has seen to it
+    force = b.repo.tree_of(b.state.generations[test.terms.against].commit)
+    own, scale = own_improver(b), b.scale
+
+    def one(seed: int) -> units.Unit:
+        ours, theirs = side_by_side(b, own, planned.head, (test.terms.tree, force), seed % SEEDS)
+        if b.cut_off:
+            raise Fault("cut-off", "the batch was cut off")
+        conduct = float(theirs.word == "refused") - float(ours.word == "refused")
+        sides = replace(planned, candidate=ours.tree, incumbent=theirs.tree)
+        unit = units.run_unit(b.trials, b.judge, sides, scale, seed, lambda: b.cut_off, conduct=conduct)
+        return replace(unit, made=(_told(ours), _told(theirs)))
+
+    return one
+
+
+def _told(made: Made) -> dict[str, Any]:
+    """An improver's run for the record; none of its own words.  # T-5"""
+    return {
+        "word": made.word, "guard_change": made.guard_change, "tree": made.tree, "wall_s": round(made.wall_s, 3),
+        "cpu_s": round(made.cpu_s, 3),
+    }  # fmt: skip

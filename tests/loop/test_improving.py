@@ -1,0 +1,85 @@
+"""Proposals whose target is productivity: judged by what their improver makes, with the task as a guard.  # S-6"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from festina.loop.recount import recount
+from festina.system import home as homes
+from festina.system.repo import Repo
+from tests.loop.commandline import festina
+from tests.loop.invariants import check, read
+from tests.toy import Toy, make_toy
+
+TERMS = "[improver.productivity]\ndetect = 0.3\nmax_loss = 0.3\nconduct = 0.3\n"
+
+
+def proposal(toy: Toy, path: Path, change: dict[str, tuple[str, str]], target: str = "productivity") -> Path:
+    """A patch with a plan beside it."""
+    for name, (old, new) in change.items():
+        file = toy.root / name
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+    path.write_text(toy.git("diff") + "\n")
+    path.with_suffix(".json").write_text(json.dumps({"rationale": "better at it", "target": target}))
+    toy.git("checkout", "--", ".")
+    return path
+
+
+def test_S6_an_improver_is_accepted_for_what_it_makes_and_rejected_for_one_attempt_on_the_guards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = make_toy(tmp_path, skill=0.2, step="0.1", detect=0.3, extra=TERMS)
+    for key, value in toy.environment.items():
+        monkeypatch.setenv(key, value)
+    step, end = ("step = 0.1\n", "step = 0.6\n"), 'json.dump(plan, open(out + "/proposal.json", "w"))'
+    patches = [
+        proposal(toy, tmp_path / "a.patch", {"skill.json": ("0.2", "0.9")}),  # nothing of the improver
+        proposal(toy, tmp_path / "b.patch", {"improve.py": (end, end + '; open(out + "/files/scoring.py", "w")')}),
+        proposal(toy, tmp_path / "c.patch", {"improve.py": step}),
+    ]
+    queue = [part for patch in patches for part in ("--with", str(patch))]
+    done = festina("run", *queue, "--proposals", "3", "--budget", "230s", toy=toy)
+    assert done.returncode == 0, done.stderr
+    state = check(toy.root, settled=True)
+    records = read(toy.root)[1]
+    rows = [state.proposals[n] for n in range(3)]
+    assert [(p.word, p.reason) for p in rows] == [("refused", "target"), ("rejected", "guard"), ("accepted", "shown")]
+    assert {p.target for p in rows} == {"productivity"}
+    batches = [r.body for r in records if r.kind == "batch-ended"]
+    assert batches[0].tampering[0] > batches[0].tampering[1] == 0  # T-4: seen in the first batch, and the end
+    verdicts = {r.body.proposal: r.body for r in records if r.kind == "verdict"}
+    assert verdicts[1].units <= batches[0].tampering[0]
+    assert "conduct" in verdicts[1].sentence
+    assert "its improver gains more than the one in force" in verdicts[2].sentence
+    assert "task" in verdicts[2].sentence  # the task suite is a guard
+    head = state.head
+    assert (head.number, head.improver_changed, head.step, head.target) == (1, True, None, "productivity")
+    assert state.in_force == 0  # a changed improver waits for a person all the same  # R-1
+    assert "certified" not in festina("status", toy=toy).stdout  # what it shows is no gain at the task
+    home = homes.require(Repo.discover(toy.root))
+    assert recount(home.ledger).mismatches == ()  # every number again, from the entries alone  # S-4
+
+
+def test_S6_productivity_is_a_target_only_where_the_improver_is_part_of_the_system(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, extra=TERMS)
+    text = (toy.root / "festina.toml").read_text()
+    (toy.root / "festina.toml").write_text(text.replace('use = "own"', 'use = "command"'))
+    toy.commit()
+    done = festina("run", "--proposals", "1", toy=toy)
+    assert done.returncode == 2
+    assert "productivity-needs-own" in done.stderr
+
+
+def test_S6_a_plan_names_a_known_target_or_is_unreadable() -> None:
+    from festina.propose.harvest import Unreadable, parse_plan
+
+    assert parse_plan(b'{"target": "productivity"}').target == "productivity"
+    assert parse_plan(b"{}").target == parse_plan(None).target == "gain"
+    for odd in (b'{"target": "power"}', b'{"target": null}', b'{"target": 1}', b'{"target": ["gain"]}'):
+        with pytest.raises(Unreadable):
+            parse_plan(odd)
