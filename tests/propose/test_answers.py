@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from festina.propose.answers import Change, Unusable, read_answer
+from festina.propose.knobs import schema
 from festina.propose.placing import Placed, place
 from tests.modelserver import edit
 
@@ -163,3 +164,21 @@ def test_E5_a_hostile_answer_takes_no_time(seed: int) -> None:
     blocks = "".join(edit("big.py", f"v{n} = {n % 7}\nv = 1\nw = 2", "x = 1", "") for n in range(200))
     read(blocks, files={"big.py": "\n".join(lines)})
     read("PLAN" + "\n" * 20_000 + " " * 20_000 + "<<<<<<< SEARCH\n" * 5_000)
+
+
+def test_settings_beside_the_plan_are_read_and_described_by_a_schema() -> None:
+    answer = (
+        '{"plan": "go fast", "weakness": "slow", "predicted": 0.5, '
+        '"settings": [{"file": "train.py", "name": "lr", "value": 0.3}]}'
+    )
+    found = read(answer, "knobs")
+    assert isinstance(found, Change)
+    assert (found.rationale, found.weakness, found.predicted, found.repairs) == ("go fast", "slow", 0.5, ())
+    described = schema(FILES)
+    assert described is not None
+    rows = {
+        row["properties"]["value"]["type"]: row["properties"]["name"]["enum"]
+        for row in described["properties"]["settings"]["items"]["anyOf"]
+    }
+    assert rows == {"number": ["lr", "steps", "width"], "boolean": ["deep"], "string": ["kind"]}  # scale has two places
+    assert schema({"a.txt": "words"}) is None

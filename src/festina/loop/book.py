@@ -55,8 +55,8 @@ class LedgerBook:
     def settle(self, call: int, answer: Answer) -> None:
         self._clerk.submit(self._settle, call, answer).result()
 
-    def paid(self, proposal: int | None, request: bytes) -> bytes | None:
-        return self._clerk.submit(self._paid, proposal, request).result()
+    def paid(self, request: bytes) -> bytes | None:
+        return self._clerk.submit(self._paid, request).result()
 
     def stopped(self) -> bool:
         return self._stopped()
@@ -101,6 +101,6 @@ class LedgerBook:
         self._account = self._account.settle(call, used)
         crash_point("model-answered")
 
-    def _paid(self, proposal: int | None, request: bytes) -> bytes | None:
-        reply = None if proposal is None else self._replies.get((proposal, digest(request)))
+    def _paid(self, request: bytes) -> bytes | None:
+        reply = self._replies.get(digest(request))
         return self._open().get_blob(reply) if reply is not None else None

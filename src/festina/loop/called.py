@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from festina.loop.state import State
 
 
+KEPT = 256  # replies that a crash may have left unused: more are never under way
 WORDS = {
     "down": "nothing answered", "slow": "too slow", "limited": "too many requests", "auth": "key not accepted",
     "refused": "refused by a filter", "schema": "not what the protocol says", "endless": "without an end",
@@ -38,7 +39,7 @@ class Called:
     by_model: dict[str, Cost] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
     repairs: int = 0
-    replies: dict[tuple[int, str], str] = field(default_factory=dict)  # of the last proposal: by request, what came
+    replies: dict[str, str] = field(default_factory=dict)  # the last of the improver's: by request, what came
     crashed: bool = False  # the last run
 
     def take(self, body: e.Body) -> None:
@@ -61,8 +62,6 @@ class Called:
         self.count = max(self.count, b.call + 1)
         self.open[b.call] = b
         self.account = self.account.hold(b.call, most(b))
-        if b.asker == "improver" and b.proposal is not None:
-            self.replies = {key: reply for key, reply in self.replies.items() if key[0] == b.proposal}
 
     def _answered(self, b: e.ModelAnswered) -> None:
         asked = self.open.pop(b.call, None)
@@ -71,8 +70,10 @@ class Called:
         used = Cost(b.tokens_in, b.tokens_out, b.money, b.calls)
         self.account = self.account.settle(b.call, used)
         self._add(asked, used, b.ended)
-        if asked.asker == "improver" and asked.proposal is not None and b.ended == "ok" and b.reply is not None:
-            self.replies[asked.proposal, asked.request] = b.reply
+        if asked.asker == "improver" and b.ended == "ok" and b.reply is not None:
+            self.replies[asked.request] = b.reply
+            while len(self.replies) > KEPT:
+                del self.replies[next(iter(self.replies))]
 
     def _run_started(self) -> None:
         for asked in self.open.values():

@@ -61,8 +61,8 @@ class Switched:
         else:
             self._book.settle(call, answer)
 
-    def paid(self, proposal: int | None, request: bytes) -> bytes | None:
-        return self._book.paid(proposal, request)
+    def paid(self, request: bytes) -> bytes | None:
+        return self._book.paid(request)
 
     def stopped(self) -> bool:
         return self._book.stopped()

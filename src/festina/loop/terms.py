@@ -19,7 +19,7 @@ from festina.propose.book import Book, PaperBook
 from festina.propose.gateway import Allowance, Gateway
 from festina.propose.types import Budget as ProposeBudget
 from festina.propose.types import Improver
-from festina.sandbox.job import Limits, Sandbox
+from festina.sandbox.job import Level, Limits, Sandbox
 from festina.select import planning, sameness
 from festina.select.budget import budget_of
 from festina.select.gate import Plan
@@ -325,7 +325,7 @@ def improver(
     table = manifest.improver
     goal = f"make {manifest.metric_name or 'the score'} {manifest.direction}"
     if table.use == "model":
-        return _model(manifest, goal, book or PaperBook())
+        return _model(manifest, goal, book or PaperBook(), sandbox.level)
     if table.use == "search":
         from festina.propose.search import Search
 
@@ -356,8 +356,8 @@ def _asking(manifest: Manifest, gateway: Gateway | None) -> Asking:
     return Asking(gateway if manifest.improver.asks else None, allowed)
 
 
-def _model(manifest: Manifest, goal: str, book: Book) -> Improver:
-    """A model behind the manifest's endpoint. UsageError: its key is not there."""
+def _model(manifest: Manifest, goal: str, book: Book, level: Level) -> Improver:
+    """A model behind the manifest's endpoint. UsageError: its key is not there, or candidates could read it."""
     from festina.propose.chat import Endpoint, HttpModel, key_from
     from festina.propose.meter import Price
     from festina.propose.model import ModelImprover
@@ -366,7 +366,13 @@ def _model(manifest: Manifest, goal: str, book: Book) -> Improver:
     assert table is not None  # the manifest's own check
     each = {name: table.each.get(name, EachModel()) for name in table.names}
     prices = {name: Price(float(one.input), float(one.output)) for name, one in each.items()}
-    endpoint = Endpoint(table.endpoint, key_from(table.key_env), table.wall, prices)
+    key = key_from(table.key_env)
+    if key and level < Level.L2:
+        raise UsageError(
+            "key-in-reach", f"at level {level.name} a candidate could read the key in this process's environment",
+            fix="a stronger sandbox (festina doctor), or an endpoint that needs no key", where=f"{FILE_NAME}: model",
+        )  # T-1  # fmt: skip
+    endpoint = Endpoint(table.endpoint, key, table.wall, prices)
     return ModelImprover(HttpModel(endpoint, book), model_settings(manifest, goal))
 
 

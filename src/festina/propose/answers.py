@@ -4,7 +4,7 @@ Three forms are understood, whichever was asked for:
 
 - *edits*: a path, then blocks of ``<<<<<<< SEARCH`` / ``=======`` / ``>>>>>>> REPLACE`` (``blocks``);
 - *files*: a path, then the whole new file between fences (``blocks``);
-- *knobs*: a JSON list of ``{"file", "name" or "line", "value"}`` (``knobs``).
+- *knobs*: a JSON list of ``{"file", "name" or "line", "value"}``, bare or as ``settings`` beside the plan (``knobs``).
 
 Near misses are mended where there is one reading, and every mend is counted by name. Where there are two readings the
 answer is ``Unusable`` as ambiguous, and never a guess. ``Unusable.what`` is in the engine's words and can be said back
@@ -47,6 +47,7 @@ _SHORTENED = re.compile(
     r"|\b(?:rest of (?:the )?(?:code|file)|existing code)\b",
     re.IGNORECASE | re.MULTILINE,
 )
+SAID = ("plan", "weakness", "predicted")
 WHOLE = 0.5  # of the old lines: shorter, and not asked for as a whole file, it is a piece and no file
 
 
@@ -74,6 +75,7 @@ class _Work:
     shown: Mapping[str, str]
     now: dict[str, str] = field(default_factory=dict)
     repairs: list[Repair] = field(default_factory=list)
+    said: dict[str, str] = field(default_factory=dict)  # the plan, where it stands in the JSON
 
     def text(self, path: str) -> str | None:
         return self.now.get(path, self.shown.get(path))
@@ -94,7 +96,7 @@ def read_answer(answer: str, shown: Mapping[str, str], asked: Form, *, cut_short
     if len(changed) > MAX_FILES or sum(map(len, changed.values())) > MAX_TOTAL_BYTES:
         return Unusable("too large", "the answer changes too many files, or too much")
     files = {path: _as_before(data, shown.get(path, "")) for path, data in changed.items()}
-    rationale, weakness, predicted = _plan(text)
+    rationale, weakness, predicted = _plan(text, work.said)
     return Change(files, tuple(work.repairs), rationale, weakness, predicted)
 
 
@@ -176,12 +178,13 @@ def _files(text: str, work: _Work, asked: Form, cut_short: bool) -> Unusable | N
 
 
 def _knobs(text: str, work: _Work, asked: Form, cut_short: bool) -> Unusable | None:
-    settings, repaired = find_knobs(text)
-    if not settings:
+    found = find_knobs(text)
+    if not found.settings:
         return Unusable("nothing", "the answer holds no change in any of the forms that were described")
-    if repaired:
+    if found.mended:
         work.repairs.append("json")
-    for setting in settings:
+    work.said = {key: str(found.said[key])[:MAX_TEXT] for key in SAID if key in found.said}
+    for setting in found.settings:
         wrong = _setting(setting, work)
         if wrong is not None:
             return wrong
@@ -223,8 +226,9 @@ def _as_before(text: str, old: str) -> str:
     return text.replace("\n", "\r\n") if "\r\n" in old and "\n" not in old.replace("\r\n", "") else text
 
 
-def _plan(text: str) -> tuple[str, str, float | None]:
-    said = {found[1].upper(): found[2].strip() for found in reversed(list(_PLAN.finditer(text[:20_000])))}
+def _plan(text: str, beside: Mapping[str, str]) -> tuple[str, str, float | None]:
+    lines = reversed(list(_PLAN.finditer(text[:20_000])))
+    said = {key.upper(): value for key, value in beside.items()} or {row[1].upper(): row[2].strip() for row in lines}
     rationale = said.get("PLAN") or said.get("RATIONALE") or _opening(text)
     number = _NUMBER.search(said.get("PREDICTED", ""))
     predicted = float(number[0]) if number else None

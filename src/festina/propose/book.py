@@ -52,8 +52,8 @@ class Book(Protocol):
         """Enter the end of a call, once."""
         ...
 
-    def paid(self, proposal: int | None, request: bytes) -> bytes | None:
-        """The reply to this very request for this proposal, where it was paid for before a crash."""
+    def paid(self, request: bytes) -> bytes | None:
+        """The reply to this very request, its seed included, where it was paid for before a crash."""
         ...
 
     def stopped(self) -> bool:
@@ -93,7 +93,7 @@ class PaperBook:
             self.account = self.account.settle(call, answer.used)
             self.calls[call] = (self.calls[call][0], answer)
 
-    def paid(self, proposal: int | None, request: bytes) -> bytes | None:
+    def paid(self, request: bytes) -> bytes | None:
         return None
 
     def stopped(self) -> bool:

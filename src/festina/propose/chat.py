@@ -36,7 +36,7 @@ REPLY_BYTES = 4 << 20
 REPLY_DEPTH = 32
 PASSING = ("down", "limited", "error")
 OVERLOADED = (500, 502, 503, 504, 529)
-OPTIONAL = ("max_tokens", "temperature", "seed")  # what a server may not know, and say so
+OPTIONAL = ("response_format", "max_tokens", "temperature", "seed")  # what a server may not know, and say so
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Request:
     max_output: int
     wall_s: float  # for all attempts together
     proposal: int | None = None
+    schema: Mapping[str, Any] | None = None  # the answer is a JSON object like this, where the server can see to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class HttpModel:
         """One call: what came, or how it failed and after how many seconds it may be tried again (None: not)."""
         data = self._bytes(request)
         price = self._at.prices.get(request.model, Price())
-        paid = self._book.paid(request.proposal, data)
+        paid = self._book.paid(data)
         if paid is not None:
             return _read(paid, Cost()) or (Failed("schema", "the recorded reply cannot be read"), None)
         most = Cost.of(price, prompt_bound([text for _, text in request.messages]), request.max_output)
@@ -198,6 +199,9 @@ class HttpModel:
             "messages": [{"role": role, "content": text} for role, text in request.messages],
             "temperature": request.temperature, "seed": request.seed, "max_tokens": request.max_output, "stream": False,
         }  # fmt: skip
+        if request.schema is not None:
+            described = {"name": "change", "strict": True, "schema": request.schema}
+            fields["response_format"] = {"type": "json_schema", "json_schema": described}
         if "max_tokens" in out:
             fields["max_completion_tokens"] = fields["max_tokens"]
         return canonical({name: value for name, value in fields.items() if name not in out})
@@ -205,7 +209,7 @@ class HttpModel:
     def _fewer(self, model: str, body: bytes) -> bool:
         """Whether the server names an optional field that it does not take; it is left out from then on."""
         out = self._left_out.get(model, frozenset())
-        said = body[:REPLY_BYTES].decode("utf-8", "replace").lower()
+        said = body.decode("utf-8", "replace").lower().replace("json_schema", "response_format")
         for name in OPTIONAL:
             if name not in out and name in said:
                 self._left_out[model] = out | {name}

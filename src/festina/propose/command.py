@@ -225,4 +225,5 @@ def told(row: HistoryRow) -> str:
     shown = [f"      {visible(line, lines=False, limit=160)}" for line in changed[:SHOWN_LINES]]
     more = [f"      … {len(changed) - SHOWN_LINES} more"] if len(changed) > SHOWN_LINES else []
     word = row.word + (f" ({visible(row.reason, lines=False, limit=40)})" if row.reason else "")
+    word += f", public gain {row.gain:+.4g}" if row.gain is not None else ""
     return "\n".join([f"- proposal {row.proposal}: {word}", *shown, *more])

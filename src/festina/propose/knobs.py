@@ -1,5 +1,7 @@
 """Settings that a model names, ``{"file": ..., "name" or "line": ..., "value": ...}``, and turning them. Pure.
 
+They come as a list, or in an object beside the plan: ``schema`` describes that object, for servers that hold a model to
+it.
 A setting is a name that is followed by ``=`` or ``:`` and a plain value (number, truth value or string). The value
 keeps its kind: a number stays a number.
 """
@@ -11,19 +13,21 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from festina.errors import IntegrityError
 from festina.ledger.canonical import parse_strict
 
-__all__ = ["Setting", "Turned", "find_knobs", "turn"]
+__all__ = ["Found", "Setting", "Turned", "find_knobs", "schema", "settings_in", "turn"]
 
 _VALUE = (
     r"(?P<value>[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])|\b(?:True|False|true|false)\b"
     r"""|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
 )
+_NAMED = re.compile(rf"""(?<![\w.-])["']?(?P<name>[A-Za-z_]\w{{0,63}})["']?\s*[=:](?!=)\s*{_VALUE}""")
 MOST = 50
+MOST_NAMES = 200
 MAX_JSON = 64 << 10
 NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}")
 
@@ -43,14 +47,59 @@ class Turned:
     text: str | None
 
 
-def find_knobs(answer: str) -> tuple[list[Setting], bool]:
-    """The settings in the first JSON of the answer that holds any, and whether the JSON had to be mended."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``mended``: the JSON, or its shape. ``said``: what stands beside the settings."""
+
+    settings: tuple[Setting, ...] = ()
+    mended: bool = False
+    said: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_knobs(answer: str) -> Found:
+    """The settings in the first JSON of the answer that holds any."""
     for text in _pieces(answer):
         value, repaired = _json(text)
         found, odd = _settings(value)
         if found:
-            return found[:MOST], repaired or odd
-    return [], False
+            return Found(tuple(found[:MOST]), repaired or odd, value if isinstance(value, Mapping) else {})
+    return Found()
+
+
+def settings_in(text: str) -> dict[str, str]:
+    """The settings in a text that have one place, and their values as they are written."""
+    counted: dict[str, list[str]] = {}
+    for match in _NAMED.finditer(text):
+        counted.setdefault(match["name"], []).append(match["value"])
+    return {name: values[0] for name, values in counted.items() if len(values) == 1}
+
+
+def schema(files: Mapping[str, str]) -> dict[str, Any] | None:
+    """JSON schema of an answer that names these files' settings, each with a value of its kind; None without any."""
+    kinds: dict[str, tuple[set[str], set[str]]] = {}
+    for path, text in files.items():
+        for name, value in settings_in(text).items():
+            kind = "string" if value[:1] in "\"'" else "boolean" if value.lower() in ("true", "false") else "number"
+            paths, names = kinds.setdefault(kind, (set(), set()))
+            paths.add(path)
+            names.add(name)
+    if not kinds or sum(len(names) for _, names in kinds.values()) > MOST_NAMES:
+        return None
+    word: dict[str, Any] = {"type": "string"}
+    rows = [
+        _object({"file": {**word, "enum": sorted(p)}, "name": {**word, "enum": sorted(n)}, "value": {"type": kind}})
+        for kind, (p, n) in sorted(kinds.items())
+    ]
+    return _object(
+        {
+            "plan": word, "weakness": word, "predicted": {"type": "number"},
+            "settings": {"type": "array", "items": {"anyOf": rows}},
+        }
+    )  # fmt: skip
+
+
+def _object(parts: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
 
 
 def _pieces(answer: str) -> Iterator[str]:
@@ -83,8 +132,8 @@ def _json(text: str) -> tuple[object, bool]:
 
 
 def _settings(value: object) -> tuple[list[Setting], bool]:
-    """Settings, and whether they came in another shape than asked for."""
-    odd = not isinstance(value, list)
+    """Settings, and whether they came in another shape than a list or an object that holds one."""
+    odd = not isinstance(value, list) and not (isinstance(value, Mapping) and isinstance(value.get("settings"), list))
     if isinstance(value, Mapping) and "value" not in value:
         inner = next((v for v in value.values() if isinstance(v, list)), None)
         if inner is None:

@@ -84,7 +84,7 @@ class ModelImprover:
             talk.asked += 1
             request = Request(
                 voice.name, tuple(talk.messages), coins.choice(voice.temperature), coins.randrange(1 << 31),
-                s.max_output, left, view.proposal,
+                s.max_output, left, view.proposal, told.schema,
             )  # fmt: skip
             found = self._chat.complete(request)
             if isinstance(found, Failed):

@@ -7,14 +7,17 @@ the seed draws, so that each proposal may see another part. ``Told.files`` is wh
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from festina.propose.answers import Form
 from festina.propose.command import told
+from festina.propose.knobs import schema, settings_in
 from festina.propose.text import visible
 from festina.propose.types import View
 from festina.system.globs import matches_any
@@ -32,7 +35,7 @@ PUBLIC_BYTES = 1500
 
 SYSTEM = (
     "You improve a software system, one small change at a time. Each change is tested on evidence that you cannot see. "
-    "Answer with one change in exactly the format that is described, and nothing after it."
+    "Answer with one change in exactly the format that is described, and nothing else."
 )
 _PLAN = """\
 Begin with three lines:
@@ -56,9 +59,11 @@ every line of the new file
 ```
 Leave nothing out: what is not there is deleted.""",
     "knobs": """\
-Then a JSON list of the settings that you change, and nothing else:
-[{"file": "path", "name": "the setting's name", "value": new value}]
-Add "line": number where a name stands in several places.""",
+Answer with one JSON object and nothing else: "plan" (what you change and why, in one sentence; if earlier proposals
+failed, what you learn from that), "weakness" (which weakness it addresses), "predicted" (the gain you expect, a number)
+and "settings", a list of {"file", "name", "value"} with the new values. Add "line" where a name stands in several
+places. An example of the form, drawn by lot and no advice:
+""",
 }
 
 
@@ -69,6 +74,7 @@ class Told:
     system: str
     user: str
     files: Mapping[str, str]
+    schema: Mapping[str, Any] | None = None  # of an answer in JSON
 
 
 def tell(view: View, *, goal: str, task: str, form: Form, budget: int, public: str | None = None) -> Told:
@@ -85,9 +91,32 @@ def tell(view: View, *, goal: str, task: str, form: Form, budget: int, public: s
         parts.append("Not shown: " + ", ".join(left_out[:40]))
     parts.append("# Your earlier proposals and what became of them, newest first")
     parts += _history(view, int(HISTORY_SHARE * rest))
-    parts += [f"# How to answer\nChange at most {view.max_changed_lines} lines. Do not repeat an earlier proposal.\n"
-              + _PLAN + _FORMS[form]]  # fmt: skip
-    return Told(SYSTEM, "\n\n".join(part for part in parts if part), files)
+    how = _FORMS[form] + _example(files, coins) if form == "knobs" else _PLAN + _FORMS[form]
+    parts.append(
+        f"# How to answer\nChange at most {view.max_changed_lines} lines. Do not repeat an earlier proposal.\n{how}"
+    )
+    held_to = schema(files) if form == "knobs" else None
+    return Told(SYSTEM, "\n\n".join(part for part in parts if part), files, held_to)
+
+
+def _example(files: Mapping[str, str], coins: random.Random) -> str:
+    """A sound answer with a real setting: small models do best what they have just seen. Its direction is a coin."""
+    known = [(path, name, value) for path in files for name, value in settings_in(files[path]).items()]
+    row = ""
+    if known:
+        path, name, value = coins.choice(known)
+        row = f'{{"file": {json.dumps(path)}, "name": "{name}", "value": {_other(value, coins)}}}'
+    return f'{{"plan": "...", "weakness": "...", "predicted": 0.0, "settings": [{row}]}}'
+
+
+def _other(value: str, coins: random.Random) -> str:
+    """Another value of the same kind, as JSON."""
+    if value[:1] in "\"'":
+        return json.dumps(value[1:-1])
+    if value.lower() in ("true", "false"):
+        return "false" if value.lower() == "true" else "true"
+    number = float(value.replace("_", "")) * coins.choice((0.5, 2.0))
+    return f"{number:.3g}"
 
 
 def readable(tree: Path, allow: Sequence[str]) -> dict[str, str]:
