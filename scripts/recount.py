@@ -41,22 +41,33 @@ FIRST: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]]
     "guard": ((0.5, 1.0, 2.0), (0.2, 0.5, 0.3), LOSSES),
     "violation": ((1.0, 4.0), (0.5, 0.5), LOSSES),
 }
-RULES = {1: FIRST, 2: FIRST | {"futility": ((1.0, 4.0), (0.85, 0.15), SQUARES)}}
+SECOND = FIRST | {"futility": ((1.0, 4.0), (0.85, 0.15), SQUARES)}
+RULES = {1: FIRST, 2: SECOND, 3: SECOND}
+LEARNS = {3}  # these begin the goal's bets with the noise that the epoch's closed tests have shown
 SLOPES, CLIP, SAMPLES = (0.6, 2.0), 20.0, 101
 
 
 class Bounded:
     """A bet that payoffs of at least -worst have a positive mean."""
 
-    def __init__(self, version: int, kind: str, effect: float, worst: float) -> None:
+    def __init__(
+        self, version: int, kind: str, effect: float, worst: float, noise: tuple[int, float] = (0, 0.0),
+        aim: float = 0.0,
+    ) -> None:  # fmt: skip
         aims, weights, self.tuning = RULES[version][kind]
+        self.prior = self.tuning[:2]
+        tests, squares = noise
+        if tests:
+            units = self.tuning[0] + min(16.0, 4.0 * tests)
+            self.prior = (units, units * ((0.125 + squares) / (1.0 + tests) + aim * aim))
         self.effects = [effect * aim for aim in aims]
         self.stakes = list(weights)
         self.limit = self.tuning[3] / worst
         self.wealth, self.n, self.losses, self.squares, self.wins = 1.0, 0, 0.0, 0.0, 0.0
 
     def see(self, x: float) -> None:
-        units, prior, patience, _, by_losses, by_wins = self.tuning
+        units, prior = self.prior
+        _, _, patience, _, by_losses, by_wins = self.tuning
         size = 1.0 / (1.0 + patience * self.n)
         if self.losses > 0.0:
             size = max(size, self.squares / self.losses)
@@ -127,6 +138,7 @@ class Test:
         self.margin, self.detect = suite["margin"] / self.width, suite["detect"] / self.width
         self.proven, self.beta, self.most = 1.0 / level, epoch["beta"], opened["units_max"]
         version, improver = epoch.get("rule", 1), opened.get("target") == "productivity"
+        self.learns = self.bounded and not improver
         self.tampering = [0, 0]  # attempts on the guards: the candidate's improver, and that in force
         self.losses = [g["max_loss"] / (g["high"] - g["low"]) for g in epoch["guards"]]
         self.judges = [
@@ -138,13 +150,15 @@ class Test:
             self.margin, self.detect = 0.0, terms["detect"] / self.width
             self.losses += [terms["max_loss"] / self.width, terms["conduct"]]
 
-        def better(margin: float, detect: float) -> tuple[Any, Any]:
+        def better(margin: float, detect: float, noise: tuple[int, float] = (0, 0.0)) -> tuple[Any, Any]:
             effect = detect - margin
             return (
-                Bounded(version, "gain", effect, 1.0 + margin), Bounded(version, "futility", effect, 1.0 - detect)
-            )  # fmt: skip
+                Bounded(version, "gain", effect, 1.0 + margin, noise, margin),
+                Bounded(version, "futility", effect, 1.0 - detect, noise, detect),
+            )
 
-        self.gain = better(self.margin, self.detect) if self.bounded else (Symmetric(), Symmetric())
+        known = (opened.get("noise_tests", 0), opened.get("noise_squares", 0.0)) if version in LEARNS else (0, 0.0)
+        self.gain = better(self.margin, self.detect, known) if self.bounded else (Symmetric(), Symmetric())
         self.guards = [
             (Bounded(version, "guard", x, 1.0 - x), Bounded(version, "violation", x, 1.0 + x)) for x in self.losses
         ]
@@ -457,6 +471,7 @@ class Audit:
         self.wrong: list[str] = []
         self.epoch: Body = {}
         self.budget: Any = None
+        self.noise = (0, 0.0)  # closed tests of the epoch with units enough, and the sum of their mean squares
         self.tests: dict[int, Test] = {}
         self.before: dict[int, Any] = {}  # budgets as they were when a test opened
         self.undo: tuple[int, Any] | None = None
@@ -478,7 +493,7 @@ class Audit:
         for test in self.tests:
             if isinstance(self.budget, Answers):
                 self.budget.close(test, False, 0.0)
-        self.tests, self.undo, self.word_from, self.epoch = {}, None, "", b
+        self.tests, self.undo, self.word_from, self.epoch, self.noise = {}, None, "", b, (0, 0.0)
         mode, source = b["suite"]["mode"], b["suite"]["source"] or ""
         if mode == "sealed":
             self.budget = Sealed(b["alpha"])
@@ -507,6 +522,9 @@ class Audit:
         level = self.budget.level()
         near = abs(level - b["level"]) <= 1e-12 * level  # an exponential may be rounded differently elsewhere
         self.differ(seq, "test-opened", b, {"level": b["level"] if self.budget.shared and near else level})
+        if self.epoch.get("rule", 1) in LEARNS:
+            tests, squares = self.noise if b.get("target", "gain") == "gain" else (0, 0.0)
+            self.differ(seq, "test-opened", b, {"noise_tests": tests, "noise_squares": squares})
         self.before[b["test"]] = copy.deepcopy(self.budget)
         self.budget.open(b["test"], b["level"])
         self.tests[b["test"]] = Test(self.epoch, b, leaf)
@@ -544,6 +562,11 @@ class Audit:
         }  # fmt: skip
         self.differ(seq, "verdict", b, {k: v for k, v in wanted.items() if k in b or k != "judge_evidence"})
         self.verdicts += 1
+        if self.epoch.get("rule", 1) in LEARNS and test.learns and not self.budget.shared and len(test.gains) >= 10:
+            total = 0.0
+            for gain in test.gains:
+                total += gain * gain
+            self.noise = (self.noise[0] + 1, self.noise[1] + total / len(test.gains))
 
     def without(self, test: int, level: float, before: Any) -> Any:  # noqa: ANN401 - one of four kinds
         """The budget as if this open test had never been: what a planted change leaves behind."""

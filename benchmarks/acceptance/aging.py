@@ -37,8 +37,9 @@ def aging(case: Long, proposals: int, runs: int) -> list[Row]:
     for t in range(proposals):
         law = case.gain if t % EVERY == 0 else case.null
         opened = levels.open()
-        ends = gate(plan, opened, law.draw(stream("aging", case.name, t), runs, case.cap))
-        accepted = close(levels, opened, ends, case.cap)
+        draws = law.draw(stream("aging", case.name, t), runs, case.cap)
+        ends = gate(plan, opened, draws, noise=levels.noise)
+        accepted = close(levels, opened, ends, draws, case.cap)
         if t % EVERY == 0:
             found.append(float(accepted.mean()))
     window = max(1, len(found) // 30)

@@ -22,7 +22,7 @@ import numpy as np
 from acceptance import peers
 from acceptance.attackers import GAIN, GAINS, Attacker, Boost, Climb, Duplicates
 from acceptance.frame import ALPHA, BETA, Array, Column, Flags, Goal, Job, Row, Size, Table, Tables, stream, upper_limit
-from acceptance.runs import Mode, Sealed, levels_of
+from acceptance.runs import Mode, Sealed, learn, levels_of
 from festina.select import Plan
 from festina.select.vector import gate
 
@@ -47,7 +47,8 @@ class Shared(peers.Rule):
 
     def judge(self, d: Array) -> peers.Verdict:
         opened = self.levels.open()
-        ends = gate(self.plan, opened, d)
+        ends = gate(self.plan, opened, d, noise=self.levels.noise)
+        learn(self.levels, ends, d)
         accepted, slots = ends.outcome == "accept", 1 + (ends.units - 1) // self.slot
         self.levels.close(opened, accepted, ends.refund, slots)
         if isinstance(self.levels, Sealed):

@@ -21,10 +21,10 @@ from statistics import NormalDist
 import numpy as np
 
 from acceptance.frame import ALPHA, Array, Flags
-from acceptance.runs import Counts, levels_of
+from acceptance.runs import Counts, learn, levels_of
 from festina.select import Plan
 from festina.select.budget import FdrBudget
-from festina.select.vector import Ends, gate
+from festina.select.vector import Ends, Noises, gate
 
 NORMAL = NormalDist()
 
@@ -253,8 +253,9 @@ class Festina(Rule):
 
     def judge(self, d: Array) -> Verdict:
         opened = self.levels.open()
-        ends = gate(self.plan, opened, d)
+        ends = gate(self.plan, opened, d, noise=self.levels.noise)
         verdict = _verdict(ends)
+        learn(self.levels, ends, d)
         self.levels.close(opened, verdict.accepted, ends.refund, np.ones(self.runs, dtype=np.int64))
         return verdict
 
@@ -268,10 +269,12 @@ class FestinaFdr(Rule):
     def __init__(self, runs: int, plan: Plan) -> None:
         super().__init__(runs)
         self.plan, self.budgets = plan, [FdrBudget(ALPHA) for _ in range(runs)]
+        self.noise = Noises(np.zeros(runs), np.zeros(runs))
 
     def judge(self, d: Array) -> Verdict:
         opened = [budget.open() for budget in self.budgets]
-        ends = gate(self.plan, np.array([level for level, _ in opened]), d)
+        ends = gate(self.plan, np.array([level for level, _ in opened]), d, noise=self.noise)
+        self.noise = self.noise.after(ends.units, d)
         verdict = _verdict(ends)
         self.budgets = [
             budget.close(level, bool(accepted), float(refund))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from acceptance.frame import ALPHA, BETA, Array, Flags
 from festina.select import Plan
 from festina.select.budget import BLOCK_TESTS, IN_TIME, SPREAD
-from festina.select.vector import Ends
+from festina.select.vector import Ends, Noises
 
 Mode = Literal["fresh", "fdr", "sealed", "ledger"]
 Counts = NDArray[np.int64]
@@ -29,7 +29,12 @@ def plan_of(
 
 
 class Levels(Protocol):
-    """The error budgets of many runs. ``close`` says what was told, too: after how many ``slots`` each word came."""
+    """The error budgets of many runs. ``close`` says what was told, too: after how many ``slots`` each word came.
+
+    ``noise``: what closed tests have taught, on fresh items; ``learn`` after each test.
+    """
+
+    noise: Noises | None
 
     def open(self) -> Array: ...
 
@@ -40,6 +45,7 @@ class Fresh:
     """``budget.Budget``; several tests of a run may be open at once."""
 
     def __init__(self, runs: int) -> None:
+        self.noise: Noises | None = Noises(np.zeros(runs), np.zeros(runs))
         self.free, self.used = np.full(runs, ALPHA), np.zeros(runs)
 
     def open(self) -> Array:
@@ -56,6 +62,7 @@ class Fdr:
     """``budget.FdrBudget``, one test at a time."""
 
     def __init__(self, runs: int) -> None:
+        self.noise: Noises | None = Noises(np.zeros(runs), np.zeros(runs))
         self.used, self.spent, self.accepts, self.charge = (np.zeros(runs) for _ in range(4))
 
     def open(self) -> Array:
@@ -72,6 +79,8 @@ class Fdr:
 
 class Sealed:
     """``budget.SealedBlocks``; ``block`` says when items must be new."""
+
+    noise: Noises | None = None
 
     def __init__(self, runs: int) -> None:
         self.block, self.index, self.nats = np.zeros(runs), np.zeros(runs), np.zeros(runs)
@@ -90,6 +99,8 @@ class Sealed:
 class Ledger:
     """``budget.InformationLedger``."""
 
+    noise: Noises | None = None
+
     def __init__(self, runs: int) -> None:
         self.accepts, self.refusals, self.nats = np.zeros(runs), np.zeros(runs), np.zeros(runs)
 
@@ -106,11 +117,18 @@ def levels_of(mode: Mode, runs: int) -> Levels:
     return {"fresh": Fresh, "fdr": Fdr, "sealed": Sealed, "ledger": Ledger}[mode](runs)
 
 
-def close(levels: Levels, opened: Array, ends: Ends, slot: int, rows: slice = slice(None)) -> Flags:
+def close(levels: Levels, opened: Array, ends: Ends, draws: Array, slot: int, rows: slice = slice(None)) -> Flags:
     """Close one test of each run; which were accepted. ``slot``: units a slot of the schedule is long."""
     accepted = ends.outcome[rows] == "accept"
+    learn(levels, ends, draws, rows)
     levels.close(opened, accepted, ends.refund[rows], 1 + (ends.units[rows] - 1) // slot)
     return accepted
+
+
+def learn(levels: Levels, ends: Ends, draws: Array, rows: slice = slice(None)) -> None:
+    """What one closed test of each run teaches about noise; tests of rules that do not learn ignore it."""
+    if levels.noise is not None:
+        levels.noise = levels.noise.after(ends.units[rows], draws[rows])
 
 
 def _share(index: Array) -> Array:

@@ -46,8 +46,9 @@ def played(mixture: Mixture, mode: Mode, proposals: int, runs: int) -> list[Row]
         good = t % mixture.every == 0
         law = mixture.gain if good else mixture.bad
         opened = levels.open()
-        ends = gate(plan, opened, law.draw(stream("share", mixture.name, t), runs, mixture.cap))
-        accepted = close(levels, opened, ends, mixture.cap)
+        draws = law.draw(stream("share", mixture.name, t), runs, mixture.cap)
+        ends = gate(plan, opened, draws, noise=levels.noise)
+        accepted = close(levels, opened, ends, draws, mixture.cap)
         wrong, right, tried = wrong + accepted * (not good), right + accepted * good, tried + good
     share = wrong / np.maximum(wrong + right, 1.0)
     return [

@@ -60,7 +60,7 @@ def errors(index: int, size: Size) -> list[Row]:
     for t in range(size.proposals):
         opened = levels.open()
         draws = noise.draw(stream("symmetric", noise.name, t), (size.runs, SEEDS))
-        hit |= close(levels, opened, gate(plan_of(0.0, SEEDS, symmetric=True), opened, draws), SEEDS)
+        hit |= close(levels, opened, gate(plan_of(0.0, SEEDS, symmetric=True), opened, draws), draws, SEEDS)
         if t + 1 == size.short:
             early = int(hit.sum())
     pairs = [(size.short, early), (size.proposals, int(hit.sum()))]

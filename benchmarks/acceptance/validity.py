@@ -124,9 +124,10 @@ def played(case: Case, size: Size) -> list[Row]:
             law.draw(stream("validity", case.name, t, k), runs, case.cap) for k, (_, law) in enumerate(case.guards)
         )
         plan = plan_of(case.detect, case.cap, guards=tuple(loss for loss, _ in case.guards))
-        ends = gate(plan, np.concatenate(opened), gains, guards, abort=_abort(case.owner, runs))
+        noise = None if levels.noise is None else levels.noise.take(np.tile(np.arange(runs), at_once))
+        ends = gate(plan, np.concatenate(opened), gains, guards, abort=_abort(case.owner, runs), noise=noise)
         for k in range(at_once):
-            hit |= close(levels, opened[k], ends, SLOT, slice(k * runs, (k + 1) * runs))
+            hit |= close(levels, opened[k], ends, gains, SLOT, slice(k * runs, (k + 1) * runs))
         units, tests = units + int(ends.units.sum()), tests + at_once
         if isinstance(levels, Sealed):
             items.renew(levels.index == 0, t)

@@ -324,6 +324,7 @@ class PaperLoop:
         opened = e.TestOpened(
             test=s.tests, proposal=p.number, tree=p.tree, base_commit=p.base_commit, anchor_tree=oid(2),
             level=level, block=block, first_item=first, units_max=400, units_min_accept=0,
+            noise_tests=s.noise.tests, noise_squares=s.noise.squares,
         )  # fmt: skip
         least = planning.units_min_accept(plan_of(s.epoch, opened))
         self.put(opened.model_copy(update={"units_min_accept": least}))

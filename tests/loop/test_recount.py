@@ -17,10 +17,13 @@ from festina.ledger.audit import verify
 from festina.ledger.canonical import canonical
 from festina.ledger.copies import export
 from festina.ledger.record import Record
+from festina.loop import terms
+from festina.loop.engine import Options, run
 from festina.loop.recount import recount
 from festina.verify.account import Account
 from tests.loop.commandline import festina
 from tests.loop.forging import Mutate, edited, ledger_of, signed_again, wrong
+from tests.loop.invariants import read
 from tests.loop.paper import PaperLoop
 from tests.toy import Toy, make_toy
 
@@ -48,7 +51,27 @@ def test_S5_the_verifiers_books_give_every_number_that_the_loop_recorded(
     account = Account()
     assert [row for record in loop.records for row in account.see(record)] == []
     assert account.budget == loop.state.budget
+    assert account.noise == loop.state.noise
+    assert account.noise.tests == 0 or mode in ("fresh", "fdr")  # nothing passes from test to test on shared items
     assert account.verdicts == sum(record.kind == "verdict" for record in loop.records)
+
+
+def test_S5_a_ledger_goes_on_under_the_rule_that_its_epoch_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = make_toy(tmp_path, notes=True)
+    for key, value in toy.environment.items():
+        monkeypatch.setenv(key, value)
+    with monkeypatch.context() as older:
+        older.setattr(terms, "RULE", 2)
+        run(toy.root, Options(proposals=1, workers=2))
+    run(toy.root, Options(proposals=1, workers=2))
+    _, records = read(toy.root)
+    assert [r.body.rule for r in records if r.kind == "epoch-opened"] == [2]
+    opened = [r.body for r in records if r.kind == "test-opened"]
+    assert len(opened) >= 2
+    assert {(t.noise_tests, t.noise_squares) for t in opened} == {(0, 0.0)}
+    assert recount(ledger_of(toy)).ok
 
 
 # -- ledgers that are signed by the right keys and say something else -----------------------------------

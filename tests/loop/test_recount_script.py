@@ -54,6 +54,7 @@ def wrong(audit: Any) -> list[str]:
 CASES: dict[str, dict[str, Any]] = {
     "fresh": {"guards": 2, "judges": 1, "watchers": 1, "plant": 0.5},
     "first rule": {"guards": 1, "judges": 1, "rule": 1},
+    "second rule": {"guards": 1, "rule": 2},
     "fdr": {"error": "fdr", "plant": 0.5},
     "at once": {"at_once": 3, "plant": 0.4, "approve": 0.5},
     "sealed": {"mode": "sealed", "approve": 0.3, "plant": 0.3},
@@ -65,6 +66,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_S5_the_script_gives_every_number_that_the_loop_recorded(script: ModuleType, tmp_path: Path, name: str) -> None:
+    learnt = False
     for seed in range(4):
         loop = PaperLoop(seed, proposals=6, **CASES[name])
         loop.begin()
@@ -76,6 +78,8 @@ def test_S5_the_script_gives_every_number_that_the_loop_recorded(script: ModuleT
         found = script.audit(written(folder, loop))
         assert wrong(found) == []
         assert found.verdicts == sum(record.kind == "verdict" for record in loop.records) > 0
+        learnt |= any(record.kind == "test-opened" and record.body.noise_tests > 0 for record in loop.records)
+    assert learnt == (name in ("fresh", "fdr", "at once"))
 
 
 def test_S4_positive_control_a_changed_number_is_found(script: ModuleType, tmp_path: Path) -> None:

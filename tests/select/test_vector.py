@@ -9,8 +9,9 @@ import pytest
 
 from festina.errors import Fault
 from festina.select import Evidence, Plan, observe_all, refund_share, start
+from festina.select.noise import Noise
 from festina.select.rules import RULE
-from festina.select.vector import gate
+from festina.select.vector import Noises, gate
 
 UNITS, TESTS = 150, 40
 PLANS = {
@@ -36,7 +37,7 @@ def drawn(rng, means, sds):
 
 
 @pytest.mark.parametrize("name", PLANS)
-@pytest.mark.parametrize(("seed", "rule"), [(1, RULE), (2, RULE), (3, 1)])
+@pytest.mark.parametrize(("seed", "rule"), [(1, RULE), (2, 2), (3, 1)])
 def test_S5_many_tests_at_once_give_the_bits_of_the_rule(name, seed, rule):
     plan, expected = PLANS[name]
     plan = replace(plan, rule=rule)
@@ -45,9 +46,11 @@ def test_S5_many_tests_at_once_give_the_bits_of_the_rule(name, seed, rule):
     gains = drawn(rng, [-0.1, 0.0, 0.1, 0.4], [0.02, 0.1, 0.5])
     guards = tuple(drawn(rng, [-0.3, 0.0, 0.1], [0.05, 0.1]) for _ in plan.guards)
     judges = tuple(drawn(rng, [-0.1, 0.3], [0.05, 0.1]) for _ in plan.judges)
-    ends = gate(plan, levels, gains, guards, judges)
+    known = [Noise(int(tests), float(tests * rng.random())) for tests in rng.integers(0, 6, TESTS)]
+    noise = Noises(*(np.array(column, dtype=float) for column in zip(*known, strict=True)))
+    ends = gate(plan, levels, gains, guards, judges, noise=noise)
     for i in range(TESTS):
-        own = replace(plan, level=float(levels[i]))
+        own = replace(plan, level=float(levels[i]), noise=known[i])
         units = (
             Evidence(float(gains[i, n]), *(tuple(float(c[i, n]) for c in columns) for columns in (guards, judges)))
             for n in range(UNITS)

@@ -253,6 +253,8 @@ class TestOpened(Body):
     units_min_accept: Count  # fewest units that could ever accept
     target: Target = "gain"
     against: Count | None = None  # target productivity: whose improver is in force, a generation  # S-6
+    noise_tests: Count = 0  # closed tests of this epoch that taught something about noise (rules that learn)
+    noise_squares: Number = 0.0  # the sum of their mean squared differences, in shares of the range
 
 
 class BatchStarted(Body):

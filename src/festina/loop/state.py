@@ -21,7 +21,8 @@ from festina.propose.types import Word
 from festina.select import gate
 from festina.select.budget import AnyBudget, InformationLedger, Promise, without
 from festina.select.certified import Shares, Step
-from festina.verify.verdicts import plan_of, units_max_of
+from festina.select.noise import UNKNOWN, Noise
+from festina.verify.verdicts import known, learn, plan_of, units_max_of
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class State:
     alpha_epochs: float = 0.0  # summed alpha of all epochs  # S-1
     error: Promise = "familywise"  # what that sum bounds: the weaker promise as soon as one epoch has it
     budget: AnyBudget | None = None
+    noise: Noise = UNKNOWN  # what this epoch's closed tests have shown of differences
     block: tuple[int, int] | None = None  # (number, first item) of the block that tests share
     ledgers: dict[str, tuple[int, InformationLedger]] = field(default_factory=dict)  # by source: what was told
     word_from: str = ""  # when the last test on shared items opened, until its word is told  # P-4
@@ -218,7 +220,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     s.search.new_epoch(r.leaf)
     s.alpha_epochs += b.alpha
     s.error = "fdr" if b.error == "fdr" else s.error  # any error at all bounds the share, but not the other way round
-    s.budget = blocks.start(s, b)
+    s.budget, s.noise = blocks.start(s, b), UNKNOWN
     s.twins = sameness.begin(b, r.seq)
     s.undo, s.shares = None, Shares()
     s.line = []  # a new epoch starts a new line at its own start commit
@@ -312,8 +314,9 @@ def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
     p = _current(s, r, b.proposal, "screened")
     if s.epoch is None or s.budget is None or s.run is None or len(s.open) >= s.run.at_once:
         raise _misfit(r, "a test opened without an epoch, or beside more tests than the run allows")
-    terms = (p.tree, p.base_commit, s.epoch.anchor_tree, units_max_of(s.epoch, p.target), p.target)
-    if (b.tree, b.base_commit, b.anchor_tree, b.units_max, b.target) != terms:
+    most, noise = units_max_of(s.epoch, p.target), known(s.noise, p.target)
+    terms = (p.tree, p.base_commit, s.epoch.anchor_tree, most, p.target, *noise)
+    if (b.tree, b.base_commit, b.anchor_tree, b.units_max, b.target, b.noise_tests, b.noise_squares) != terms:
         raise _misfit(r, "its plan is not the one that proposal and epoch give")  # L-4
     if b.target == "productivity" and b.against != in_force(s):
         raise _misfit(r, "it is not compared with the improver in force")  # S-6
@@ -381,7 +384,7 @@ def _batch_ended(s: State, r: Record, b: e.BatchEnded) -> None:
 
 def _verdict(s: State, r: Record, b: e.Verdict) -> None:
     t = _test(s, r, b.test)
-    if s.budget is None or b.proposal != t.proposal or b.tree != t.terms.tree:
+    if s.epoch is None or s.budget is None or b.proposal != t.proposal or b.tree != t.terms.tree:
         raise _misfit(r, "the verdict names another proposal or tree than the test")
     accepted = b.verdict == "accept"
     if accepted and gate.decision(t.progress) != "accept":
@@ -391,6 +394,7 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
     refund = 0.0 if accepted else gate.refund_share(t.progress)
     s.undo = (b.proposal, without(s.budget, t.before, t.terms.level))
     s.budget = s.budget.close(t.terms.level, accepted, refund)
+    s.noise = learn(s.noise, s.epoch, t)
     blocks.keep(s)
     del s.open[b.test]
     p = s.proposals[b.proposal]

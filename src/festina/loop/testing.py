@@ -27,7 +27,7 @@ from festina.loop.rows import OpenTest
 from festina.loop.state import in_force
 from festina.select import planning
 from festina.select.pairing import mean
-from festina.verify.verdicts import plan_of, units_max_of
+from festina.verify.verdicts import known, plan_of, units_max_of
 
 BATCH_S = 4.0  # what a crash can cost, and how long a person waits for news
 MAX_BATCH = 64  # units: keeps an entry's numbers far below what an envelope holds
@@ -40,11 +40,13 @@ def open_test(b: Bench, action: plan.OpenTest) -> None:
     assert p.tree is not None
     assert s.budget is not None
     level, _ = s.budget.open()
+    noise = known(s.noise, p.target)
     block, first = blocks.place(s) if blocks.shared(epoch) else (0, 0)
     draft = e.TestOpened(
         test=s.tests, proposal=p.number, tree=p.tree, base_commit=p.base_commit, anchor_tree=epoch.anchor_tree,
         level=level, block=block, first_item=first, units_max=units_max_of(epoch, p.target), units_min_accept=0,
         target=p.target, against=None if p.target == "gain" else in_force(s),
+        noise_tests=noise.tests, noise_squares=noise.squares,
     )  # fmt: skip
     rule = plan_of(epoch, draft)
     draft = draft.model_copy(update={"units_min_accept": planning.units_min_accept(rule)})

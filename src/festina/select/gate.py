@@ -50,6 +50,7 @@ from typing import Literal, NamedTuple
 
 from festina.errors import Fault, UsageError
 from festina.select.bets import Bet, symmetric
+from festina.select.noise import UNKNOWN, Noise
 from festina.select.rules import RULE, RULES
 
 Kind = Literal["bounded", "symmetric"]
@@ -75,6 +76,7 @@ class Plan:
     guard_kind: Kind = "bounded"
     judges: tuple[tuple[float, float], ...] = ()  # (margin, detect) of each further verifier that decides  # V-5
     rule: int = RULE  # version of the bets' numbers: ``rules.RULES``
+    noise: Noise = UNKNOWN  # what closed tests have shown of the goal's differences, where the rule learns
 
     def __post_init__(self) -> None:
         numbers = (self.level, self.margin, self.detect, self.beta, *self.guards)
@@ -135,13 +137,13 @@ def gain_bets(plan: Plan) -> tuple[Bet, Bet]:
     """Fresh bets on "better than margin" and on "less than detect"."""
     if plan.kind == "symmetric":
         return symmetric(), symmetric()
-    return judge_bets(plan, plan.margin, plan.detect)
+    return judge_bets(plan, plan.margin, plan.detect, plan.noise if RULES[plan.rule].learns else UNKNOWN)
 
 
-def judge_bets(plan: Plan, margin: float, detect: float) -> tuple[Bet, Bet]:
+def judge_bets(plan: Plan, margin: float, detect: float, noise: Noise = UNKNOWN) -> tuple[Bet, Bet]:
     """Fresh bets on "better than margin" and on "less than detect", for differences in [-1, 1]."""
     rule, effect = RULES[plan.rule], detect - margin
-    return rule.gain.bet(effect, 1.0 + margin), rule.futility.bet(effect, 1.0 - detect)
+    return rule.gain.bet(effect, 1.0 + margin, noise, margin), rule.futility.bet(effect, 1.0 - detect, noise, detect)
 
 
 def guard_bets(plan: Plan, loss: float) -> tuple[Bet, Bet]:

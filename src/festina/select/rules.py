@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from festina.select.bets import Bounded, Tuning, bounded
+from festina.select.noise import UNKNOWN, Noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +24,28 @@ class Aim:
     weights: tuple[float, ...]
     tuning: Tuning
 
-    def bet(self, effect: float, worst: float) -> Bounded:
-        """A fresh bet on payoffs with a mean of about ``effect``, none below ``-worst``."""
-        return bounded(tuple(effect * q for q in self.aims), self.weights, worst, self.tuning)
+    def bet(self, effect: float, worst: float, noise: Noise = UNKNOWN, aim: float = 0.0) -> Bounded:
+        """A fresh bet on payoffs with a mean of about ``effect``, none below ``-worst``.
+
+        ``noise``: what is known of differences; payoffs are measured from ``aim``.
+        """
+        units, squares = noise.prior(self.tuning.prior_units, self.tuning.prior_squares, aim)
+        tuning = self.tuning._replace(prior_units=units, prior_squares=squares)
+        return bounded(tuple(effect * q for q in self.aims), self.weights, worst, tuning)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One version. With version 2 the sentence of an acceptance without a declared range says what that assumes."""
+    """One version. With version 2 the sentence of an acceptance without a declared range says what that assumes.
+
+    ``learns``: on fresh items the goal's bets begin with the noise that the epoch's closed tests have shown.
+    """
 
     gain: Aim
     futility: Aim
     guard: Aim
     violation: Aim
+    learns: bool = False
 
 
 LOSSES = Tuning(4.0, 0.6, 0.05, 0.95, 2.0, 0.0)  # spread from losses alone, counted twice
@@ -47,8 +57,6 @@ _FIRST = Rule(
     Aim((0.5, 1.0, 2.0), (0.2, 0.5, 0.3), LOSSES),
     Aim((1.0, 4.0), (0.5, 0.5), LOSSES),
 )
-RULES = {
-    1: _FIRST,
-    2: replace(_FIRST, futility=Aim((1.0, 4.0), (0.85, 0.15), SQUARES)),  # a change without effect costs a tenth less
-}
-RULE = 2  # what new epochs begin with
+_SECOND = replace(_FIRST, futility=Aim((1.0, 4.0), (0.85, 0.15), SQUARES))  # a null costs a tenth less
+RULES = {1: _FIRST, 2: _SECOND, 3: replace(_SECOND, learns=True)}  # and a fifteenth less
+RULE = 3  # what new epochs begin with

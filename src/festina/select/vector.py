@@ -16,7 +16,7 @@ out (``gate.observe`` refuses it, here it is a Fault for the whole batch).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from festina.errors import Fault
 from festina.select.bets import CLIP, SCALE_SAMPLES, SLOPES, Bet, Bounded
 from festina.select.gate import Plan, gain_bets, guard_bets, judge_bets
+from festina.select.noise import EACH, GUESS, LEAST, MOST, UNKNOWN
+from festina.select.rules import RULES
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -43,11 +45,38 @@ class Ends:
     refund: Array  # ``gate.refund_share``: of the level, if the test is not accepted
 
 
+@dataclass(frozen=True, slots=True)
+class Noises:
+    """``noise.Noise`` of many tests; arrays of one entry a test."""
+
+    tests: Array
+    squares: Array
+
+    def prior(self, units: float, squares: float, aim: float) -> tuple[Array, Array]:
+        """``Noise.prior``, in the same order of steps."""
+        known = self.tests > 0.0
+        count = units + np.minimum(MOST, EACH * self.tests)
+        mean = (GUESS + self.squares) / (1.0 + self.tests)
+        return np.where(known, count, units), np.where(known, count * (mean + aim * aim), squares)
+
+    def after(self, units: NDArray[np.int64], diffs: Array) -> Noises:
+        """Each with one more closed test, which looked at the first ``units`` of its row."""
+        told = units >= LEAST
+        mean = np.where(np.arange(diffs.shape[1]) < units[:, None], diffs * diffs, 0.0).sum(1) / units
+        return Noises(self.tests + told, self.squares + np.where(told, mean, 0.0))
+
+    def take(self, index: NDArray[np.int64]) -> Noises:
+        return Noises(self.tests[index], self.squares[index])
+
+
 class BoundedBets:
     """``bets.Bounded`` for many tests: the same aims, payoffs of their own. Steps are made in place."""
 
-    def __init__(self, bet: Bounded, tests: int) -> None:
+    def __init__(self, bet: Bounded, tests: int, noise: Noises | None = None, aim: float = 0.0) -> None:
         self.effects, self.limit, self.tuning, self.units = bet.effects, bet.limit, bet.tuning, bet.units
+        self.prior: tuple[Array | float, Array | float] = bet.tuning[:2]
+        if noise is not None:
+            self.prior = noise.prior(*bet.tuning[:2], aim)
         self.stakes = [np.full(tests, stake) for stake in bet.stakes]
         self.wealth = np.full(tests, bet.wealth)
         self.losses, self.squares, self.wins = (np.full(tests, v) for v in (bet.losses, bet.squares, bet.wins))
@@ -56,7 +85,8 @@ class BoundedBets:
     @np.errstate(invalid="ignore", divide="ignore")
     def step(self, x: Array) -> None:
         """One payoff for each test."""
-        n, (prior_units, prior_squares, patience, _, loss_weight, win_weight) = self.units, self.tuning
+        n, (_, _, patience, _, loss_weight, win_weight) = self.units, self.tuning
+        prior_units, prior_squares = self.prior
         size, spread, risk, wealth = self._size, self._spread, self._risk, self.wealth
         np.divide(self.squares, self.losses, out=size)  # 0/0 where no loss was seen: fmax takes the other
         np.fmax(size, 1.0 / (1.0 + patience * n), out=size)
@@ -89,6 +119,9 @@ class BoundedBets:
 
     def keep(self, rows: Flags) -> None:
         """Forget all other tests."""
+        units, squares = self.prior
+        if isinstance(units, np.ndarray) and isinstance(squares, np.ndarray):
+            self.prior = units[rows], squares[rows]
         self.stakes = [part[rows] for part in self.stakes]
         self.wealth, self.losses, self.squares = self.wealth[rows], self.losses[rows], self.squares[rows]
         self.wins = self.wins[rows]
@@ -148,9 +181,9 @@ class SymmetricBets:
 Bets = BoundedBets | SymmetricBets
 
 
-def many(bet: Bet, tests: int) -> Bets:
-    """So many copies of a fresh bet."""
-    return BoundedBets(bet, tests) if isinstance(bet, Bounded) else SymmetricBets(tests)
+def many(bet: Bet, tests: int, noise: Noises | None = None, aim: float = 0.0) -> Bets:
+    """So many copies of a fresh bet, each with a noise of its own where there is one."""
+    return BoundedBets(bet, tests, noise, aim) if isinstance(bet, Bounded) else SymmetricBets(tests)
 
 
 @dataclass(slots=True)
@@ -186,13 +219,14 @@ class _Part:
 
 def gate(
     plan: Plan, levels: Array, gains: Array, guards: Sequence[Array] = (), judges: Sequence[Array] = (),
-    *, futility: bool = True, abort: Abort | None = None,
+    *, futility: bool = True, abort: Abort | None = None, noise: Noises | None = None,
 ) -> Ends:  # fmt: skip
     """Play one test per entry of ``levels`` on the given differences (tests x ``plan.units_max`` or more).
 
-    ``plan.level`` is not looked at. ``futility=False`` plays on where the rule would give up: for comparisons.
-    ``abort(n, rows, wealth)``: an owner who stops as he likes. Called after every unit with the tests that are open
-    after ``n`` units and the smallest of all their evidences; where it says true the test ends as "abort".
+    ``plan.level`` is not looked at, nor ``plan.noise`` where ``noise`` has one for each test. ``futility=False`` plays
+    on where the rule would give up: for comparisons. ``abort(n, rows, wealth)``: an owner who stops as he likes. Called
+    after every unit with the tests that are open after ``n`` units and the smallest of all their evidences; where it
+    says true the test ends as "abort".
     """
     _check(plan, levels, gains, guards, judges)
     tests = len(levels)
@@ -200,16 +234,17 @@ def gate(
     step = CHUNK if abort is None else max(1, tests)  # who stops wants to see all of them
     for first in range(0, tests, step):
         index = np.arange(first, min(first + step, tests))
-        _play(plan, levels, (gains, *guards, *judges), index, ends, futility, abort)
+        own = noise.take(index) if noise is not None and RULES[plan.rule].learns else None
+        _play(plan, levels, (gains, *guards, *judges), index, ends, futility, abort, own)
     return ends
 
 
 def _play(
     plan: Plan, levels: Array, columns: Sequence[Array], index: NDArray[np.int64], ends: Ends, futility: bool,
-    abort: Abort | None,
+    abort: Abort | None, noise: Noises | None,
 ) -> None:  # fmt: skip
     """Play the tests of ``index`` and note in ``ends`` how they ended."""
-    parts, proven = _parts(plan, len(index), futility), 1.0 / levels[index]
+    parts, proven = _parts(plan, len(index), futility, noise), 1.0 / levels[index]
     for first in range(0, plan.units_max, BLOCK):
         live = np.ones(len(index), dtype=bool)
         blocks = [np.ascontiguousarray(column[index, first : first + BLOCK].T) for column in columns]
@@ -247,10 +282,11 @@ def _least(parts: list[_Part]) -> Array:
     return least
 
 
-def _parts(plan: Plan, tests: int, futility: bool) -> list[_Part]:
+def _parts(plan: Plan, tests: int, futility: bool, noise: Noises | None) -> list[_Part]:
     """Gain, guards and judges, in this order."""
     refuted = 1.0 / plan.beta if futility else np.inf
-    found = [_part(gain_bets(plan), tests, plan.margin, plan.detect, "futile", refuted)]
+    bare = plan if noise is None else replace(plan, noise=UNKNOWN)
+    found = [_part(gain_bets(bare), tests, plan.margin, plan.detect, "futile", refuted, noise)]
     for loss in plan.guards:
         found.append(_part(guard_bets(plan, loss), tests, -loss, -loss, "guard", len(plan.guards) / plan.beta))
     for margin, detect in plan.judges:
@@ -259,8 +295,12 @@ def _parts(plan: Plan, tests: int, futility: bool) -> list[_Part]:
     return found
 
 
-def _part(bets: tuple[Bet, Bet], tests: int, above: float, below: float, word: str, refuted: float) -> _Part:
-    return _Part(many(bets[0], tests), many(bets[1], tests), above, below, 1.0 - above, word, refuted)
+def _part(
+    bets: tuple[Bet, Bet], tests: int, above: float, below: float, word: str, refuted: float,
+    noise: Noises | None = None,
+) -> _Part:  # fmt: skip
+    shows, doubts = many(bets[0], tests, noise, above), many(bets[1], tests, noise, below)
+    return _Part(shows, doubts, above, below, 1.0 - above, word, refuted)
 
 
 def _ended(parts: list[_Part], proven: Array, left: int) -> Flags:

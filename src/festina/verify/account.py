@@ -24,9 +24,10 @@ from festina.ledger.statement import commitment
 from festina.select import gate, planning
 from festina.select import sameness as twins
 from festina.select.budget import AnyBudget, Budget, FdrBudget, InformationLedger, Promise, without
+from festina.select.noise import UNKNOWN, Noise
 from festina.select.sameness import Sameness
 from festina.verify import blocks
-from festina.verify.verdicts import compose, plan_of, tampered, units_max_of
+from festina.verify.verdicts import compose, known, learn, plan_of, tampered, units_max_of
 
 LEVEL_ROUNDING = 1e-12  # of a level that took an exponential
 DECIDED = {
@@ -125,6 +126,7 @@ class Account:
     alpha: float = 0.0  # summed over epochs
     error: Promise = "familywise"
     budget: AnyBudget | None = None
+    noise: Noise = UNKNOWN  # what this epoch's closed tests have shown of differences
     shared: blocks.Shared = field(default_factory=blocks.Shared)
     open: dict[int, Open] = field(default_factory=dict)  # by test
     trees: dict[int, str] = field(default_factory=dict)  # screened, by proposal
@@ -199,13 +201,13 @@ def _differ(body: Any, wanted: Mapping[str, object]) -> Wrong:  # noqa: ANN401 -
 def _opened_follows(a: Account, b: e.TestOpened) -> Wrong:
     epoch, budget = a.rules(), a.budget
     assert budget is not None
-    level, _ = budget.open()
-    exact = isinstance(budget, Budget | FdrBudget)
+    (level, _), exact, noise = budget.open(), isinstance(budget, Budget | FdrBudget), known(a.noise, b.target)
     near = abs(level - b.level) <= LEVEL_ROUNDING * max(level, b.level)
     wanted: dict[str, object] = {
         "units_max": units_max_of(epoch, b.target), "anchor_tree": epoch.anchor_tree,
         "level": level if exact or not near else b.level, "units_min_accept": a.least_units(plan_of(epoch, b)),
         "tree": a.trees.get(b.proposal), "target": a.targets.get(b.proposal, "gain"),
+        "noise_tests": noise.tests, "noise_squares": noise.squares,
     }  # fmt: skip
     if epoch.suite.mode != "fresh":
         wanted["block"], wanted["first_item"] = a.shared.place(epoch, budget)
@@ -304,7 +306,7 @@ def _epoch(a: Account, r: Entered, b: e.EpochOpened) -> None:
     a.epoch, a.undo = b, None
     a.alpha += b.alpha
     a.error = "fdr" if b.error == "fdr" else a.error
-    a.budget = a.shared.begin(b)
+    a.budget, a.noise = a.shared.begin(b), UNKNOWN
     a.control = Control(_fresh(b))
     a.line.numbers = []
     a.line.trees[b.start_commit] = b.start_tree
@@ -380,6 +382,7 @@ def _verdict(a: Account, r: Entered, b: e.Verdict) -> None:
     accepted = b.verdict == "accept"
     a.undo = (b.proposal, without(budget, t.before, t.terms.level))
     a.budget = budget.close(t.terms.level, accepted, 0.0 if accepted else gate.refund_share(t.progress))
+    a.noise = learn(a.noise, a.rules(), t)
     a.shared.keep(a.epoch, a.budget)
     a.verdicts += 1
     a.told += b.reason in ("budget", "fault")

@@ -14,8 +14,10 @@ from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.select import gate
 from festina.select.budget import AnyBudget, Promise
+from festina.select.noise import UNKNOWN, Noise
 from festina.select.pairing import Scale
 from festina.select.report import estimate, interval
+from festina.select.rules import RULES
 from festina.select.words import Finding, Reason, sentence
 
 TASK, CONDUCT = "task", "conduct"  # guards of a test for the improver, after the declared ones  # S-6
@@ -55,7 +57,7 @@ def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
         judges=tuple(
             (j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in epoch.judges if j.role == "decide"
         ),
-        units_max=test.units_max, rule=epoch.rule,
+        units_max=test.units_max, rule=epoch.rule, noise=Noise(test.noise_tests, test.noise_squares),
     )  # fmt: skip
 
 
@@ -74,6 +76,21 @@ def guards_of(epoch: e.EpochOpened, target: e.Target) -> tuple[str, ...]:
     """Names of a test's guards, in the order of its evidence.  # V-4, S-6"""
     names = tuple(guard.name for guard in epoch.guards)
     return names if target == "gain" else (*names, TASK, CONDUCT)
+
+
+def known(noise: Noise, target: e.Target) -> Noise:
+    """What a test that opens now knows of the noise: tests for the improver are about other differences."""
+    return noise if target == "gain" else UNKNOWN
+
+
+def learn(noise: Noise, epoch: e.EpochOpened, test: Tested) -> Noise:
+    """What tests that open from now on know of the noise, with one more closed test.
+
+    Nothing where candidates share items: a test must not know what earlier ones saw on them.
+    """
+    suite = epoch.suite
+    fresh = suite.mode == "fresh" and suite.assumed == "bounded"
+    return noise.after(test.gains) if RULES[epoch.rule].learns and fresh and test.terms.target == "gain" else noise
 
 
 def compose(

@@ -145,7 +145,7 @@ def open_test(ledger: Ledger, state: State, own: Own, commit: str, number: int =
     test = e.TestOpened(
         test=number, proposal=number, tree=tree, base_commit=state.head.commit, anchor_tree=own.epoch.anchor_tree,
         level=state.budget.open()[0], block=block, first_item=first, units_max=own.epoch.suite.max_units,
-        units_min_accept=0,
+        units_min_accept=0, noise_tests=state.noise.tests, noise_squares=state.noise.squares,
     )  # fmt: skip
     units = planning.units_min_accept(plan_of(own.epoch, test))
     test = test.model_copy(update={"units_min_accept": units})
