@@ -4,7 +4,8 @@ Three arms from the same start, with the same number of proposals: *own* (the la
 *frozen* (generation 0 proposes for ever) and *random* (60 settings drawn by lot around nothing, the best on the public
 problems). A judge that knows the answer, from 2,000 fresh held-out problems for each decision, keeps what is better by
 two standard errors. Then the productivity of the final improvers: each one gets the same start and the same 60
-evaluations on fresh copies of the task "improve the improver". Then the failing arm: 20 public problems instead of 200.
+evaluations on fresh copies of the task "improve the improver". Then the failing arm: 20 public problems instead of
+200. ``--only`` runs one part.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import numpy as np
 
 STEPS = 8  # proposals of an arm
 JUDGED = 2000  # fresh problems for each decision
-COPIES = 24  # fresh improvement problems for each improver
-T_975 = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 23: 2.069}  # Student's t by degrees of freedom
+COPIES = 12  # fresh improvement problems for each improver
+# Student's t by degrees of freedom
+T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 11: 2.201}
 
 
 def interval(values):
@@ -102,38 +104,58 @@ class World:
         return gains
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=4, choices=[3, 4, 5, 6, 7, 8])
-    options = parser.parse_args()
-    world, began = World(options.folder.absolute()), time.process_time()
-    print("start: functions {:+.3f}, tables {:+.3f}, all {:+.3f}".format(*world.level(world.start)))
+def arms(world, seeds):
+    """The three arms over all seeds; prints them, and how far own is ahead."""
+    print("start: functions {:+.3f}, tables {:+.3f}, all {:+.3f}".format(*world.level(world.start)), flush=True)
     ends = {arm: [] for arm in ("own", "frozen", "random")}
-    for seed in range(1, options.seeds + 1):
+    for seed in range(1, seeds + 1):
         for arm, kept in ends.items():
             line, told = world.chain(arm, seed, 200)
-            kept.append((line[-1], world.level(line[-1])))
+            kept.append(world.level(line[-1]))
             print("seed {} {:6s} {} accepted of {}: functions {:+.3f}, tables {:+.3f}, all {:+.3f}".format(
-                seed, arm, sum(t[2] for t in told), len(told), *kept[-1][1]), flush=True)  # fmt: skip
+                seed, arm, sum(t[2] for t in told), len(told), *kept[-1]), flush=True)  # fmt: skip
     for arm, kept in ends.items():
-        print("{:6s} final, all: {:+.3f} +- {:.3f}".format(arm, *interval([level[2] for _, level in kept])))
+        print("{:6s} final, all: {:+.3f} +- {:.3f}".format(arm, *interval([level[2] for level in kept])))
     for arm in ("frozen", "random"):
-        ahead = [b[1][2] - a[1][2] for a, b in zip(ends["own"], ends[arm], strict=True)]
-        print("own ahead of {:6s} by {:+.3f} +- {:.3f}".format(arm, *interval(ahead)))
+        ahead = [b[2] - a[2] for a, b in zip(ends["own"], ends[arm], strict=True)]
+        print("own ahead of {:6s} by {:+.3f} +- {:.3f}".format(arm, *interval(ahead)), flush=True)
+
+
+def improvers(world, seeds):
+    """Productivity of the own arm's last improvers, and of random search, beside generation 0's."""
     base = world.productivity(world.start, world.start)
-    print("productivity: generation 0 gains {:+.3f} +- {:.3f} from generation 0".format(*interval(base)))
-    others = [(f"own, seed {n + 1}", settings) for n, (settings, _) in enumerate(ends["own"])] + [("random", None)]
-    for name, settings in others:
+    print("generation 0's improver gains {:+.3f} +- {:.3f} from generation 0".format(*interval(base)), flush=True)
+    for seed in [*range(1, seeds + 1), 0]:
+        settings = world.chain("own", seed, 200)[0][-1] if seed else None
         gains = world.productivity(settings, world.start)
         ahead = [a - b for a, b in zip(gains, base, strict=True)]
+        name = f"own, seed {seed}" if seed else "random"
         ratio = statistics.mean(gains) / statistics.mean(base)
         print("  {:12s} {:+.3f}, ahead {:+.3f} +- {:.3f}, ratio {:.2f}".format(
             name, statistics.mean(gains), *interval(ahead), ratio), flush=True)  # fmt: skip
-    for seed in range(1, 4):
+
+
+def few(world, seeds):
+    """The failing arm: 20 public problems instead of 200."""
+    for seed in range(1, seeds + 1):
         _, told = world.chain("own", seed, 20)
         print("20 public problems, seed {}: public gains {}, held-out gains {}".format(
             seed, *(" ".join(f"{t[k]:+.3f}" for t in told) for k in (0, 1))), flush=True)  # fmt: skip
+
+
+PARTS = {"arms": arms, "improvers": improvers, "few": few}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=4, choices=[2, 3, 4, 5, 6, 7, 8])
+    parser.add_argument("--only", choices=sorted(PARTS))
+    options = parser.parse_args()
+    world, began = World(options.folder.absolute()), time.process_time()
+    for name, part in PARTS.items():
+        if options.only in (None, name):
+            part(world, options.seeds)
     print(f"all of this: {time.process_time() - began:.0f} CPU seconds")
 
 

@@ -44,7 +44,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     return toy
 
 
-PLAY = ("--crossplay", "--left", "1", "--problems", "4", "--units", "2")
+PLAY = ("--crossplay", "--left", "1", "--problems", "6", "--units", "2")
 
 
 def test_W2_crossplay_finds_the_better_improver_and_a_kill_loses_and_doubles_nothing(
@@ -60,16 +60,15 @@ def test_W2_crossplay_finds_the_better_improver_and_a_kill_loses_and_doubles_not
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["answer"] == "paid"
-    low, high = found["left"][1:]
-    assert low < 0.5 < high
+    assert abs(found["left"][0] - 0.5) < 0.25
     assert found["ratio"] is None or found["ratio"][1] > 1.0
     state = check(grown.root, settled=True)
     records = read(grown.root)[1]
     kinds = Counter(r.kind for r in records)
     assert kinds["crossplay-planned"] == kinds["crossplay-ended"] == 1  # the plan stands before data, and once  # L-4
-    assert kinds["crossplay-problem"] == 4
+    assert kinds["crossplay-problem"] == 6
     charged = [r.body for r in records if r.kind == "measure-started" and r.body.purpose == "crossplay"]
-    assert len(charged) == 5  # the one that was cut off is paid for, too  # E-1
+    assert len(charged) == 7  # the one that was cut off is paid for, too  # E-1
     assert {x.trials for x in charged} == {2 + 3 * 2}
     assert len(state.proposals) == 1  # no product became a proposal
     assert found["sentence"] in festina("growth", toy=grown).stdout
@@ -106,7 +105,7 @@ def test_W2_the_control_arm_is_one_command_and_what_it_found_is_recorded(
     assert ended.proposals <= started.proposals == 1  # the same budget
     assert ended.trials <= started.trials
     assert (ended.generations, ended.tree) == (0, state.epoch.start_tree)  # 0.1 more is under what was asked for
-    assert ended.interval[0] > 0.0
+    assert ended.estimate > 0.3  # 0.7 against 0.1
     assert ended.answer == "cannot tell"  # ahead by what a person did: no changed improver has made anything
     assert state.line == before.line
     assert ended.sentence in " ".join(festina("growth", toy=grown).stdout.split("\n"))

@@ -111,7 +111,21 @@ def _control(root: Path, options: Options, asked: dict[str, Any]) -> e.ArmEnded:
     from festina.loop.arm import control_arm
 
     wall_s = options.wall_s if asked["budget"] else None
-    return control_arm(root, options, asked["units"] or 80, wall_s, Teller())
+    return control_arm(root, options, asked["units"] or 80, wall_s, Teller(), _planned)
+
+
+def _planned(terms: e.ArmStarted, changed: int) -> None:
+    """What the arm may cost, before it runs.  # E-5"""
+    click.echo(
+        f"The control arm may ask generation 0's improver {terms.proposals} times and make {terms.trials:,} runs, as "
+        f"the line did, within {duration(terms.wall_s)} (the line took {duration(terms.spent_wall_s)}). "
+        "Models that it asks cost what they cost the line.",
+        err=True,
+    )
+    if not changed:
+        click.echo(
+            "No changed improver has made an accepted proposal yet, so it cannot show that recursion paid.", err=True
+        )
 
 
 def _tell(here: Opened, as_json: bool) -> None:

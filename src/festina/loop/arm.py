@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,11 +73,16 @@ def spent(records: Iterable[Record], since: int) -> Spent:
 
 
 def control_arm(
-    root: Path, options: Options, units: int, wall_s: float | None = None, listener: Listener | None = None
-) -> e.ArmEnded:
-    """Run the arm, or go on with one that was cut off, and compare. ``wall_s``: the arm's time at most."""
+    root: Path, options: Options, units: int, wall_s: float | None = None, listener: Listener | None = None,
+    planned: Callable[[e.ArmStarted, int], None] = lambda _terms, _changed: None,
+) -> e.ArmEnded:  # fmt: skip
+    """Run the arm, or go on with one that was cut off, and compare. ``wall_s``: the arm's time at most.
+
+    ``planned`` hears what it may cost, and how many accepted generations a changed improver has made, before it runs.
+    """
     with measuring(root, options) as b:
         terms = b.state.growth.open_arm or _begin(b, wall_s)
+        planned(terms, _by_changed(b.state, terms.head))
         crash_point("growth-arm")
         place = b.home.path / "arms" / str(terms.arm)
         epoch = b.state.epoch

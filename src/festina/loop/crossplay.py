@@ -65,6 +65,11 @@ class Made:
     wall_s: float
     cpu_s: float
 
+    @property
+    def late(self) -> bool:
+        """Whether it ran out of wall time: others on the machine may have brought that about."""
+        return self.word == "nothing" and self.reason.endswith("timeout_wall")
+
 
 def crossplay(b: Bench, wanted: Wanted, told: Told = lambda _: None) -> e.CrossplayEnded:
     """Play all problems, or those that a cut-off cross-play with the same plan still lacks. ``Replan``: cut off."""
@@ -175,12 +180,14 @@ def own_improver(b: Bench) -> OwnImprover:
     return OwnImprover(b.proposer_box, parse_manifest(b.ledger.get_blob(b.state.epoch.manifest)).improver.run or ())
 
 
-def side_by_side(b: Bench, own: OwnImprover, start: str, improvers: Sequence[str], seed: int) -> list[Made]:
-    """What the improvers in these trees make of the tree ``start``, run at the same time, so that load is shared.
+def side_by_side(
+    b: Bench, own: OwnImprover, start: str, improvers: Sequence[str], seed: int, *, at_once: int = 2
+) -> list[Made]:
+    """What the improvers in these trees make of the tree ``start``.
 
     Neither ledger nor state is touched: several problems may be played at once, each in a thread of its own.
     """
-    with ThreadPoolExecutor(len(improvers), thread_name_prefix="improver") as pool:
+    with ThreadPoolExecutor(at_once, thread_name_prefix="improver") as pool:
         runs = [pool.submit(own.propose, _view(b, start, tree, seed), b.propose_budget) for tree in improvers]
         made = [run.result() for run in runs]
     with _screening:

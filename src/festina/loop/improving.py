@@ -1,6 +1,8 @@
 """One unit of a test for the improver: a fresh improvement problem for two improvers.  # S-6
 
-The candidate's improver and the one in force get the version in use, the same seed and budget, and no history; their
+The candidate's improver and the one in force get the version in use, the same seed and budget, and no history, one
+after the other in an order that the seed decides. Where the one in force runs out of wall time, the start stands in for
+both products: a candidate that makes the machine slow gains nothing by it. Their
 products answer the same fresh items, and so do the candidate itself and the version in use, whose difference is the
 guard *task*. Refusals count: one more than the improver in force has is a loss of the guard *conduct*, and more
 attempts on what judges them end the test at once (``next``).
@@ -40,11 +42,14 @@ def problems(b: Bench, test: OpenTest, planned: units.Trees) -> Callable[[int], 
     own, scale = own_improver(b), b.scale
 
     def one(seed: int) -> units.Unit:
-        ours, theirs = side_by_side(b, own, planned.head, (test.terms.tree, force), seed % SEEDS)
+        improvers = (test.terms.tree, force) if seed % 2 == 0 else (force, test.terms.tree)  # E-3: one after the other
+        made = side_by_side(b, own, planned.head, improvers, seed % SEEDS, at_once=1)
+        ours, theirs = made if seed % 2 == 0 else reversed(made)
         if b.cut_off:
             raise Fault("cut-off", "the batch was cut off")
         conduct = float(theirs.word == "refused") - float(ours.word == "refused")
-        sides = replace(planned, candidate=ours.tree, incumbent=theirs.tree)
+        late = theirs.late  # never in the candidate's favour: it may have made the machine slow  # V-1
+        sides = replace(planned, candidate=planned.head if late else ours.tree, incumbent=theirs.tree)
         unit = units.run_unit(b.trials, b.judge, sides, scale, seed, lambda: b.cut_off, conduct=conduct)
         return replace(unit, made=(_told(ours), _told(theirs)))
 
