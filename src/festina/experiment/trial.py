@@ -132,7 +132,7 @@ class Trials:
             outcome = self.sandbox.run(replace(job, env=env, door=passage), self.recipe.limits)
         finally:
             passage.close()
-        if passage.trouble and not gateway.well():
+        if passage.endpoint_failed():
             raise Fault("model-endpoint", f"the model endpoint did not answer ({passage.trouble})",
                         fix="see to [model] endpoint; the trial is repeated and counts for nobody")  # fmt: skip
         return outcome, passage

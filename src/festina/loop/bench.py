@@ -99,8 +99,8 @@ class Bench:
 
     @property
     def cut_off(self) -> bool:
-        """Whether what runs in boxes is given up because the operator, the clock or a budget says stop."""
-        return self.interrupted.is_set() or self.expired.is_set() or self.model_spent.is_set()
+        """Whether boxes are being killed because the operator or the clock says stop."""
+        return self.interrupted.is_set() or self.expired.is_set()
 
     def signing(self, shown: object) -> Signer:
         """The verifier's signer with the receipts of the scores behind an entry.  # T-1"""

@@ -272,7 +272,7 @@ def _bench(
     proposer_box = choose(sandbox.level, home.work, uid=PROPOSER_UID)
     interrupted, expired = options.stop or threading.Event(), threading.Event()
     book = _book(stack, home, state, manifest, (interrupted, expired))
-    gateway, model_spent = session_gateway(manifest, book, state), threading.Event()
+    gateway, model_spent = session_gateway(manifest, book, state, sandbox.level), threading.Event()
     trials = Trials(sandbox, terms.recipe(manifest), workspaces.show, gateway, model_spent.set)
     return Bench(
         home=home, repo=repo, ledger=ledger, state=state, scope=manifest.scope_rules(), sandbox=sandbox,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from festina.errors import UsageError
 from festina.loop.book import caps_of
 from festina.loop.state import State
 from festina.propose.book import Answer, Ask, Book, PaperBook
 from festina.propose.chat import key_from
 from festina.propose.gateway import Gateway
 from festina.propose.meter import Cap, Price
+from festina.sandbox.job import Level
 from festina.system.manifest import EachModel, Manifest
 
 __all__ = ["gateway_of", "session_gateway"]
@@ -32,10 +34,15 @@ def gateway_of(manifest: Manifest, book: Book | None = None) -> Gateway | None:
     )  # fmt: skip
 
 
-def session_gateway(manifest: Manifest, book: Book | None, state: State) -> Gateway | None:
-    """The gateway of an engine's session, in which runs begin and end."""
+def session_gateway(manifest: Manifest, book: Book | None, state: State, level: Level) -> Gateway | None:
+    """The gateway of an engine's session, in which runs begin and end. UsageError: no box has one at ``level``."""
     if manifest.model is None or book is None:
         return None
+    if level < Level.L2 and (manifest.experiment.model or manifest.improver.asks):
+        raise UsageError(
+            "gateway-needs-a-box", f"at {level.name} a run has no network of its own, so that none can ask models",
+            fix="use a host that offers L2 (`festina doctor`)", where="festina.toml: model",
+        )  # E-6  # fmt: skip
     return gateway_of(manifest, Switched(book, PaperBook(caps_of(manifest.model)), lambda: state.run is not None))
 
 

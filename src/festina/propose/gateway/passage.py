@@ -32,7 +32,7 @@ from typing import Any, Literal
 from festina.ledger.calling import Ended
 from festina.ledger.canonical import canonical
 from festina.propose.book import Answer, Ask, Book, digest
-from festina.propose.gateway.http import Refused, Request, Writer, read_request
+from festina.propose.gateway.http import Refused, Request, Writer, drain, read_request
 from festina.propose.gateway.rules import Accepted, judge
 from festina.propose.gateway.usage import usage_in
 from festina.propose.meter import Account, Cap, Caps, Cost, Price, prompt_bound
@@ -113,11 +113,15 @@ class Gateway:
         """Whether chat requests name the answer's length by the newer key alone."""
         return self._host == "api.openai.com"
 
-    def well(self) -> bool:
-        """Whether the endpoint answers a question of our own now. It is paid for like any other."""
-        model = self.names[0]
+    def well(self, path: str, model: str) -> bool:
+        """Whether the endpoint answers a question of our own there now. It is paid for like any other."""
         key = "max_completion_tokens" if self.new_length else "max_tokens"
-        data = canonical({"model": model, "messages": [{"role": "user", "content": "1+1="}], key: 16})
+        asked: dict[str, Any] = {key: 16, "messages": [{"role": "user", "content": "1+1="}]}
+        if path == "responses":
+            asked = {"max_output_tokens": 16, "input": "1+1="}
+        elif path == "completions":
+            asked = {"max_tokens": 16, "prompt": "1+1="}
+        data = canonical({"model": model, **asked})
         price = self.prices.get(model, Price())
         call = self.book.hold(Ask(model, data, Cost.of(price, prompt_bound([data.decode()]), 16), "candidate"))
         if isinstance(call, str):
@@ -127,7 +131,7 @@ class Gateway:
         ended: Ended = "ok"
         reply: bytes | None = None
         try:
-            got = post(f"{self.url}/chat/completions", self.headers("chat/completions", ""), data, patience)
+            got = post(f"{self.url}/{path}", self.headers(path, ""), data, patience)
             ended, reply = "ok" if got.status == 200 else "error", got.body
         except Broken as broken:
             ended = broken.ended
@@ -159,6 +163,7 @@ class Passage:
         self.rows: list[dict[str, Any]] = []
         self.refused: dict[str, int] = {}
         self.trouble: Ended | None = None  # what the endpoint did at last, after all tries
+        self._where = ("", "")  # on which path, asked for which model
 
     @property
     def used(self) -> Cost:
@@ -168,6 +173,10 @@ class Passage:
     def denied(self) -> tuple[str, ...]:
         """What was asked for and is never given, as it stands beside denied system calls in a trial's record."""
         return tuple(f"gateway({code})" for code in sorted(self.refused) if code in _EVIDENCE)
+
+    def endpoint_failed(self) -> bool:
+        """Whether a request failed at the endpoint and a question of our own fails there, too.  # T-6"""
+        return self.trouble is not None and not self._gateway.well(*self._where)
 
     # -- the door
 
@@ -250,6 +259,7 @@ class Passage:
                 self._under_way.discard(connection)
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
+                drain(connection)
             connection.close()
 
     def _note(self, code: str) -> None:
@@ -309,7 +319,7 @@ class Passage:
             except Broken as broken:
                 ended, what, status = broken.ended, broken.what, 504 if broken.ended == "slow" else 502
                 if relay.begun or broken.sent:  # it may have worked: charged in full, and not asked again
-                    self._trouble(ended)
+                    self._trouble(ended, asked)
                     self._say(writer, status, ended, what, asked)
                     return ended, bytes(relay.data), most, False, status
                 continue
@@ -326,13 +336,13 @@ class Passage:
             if again < 0:
                 break
             wait = again
-        self._trouble(ended)
+        self._trouble(ended, asked)
         self._say(writer, status, ended, what, asked)
         return ended, b"", Cost(calls=1), True, status
 
-    def _trouble(self, ended: Ended) -> None:
+    def _trouble(self, ended: Ended, asked: Accepted) -> None:
         if not self._closed.is_set() and ended != "cut":
-            self.trouble = ended
+            self.trouble, self._where = ended, (asked.path, asked.model)
 
     def _say(self, writer: Writer, status: int, code: str, what: str, asked: Accepted) -> None:
         if not writer.started:
