@@ -6,7 +6,10 @@ import importlib
 import importlib.util
 import json
 import math
+import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from festina.system.manifest import load_manifest
+from tests.loop.commandline import festina
+from tests.loop.invariants import check
+from tests.toy import Toy
 
 TINYLM = Path(__file__).resolve().parents[2] / "examples" / "tinylm"
 SYSTEM = TINYLM / "system"
@@ -160,3 +166,37 @@ def test_E1_training_replays_bit_for_bit_and_the_counter_sees_attention(ex: Simp
     assert first == second
     assert int(first.split()[0]) == 3
     assert float(first.split()[-1]) == 3.5  # two products forward, five back
+
+
+@pytest.mark.slow
+def test_E5_two_proposals_end_to_end_at_a_hundredth_of_the_budget(tmp_path: Path) -> None:
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("festina[torch] is not installed")
+    root = tmp_path / "tinylm"
+    shutil.copytree(SYSTEM, root, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, old, new in (
+        ("harness.py", r'"200"', '"2"'),
+        ("improve.py", r'"TINYLM_CPU_S", "125"', '"TINYLM_CPU_S", "9"'),
+        ("improve.py", r"TRIAL_S = 25\.0", "TRIAL_S = 2.0"),
+        ("improve.py", r"WORTH = 0\.02", "WORTH = -9.0"),  # whatever is best: what is tested here is the way
+        ("train.py", r"WIDTH = 128", "WIDTH = 32"),
+        ("train.py", r"LAYERS = 4", "LAYERS = 1"),
+        ("festina.toml", r"batch = 600", "batch = 30\nmax_units = 12"),
+        ("festina.toml", r"detect = 0.05", "detect = 0.3"),
+    ):
+        text, count = re.subn(old, new, (root / name).read_text())
+        assert count == 1, (name, old)
+        (root / name).write_text(text)
+    toy = Toy(root, {"FESTINA_HOME": str(tmp_path / "homes"), "FESTINA_REVIEWER_KEYS": str(tmp_path / "keys")})
+    toy.git("init", "-q", "-b", "main")
+    toy.commit("generation 0")
+    added = festina("vault", "add", "hidden", "--generator", str(TINYLM / "vault" / "generator.py"), toy=toy)
+    assert added.returncode == 0, added.stderr
+    run = [sys.executable, "-m", "festina", "run", "-C", str(root), "--yes", "--proposals", "2", "--budget", "15m"]
+    environment = os.environ | toy.environment
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=1200, check=False)
+    assert done.returncode == 0, done.stderr
+    state = check(root, settled=True)
+    assert len(state.proposals) == 2
+    assert all(p.word in ("accepted", "rejected", "inconclusive") or p.patch is None for p in state.proposals.values())
+    assert any(p.word is not None and p.patch is not None for p in state.proposals.values()), done.stderr

@@ -211,7 +211,7 @@ def test_E4_training_in_a_warm_box_is_training_in_a_fresh_one(cold: BubblewrapBo
     )
     shown, seed = (Bind(tree, "/system"),), {"FESTINA_SEED": "3"}
     job = Job((sys.executable, "train.py"), cwd="/system", binds=shown, env=seed, outputs=None)
-    box = WarmBox(cold, ("torch",), python=sys.executable)
+    box = WarmBox(cold, ("torch", "torch._dynamo"), python=sys.executable)
     limits = Limits(wall_s=120, cpu_s=60, memory_bytes=2 << 30)
     try:
         warm, fresh = [box.run(job, limits) for _ in range(2)], cold.run(job, limits)
