@@ -48,6 +48,7 @@ def test_E5_a_sound_answer_costs_what_it_says() -> None:
     assert server.seen[0]["Authorization"] == f"Bearer {KEY}"
 
 
+MANY = -1
 # how the server misbehaves, the class it gets, how many calls were made, whether the whole intent is charged
 FAILURES = [
     (Bad("silent"), "slow", 1, True),
@@ -60,9 +61,9 @@ FAILURES = [
     (Bad("garbage"), "schema", 1, True),
     (Bad("hang_up"), "down", 4, True),
     (Bad("short", body=reply("hi")), "down", 4, True),
-    (Bad("body", status=429), "limited", 4, False),
+    (Bad("body", status=429), "limited", MANY, False),
     (Bad("body", status=429, headers=(("Retry-After", "3600"),)), "limited", 1, False),
-    (Bad("body", status=503), "error", 4, False),
+    (Bad("body", status=503), "error", MANY, False),
     (Bad("body", status=404), "error", 1, False),
     (Bad("body", status=302, headers=(("Location", "http://127.0.0.1:9/"),)), "error", 1, False),
     (Bad("body", status=401, body=KEY.encode()), "auth", 1, False),
@@ -85,14 +86,18 @@ def test_E5_a_misbehaving_server_is_classified_charged_and_bounded(
     bad: Bad, ended: str, calls: int, in_full: bool
 ) -> None:
     book = PaperBook()
-    wall = 0.8 if ended in ("slow", "endless") else 20.0
+    wall = 0.8 if ended in ("slow", "endless", "limited") or bad.status == 503 else 20.0
     with serving(bad) as server:
         began = time.monotonic()
         found = model(server.url, book, call_s=wall).complete(request(wall_s=wall))
         took = time.monotonic() - began
         asked = len(server.asked)
     assert isinstance(found, Failed)
-    assert (found.ended, asked) == (ended, calls)
+    assert found.ended == ended
+    if calls == MANY:  # as long as there is time, and ever more slowly
+        assert 3 <= asked <= 12
+        calls = asked
+    assert asked == calls
     assert took < 15.0
     ends = [answer.ended for _, answer in book.calls if answer is not None]
     assert ends == [ended] * calls  # every attempt is entered, and none is left open
@@ -109,10 +114,24 @@ def test_E5_nothing_at_the_address_costs_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     book = PaperBook()
-    found = model(f"http://127.0.0.1:{port}/v1", book).complete(request())
+    found = model(f"http://127.0.0.1:{port}/v1", book).complete(request(wall_s=0.8))
     assert isinstance(found, Failed)
     assert found.ended == "down"
-    assert (book.account.settled.tokens, book.account.settled.calls) == (0, chat.ATTEMPTS)
+    assert book.account.settled.tokens == 0
+    assert book.account.settled.calls == len(book.calls) >= 3
+
+
+def test_E5_a_server_that_comes_back_is_found_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    found: list[Completion | Failed] = []
+    asking = model(f"http://127.0.0.1:{port}/v1", PaperBook())
+    thread = threading.Thread(target=lambda: found.append(asking.complete(request(wall_s=60.0))))
+    thread.start()
+    time.sleep(0.5)
+    with serving("back", port=port):
+        thread.join(60.0)
+    assert isinstance(found[0], Completion)
 
 
 def test_E5_what_passes_is_tried_again_and_what_came_is_kept() -> None:

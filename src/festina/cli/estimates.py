@@ -25,6 +25,23 @@ def tell_models(root: Path) -> None:
     if manifest.improver.use == "model":
         for line in estimate(manifest, root):
             click.echo(line, err=True)
+        assert manifest.model is not None  # the manifest's own check
+        if not _answers(manifest.model.endpoint):
+            click.echo("Nothing answers there now: each proposal waits for it as long as its time lasts.", err=True)
+
+
+def _answers(endpoint: str) -> bool:
+    """Whether somebody takes a connection there."""
+    import socket
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(endpoint)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname or "", port), 3.0):
+            return True
+    except OSError:
+        return False
 
 
 def estimate(manifest: Manifest, tree: Path) -> list[str]:

@@ -176,7 +176,7 @@ def _farewell(state: State) -> str:
     accepted = sum(1 for p in real if p.word == "accepted")
     words = {
         "finished": "Every proposal was judged",
-        "exhausted": "The improver has nothing new to offer",
+        "exhausted": "No more proposals",
         "budget": "The budget is spent",
         "waiting": "Waiting for a person",
         "interrupted": "Stopped; `festina run` goes on from here",
@@ -185,5 +185,6 @@ def _farewell(state: State) -> str:
     }
     why = words.get(end.reason, end.reason) if end is not None else "Ended"
     spent = duration(end.wall_s) if end is not None else ""
-    tail = f" ({end.detail})" if end is not None and end.reason in ("fault", "waiting", "budget", "control") else ""
+    known = ("fault", "waiting", "budget", "control", "exhausted")
+    tail = f" ({end.detail})" if end is not None and end.reason in known else ""
     return f"{why}{tail}. {accepted} accepted of {len(real)} proposals in {spent}. Next: festina status"

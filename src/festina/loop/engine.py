@@ -81,7 +81,8 @@ def run(root: Path, options: Options, listener: Listener | None = None) -> State
             _begin(bench, options)
             _loop(bench, options)
         finally:
-            proposing.abandon(bench)  # whatever ended it: nothing goes on working
+            bench.expired.set()  # whatever ended it: nothing goes on working, or asks a model
+            proposing.abandon(bench)
             trying.abandon(bench)
         return bench.state
 

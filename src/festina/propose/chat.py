@@ -2,7 +2,8 @@
 
 ``ChatModel.complete`` is the seam. ``HttpModel`` holds the worst case of a call in the book, makes it, and settles it;
 what fails in a way that may pass (nothing there, too many requests, an overloaded server) is tried again after a
-while that doubles, or that the server names, as far as the time given allows. Every attempt is a call of its own in the
+while that doubles up to a minute, or that the server names, as long as the time given allows: a server that is started
+anew ends no run. Every attempt is a call of its own in the
 book. A reply that was paid for before a crash is taken from the book and not asked for again.
 
 What a failed attempt costs: nothing where the server cannot have worked or said that it refused (no connection, an HTTP
@@ -29,12 +30,12 @@ from festina.propose.wire import Broken, Got, Patience, post
 
 __all__ = ["ChatModel", "Completion", "Endpoint", "Failed", "HttpModel", "Request", "key_from"]
 
-ATTEMPTS = 4  # of one completion
+SENT_ATTEMPTS = 4  # of one completion that end without an answer after the request was sent: each may cost money
 SLOW_ATTEMPTS = 2  # each costs the whole time, and is charged in full
 FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 60.0
 REPLY_BYTES = 4 << 20
 REPLY_DEPTH = 32
-PASSING = ("down", "limited", "error")
 OVERLOADED = (500, 502, 503, 504, 529)
 OPTIONAL = ("response_format", "max_tokens", "temperature", "seed")  # what a server may not know, and say so
 
@@ -68,6 +69,7 @@ class Failed:
 
     ended: Ended | Cap
     what: str  # in the engine's words
+    paid: bool = False  # it was charged as if the server had worked
 
     @property
     def spent(self) -> bool:
@@ -114,9 +116,9 @@ class HttpModel:
         deadline = time.monotonic() + request.wall_s
         coins = random.Random(request.seed)
         failed = Failed("slow", "there is no time for a call")
-        attempt = slow = 0
-        while attempt < ATTEMPTS and time.monotonic() < deadline and not self._book.stopped():
-            wait = FIRST_WAIT_S * 2**attempt * (0.5 + coins.random())
+        attempt = sent = slow = 0
+        while time.monotonic() < deadline and not self._book.stopped():
+            wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt) * (0.5 + coins.random())
             found = self._once(request, deadline)
             if isinstance(found, Completion):
                 return found
@@ -126,9 +128,10 @@ class HttpModel:
             if again == "at once":  # with fewer options; happens at most once for each of them
                 continue
             attempt += 1
+            sent += failed.paid
             slow += failed.ended == "slow"
             wait = max(wait, again) if failed.ended != "slow" else 0.0
-            if attempt >= ATTEMPTS or slow >= SLOW_ATTEMPTS or time.monotonic() + wait >= deadline:
+            if sent >= SENT_ATTEMPTS or slow >= SLOW_ATTEMPTS or time.monotonic() + wait >= deadline:
                 return failed
             self._sleep(wait)
         return failed if not self._book.stopped() else Failed("cut", "stopped by the operator or the clock")
@@ -161,7 +164,7 @@ class HttpModel:
             used = most if broken.sent else Cost(calls=1)
             self._settle(call, broken.ended, None, used, began, metered=not broken.sent)
             again = 0.0 if broken.ended in ("down", "slow") else None
-            return Failed(broken.ended, broken.what), again
+            return Failed(broken.ended, broken.what, paid=broken.sent), again
         return self._judge(request, call, got, most, price, began)
 
     def _judge(
