@@ -126,6 +126,7 @@ def test_E5_the_runs_budget_ends_the_run_before_a_box_and_charges_no_candidate(t
         assert "fault" not in [record.kind for record in records(toy)]
 
 
+@pytest.mark.slow
 def test_T6_a_broken_endpoint_is_a_fault_and_a_request_that_breaks_it_is_not(tmp_path: Path) -> None:
     def moody(body: dict[str, Any]) -> Any:
         text = body["messages"][0]["content"]

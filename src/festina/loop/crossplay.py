@@ -29,6 +29,7 @@ from festina.loop.bench import Bench, Replan
 from festina.loop.charging import charge, found
 from festina.loop.crash import crash_point
 from festina.loop.growth import Crossplay
+from festina.loop.terms import asking
 from festina.propose.own import OwnImprover
 from festina.propose.types import NoProposal, Proposal, View
 from festina.select.pairing import Scale, mean
@@ -177,7 +178,8 @@ def _problem(b: Bench, play: Crossplay) -> e.CrossplayProblem:
 def own_improver(b: Bench) -> OwnImprover:
     """What runs the improver of any tree. It is asked for one problem at a time, and no archive stands before it."""
     assert b.state.epoch is not None
-    return OwnImprover(b.proposer_box, parse_manifest(b.ledger.get_blob(b.state.epoch.manifest)).improver.run or ())
+    manifest = parse_manifest(b.ledger.get_blob(b.state.epoch.manifest))
+    return OwnImprover(b.proposer_box, manifest.improver.run or (), models=asking(manifest, b.trials.gateway))
 
 
 def side_by_side(
@@ -205,6 +207,9 @@ def _view(b: Bench, start: str, tree: str, seed: int) -> View:
 def _screened(b: Bench, start: str, made: Proposal | NoProposal) -> Made:
     """The product as a tree, if it is within the scope; else the start.  # P-1, P-2"""
     if isinstance(made, NoProposal):
+        if made.spent:  # a budget's end says nothing about an improver  # E-5
+            b.model_spent.set()
+            raise Fault("model-budget", made.reason)
         return Made("nothing", made.reason[:300], False, None, start, made.wall_s, made.cpu_s)
     patch = made.patch
     try:

@@ -334,11 +334,11 @@ def improver(
         assert table.run is not None  # the manifest's own check
         from festina.propose.own import OwnImprover
 
-        return OwnImprover(sandbox, table.run, models=_asking(manifest, gateway))
+        return OwnImprover(sandbox, table.run, models=asking(manifest, gateway))
     from festina.propose.command import CommandImprover
 
     task = f"{table.task} ({goal})" if table.task else goal
-    models = _asking(manifest, gateway)
+    models = asking(manifest, gateway)
     if table.preset is not None:
         from festina.propose.presets import ready
 
@@ -349,7 +349,7 @@ def improver(
     return CommandImprover(sandbox, table.run, goal=task, models=models)
 
 
-def _asking(manifest: Manifest, gateway: Gateway | None) -> Asking:
+def asking(manifest: Manifest, gateway: Gateway | None) -> Asking:
     """What one proposing run may ask of models."""
     limits = manifest.improver.limits
     allowed = Allowance(limits.model_calls, limits.model_tokens)
