@@ -134,12 +134,13 @@ def test_P6_every_edit_gives_a_program_and_fits_the_source(ex: SimpleNamespace) 
 def test_P5_the_policy_that_is_proposed_follows_what_paid(ex: SimpleNamespace) -> None:
     policy = json.loads((SYSTEM / "policy.json").read_text())
     bold = {"gain": 1.0, "used": ["RATE"], "wide": True, "edits": 6.0, "step": 6.0}
+    dull = {"gain": 0.5, "used": ["INIT"], "wide": False, "edits": 1.0, "step": 1.2}
     bad = {"gain": -math.inf, "used": ["pairs"], "wide": False, "edits": 1.0, "step": 1.2}
-    learnt = ex.improve.learnt(policy, [bold, bold, bold, bad])
+    learnt = ex.improve.learnt(policy, [bold, bold, dull, dull, bad])
     assert learnt["edits"] > policy["edits"]
     assert learnt["step"] > policy["step"]
     assert learnt["wide"] > policy["wide"]
-    assert learnt["weights"]["RATE"] > 1.0 > learnt["weights"]["pairs"]
+    assert learnt["weights"]["RATE"] > learnt["weights"]["INIT"] == 1.0 > learnt["weights"]["pairs"]
     nothing = ex.improve.learnt(policy, [bad])
     assert all(nothing[key] == policy[key] for key in ("edits", "step", "wide"))
 

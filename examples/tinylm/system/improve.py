@@ -150,11 +150,13 @@ class Search:
 
 
 def learnt(policy, trials):
-    """The policy that these trials speak for: half way to what the best three did, weights by what each edit gained."""
+    """The policy that these trials speak for: half way to what the best three did, and edits weighed by how the trials
+    that had them compare with the usual one."""
     best = [each for each in sorted(trials, key=lambda each: -each["gain"])[:3] if each["gain"] > 0]
     weights = dict(policy["weights"])
+    usual = sorted(each["gain"] for each in trials)[len(trials) // 2] if trials else 0.0
     for each in trials:
-        gain = max(-0.2, min(0.2, each["gain"]))
+        gain = max(-0.2, min(0.2, each["gain"] - usual)) if each["gain"] > -math.inf else -0.2
         for name in each["used"]:
             weights[name] = round(min(4.0, max(0.25, weights.get(name, 1.0) * math.exp(gain))), 3)
     policy = policy | {"weights": dict(sorted(weights.items()))}
