@@ -186,3 +186,54 @@ def test_a_folder_that_is_no_such_task_is_refused_with_what_is_missing(tool, fil
     assert refused.value.name == name
     assert refused.value.fix
     assert not (tmp_path / "system").exists()
+
+
+QUIZ = '''from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import ModelOutput
+from inspect_ai.scorer import match
+from inspect_ai.solver import solver
+
+SURE = 2
+
+
+@solver
+def count():
+    async def solve(state, generate):
+        right = int(state.sample_id) <= SURE
+        state.output = ModelOutput.from_content("none", str(state.metadata["n"]) if right else "?")
+        return state
+
+    return solve
+
+
+@task
+def quiz():
+    samples = [Sample(id=n, input=f"{n} + {n}?", target=str(2 * n), metadata={"n": 2 * n}) for n in range(1, 5)]
+    return Task(dataset=MemoryDataset(samples), solver=count(), scorer=match())
+'''
+
+
+def test_an_inspect_folder_needs_exactly_one_task(tmp_path):
+    for text in ("x = 1\n", QUIZ + QUIZ.replace("def quiz", "def other")):
+        with pytest.raises(UsageError) as refused:
+            bring("inspect", folder(tmp_path / "task", quiz__py=text), tmp_path / "new", metric=None, allow=())
+        assert refused.value.name == "no-inspect-task"
+
+
+@pytest.mark.slow
+def test_V10_of_an_inspect_task_only_the_solver_may_change_and_its_scorer_stays(tmp_path):
+    made = bring("inspect", folder(tmp_path / "task", quiz__py=QUIZ), tmp_path / "system", metric=None, allow=())
+    assert 'allow = ["festina_solver.py"]' in (made.root / "festina.toml").read_text()
+    assert "self-reported" in made.told
+
+    def score(text: str) -> str:
+        (made.root / "festina_solver.py").write_text(text)
+        line = [sys.executable, "festina_inspect.py"]
+        done = subprocess.run(line, cwd=made.root, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
+        return done.stdout.splitlines()[-1] if done.returncode == 0 else done.stderr
+
+    assert score(QUIZ) == "score: 0.5"
+    assert score(QUIZ.replace("SURE = 2", "SURE = 3")) == "score: 0.75"
+    lenient = QUIZ.replace("target=str(2 * n)", 'target="?"').replace("range(1, 5)", "range(4, 5)")
+    assert score(lenient) == "score: 0.5"  # another dataset in the copy changes nothing

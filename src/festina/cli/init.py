@@ -14,7 +14,7 @@ from festina.cli.common import system_option
 @click.option("--metric", help="NAME:higher or NAME:lower, as the command prints it.")
 @click.option("--allow", multiple=True, help="Files that a proposal may change (globs).")
 @click.option(
-    "--from", "tool", type=click.Choice(["openevolve", "autoresearch"]),
+    "--from", "tool", type=click.Choice(["openevolve", "autoresearch", "inspect"]),
     help="Take over this tool's task; then DIR stands in the command's place.",
 )
 @click.option("--to", "target", type=click.Path(path_type=Path), help="With --from: the new folder; else DIR-festina.")

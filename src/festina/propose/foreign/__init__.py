@@ -8,9 +8,10 @@ the score is.  # V-10
 from __future__ import annotations
 
 from festina.propose.foreign.autoresearch import read_autoresearch
+from festina.propose.foreign.inspect_task import read_inspect
 from festina.propose.foreign.openevolve import read_openevolve
 from festina.propose.foreign.types import Task
 
 __all__ = ["READERS", "Task"]
 
-READERS = {"openevolve": read_openevolve, "autoresearch": read_autoresearch}
+READERS = {"openevolve": read_openevolve, "autoresearch": read_autoresearch, "inspect": read_inspect}
