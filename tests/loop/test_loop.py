@@ -171,6 +171,28 @@ def test_P2_T4_changes_outside_the_scope_are_refused_and_named(
     assert state.trials == 1  # the rehearsal of the incumbent, charged like any other run  # E-1
 
 
+def test_P2_weights_are_handed_in_whole_where_the_scope_says_so_and_nowhere_else(tmp_path: Path) -> None:
+    weights = bytes(range(256)) * 40
+    for allowed in (True, False):
+        toy = make_toy(tmp_path / str(allowed))
+        with (toy.root / "improve.py").open("a") as file:
+            file.write('open(out + "/files/notes.txt", "wb").write(bytes(range(256)) * 40)\n')
+        if allowed:
+            manifest = toy.root / "festina.toml"
+            manifest.write_text(manifest.read_text().replace("[scope]\n", "[scope]\nbinary = true\n"))
+        toy.commit()
+        done = festina("run", "--proposals", "1", "--trials", "4", "--budget", "100s", toy=toy)
+        assert done.returncode in (0, 5), done.stderr
+        state, _ = read(toy.root)
+        proposal = state.proposals[0]
+        assert proposal.binary
+        if allowed:
+            assert proposal.tree is not None
+            assert Repo.discover(toy.root).read_file(proposal.tree, "notes.txt") == weights
+        else:
+            assert (proposal.word, proposal.reason) == ("refused", "binary")
+
+
 def test_S3_a_tree_that_was_tried_is_a_duplicate_and_costs_nothing(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, step="-0.2")
     done = festina("run", "--proposals", "2", "--budget", "200s", toy=toy)

@@ -218,6 +218,7 @@ class ProposalReceived(Body):
     cpu_s: Number
     target: Target = "gain"  # as declared, before any data  # S-6
     repairs: Count = 0  # near misses of a model's answer that were mended before it was read
+    binary: bool = False  # the engine itself wrote the patch, from whole files that hold more than text
     spent: bool = False  # nothing came because the run's budget for models does not allow another call  # E-5
 
 

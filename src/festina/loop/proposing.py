@@ -23,6 +23,7 @@ from festina.loop.crash import crash_point
 from festina.loop.history import history
 from festina.loop.state import in_force
 from festina.propose.types import Improver, NoProposal, Proposal, View
+from festina.system.patchtext import read_patch
 from festina.system.repo import ApplyFailed
 
 PATIENCE_S = 0.5  # an improver that is quick fills its place before the next round of tests
@@ -154,27 +155,31 @@ def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str
                 reason=made.reason[:300], wall_s=made.wall_s, cpu_s=made.cpu_s, spent=made.spent,
             )
         )  # fmt: skip
-    patch = made.patch if made.patch is not None else _as_patch(b, base_tree, made.files or {})
+    patch, binary = (made.patch, False) if made.patch is not None else _as_patch(b, base_tree, made.files or {})
     words = canonical({"rationale": made.rationale, "weakness": made.weakness, "predicted": made.predicted})
     return Draft(
         e.ProposalReceived(
             proposal=number, author=made.author, patch=hashlib.sha256(patch).hexdigest(),
             plan=hashlib.sha256(words).hexdigest(), predicted=made.predicted, exhausted=False, reason="",
-            wall_s=made.wall_s, cpu_s=made.cpu_s, repairs=made.repairs, target=made.target,
+            wall_s=made.wall_s, cpu_s=made.cpu_s, repairs=made.repairs, binary=binary, target=made.target,
         ),
         blobs=(patch, words),
     )  # fmt: skip
 
 
-def _as_patch(b: Bench, base_tree: str, files: Mapping[str, bytes | None]) -> bytes:
-    """The patch that changed files amount to. Paths that no tree can hold are left to the screen to refuse."""
+def _as_patch(b: Bench, base_tree: str, files: Mapping[str, bytes | None]) -> tuple[bytes, bool]:
+    """The patch that changed files amount to, and whether it is binary: then it names the objects that it holds, and
+    only because it is written here may the screen let git read it. Paths that no tree can hold are left to the screen
+    to refuse.
+    """
     try:
         tree = b.repo.write_files(base_tree, files)
     except ApplyFailed:
-        return b"".join(
+        named = b"".join(
             b"diff --git a/%b b/%b\nnew file mode 100644\n--- /dev/null\n+++ b/%b\n@@ -0,0 +1 @@\n+?\n" % ((name,) * 3)
             for name in (path.encode(errors="replace") for path in files)
         )
+        return named, False
     patch = b.repo.diff(base_tree, tree)
     b.repo.discard(tree)
-    return patch
+    return patch, read_patch(patch).binary

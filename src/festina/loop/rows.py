@@ -54,6 +54,7 @@ class Proposed:
     stage: str = "requested"  # requested | received | screened | testing | closed
     author: str = ""
     patch: str | None = None
+    binary: bool = False  # the patch was written by the engine, of files that hold more than text
     plan: str | None = None
     predicted: float | None = None
     target: Target = "gain"  # S-6

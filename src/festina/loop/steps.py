@@ -149,7 +149,7 @@ def screen_proposal(b: Bench, action: plan.Screen) -> None:
     head = b.state.head.commit  # also where it was made for another head: if it applies to this one  # S-8
     base_tree = b.repo.tree_of(head)
     try:
-        seen = screen(b.repo, base_tree, b.ledger.get_blob(p.patch), b.scope)
+        seen = screen(b.repo, base_tree, b.ledger.get_blob(p.patch), b.scope, binary=p.binary)
     except Refused as refused:
         if b.cut_off:
             raise Replan from None  # a git that was interrupted says nothing about the patch

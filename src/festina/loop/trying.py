@@ -187,7 +187,9 @@ def _screened(b: Bench, made: Proposal, parent: str, base_tree: str) -> tuple[Sc
         child = screen(b.repo, parent, made.patch, b.scope)
     else:
         child = screen_files(b.repo, parent, made.files or {}, b.scope)
-    whole = child if parent == base_tree else screen(b.repo, base_tree, b.repo.diff(base_tree, child.tree), b.scope)
+    whole = child if parent == base_tree else screen(
+        b.repo, base_tree, b.repo.diff(base_tree, child.tree), b.scope, binary=True
+    )
     return child, whole
 
 

@@ -149,14 +149,14 @@ class Screened:
 # What the text says
 
 
-def patch_text_check(patch: bytes, scope: Scope | None = None) -> list[Refusal]:
+def patch_text_check(patch: bytes, scope: Scope | None = None, *, binary: bool = False) -> list[Refusal]:
     """Refusals that only the patch's text can give.  # P-1"""
     scope = scope or Scope()
     if len(patch) > scope.max_patch_bytes:
         return [Refusal("size", "", f"the patch is longer than {scope.max_patch_bytes} bytes")]
     if b"\0" in patch:
         return [Refusal("binary", "", "the patch holds a zero byte")]
-    return list(_text_refusals(read_patch(patch), scope))
+    return list(_text_refusals(replace(read_patch(patch), binary=False) if binary else read_patch(patch), scope))
 
 
 def _text_refusals(text: PatchText, scope: Scope) -> Iterator[Refusal]:
@@ -320,12 +320,17 @@ def judge_content(change: Change, old: bytes, new: bytes, scope: Scope) -> list[
 # Both
 
 
-def screen(repo: Repo, base_tree: str, patch: bytes, scope: Scope, *, protected: Sequence[str] = ()) -> Screened:
-    """Apply ``patch`` in quarantine and judge the result; raises ``Refused``. An empty patch is a no-op."""
+def screen(
+    repo: Repo, base_tree: str, patch: bytes, scope: Scope, *, protected: Sequence[str] = (), binary: bool = False
+) -> Screened:
+    """Apply ``patch`` in quarantine and judge the result; raises ``Refused``. An empty patch is a no-op.
+
+    ``binary``: the caller wrote the patch itself, from whole files, so that its binary parts name what they hold.
+    """
     scope = replace(scope, protected=(*scope.protected, *protected))
     if not patch.strip():
         return Screened(base_tree, (), 0, 0, improver_changed=False, no_op=True)
-    if found := patch_text_check(patch, scope):
+    if found := patch_text_check(patch, scope, binary=binary):
         raise Refused(found)
     try:
         tree = repo.apply(base_tree, patch)

@@ -1,0 +1,73 @@
+"""Propose new weights: one round of learning from the approved generation's own answers.
+
+Started by Festina in the tree of the improver in force, with a view of the incumbent. The weights of *this* tree
+answer problems one digit longer than the incumbent was trained for, a filter picks, and the incumbent's weights learn
+from what is left. So each approved generation teaches the next: weights, filter and recipe are the improver.
+
+Which filter is tried follows from the one word that each earlier proposal got: the filter with the best record, and
+now and then another one. Nothing else is known of the hidden problems.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+from pathlib import Path
+
+EXPLORE = 0.2  # share of proposals with a filter drawn by lot
+
+
+def record(history: list[dict]) -> dict[str, list[int]]:
+    """For each filter how often it was accepted and how often judged, from the patches' own lines."""
+    found: dict[str, list[int]] = {}
+    current = "none"
+    for row in history:
+        changed = re.search(r'^\+ +"filter": "(\w+)"', row["patch"], re.MULTILINE)
+        used = changed[1] if changed else current
+        if row["word"] in ("accepted", "rejected", "inconclusive", "not accepted"):
+            tried = found.setdefault(used, [0, 0])
+            tried[0] += row["word"] == "accepted"
+            tried[1] += 1
+        if row["word"] == "accepted":
+            current = used
+    return found
+
+
+def choose(names: list[str], history: list[dict], rng: random.Random) -> str:
+    """The filter with the best record; a new one counts as one half, and the order is that of ``filters.py``."""
+    if rng.random() < EXPLORE:
+        return rng.choice(names)
+    seen = record(history)
+    shares = {name: (seen.get(name, [0, 0])[0] + 1) / (seen.get(name, [0, 0])[1] + 2) for name in names}
+    return max(names, key=lambda name: shares[name])
+
+
+def main() -> None:
+    from filters import FILTERS  # takes torch with it: the part above is tested without
+    from model import load, save
+    from teach import one_round, original
+
+    view, out = Path(os.environ["FESTINA_VIEW"]), Path(os.environ["FESTINA_OUT"])
+    seed = int(os.environ["FESTINA_SEED"])
+    history = [json.loads(line) for line in (view / "history.jsonl").read_text().splitlines()]
+    recipe = json.loads((view / "tree" / "recipe.json").read_text())
+    recipe["filter"] = choose(list(FILTERS), history, random.Random(seed))
+    recipe["reach"] += 1
+    pupil = load(view / "tree" / "weights.safetensors")
+    newest = one_round(load(Path("weights.safetensors")), pupil, original(Path("data/public.jsonl")), recipe, seed)
+    files = out / "files"
+    files.mkdir()
+    save(pupil, files / "weights.safetensors")
+    (files / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True) + "\n")
+    plan = {
+        "weakness": f"problems of {recipe['reach']} digits",
+        "rationale": f"{len(newest)} of {recipe['asked']} own answers passed the filter '{recipe['filter']}'",
+        "predicted": 0.07,
+    }
+    (out / "proposal.json").write_text(json.dumps(plan))
+
+
+if __name__ == "__main__":
+    main()
