@@ -3,8 +3,8 @@
     python arms.py RESULTS.jsonl --filter none agree nines key --seed 0 1
 
 One line a round: the share of right labels among those that passed, and the model's accuracy at the lengths 5 and 6
-(old) to 17, on 300 fresh problems each. ``key`` lets only right answers through: the most that any filter could do. Resumes:
-rounds that stand in the file are not run again, their weights lie beside it.
+(old) to 17, on 300 fresh problems each. ``key`` lets only right answers through: the most that any filter could do.
+Resumes: rounds that stand in the file are not run again, their weights lie beside it.
 """
 
 from __future__ import annotations

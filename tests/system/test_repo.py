@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import statistics
 import subprocess
 import threading
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from festina.errors import Fault, IntegrityError, UsageError
 from festina.system.export import remove_export
+from festina.system.patchtext import without_binary
 from festina.system.repo import ApplyFailed, Repo
 from festina.system.scope import Refused, Scope, screen, screen_files
 from tests.system.conftest import ENV, FILES, make_repository, plain_git
@@ -163,6 +165,16 @@ def test_P1_the_canonical_patch_leads_to_the_same_tree(repo: Repo, tree: str, fi
         repo.discard(made)
         assert repo.apply(tree, patch) == made
     repo.discard(made)
+
+
+def test_P4_a_history_row_keeps_the_text_of_a_patch_and_only_the_name_of_binary_files(repo: Repo, tree: str) -> None:
+    weights = random.Random(1).randbytes(100_000)
+    made = repo.write_files(tree, {"a.bin": weights, "m.txt": b"plain\nGIT binary patch\n", "z.bin": weights[:500]})
+    text = without_binary(repo.diff(tree, made)).decode()
+    assert len(text) < 1000
+    assert "+plain\n+GIT binary patch\n" in text
+    assert all(f"diff --git a/{name} b/{name}\n" in text for name in ("a.bin", "m.txt", "z.bin"))
+    assert text.count("Binary file, contents left out\n") == 2
 
 
 def test_write_files_keeps_modes(repo: Repo, tree: str) -> None:

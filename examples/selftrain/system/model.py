@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 WIDTH, HEADS, LAYERS = 48, 4, 2
 OUTPUT, PLUS, EQUALS, TOKENS = 10, 20, 21, 22  # digits of the sum are tokens of their own: 10 .. 19
@@ -45,9 +45,9 @@ class Block(nn.Module):
         if past:  # what earlier tokens have said already
             k, v = torch.cat((past[0], k), 2), torch.cat((past[1], v), 2)
         past[:] = [k, v]
-        heard = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=seen is None)
+        heard = functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=seen is None)
         x = x + self.out(heard.transpose(1, 2).reshape(batch, length, WIDTH))
-        return x + self.down(F.relu(self.up(self.norm2(x))))
+        return x + self.down(functional.relu(self.up(self.norm2(x))))
 
 
 class Adder(nn.Module):
@@ -66,7 +66,9 @@ class Adder(nn.Module):
     def forward(
         self, tokens: Tensor, places: Tensor, past: list[list[Tensor]] | None = None, seen: Tensor | None = None
     ) -> Tensor:
-        """``past`` is what earlier calls left for this one; ``seen`` says which tokens each one sees, if not all before."""
+        """``past`` is what earlier calls left for this one; ``seen`` says which tokens each one sees, if not all
+        before it.
+        """
         x, turn = self.embed(tokens), angles(places)
         for n, block in enumerate(self.blocks):
             x = block(x, turn, [] if past is None else past[n], seen)
@@ -136,7 +138,7 @@ def loss(model: Adder, examples: list[Example]) -> Tensor:
     sums = torch.tensor([[int(c) for c in reversed(answer.zfill(digits + 1))] for _, _, answer in examples])
     known = torch.cat((torch.tensor([tokens(a, b) for a, b, _ in examples]), sums[:, :-1] + OUTPUT), 1)
     guess = model(known, torch.tensor(places(digits)))[:, 2 * digits + 1 :]
-    return F.cross_entropy(guess.reshape(-1, 10), sums.reshape(-1))
+    return functional.cross_entropy(guess.reshape(-1, 10), sums.reshape(-1))
 
 
 def train(model: Adder, batches: list[list[Example]], rate: float) -> None:

@@ -12,6 +12,7 @@ from festina.loop.bench import Bench
 from festina.loop.rows import Proposed
 from festina.propose.archive import Archive
 from festina.propose.types import HistoryRow, TriedRow, Word
+from festina.system.patchtext import without_binary
 
 SHOWN_TRIES = 200  # of the whole archive, newest
 
@@ -65,7 +66,9 @@ def _row(b: Bench, at: int, p: Proposed) -> HistoryRow:
     blurred = {"rejected", "inconclusive"} if blocks.shared(epoch) else set()
     word: Word = "not accepted" if p.word in blurred else p.word
     reason = p.reason if p.word == "refused" else ""
-    return HistoryRow(at, p.author, b.ledger.get_blob(p.patch).decode(errors="replace"), word, reason)
+    data = b.ledger.get_blob(p.patch)
+    patch = without_binary(data) if p.binary else data  # one set of weights would leave no room for anything else
+    return HistoryRow(at, p.author, patch.decode(errors="replace"), word, reason)
 
 
 def _tried(b: Bench, known: Archive, number: int, word: Word | None) -> HistoryRow:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["PatchText", "Section", "read_patch"]
+__all__ = ["PatchText", "Section", "read_patch", "without_binary"]
 
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _MODE = re.compile(rb"(?:old mode|new mode|deleted file mode|new file mode) +(\S*)")
@@ -24,6 +24,7 @@ _SIMILARITY = re.compile(rb"(?:dis)?similarity index")
 # git takes each of these for a binary change, and then fetches the result from the object store by the name on the
 # ``index`` line, whatever branch that object is from, before it looks at any data in the patch.
 _BINARY = re.compile(rb"GIT binary patch|(?:Binary files|Files) .* differ\s*$")
+_HELD = re.compile(rb"^GIT binary patch\n.*?(?=^diff --git |\Z)", re.MULTILINE | re.DOTALL)
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
 NOTHING = "/dev/null"
@@ -78,6 +79,11 @@ def read_patch(patch: bytes) -> PatchText:
         else:
             _header_line(found, line)
     return found
+
+
+def without_binary(patch: bytes) -> bytes:
+    """A patch that git wrote, for readers: of a binary file it keeps which one changed, not what it holds."""
+    return _HELD.sub(b"Binary file, contents left out\n", patch)
 
 
 def _file_line(found: PatchText, section: Section | None, line: bytes) -> Section:
