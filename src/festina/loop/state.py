@@ -22,7 +22,7 @@ from festina.select import gate
 from festina.select.budget import AnyBudget, InformationLedger, Promise, without
 from festina.select.certified import Shares, Step
 from festina.select.noise import UNKNOWN, Noise
-from festina.verify.verdicts import known, learn, plan_of, units_max_of
+from festina.verify.verdicts import alpha_with, known, learn, plan_of, units_max_of
 
 
 @dataclass(slots=True)
@@ -32,7 +32,8 @@ class State:
     genesis: e.Genesis | None = None
     epoch: e.EpochOpened | None = None
     epoch_seq: int = 0
-    alpha_epochs: float = 0.0  # summed alpha of all epochs  # S-1
+    alpha_epochs: float = 0.0  # summed alpha of all epochs with tests, and of this one  # S-1
+    tested: bool = False  # whether a test was opened in this epoch
     error: Promise = "familywise"  # what that sum bounds: the weaker promise as soon as one epoch has it
     budget: AnyBudget | None = None
     noise: Noise = UNKNOWN  # what this epoch's closed tests have shown of differences
@@ -215,10 +216,10 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
         _close(s, s.proposals[number], "failed", "new-epoch")
     s.closed = (*tested, *waiting)
     s.open, s.again = {}, []
-    s.epoch, s.epoch_seq = b, r.seq
+    before, s.epoch, s.epoch_seq = s.epoch, b, r.seq
     s.side.new_epoch()
     s.search.new_epoch(r.leaf)
-    s.alpha_epochs += b.alpha
+    s.alpha_epochs, s.tested = alpha_with(s.alpha_epochs, before, s.tested, b), False
     s.error = "fdr" if b.error == "fdr" else s.error  # any error at all bounds the share, but not the other way round
     s.budget, s.noise = blocks.start(s, b), UNKNOWN
     s.twins = sameness.begin(b, r.seq)
@@ -337,6 +338,7 @@ def _test_opened(s: State, r: Record, b: e.TestOpened) -> None:
     s.tried[(b.base_commit, b.tree)] = b.proposal
     p.stage = "testing"
     s.current, s.undo, s.closed = None, None, ()
+    s.tested = True
 
 
 def _batch_started(s: State, r: Record, b: e.BatchStarted) -> None:

@@ -27,7 +27,7 @@ from festina.select.budget import AnyBudget, Budget, FdrBudget, InformationLedge
 from festina.select.noise import UNKNOWN, Noise
 from festina.select.sameness import Sameness
 from festina.verify import blocks
-from festina.verify.verdicts import compose, known, learn, plan_of, tampered, units_max_of
+from festina.verify.verdicts import alpha_with, compose, known, learn, plan_of, tampered, units_max_of
 
 LEVEL_ROUNDING = 1e-12  # of a level that took an exponential
 DECIDED = {
@@ -124,6 +124,7 @@ class Account:
     genesis: e.Genesis | None = None
     epoch: e.EpochOpened | None = None
     alpha: float = 0.0  # summed over epochs
+    tested: bool = False  # whether a test was opened in this epoch
     error: Promise = "familywise"
     budget: AnyBudget | None = None
     noise: Noise = UNKNOWN  # what this epoch's closed tests have shown of differences
@@ -303,8 +304,8 @@ def _epoch(a: Account, r: Entered, b: e.EpochOpened) -> None:
             a.budget = a.budget.close(t.terms.level, False)
             a.shared.keep(a.epoch, a.budget)
     a.open.clear()
+    a.alpha, a.tested = alpha_with(a.alpha, a.epoch, a.tested, b), False
     a.epoch, a.undo = b, None
-    a.alpha += b.alpha
     a.error = "fdr" if b.error == "fdr" else a.error
     a.budget, a.noise = a.shared.begin(b), UNKNOWN
     a.control = Control(_fresh(b))
@@ -345,7 +346,7 @@ def _opened(a: Account, r: Entered, b: e.TestOpened) -> None:
         after = replace(after, reserved=(b.level,))
     elif level != b.level:
         raise IntegrityError("entry-does-not-fit", f"the level is not the one that the budget gives ({level})")
-    a.budget, a.undo = after, None
+    a.budget, a.undo, a.tested = after, None, True
     a.open[b.test] = Open(b, r.leaf, gate.start(plan_of(epoch, b)), before)
     if epoch.suite.mode != "fresh":
         a.shared.opened(epoch, b, r.at)

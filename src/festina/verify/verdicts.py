@@ -78,6 +78,12 @@ def guards_of(epoch: e.EpochOpened, target: e.Target) -> tuple[str, ...]:
     return names if target == "gain" else (*names, TASK, CONDUCT)
 
 
+def alpha_with(alpha: float, before: e.EpochOpened | None, tested: bool, epoch: e.EpochOpened) -> float:
+    """Alpha summed over a ledger's epochs, with one more. An epoch without a test has used none of its own: its
+    rules were refused before anything began. Sentences of rules 1 and 2 counted it.  # S-1"""
+    return alpha + epoch.alpha - (0.0 if before is None or tested or epoch.rule < 3 else before.alpha)
+
+
 def known(noise: Noise, target: e.Target) -> Noise:
     """What a test that opens now knows of the noise: tests for the improver are about other differences."""
     return noise if target == "gain" else UNKNOWN
