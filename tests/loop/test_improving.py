@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,10 @@ def test_S6_an_improver_is_accepted_for_what_it_makes_and_rejected_for_one_attem
     assert "certified" not in festina("status", toy=toy).stdout  # what it shows is no gain at the task
     home = homes.require(Repo.discover(toy.root))
     assert recount(home.ledger).mismatches == ()  # every number again, from the entries alone  # S-4
+    out, script = tmp_path / "export", Path(__file__).resolve().parents[2] / "scripts" / "recount.py"
+    subprocess.run([sys.executable, "-m", "festina", "ledger", "export", str(out)], cwd=toy.root, check=True)
+    again = subprocess.run([sys.executable, "-S", "-E", str(script), str(out)], capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout  # and by the standard library alone
 
 
 def test_S6_productivity_is_a_target_only_where_the_improver_is_part_of_the_system(tmp_path: Path) -> None:
