@@ -89,7 +89,10 @@ def test_T5_hostile_text_reaches_no_terminal(tmp_path: Path, keys: Keys):
     evil = "x\x1b]0;owned\x07\u202e"
     hostile = fault().model_copy(update={"what": evil})
     path = forge(tmp_path / "l.db", keys, [(None, keys.engine), (hostile, keys.engine)])
-    for argv in (["verify", str(path)], ["verify", str(path), "--json"], ["show", "--ledger", str(path)]):
+    with Ledger.open(path, signers={"engine": keys.engine}) as ledger:
+        kept = ledger.put_blob(evil.encode() + b"\xff")
+    shown = (["verify", str(path)], ["verify", str(path), "--json"], ["show", "--ledger", str(path)])
+    for argv in (*shown, ["content", kept, "--ledger", str(path)]):
         output = call(*argv).output
         assert not any(char in output for char in "\x1b\x07\u202e"), argv
 
@@ -101,7 +104,7 @@ def test_every_command_and_option_has_help_and_a_variable():
             if isinstance(option, click.Option):
                 assert option.help, (name, option.name)
     with click.Context(group) as context:
-        assert set(group.list_commands(context)) == {"verify", "show", "prove", "export", "plants"}
+        assert set(group.list_commands(context)) == {"verify", "show", "content", "prove", "export", "plants"}
 
 
 def test_the_command_is_light_and_exits_without_a_traceback(tmp_path: Path):

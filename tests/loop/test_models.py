@@ -95,6 +95,8 @@ def test_P5_E5_a_model_proposes_is_gated_and_everything_is_in_the_record(tmp_pat
     assert "does not stand in skill.json" in server.asked[1]["messages"][-1]["content"]
     assert state.called.total.calls == 5
     assert state.called.total.money == pytest.approx(5 * 15 * 10 / 1e6)
+    reply = next(r.body.reply for r in records(toy) if r.kind == "model-answered")
+    assert "no such line" in festina("ledger", "content", reply, toy=toy).stdout
     shown = festina("status", toy=toy).stdout
     assert "5 calls" in shown
     plan = next(r.body for r in records(toy) if r.kind == "proposal-received")

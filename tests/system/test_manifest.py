@@ -173,6 +173,8 @@ def test_a_mistake_names_line_field_and_remedy(old: bytes, new: bytes, name: str
 
 
 MODEL = b'''
+[improver]
+use = "model"
 [model]
 endpoint = "http://127.0.0.1:11434/v1/"
 key_env = "MODEL_KEY"
@@ -201,6 +203,8 @@ def test_E5_the_model_table_is_read() -> None:
         (b"money = 5.0\n", b"", "money = "),  # a price that nothing caps
         (b"money = 5.0", b"money = 0.0", "greater than 0"),
         (b'"org/other"]\n', b'"org/othr"]\n', "model.names"),
+        (b'use = "model"', b'use = "search"', "nobody asks"),
+        (b'use = "model"', b'use = "model"\nlimits = { memory = "1GiB" }', "no program"),
     ],
 )
 def test_E5_a_model_table_with_a_hole_is_refused(old: bytes, new: bytes, words: str) -> None:

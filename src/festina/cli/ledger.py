@@ -65,6 +65,21 @@ def group(ctx: click.Context, root: Path) -> None:
 
 
 @group.command()
+@click.argument("digest")
+@_LEDGER
+def content(digest: str, path: str | None) -> None:
+    """Show what an entry names by its sha256: a patch, a plan, what a model was asked and what it answered.
+
+    The bytes are checked against DIGEST and shown as text in which nothing is hidden.
+    """
+    from festina.ledger.log import Ledger
+    from festina.propose.text import visible
+
+    with Ledger.open(_where(path), readonly=True) as ledger:
+        click.echo(visible(ledger.get_blob(digest).decode("utf-8", "replace")))
+
+
+@group.command()
 @click.argument("path", required=False, envvar="FESTINA_LEDGER")
 @click.option("--home", envvar="FESTINA_SYSTEM_HOME", metavar="DIR", help="The system's home that holds ledger.db.")
 @click.option("--key", envvar="FESTINA_ENGINE_KEY", help="The engine's public key that you trust (hex or base64).")

@@ -236,6 +236,8 @@ def _refusal(status: int, body: bytes) -> tuple[Ended, str]:
         return "auth", f"the server does not accept the key (HTTP {status})"
     if status == 400 and ("content_filter" in said or "content_policy" in said):
         return "refused", "the server's filter refused the question"
+    if status == 404:
+        return "error", "the server knows no such place or model (HTTP 404): see endpoint and names in [model]"
     if 300 <= status < 400:
         return "error", f"the server points elsewhere (HTTP {status}), which is not followed"
     return "error", f"the server answered HTTP {status}"

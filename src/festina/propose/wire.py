@@ -131,7 +131,8 @@ def post(
         if parts.scheme == "https":
             sock = _secured(sock, host, deadline)
         name = f"[{host}]" if ":" in host else host
-        lines = [f"POST {parts.path or '/'} HTTP/1.1", f"Host: {name}:{port}", "Connection: close",
+        name += f":{port}" if parts.port else ""
+        lines = [f"POST {parts.path or '/'} HTTP/1.1", f"Host: {name}", "Connection: close",
                  "Accept-Encoding: identity", f"Content-Length: {len(body)}",
                  *(f"{key}: {value}" for key, value in headers.items())]  # fmt: skip
         head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"

@@ -280,7 +280,10 @@ def _check_model(manifest: Manifest) -> None:
                 _wrong(f"improver.{key}", "only a model is told how to answer", 'set `use = "model"`, or delete it')
         if improver.task and improver.use != "command":
             _wrong("improver.task", "nobody would read it", 'set `use = "model"` or "command", or delete it')
-    elif table is None:
+    for key in ("cpu", "memory"):
+        if improver.use == "model" and key in improver.limits.model_fields_set:
+            _wrong(f"improver.limits.{key}", "no program of a model's runs here", "delete it")
+    if improver.use == "model" and table is None:
         _wrong(
             "improver.use", 'use = "model" needs to know where', "add [model] with endpoint and names", "missing-key"
         )
@@ -296,6 +299,8 @@ def _check_model(manifest: Manifest) -> None:
         _wrong("improver.model", "only a program of yours asks by itself", 'set `use = "command"` or `use = "own"`')
     if table is None:
         return
+    if improver.use != "model" and not any(asks.values()):
+        _wrong("model", "nobody asks a model", 'set `use = "model"` in [improver], or delete the table')
     for name, asked in asks.items():
         if asked:
             _check_allowance(manifest, name)
