@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from festina.cli.estimates import boxes
 from festina.errors import UsageError
 from festina.propose.book import PaperBook
 from festina.propose.gateway import Allowance, Gateway, Passage, Spent
@@ -401,3 +402,6 @@ def test_E5_a_manifest_that_asks_within_its_means_is_read() -> None:
     manifest = parse_manifest(ASKING.format("[experiment]\nmodel = true").encode())
     assert manifest.experiment.model
     assert not manifest.improver.asks
+    told = " ".join(boxes(manifest))  # what `festina run` says before it starts
+    assert "20 calls and 100,000 tokens for each box of a trial; the run's caps are enough for 4 of them" in told
+    assert boxes(parse_manifest(ASKING.format("").encode())) == []

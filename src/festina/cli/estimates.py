@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from festina.system.manifest import Manifest
+    from festina.system.manifest import ExperimentLimits, ImproverLimits, Manifest
 
 BYTES_A_TOKEN = 3.5  # of English and code, about; what is held for a call counts one
 
 
 def tell_models(root: Path) -> None:
-    """Say on standard error what proposals by a model will take; nothing where none proposes."""
+    """Say on standard error what asking models will take; nothing where nobody asks one."""
     from festina.errors import UsageError
     from festina.system.manifest import load_manifest
 
@@ -25,9 +25,38 @@ def tell_models(root: Path) -> None:
     if manifest.improver.use == "model":
         for line in estimate(manifest, root):
             click.echo(line, err=True)
-        assert manifest.model is not None  # the manifest's own check
-        if not _answers(manifest.model.endpoint):
-            click.echo("Nothing answers there now: each proposal waits for it as long as its time lasts.", err=True)
+    for line in boxes(manifest):
+        click.echo(line, err=True)
+    asks = manifest.improver.use == "model" or manifest.improver.asks or manifest.experiment.model
+    if asks and manifest.model is not None and not _answers(manifest.model.endpoint):
+        click.echo("Nothing answers there now: each proposal waits for it as long as its time lasts.", err=True)
+
+
+def boxes(manifest: Manifest) -> list[str]:
+    """What programs that ask through the gateway may use, and how many of their boxes the caps allow at the least."""
+    table = manifest.model
+    askers: list[tuple[str, ImproverLimits | ExperimentLimits, bool]] = [
+        ("a proposing run", manifest.improver.limits, manifest.improver.asks),
+        ("each box of a trial", manifest.experiment.limits, manifest.experiment.model),
+    ]
+    if table is None or not any(asks for _, _, asks in askers):
+        return []
+    dearest = max((max(float(m.input), float(m.output)) for m in table.each.values()), default=0.0)
+    lines = [f"Models are asked in boxes, {', '.join(table.names)} at {table.endpoint}, and nothing else there."]
+    for who, limits, asks in askers:
+        if not asks:
+            continue
+        money = limits.model_tokens * dearest / 1e6
+        caps = ((table.calls, limits.model_calls), (table.tokens, limits.model_tokens), (table.money, money))
+        fits = min((int(cap / one) for cap, one in caps if cap is not None and one), default=None)
+        paid = f" ({money:.3g} in money)" if money else ""
+        enough = "" if fits is None else f"; the run's caps are enough for {fits:,} of them, or more where less is used"
+        lines.append(
+            f"At most {limits.model_calls:,} calls and {limits.model_tokens:,} tokens{paid} for {who}{enough}."
+        )
+    if table.calls is table.tokens is table.money is None:
+        lines.append("Nothing but the run's time caps them all: set tokens, money or calls in [model].")
+    return lines
 
 
 def _answers(endpoint: str) -> bool:
