@@ -182,8 +182,9 @@ def _tried(b: e.TryEnded, s: State) -> str | None:
         return f"Try {b.number} touched what judges it, and was refused. It is recorded as an attempt on the guards."
     if known is None or number is None or known.candidates()[:1] != [number]:
         return None
-    lead, runs = known.lead(number), len(known.nodes[number].scores)
-    return f"Try {b.number} leads in public: {lead:+.3g} over the version in use ({count(runs, 'run')})"
+    if b.patch is None:
+        return None  # further runs of a tree that was told of
+    return f"Try {b.number} leads in public: {known.lead(number):+.3g} over the version in use"
 
 
 def _released(b: e.Released, s: State) -> str:

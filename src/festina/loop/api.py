@@ -44,7 +44,7 @@ def improve(
         argv = tuple(run.split()) if isinstance(run, str) else tuple(run)
         if not argv:
             raise UsageError("no-command", "run is empty", fix='run=["python", "train.py"]')
-        found = plain(where, argv, metric=metric, allow=tuple(allow))
+        found = plain(where, argv, metric=metric, allow=tuple(allow), search=improver is None)
         manifest = (found.manifest, found.data)
     stop = threading.Event()
     options = Options(

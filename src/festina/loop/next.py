@@ -372,10 +372,10 @@ def _work(s: State, facts: Facts) -> Action:
         return Finish("finished", "every proposal of this run was judged")
     if run.trials - s.run_trials < SIDES:
         return Finish("budget", "the run's trials are spent")
+    if s.word_from and not facts.word_due:
+        return AwaitWord()  # before any try, too: what is tried next would tell the word  # P-4
     if epoch.archive is not None and not facts.queued and (first := _search(s, facts)) is not None:
         return first
-    if s.word_from and not facts.word_due:
-        return AwaitWord()
     return Propose(max(s.proposals, default=-1) + 1, 1)
 
 

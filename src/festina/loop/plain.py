@@ -43,11 +43,12 @@ class Plain:
 
 def plain(
     root: Path, argv: tuple[str, ...], *, metric: str | None, allow: tuple[str, ...], first_run_s: float = FIRST_RUN_S,
-    anew: bool = False,
+    anew: bool = False, search: bool = True,
 ) -> Plain:  # fmt: skip
     """The manifest for ``argv``: the one that this repository's ledger began with, or a new guess.
 
-    ``first_run_s``: how long the command may take when it is tried. ``anew``: whatever the ledger is about.
+    ``first_run_s``: how long the command may take when it is tried. ``anew``: whatever the ledger is about. ``search``:
+    the improver is the built-in search, which tries changes before it hands one in (P-7).
     """
     repo = Repo.discover(root)
     if root.resolve() != repo.root:
@@ -67,6 +68,7 @@ def plain(
         f"metric = {json.dumps(f'{found.metric}:{found.direction}')}",
         f"allow = {json.dumps(list(found.allow))}",
         f'experiment.limits = {{ wall = "{wall}s", memory = "4GiB" }}',
+        *(["improver.archive = {}"] if search else []),
     ]
     data = ("\n".join(lines) + "\n").encode()
     return Plain(parse_manifest(data, "the guessed manifest"), data, found, first.wall_s)
@@ -91,13 +93,14 @@ def told(plain_: Plain) -> str:
     if plain_.guess is None or plain_.run_s is None:
         return "\n".join(guesses(plain_))
     why = plain_.guess.why
+    tries = manifest.improver.archive.tries if manifest.improver.archive is not None else 1
     level = Budget(manifest.policy.alpha, manifest.policy.spread).next_level()
     least = units_min_accept(Plan("symmetric", level, 0.0, 0.0, manifest.policy.beta, (), 1000))
     pairs = 2 * plain_.run_s
     return "\n".join(
         [
             *guesses(plain_),
-            f"  improver   built-in search   ({why.get('improver', '')})",
+            f"  improver   built-in search   ({why.get('improver', '')}; {tries} changes are tried for each test)",
             f"  a verdict  takes at least {least} paired runs ({least * pairs:.0f} s on one core)",
             "             festina calibrate -- COMMAND says which gains can be found here, and at what cost",
             "  assurance  self-reported: the command prints its own score, so nothing here is proven.",

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.ledger.seeds import try_seed
-from festina.loop.rows import misfit
+from festina.loop import blocks
+from festina.loop.rows import Proposed, misfit
 from festina.propose.archive import GIVE_UP, Archive, Make, Node, Run, Terms
 
 if TYPE_CHECKING:
@@ -96,17 +97,25 @@ def archive(s: State) -> Archive | None:
     if head is None:
         return None
     sign = 1.0 if epoch.suite.direction == "higher" else -1.0
-    words: dict[str, set[str]] = {}
+    handed: dict[str, list[Proposed]] = {}
+    standing_ones: set[int] = set()  # made by improvers that nobody has taken back
     for p in s.proposals.values():
         if p.tree is not None and p.plant is None:
-            words.setdefault(p.tree, set()).add(p.word or p.stage)
-    nodes = {}
+            handed.setdefault(p.tree, []).append(p)
+    nodes: dict[int, Node] = {}
     for t in q.nodes.values():
-        told = words.get(t.tree, set())
+        standing = t.parent is None or (t.from_generation in s.line and t.parent in standing_ones)  # P-5, R-1
+        standing_ones |= {t.number} if standing else set()
+        mine = handed.get(t.tree, [])
+        if blocks.shared(epoch):  # one word for all that was not accepted  # P-4
+            refused = any(p.word not in (None, "accepted") for p in mine)
+        else:
+            refused = any(p.word in ("rejected", "refused") or p.reason == "cap" for p in mine)
+        tested = any(p.word is None or p.base_commit == s.head.commit for p in mine)
         scores = tuple(None if x is None else sign * x for x in t.scores)
         nodes[t.number] = Node(
-            t.number, t.parent, t.tree, scores, sound=_sound(s, t), dry=t.dry, barren=t.barren,
-            refused=bool(told & {"rejected", "inconclusive", "refused"}), tested=bool(told),
+            t.number, t.parent, t.tree, scores, sound=standing and _sound(s, t), dry=t.dry, barren=t.barren,
+            refused=refused, tested=refused or tested,
         )  # fmt: skip
     return Archive(
         nodes, head, running=tuple(b.node for b in q.open.values() if b.parent is None),

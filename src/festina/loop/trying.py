@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 from festina.errors import Fault
@@ -142,8 +143,8 @@ def _child(b: Bench, body: e.TryStarted) -> Callable[[], Came]:
     generation = s.generations[body.from_generation]
     known = searching.archive(s)
     assert known is not None
-    scores = {"tree": known.nodes[body.parent], "incumbent": known.nodes[known.head]}
-    means = {name: sum(x or 0.0 for x in node.scores) / len(node.scores) for name, node in scores.items() if node.works}
+    shown = {"tree": s.search.nodes[body.parent], "incumbent": s.search.nodes[known.head]}
+    means = {name: fmean(x for x in node.scores if x is not None) for name, node in shown.items() if any(node.scores)}
     view = View(
         tree=b.tree_dir(parent), improver_tree=b.tree_dir(b.repo.tree_of(generation.commit)),
         history=lineage_history(b, b.improver.author, body.parent), seed=body.seed, allow=b.scope.allow,
@@ -166,6 +167,8 @@ def _made(
     cost: dict[str, Any] = {"author": made.author, "wall_s": made.wall_s, "cpu_s": made.cpu_s}
     if isinstance(made, NoProposal):
         return Came("nothing", made.reason[:300], exhausted=made.exhausted, spent=made.spent, **cost)
+    if made.target != "gain":  # S-6: no public item says whether an improver improves better
+        return Came("refused", "a change for productivity cannot be tried in public", **cost)
     cost["plan"] = canonical({"rationale": made.rationale, "weakness": made.weakness, "predicted": made.predicted})
     try:
         with _git:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 __all__ = ["Archive", "Make", "Node", "Run", "Terms"]
 
 RESTARTS = 0.1  # share of children that are made of the incumbent itself, whatever its clade came to
+SHARPER = 10  # nodes: as their number grows, a result weighs more, or the many newcomers would always win the draw
 NOISELESS_RUNS = 2
 GIVE_UP = 4  # times ``tries`` without anything to hand in
 LEAST_STEP = 1e-9
@@ -120,6 +121,11 @@ class Archive:
         pairs = [(x, y) for x, y in zip(mine.scores, other.scores, strict=False) if x is not None and y is not None]
         return math.fsum(x - y for x, y in pairs) / len(pairs) if pairs else math.inf if not other.works else 0.0
 
+    def steady(self, number: int) -> bool:
+        """Whether it is better than the incumbent on every seed that both have run."""
+        pairs = zip(self.nodes[number].scores, self.nodes[self.head].scores, strict=False)
+        return all(x is not None and (y is None or x > y) for x, y in pairs)
+
     def noiseless(self) -> bool:
         """Whether the incumbent scores the same on every seed."""
         scores = self.nodes[self.head].scores
@@ -134,11 +140,11 @@ class Archive:
         return max([0.0, *rejected])
 
     def candidates(self) -> list[int]:
-        """Nodes that may be handed in, the best lead first."""
+        """Nodes that may be handed in, the best lead first: what lost on one seed already would make a long test."""
         found = [
             node.number for node in self.nodes.values()
             if node.works and node.sound and not node.tested and not node.refused
-            and self.lead(node.number) > self.floor(node.number) + LEAST_STEP
+            and self.lead(node.number) > self.floor(node.number) + LEAST_STEP and self.steady(node.number)
         ]  # fmt: skip
         return sorted(found, key=lambda number: (-self.lead(number), number))
 
@@ -186,8 +192,9 @@ class Archive:
         for node in open_nodes:
             members = [worth[each] for each in self.clade(node.number)]
             failed = sum(self.making.count(each) + self.nodes[each].barren for each in self.clade(node.number))
-            good = math.fsum(members)
-            drawn = rng.betavariate(1.0 + good, 1.0 + len(members) - good + failed)  # under way: a failure till then
+            good, weight = math.fsum(members), max(1.0, len(worth) / SHARPER)
+            bad = len(members) - good + failed  # under way: a failure till then
+            drawn = rng.betavariate(1.0 + weight * good, 1.0 + weight * bad)
             if drawn > best:
                 best, chosen = drawn, node.number
         return chosen

@@ -1,0 +1,1 @@
+"""What search before the gate is worth: systems with a known true score, loops that search, and others' loops."""
