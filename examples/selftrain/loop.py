@@ -109,7 +109,7 @@ def measure(folder: Path, state: State) -> None:
                 subprocess.run([*show, f"{commit}:recipe.json"], capture_output=True, check=True).stdout
             )
             model = load(weights)
-        found = {str(digits): accuracy(model, digits, 300) for digits in range(5, 18)}
+        found = {str(digits): accuracy(model, digits, 300) for digits in range(5, 21)}
         rows.append({"generation": number, "filter": recipe["filter"], "reach": recipe["reach"], "accuracy": found})
         print(rows[-1], flush=True)
     (folder / "generations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

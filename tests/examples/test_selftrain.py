@@ -48,7 +48,7 @@ def test_T4_the_model_code_and_its_answering_are_out_of_reach_and_the_weights_ar
 def test_V1_hidden_problems_cover_the_taught_lengths_and_those_beyond_and_are_added_rightly(ex):
     items = ex.generator.generate(7, 2000)
     assert items == ex.generator.generate(7, 2000) != ex.generator.generate(8, 2000)
-    assert {len(item["input"]["a"]) for item in items} == set(range(1, 18))
+    assert {len(item["input"]["a"]) for item in items} == set(range(1, 21))
     for item in items:
         a, b = item["input"]["a"], item["input"]["b"]
         assert len(a) == len(b)

@@ -1,11 +1,12 @@
-"""Draw hidden problems: additions of one to seventeen digits, most of them longer than the first model can do.
+"""Draw hidden problems: additions of one to twenty digits, most of them longer than the first model can do.
 
 Festina loads this file into the vault (``festina vault add hidden --generator vault/generator.py``) and calls
 ``generate(seed, n)`` for fresh items; nothing that runs in a sandbox ever sees it. The only place of this example
 where two numbers are added is here, and in the scripts beside the system that measure it.
 
 The lengths are spread, so that the frontier can move through them without a change of the rules: a model that can do
-one digit more than before gains about one eleventh of the long half. A quarter of the items are as short as what
+one digit more than before gains a fourteenth of the long part, and up to the last digit
+that is aimed at (sixteen) there is something left to gain. A quarter of the items are as short as what
 the first model was taught; the guard ``old`` looks at those.
 """
 
@@ -15,7 +16,7 @@ import random
 from typing import Any
 
 OLD = range(1, 7)
-LONG = range(7, 18)
+LONG = range(7, 21)
 OLD_SHARE = 0.25
 
 
