@@ -87,7 +87,8 @@ def digest(path: Path) -> str:
 
 
 @pytest.mark.parametrize(("tool", "make", "metric"), [
-    ("openevolve", openevolve, "combined_score:higher"), ("autoresearch", autoresearch, "val_bpb:lower"),
+    ("openevolve", openevolve, "combined_score:higher"),
+    pytest.param("autoresearch", autoresearch, "val_bpb:lower", marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_V10_a_task_of_another_tool_runs_says_whose_word_its_score_is_and_stays_as_it_was(
     tool, make, metric, tmp_path, monkeypatch
@@ -115,6 +116,9 @@ def test_nothing_is_ever_overwritten(tmp_path):
         with pytest.raises(UsageError) as refused:
             bring("openevolve", task, tmp_path / name, metric=None, allow=())
         assert refused.value.name == "folder-exists"
+    with pytest.raises(UsageError) as refused:
+        bring("openevolve", task, task / "below", metric=None, allow=())
+    assert refused.value.name == "folder-inside"
     (task / "festina_evaluate.py").write_text("mine\n")
     with pytest.raises(UsageError) as refused:
         bring("openevolve", task, tmp_path / "new", metric=None, allow=())
@@ -176,6 +180,7 @@ def test_what_wants_a_gpu_is_not_tried_and_asks_for_one(tmp_path):
     [
         ("openevolve", {"evaluator__py": EVALUATOR}, "no-openevolve-task"),
         ("openevolve", {"initial_program__py": PROGRAM, "evaluator__py": "x = 1\n"}, "no-openevolve-task"),
+        ("openevolve", {"initial_program__py": PROGRAM, 'e";x__py': EVALUATOR}, "no-openevolve-task"),
         ("autoresearch", {"prepare__py": PREPARE}, "no-autoresearch-task"),
         ("autoresearch", {"train__py": "print(1)\n"}, "no-autoresearch-task"),
     ],

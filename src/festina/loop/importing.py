@@ -41,6 +41,8 @@ def bring(kind: str, folder: Path, target: Path, *, metric: str | None, allow: t
         raise UsageError("no-folder", "there is no such folder", fix="give the task's folder", where=str(folder))
     if target.exists() or target.is_symlink():
         raise UsageError("folder-exists", "nothing is ever overwritten", fix="--to NEW_FOLDER", where=str(target))
+    if target.resolve().is_relative_to(folder.resolve()):
+        raise UsageError("folder-inside", "the task's own folder is never written to", fix="--to a folder beside it")
     task = READERS[kind](folder, metric, allow)
     files, links = _files(folder)
     taken = [name for name in (*task.files, FILE_NAME) if (folder / name).exists()]
@@ -117,7 +119,8 @@ def _commit(target: Path, message: str) -> None:
 
 def _git(target: Path, *words: str) -> None:
     """Git in a folder that was just made here; a name for the commits where the user has set none."""
-    who = ["-c", "user.name=festina", "-c", "user.email=festina@localhost", "-c", "core.hooksPath=/dev/null"]
+    who = ["-c", "user.name=festina", "-c", "user.email=festina@localhost", "-c", "core.hooksPath=/dev/null",
+           "-c", "commit.gpgsign=false"]  # fmt: skip
     named = subprocess.run(["git", "config", "user.email"], cwd=target, capture_output=True, check=False)
     done = subprocess.run(
         ["git", *(who[4:] if named.returncode == 0 else who), *words], cwd=target, capture_output=True, check=False

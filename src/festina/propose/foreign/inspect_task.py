@@ -13,7 +13,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from festina.propose.foreign.types import Task, no_task, text_of
+from festina.propose.foreign.types import Task, no_task, plain_name, text_of
 
 __all__ = ["read_inspect"]
 
@@ -32,6 +32,7 @@ def read_inspect(folder: Path, metric: str | None = None, allow: tuple[str, ...]
             "a folder with one task: copy the one that you mean, with what it needs",
         )  # fmt: skip
     ((file, name),) = found
+    plain_name("inspect", folder, file)
     template = resources.files("festina.propose.foreign").joinpath("inspect_runner.py.txt").read_text("utf-8")
     runner = template.replace("{FILE}", file).replace("{NAME}", name).replace("{SOLVER}", SOLVER)
     return Task(

@@ -15,7 +15,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from festina.propose.foreign.types import Task, no_task, text_of
+from festina.propose.foreign.types import Task, no_task, plain_name, text_of
 
 __all__ = ["fixed_lines", "read_openevolve"]
 
@@ -25,8 +25,8 @@ START, END = "EVOLVE-BLOCK-START", "EVOLVE-BLOCK-END"
 
 def read_openevolve(folder: Path, metric: str | None = None, allow: tuple[str, ...] = ()) -> Task:
     """Raises ``UsageError`` where program or evaluator cannot be told."""
-    program = _program(folder)
-    evaluator = _evaluator(folder, program)
+    program = plain_name("openevolve", folder, _program(folder))
+    evaluator = plain_name("openevolve", folder, _evaluator(folder, program))
     fixed = fixed_lines((folder / program).read_bytes())
     digest = "" if fixed is None or allow else hashlib.sha256(fixed).hexdigest()
     template = resources.files("festina.propose.foreign").joinpath("openevolve_runner.py.txt").read_text("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,13 @@ def text_of(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return file.read(MAX_TEXT).decode("utf-8", "replace")
+
+
+def plain_name(kind: str, folder: Path, name: str) -> str:
+    """``name``, which is written into a program; only letters, digits, dot, dash and underscore."""
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) is None:
+        raise no_task(kind, folder, f"{name!a} is a name with odd characters", "rename it")
+    return name
 
 
 def no_task(kind: str, folder: Path, what: str, fix: str) -> UsageError:
