@@ -115,7 +115,7 @@ class Search:
     def round(self, share, until, tried, wide):
         """Trials at one share of the budget: those of ``tried`` first, then new ones, mostly from the best so far."""
         seed = self.rng.getrandbits(31)
-        base = self.measure(self.source, seed, share)
+        base, _ = self.lab.bits(self.source, seed, share)
         done = []
         for each in tried:
             done.append({**each, "bits": self.measure(each["source"], seed, share)})
@@ -140,7 +140,7 @@ class Search:
         short, seed = self.policy["short"], self.rng.getrandbits(31)
         first = self.round(short, 0.45, [], self.wide)
         second = self.round(math.sqrt(short), 0.75, first[: 2 * self.policy["finalists"]], 0.0)
-        now = self.measure(self.source, seed, 1.0)
+        now, _ = self.lab.bits(self.source, seed, 1.0)
         finals = []
         for each in second[: self.policy["finalists"]]:
             if math.isfinite(each["bits"]) and (self.used() < 0.95 or not finals):
