@@ -56,12 +56,14 @@ def bits_per_byte(recipe: types.ModuleType, model: object, text: str, every: int
 def hidden(source: str, seeds: range) -> list[float]:
     """Bits per byte on hidden text for each seed; far above any model's where the recipe does not run."""
     try:
-        return measured(source, seeds, every=4)["hidden"]
+        return measured(source, seeds, every=8, names=("hidden",))["hidden"]
     except improve.BROKEN:
         return [99.0] * len(seeds)
 
 
-def measured(source: str, seeds: range, every: int = 2) -> dict[str, list[float]]:
+def measured(
+    source: str, seeds: range, every: int = 2, names: tuple[str, ...] = ("public", "hidden")
+) -> dict[str, list[float]]:
     recipe = module(source)
     texts = {"public": (HERE / "system" / "data" / "public.txt").read_text(), "hidden": generator.hidden()}
     found: dict[str, list[float]] = {"public": [], "hidden": [], "steps": [], "cpu": []}
@@ -70,8 +72,8 @@ def measured(source: str, seeds: range, every: int = 2) -> dict[str, list[float]
         model, steps = trained(recipe, seed)
         found["cpu"].append(time.process_time() - began)
         found["steps"].append(steps)
-        for name, text in texts.items():
-            found[name].append(bits_per_byte(recipe, model, text, every))
+        for name in names:
+            found[name].append(bits_per_byte(recipe, model, texts[name], every))
     return found
 
 
