@@ -36,11 +36,13 @@ from festina.verify.vault import Vault  # noqa: E402
 REVIEWER = "demo"
 
 
-def prepare(folder: Path) -> Path:
-    """A repository with generation 0, and the vault's generator."""
+def prepare(folder: Path, first: str = "none") -> Path:
+    """A repository with generation 0, whose recipe names the filter ``first``, and the vault's generator."""
     root = folder / "system"
     if not root.exists():
         shutil.copytree(HERE / "system", root, ignore=shutil.ignore_patterns("__pycache__"))
+        recipe = root / "recipe.json"
+        recipe.write_text(recipe.read_text().replace('"filter": "none"', f'"filter": "{first}"'))
         git = ["git", "-C", str(root), "-c", "user.name=demo", "-c", "user.email=demo@localhost"]
         for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "Generation 0: six digits")):
             subprocess.run([*git, *words], check=True)
@@ -49,9 +51,9 @@ def prepare(folder: Path) -> Path:
     return root
 
 
-def run(folder: Path, budget: str, proposals: int) -> State:
+def run(folder: Path, budget: str, proposals: int, first: str) -> State:
     """``festina run`` as a process of its own, and an approval for whatever waits for one."""
-    root = prepare(folder)
+    root = prepare(folder, first)
     argv = [sys.executable, "-m", "festina", "run", "-C", str(root), "--demo", "--review-wait", "10m"]
     repo = Repo.discover(root)
     home = homes.find(repo)
@@ -120,8 +122,9 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--budget", default="2h", help="time for the loop")
     parser.add_argument("--proposals", type=int, default=40)
+    parser.add_argument("--first", default="none", help="the filter that generation 0's recipe names")
     options = parser.parse_args()
     place = options.folder.absolute()
     place.mkdir(parents=True, exist_ok=True)
     os.environ["FESTINA_HOME"], os.environ["FESTINA_REVIEWER_KEYS"] = str(place / "home"), str(place / "reviewer")
-    measure(place, run(place, options.budget, options.proposals))
+    measure(place, run(place, options.budget, options.proposals, options.first))

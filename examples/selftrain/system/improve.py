@@ -16,30 +16,26 @@ import random
 import re
 from pathlib import Path
 
-EXPLORE = 0.2  # share of proposals with a filter drawn by lot
+EXPLORE = 0.2  # share of proposals with a filter drawn by lot, once each has been tried
 
 
 def record(history: list[dict]) -> dict[str, list[int]]:
-    """For each filter how often it was accepted and how often judged, from the patches' own lines."""
+    """For each filter how often it was accepted and how often judged. Every patch shows it, beside ``reach``."""
     found: dict[str, list[int]] = {}
-    current = "none"
     for row in history:
-        changed = re.search(r'^\+ +"filter": "(\w+)"', row["patch"], re.MULTILINE)
-        used = changed[1] if changed else current
-        if row["word"] in ("accepted", "rejected", "inconclusive", "not accepted"):
-            tried = found.setdefault(used, [0, 0])
+        used = re.search(r'^[ +] +"filter": "(\w+)"', row["patch"], re.MULTILINE)
+        if used and row["word"] in ("accepted", "rejected", "inconclusive", "not accepted"):
+            tried = found.setdefault(used[1], [0, 0])
             tried[0] += row["word"] == "accepted"
             tried[1] += 1
-        if row["word"] == "accepted":
-            current = used
     return found
 
 
 def choose(names: list[str], history: list[dict], rng: random.Random) -> str:
-    """The filter with the best record; a new one counts as one half, and the order is that of ``filters.py``."""
-    if rng.random() < EXPLORE:
-        return rng.choice(names)
+    """The filter with the best record, the first of equals; one not tried counts as one half. Then by lot, too."""
     seen = record(history)
+    if len(seen) >= len(names) and rng.random() < EXPLORE:
+        return rng.choice(names)
     shares = {name: (seen.get(name, [0, 0])[0] + 1) / (seen.get(name, [0, 0])[1] + 2) for name in names}
     return max(names, key=lambda name: shares[name])
 
@@ -53,14 +49,15 @@ def main() -> None:
     seed = int(os.environ["FESTINA_SEED"])
     history = [json.loads(line) for line in (view / "history.jsonl").read_text().splitlines()]
     recipe = json.loads((view / "tree" / "recipe.json").read_text())
-    recipe["filter"] = choose(list(FILTERS), history, random.Random(seed))
+    names = sorted(FILTERS, key=lambda name: name != recipe["filter"])  # the one in use first
+    recipe["filter"] = choose(names, history, random.Random(seed))
     recipe["reach"] += 1
     pupil = load(view / "tree" / "weights.safetensors")
     newest = one_round(load(Path("weights.safetensors")), pupil, original(Path("data/public.jsonl")), recipe, seed)
     files = out / "files"
     files.mkdir()
     save(pupil, files / "weights.safetensors")
-    (files / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True) + "\n")
+    (files / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
     plan = {
         "weakness": f"problems of {recipe['reach']} digits",
         "rationale": f"{len(newest)} of {recipe['asked']} own answers passed the filter '{recipe['filter']}'",
