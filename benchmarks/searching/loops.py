@@ -171,9 +171,9 @@ class Play:
                 if won and self.restart:
                     self.trees, self.parents, self.scores, self.barren = {}, {}, {}, {}
                 continue
-            if over:
-                return
             what = archive.next_try(terms, try_seed(self.leaf, count))
+            if over and isinstance(what, Make):
+                return
             count += 1
             if isinstance(what, Run):
                 self._run(what)

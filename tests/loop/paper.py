@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from festina.ledger import entries as e
 from festina.ledger.statement import commitment
-from festina.loop import blocks, plants, sameness
+from festina.loop import blocks, plants, sameness, searching
 from festina.loop import next as plan
 from festina.loop.rows import OpenTest
 from festina.loop.state import State
+from festina.propose.archive import Make
 from festina.select import planning
 from festina.select.rules import RULE
 from festina.verify.verdicts import compose, plan_of
@@ -59,6 +60,7 @@ class PaperLoop:
     error: Literal["familywise", "fdr"] = "familywise"
     rule: int = RULE
     mode: str = "fresh"  # or sealed, ledger, metric
+    archive: e.ArchiveTerms | None = None  # see ``Searching``
     plant_gain: float | None = None  # a verifier that is fooled: what plants seem to gain
     records: list[Paper] = field(default_factory=list)
     state: State = field(default_factory=State)
@@ -119,7 +121,7 @@ class PaperLoop:
                 manifest=digest(3), evaluator=digest(4), alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=guards,
                 autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2,
                 control_share=self.share, plant_rate=self.plant, judges=judges, attribution_share=0.25,
-                error=self.error, rule=self.rule,
+                error=self.error, rule=self.rule, archive=self.archive,
             ),
             e.ReviewerEnrolled(reviewer="ann", key="k", demo=False),
         )  # fmt: skip
@@ -138,7 +140,7 @@ class PaperLoop:
         """To the end of a run. Fails when it does not come within ``limit`` actions."""
         for _ in range(limit):
             self.people()
-            action = plan.next_action(self.state, plan.Facts(0.0, plant_due=self.due()))
+            action = plan.next_action(self.state, self.facts())
             if isinstance(action, plan.RevealPlant) and self.coins.random() < 0.2:
                 continue  # a crash between verdict and reveal
             if isinstance(action, plan.Finish):
@@ -146,6 +148,9 @@ class PaperLoop:
                 return action
             getattr(self, "_" + type(action).__name__)(action)
         raise AssertionError("the loop does not end")
+
+    def facts(self) -> plan.Facts:
+        return plan.Facts(0.0, plant_due=self.due())
 
     def planted(self, number: int) -> bool:
         return number in self.origins and plants.defect_of(self.origins[number][1]) is not None
@@ -400,3 +405,73 @@ class PaperLoop:
                 )
             )  # fmt: skip
         self.put(*bodies)
+
+
+@dataclass
+class Searching(PaperLoop):
+    """The same with an archive: tries end as they may, in any order, and an engine that dies forgets what it was at.
+
+    What is handed in is the tree that the archive says, as an engine would.
+    """
+
+    archive: e.ArchiveTerms | None = field(
+        default_factory=lambda: e.ArchiveTerms(tries=4, seeds=2, workers=0, trials=None)
+    )
+    flight: dict[int, e.TryStarted] = field(default_factory=dict)
+    handed: dict[int, str] = field(default_factory=dict)  # tree by proposal
+
+    def facts(self) -> plan.Facts:
+        done = bool(self.flight) and self.coins.random() < 0.5
+        return plan.Facts(0.0, plant_due=self.due(), tries=tuple(self.flight), tries_done=done, tries_at_once=2)
+
+    def _Try(self, action: plan.Try) -> None:
+        step, s = action.step, self.state
+        if step.attempt > searching.ATTEMPTS:
+            self.put(self.ended(step.number, "cut-off", None, ()))
+            return
+        making = isinstance(step.what, Make)
+        known = s.search.nodes.get(step.node)
+        body = e.TryStarted(
+            number=step.number, attempt=step.attempt, node=step.node, parent=step.what.parent if making else None,
+            tree=None if making else known.tree if known is not None else searching.head_tree(s),
+            improver="own", from_generation=s.in_force, from_commit=s.generations[s.in_force].commit,
+            base_commit=s.head.commit, seed=step.seed, first=0 if making else step.what.first, runs=step.what.count,
+        )  # fmt: skip
+        self.put(body)
+        self.flight[step.number] = body
+        if self.coins.random() < 0.1:
+            self.flight.clear()  # a crash
+
+    def _TakeTries(self, _: plan.TakeTries) -> None:
+        number = self.coins.choice(list(self.flight))
+        body = self.flight.pop(number)
+        mean = 0.5 if body.parent is None else 0.7
+        scores = tuple(round(self.coins.gauss(mean, 0.3), 3) for _ in range(body.runs))
+        if body.parent is None:
+            self.put(self.ended(number, "scored", body.tree, scores))
+            return
+        result = self.coins.choice(["scored"] * 5 + ["nothing", "refused", "no-op", "duplicate"])
+        scored = result == "scored"
+        if scored and self.coins.random() < 0.2:
+            scores = (None,) * body.runs
+        self.put(self.ended(number, result, oid(self.new()) if scored else None, scores if scored else ()))
+
+    @staticmethod
+    def ended(number: int, result: Any, tree: str | None, scores: tuple[float | None, ...]) -> e.TryEnded:
+        return e.TryEnded(
+            number=number, result=result, reason="", author="own", tree=tree, patch=None, plan=None, scores=scores,
+            guards=(), exhausted=False, guard_change=False, changed_lines=1, wall_s=0.0, cpu_s=0.0, run_cpu_s=0.0,
+            run_wall_s=0.0,
+        )  # fmt: skip
+
+    def _Propose(self, action: plan.Propose) -> None:
+        best = searching.best(self.state)
+        self.handed[action.number] = self.state.search.nodes[best].tree if best is not None else oid(self.new())
+        super()._Propose(action)
+
+    def put(self, *bodies: e.Body, commitments: dict[str, str] | None = None) -> None:
+        trees = [
+            b.model_copy(update={"tree": self.handed[b.proposal]}) if isinstance(b, e.Screened) and b.tree else b
+            for b in bodies
+        ]
+        super().put(*trees, commitments=commitments)

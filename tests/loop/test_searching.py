@@ -7,19 +7,52 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from festina.errors import IntegrityError, UsageError
+from festina.loop import searching
 from festina.loop.engine import Options, run
-from festina.loop.state import fold
+from festina.loop.state import State, fold
 from festina.propose.types import Budget, NoProposal, Proposal, View
 from festina.sandbox.job import Sandbox
 from festina.system.manifest import Manifest
 from tests.loop.invariants import check, read
-from tests.loop.paper import Paper
+from tests.loop.paper import Paper, Searching
 from tests.toy import make_toy
 
 ARCHIVE = "archive = { tries = 6, seeds = 2, workers = 2 }"
 DRAWN = "0.1 * __import__('random').Random(os.environ['FESTINA_SEED']).randint(-2, 4)"
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 10**6), st.integers(1, 3), st.floats(0, 1))
+def test_P7_whatever_tries_and_crashes_do_each_ends_once_and_only_leaders_are_tested(
+    seed: int, at_once: int, approve: float
+) -> None:
+    loop = Searching(seed=seed, proposals=4, at_once=at_once, approve=approve)
+    loop.begin()
+    loop.run()
+    assert fold(loop.records) == loop.state  # L-1
+    state = State()
+    ended: set[int] = set()
+    for record in loop.records:
+        if record.kind == "try-ended":
+            assert record.body.number not in ended
+            ended.add(record.body.number)
+        if record.kind == "proposal-requested" and record.body.attempt == 1:
+            best = searching.best(state)
+            assert best is not None
+            known = searching.archive(state)
+            assert known is not None
+            assert known.lead(best) > 0
+            assert not known.nodes[best].tested
+        state.apply(record)
+    known = searching.archive(state)
+    left = known.candidates()[:1] if known is not None and state.last_end.reason == "exhausted" else []
+    assert not left or state.run_barren  # what leads is run on all its seeds and handed in before a run gives up
+    charged = sum(r.body.runs for r in loop.records if r.kind == "try-started")
+    assert state.search.runs == charged  # E-1
 
 
 class Spy:

@@ -362,7 +362,7 @@ def _work(s: State, facts: Facts) -> Action:
         return Screen(s.again[0])
     if s.waiting and facts.review_wait_left_s > 0:
         return AwaitReview()
-    if s.run_spent and not (epoch.archive is not None and (facts.tries or searching.best(s) is not None)):
+    if s.run_spent and epoch.archive is None:
         return Finish("budget", "the run's budget for models allows no other call")  # E-5
     if s.run_exhausted:
         return Finish("exhausted", "the improver has nothing new to offer")
@@ -389,7 +389,7 @@ def _search(s: State, facts: Facts) -> Action | None:
     assert run is not None
     if run.trials - s.run_trials < SIDES + searching.terms(s).seeds:
         return TakeTries() if facts.tries else Finish("budget", "the run's trials are spent")  # E-5
-    if len(facts.tries) < facts.tries_at_once and not searching.exhausted(s) and not s.run_spent:
+    if len(facts.tries) < facts.tries_at_once:
         step = searching.next_step(s, facts.tries)
         if step is not None:
             return Try(step)
@@ -397,6 +397,8 @@ def _search(s: State, facts: Facts) -> Action | None:
         return TakeTries()
     if searching.best(s) is not None:
         return None  # nothing else can be tried: what there is
+    if s.run_spent:
+        return Finish("budget", "the run's budget for models allows no other call")  # E-5
     if searching.spent(s):
         return Finish("budget", "the improver's scratch runs are spent (improver.archive.trials)")
     return Finish("exhausted", "the improver's tries came to nothing that public evidence shows to be better")

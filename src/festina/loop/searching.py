@@ -163,6 +163,8 @@ def next_step(s: State, flight: tuple[int, ...]) -> Step | None:
     if found is None:
         return None if q.open else Step(q.count, 1, q.next_node, seed, Run(q.next_node, 0, min(2, terms(s).seeds)))
     what = found.next_try(terms(s), seed)
+    if isinstance(what, Make) and (s.run_spent or exhausted(s)):
+        return None  # no more new trees; what leads is still run on all its seeds
     if what is None or (isinstance(what, Make) and q.open and q.since >= terms(s).tries and _leads(found, terms(s))):
         return None  # enough was tried, and what is under way decides what is handed in
     return Step(q.count, 1, q.next_node if isinstance(what, Make) else what.node, seed, what)
