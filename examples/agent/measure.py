@@ -1,6 +1,6 @@
 """How good scaffolds are, without the engine: each solves the hidden problems of a folder that prepare.py has made.
 
-    python measure.py DIR --endpoint http://127.0.0.1:8080/v1 --model NAME [--problems N] [--seeds N]
+    python measure.py DIR --endpoint http://127.0.0.1:8080/v1 --model NAME [--problems N] [--seeds N] [--tokens N]
 
 One process, one request at a time. What it prints is the share of problems solved, with the time that it took.
 """
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--problems", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=100, help="of an answer at most")
     options = parser.parse_args()
     os.environ |= {"OPENAI_BASE_URL": options.endpoint, "FESTINA_MODEL": options.model}
     sys.path.insert(0, str(options.folder / "system"))
@@ -43,7 +44,7 @@ def main() -> None:
 
     rows = [json.loads(line) for line in (options.folder / "hidden.jsonl").read_text().splitlines()][: options.problems]
     for name, (change, prompt) in ARMS.items():
-        settings = json.loads(agent.read("settings.json")) | change
+        settings = json.loads(agent.read("settings.json")) | change | {"max_tokens": options.tokens}
         template, began, right = prompt or agent.read("prompts/solve.txt"), time.monotonic(), 0.0
         for seed in range(options.seeds):
             for number, item in enumerate(rows):
