@@ -81,7 +81,7 @@ def overfit(sizes: list[int], _judge: Callable[[Rule], float], seed: int) -> Rul
 def _tuned(training: improve.Training, seed: int) -> Rule:
     table = read_rule({"priority": "-left + a[left]", "tables": {"a": [0.0] * 101}})
     start = improve.Variant.of(table)
-    found = improve.tune(start, training, random.Random(seed), time.process_time() + NUMBERS_S)
+    found = improve.tune(start, training, random.Random(seed), time.process_time() + NUMBERS_S, table_step=3.0)
     return read_rule(found.document())
 
 
@@ -90,24 +90,26 @@ ARMS = {"own": own, "random": at_random, "numbers": numbers, "overfit": overfit}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5, choices=[n + 1 for n in T_975])
-    count = parser.parse_args().seeds
-    finals: dict[str, list[float]] = {"best fit": [], **{arm: [] for arm in ARMS}}
+    parser.add_argument("--seeds", type=int, default=5, choices=[1, *(n + 1 for n in T_975)])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    options = parser.parse_args()
+    count = options.seeds
+    finals: dict[str, list[float]] = {"best fit": [], **{arm: [] for arm in options.arms}}
     for seed in range(1, count + 1):
         rng = random.Random(f"held out {seed}")
         held = [generator.sizes(rng) for _ in range(HELD)]
         judged = [generator.sizes(rng) for _ in range(HELD)]  # the judge's instances are not those of the numbers
         public = [x for row in generator.generate(1000 + seed, 8) for x in bytes.fromhex(row["label"]["items"])]
         finals["best fit"].append(mean_excess(read_rule(BEST_FIT), held))
-        for arm, search in ARMS.items():
-            began = time.process_time()
+        for arm in options.arms:
+            search, began = ARMS[arm], time.process_time()
             rule = search(public, lambda rule, judged=judged: mean_excess(rule, judged), seed)
             finals[arm].append(mean_excess(rule, held))
             spent = time.process_time() - began
             print(f"seed {seed} {arm:8s} {finals[arm][-1]:.3f}  ({spent:.0f} CPU s)  {rule.formula}", flush=True)
     for arm, values in finals.items():
-        width = T_975[count - 1] * statistics.stdev(values) / count**0.5
-        print(f"{arm:8s} {statistics.fmean(values):.3f} +- {width:.3f}  (worst {max(values):.3f})")
+        width = f"+- {T_975[count - 1] * statistics.stdev(values) / count**0.5:.3f}" if count > 1 else "(one seed)"
+        print(f"{arm:8s} {statistics.fmean(values):.3f} {width}  (worst {max(values):.3f})")
 
 
 if __name__ == "__main__":

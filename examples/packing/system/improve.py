@@ -140,13 +140,15 @@ def with_table(rule: Rule, rng: random.Random) -> Rule:
     return read_rule({"priority": f"{rule.formula} + {added}", "tables": tables})
 
 
-def tune(start: Variant, training: Training, rng: random.Random, until: float, variants: int = 32) -> Variant:
+def tune(
+    start: Variant, training: Training, rng: random.Random, until: float, variants: int = 32, table_step: float = 0.3
+) -> Variant:
     """An evolution strategy with mirrored steps over all numbers; the instances are new in each generation."""
     stream = np.random.default_rng(rng.getrandbits(64))
     names = list(start.tables)
     k = len(start.constants)
     mean = np.concatenate([start.constants, *(start.tables[name] for name in names)])
-    scale = np.concatenate([0.2 * np.abs(start.constants) + 0.02, *(np.full(CAPACITY + 1, 0.3) for _ in names)])
+    scale = np.concatenate([0.2 * np.abs(start.constants) + 0.02, *(np.full(CAPACITY + 1, table_step) for _ in names)])
     step, generation = 1.0, 1000
     while time.process_time() < until and len(mean):
         half = stream.normal(size=(variants // 2, len(mean)))
