@@ -10,8 +10,8 @@ estimate, interval, units, items, and the error budget after every verdict. It a
 one before.
 
 Not here, and in `festina ledger verify --verdicts`: signatures and the checkpoint (Ed25519 is not in the standard
-library), the content beside the entries, the wording of sentences, the incumbent against itself, and whether what ended
-a test without a decision (a moved line, a spent budget, a fault) was really so.
+library), the content beside the entries, the wording of sentences, the incumbent against itself, cross-play and
+control arms, and whether a test that ended without a decision (a moved line, a spent budget, a fault) really did so.
 """
 
 from __future__ import annotations

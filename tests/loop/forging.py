@@ -20,7 +20,7 @@ Mutate = Callable[[int, Record], e.Body | None]
 
 
 def ledger_of(toy: Toy) -> Path:
-    (found,) = Path(toy.environment["FESTINA_HOME"]).glob("*/ledger.db")
+    (found,) = Path(toy.environment["FESTINA_HOME"]).glob("toy-*/ledger.db")  # not that of a control arm
     return found
 
 

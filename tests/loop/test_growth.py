@@ -14,10 +14,13 @@ import pytest
 
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
-from festina.loop.growth import HANDLERS
+from festina.loop.arm import spent
+from festina.loop.growth import HANDLERS, Arm, compared
+from festina.loop.recount import recount
 from tests.loop.commandline import festina
+from tests.loop.forging import edited, ledger_of, signed_again, wrong
 from tests.loop.invariants import check, no_orphans, read
-from tests.loop.paper import Paper
+from tests.loop.paper import Paper, PaperLoop, Searching
 from tests.toy import Toy, make_toy
 
 
@@ -48,7 +51,7 @@ PLAY = ("--crossplay", "--left", "1", "--problems", "6", "--units", "2")
 
 
 def test_W2_crossplay_finds_the_better_improver_and_a_kill_loses_and_doubles_nothing(
-    grown: Toy, monkeypatch: pytest.MonkeyPatch
+    grown: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key, value in grown.environment.items():
         monkeypatch.setenv(key, value)
@@ -72,6 +75,13 @@ def test_W2_crossplay_finds_the_better_improver_and_a_kill_loses_and_doubles_not
     assert {x.trials for x in charged} == {2 + 3 * 2}
     assert len(state.proposals) == 1  # no product became a proposal
     assert found["sentence"] in festina("growth", toy=grown).stdout
+    path = ledger_of(grown)
+    assert recount(path).mismatches == ()  # S-4: what a cross-play found is made again, too
+    for kind, change, field in (
+        ("crossplay-ended", {"answer": "did not pay"}, "answer"), ("crossplay-problem", {"start": 0.99}, "start"),
+    ):  # fmt: skip
+        forged = signed_again(grown, tmp_path / f"{field}.db", edited(kind, lambda _, new=change: new))
+        assert (kind, field) in wrong(recount(forged))
     play = state.growth.crossplays[0]
     for body in (play.problems[0], play.ended, e.ArmEnded.model_construct(arm=7)):  # nothing unplanned is a result
         with pytest.raises(IntegrityError) as refused:
@@ -88,7 +98,7 @@ def test_W2_P5_status_and_growth_say_who_made_the_gain(grown: Toy) -> None:
 
 
 def test_W2_the_control_arm_is_one_command_and_what_it_found_is_recorded(
-    grown: Toy, monkeypatch: pytest.MonkeyPatch
+    grown: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key, value in grown.environment.items():
         monkeypatch.setenv(key, value)
@@ -108,5 +118,43 @@ def test_W2_the_control_arm_is_one_command_and_what_it_found_is_recorded(
     assert ended.estimate > 0.3  # 0.7 against 0.1
     assert ended.answer == "cannot tell"  # ahead by what a person did: no changed improver has made anything
     assert state.line == before.line
+    assert recount(ledger_of(grown)).mismatches == ()
+    forged = signed_again(grown, tmp_path / "arm.db", edited("arm-ended", lambda _: {"answer": "paid"}))
+    assert ("arm-ended", "answer") in wrong(recount(forged))
     assert ended.sentence in " ".join(festina("growth", toy=grown).stdout.split("\n"))
     assert "control arm" in festina("report", "--no-plots", "-o", "-", toy=grown).stdout
+
+
+def test_W2_E1_an_arms_budget_holds_the_tries_of_the_line() -> None:
+    """What the line's archive ran is charged to the line's runs, and its arm has an archive, too."""
+    loop = Searching(seed=3, proposals=2)
+    loop.begin()
+    loop.run()
+    assert loop.state.search.runs > 0
+    assert spent(loop.records, 0).trials == loop.state.trials  # type: ignore[arg-type]
+
+
+def test_W2_a_lead_over_an_arm_that_was_stopped_early_is_no_finding() -> None:
+    loops = (PaperLoop(seed, proposals=8, approve=1.0) for seed in range(50))
+    for loop in loops:
+        loop.begin()
+        loop.run()
+        if any(p.word == "accepted" and p.from_generation != 0 for p in loop.state.proposals.values()):
+            break
+    s = loop.state
+    terms = e.ArmStarted(
+        arm=0, start_commit=s.generations[0].commit, head=s.head.number, proposals=8, trials=1000, spent_wall_s=1.0,
+        wall_s=120.0,
+    )  # fmt: skip
+    ahead = e.FinalScored.model_construct(
+        items=80, mean_a=0.7, mean_b=0.1, estimate=0.6, interval=(0.4, 0.8), tree_b=s.generations[0].commit
+    )
+    behind = ahead.model_copy(update={"estimate": -0.6, "interval": (-0.8, -0.4)})
+    whole, stopped = Arm(0, 5, 998, "budget"), Arm(0, 5, 500, "budget")
+    assert compared(s, terms, whole, ahead)["answer"] == "paid"  # positive control
+    assert compared(s, terms, Arm(0, 5, 500, "exhausted"), ahead)["answer"] == "paid"  # it had nothing more to offer
+    said = compared(s, terms, stopped, ahead)
+    assert said["answer"] == "cannot tell"
+    assert "stopped before its budget was spent" in said["sentence"]
+    assert "5 of 8 proposals and 500 of 1,000 runs" in said["sentence"]
+    assert compared(s, terms, stopped, behind)["answer"] == "did not pay"  # ahead with less

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from festina.ledger.seeds import problem_seed, unit_seed
+from festina.loop.certifying import total_gain
 from festina.loop.recount import recount
 from festina.system import home as homes
 from festina.system.repo import Repo
 from tests.loop.commandline import festina
 from tests.loop.invariants import check, read
+from tests.loop.paper import PaperLoop
 from tests.toy import Toy, make_toy
 
 TERMS = "[improver.productivity]\ndetect = 0.3\nmax_loss = 0.3\nconduct = 0.3\n"
@@ -89,3 +92,33 @@ def test_S6_a_plan_names_a_known_target_or_is_unreadable() -> None:
     for odd in (b'{"target": "power"}', b'{"target": null}', b'{"target": 1}', b'{"target": ["gain"]}'):
         with pytest.raises(Unreadable):
             parse_plan(odd)
+
+
+def test_S4_S6_a_step_that_may_have_lost_at_the_task_leaves_no_certified_total_gain() -> None:
+    """Its guard allows a loss of ``max_loss`` at the task, and no bound of the other steps' sizes pays for it."""
+    for seed in range(50):
+        loop = PaperLoop(seed, proposals=6, approve=1.0)
+        loop.begin()
+        loop.run()
+        if len(loop.state.line) >= 3:
+            break
+    found = total_gain(loop.state)
+    assert found is not None
+    assert found.at_least is not None  # positive control
+    step = loop.state.generations[loop.state.line[-1]]
+    step.step, step.target = None, "productivity"
+    found = total_gain(loop.state)
+    assert found is not None
+    assert found.at_least is None
+    assert "better improver" in found.sentence()
+
+
+def test_E3_S6_improvers_know_no_bit_of_the_seed_under_which_their_products_run() -> None:
+    units = [unit_seed("ab" * 32, 0, i) for i in range(64)]
+    given = [problem_seed(seed) for seed in units]
+    assert len(set(given)) == 64
+    assert all(0 <= each < 1 << 31 for each in given)
+    assert not any(each in (seed % (1 << 31), seed >> 32) for each, seed in zip(given, units, strict=True))
+    for bit in range(31):  # as if by a coin
+        same = sum((each >> bit & 1) == (seed >> bit & 1) for each, seed in zip(given, units, strict=True))
+        assert 10 < same < 54

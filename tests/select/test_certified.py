@@ -93,12 +93,13 @@ def test_S4_a_planted_acceptance_is_taken_back():
 
 def test_S4_where_there_is_no_bound_it_says_why():
     steps, shares = [Step((0.2,) * 30, 0.25)], Shares().open()[1]
-    shared = obstacle("sealed", bounded=True, provisional=False, doubtful=False)
+    shared = obstacle("sealed", bounded=True, provisional=False, doubtful=False, improver=False)
     total = certify(steps, shares, 0, estimates=0.2, width=1.0, why=shared)
     assert total == Total(1, 0.2, None, shared)
     assert "same hidden items" in total.sentence()
     assert "0.20" in total.sentence()
-    assert obstacle("fresh", bounded=True, provisional=False, doubtful=False) == ""
+    assert obstacle("fresh", bounded=True, provisional=False, doubtful=False, improver=False) == ""
+    assert "lost" in obstacle("fresh", bounded=True, provisional=False, doubtful=False, improver=True)
     assert certify([], shares, 0, estimates=0.0, width=1.0, why="") is None
     with pytest.raises(Fault):
         total_at_least([Step((), 0.5)], 1.0, 0.05)

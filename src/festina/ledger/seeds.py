@@ -39,6 +39,15 @@ def proposal_seed(leaf: str, proposal: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+def problem_seed(seed: int) -> int:
+    """What both improvers of one problem are given, in [0, 2**31); ``seed``: of the unit.  # S-6
+
+    Their products are run under the unit's seed, of which nobody may know a bit before the products are made.
+    """
+    digest = hashlib.sha256(f"festina-problem-seed:{seed}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
 def scratch_seed(leaf: str, run: int) -> int:
     """The seed of the archive's run number ``run``, the same for every tree. ``leaf``: of the epoch's entry.  # P-7"""
     digest = hashlib.sha256(f"festina-scratch-seed:{leaf}:{run}".encode()).digest()

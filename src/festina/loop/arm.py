@@ -28,6 +28,7 @@ from festina.loop.bench import Bench, Listener
 from festina.loop.crash import crash_point
 from festina.loop.engine import Options, measuring, run
 from festina.loop.final import compare
+from festina.loop.growth import Arm, by_changed, compared
 from festina.loop.state import State, fold
 from festina.loop.workspaces import export
 from festina.system import home as homes
@@ -41,7 +42,6 @@ REVIEWER = "arm"
 WHY = "control arm: approved without a person; nothing of it can be released"
 SLACK = 3.0  # of the line's own time: an arm on a busy machine is not cut short, and does not go on for ever
 LEAST_WALL_S = 120.0
-WORD = {1: "paid", -1: "did not pay", 0: "cannot tell"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ def spent(records: Iterable[Record], since: int) -> Spent:
             trials += body.trials if body.purpose in ("rehearsal", "public", "attribution") else 0
         elif isinstance(body, e.BatchStarted | e.ControlStarted):
             trials += body.trials
+        elif isinstance(body, e.TryStarted):
+            trials += body.runs
         elif isinstance(body, e.RunEnded):
             wall_s += body.wall_s
     return Spent(proposals, trials, wall_s)
@@ -82,7 +84,7 @@ def control_arm(
     """
     with measuring(root, options) as b:
         terms = b.state.growth.open_arm or _begin(b, wall_s)
-        planned(terms, _by_changed(b.state, terms.head))
+        planned(terms, by_changed(b.state, terms.head))
         crash_point("growth-arm")
         place = b.home.path / "arms" / str(terms.arm)
         epoch = b.state.epoch
@@ -190,38 +192,12 @@ def _compared(b: Bench, terms: e.ArmStarted, root: Path, arm: State, units: int)
         label = f"generation {terms.head} against the control arm"
         final = compare(b, label, ours, theirs, units, where=where)
         origin, size, root_hash = ledger.genesis.origin, arm.size, ledger.root().hex()
-    better = 1 if final.interval[0] > 0 else -1 if final.interval[1] < 0 else 0
-    changed = _by_changed(b.state, terms.head)
-    answer = WORD[better] if changed or better < 0 else "cannot tell"
+    reason = arm.last_end.reason if arm.last_end is not None else ""
+    ended = Arm(len(arm.line) - 1, used.proposals, used.trials, reason)
     body = e.ArmEnded(
-        arm=terms.arm, origin=origin, size=size, root=root_hash, tree=theirs, head=terms.head,
-        generations=len(arm.line) - 1, proposals=used.proposals, trials=used.trials, wall_s=round(used.wall_s, 3),
-        reason=arm.last_end.reason if arm.last_end is not None else "", by_changed=changed, line_mean=final.mean_a,
-        arm_mean=final.mean_b, estimate=final.estimate, interval=final.interval, answer=answer,  # type: ignore[arg-type]
-        sentence=_sentence(final, terms, len(arm.line) - 1, changed, better),
+        arm=terms.arm, origin=origin, size=size, root=root_hash, generations=ended.generations,
+        proposals=used.proposals, trials=used.trials, wall_s=round(used.wall_s, 3), reason=reason,
+        **compared(b.state, terms, ended, final),
     )  # fmt: skip
     b.append(Draft(body), still=lambda now: now.growth.open_arm is not None)
     return body
-
-
-def _by_changed(s: State, head: int) -> int:
-    """Accepted generations up to ``head`` that an improver other than the start's proposed."""
-    line = [n for n in s.line if n <= head and s.generations[n].proposal is not None]
-    rows = [s.proposals[p] for n in line if (p := s.generations[n].proposal) is not None]
-    return sum(p.improver == "own" and p.from_generation != s.line[0] for p in rows)
-
-
-def _sentence(final: e.FinalScored, terms: e.ArmStarted, generations: int, changed: int, better: int) -> str:
-    low, high = final.interval
-    numbers = (
-        f"on {final.items:,} fresh items generation {terms.head} scores {final.mean_a:.3f} and the control arm, whose "
-        f"improver stayed that of the start for {terms.proposals} proposals and {terms.trials:,} runs, "
-        f"{final.mean_b:.3f} after {generations} accepted; difference {final.estimate:+.3f} ({low:+.3f} to {high:+.3f})"
-    )
-    if better < 0:
-        word = "Recursion did not pay"
-    elif not changed:
-        word = "Whether recursion pays cannot be told: no changed improver has made an accepted proposal"
-    else:
-        word = "Recursion paid" if better > 0 else "Whether recursion paid cannot be told"
-    return f"{word}: {numbers}."

@@ -17,6 +17,7 @@ def total_gain(s: State) -> Total | None:
     why = obstacle(
         suite.mode, bounded=suite.assumed == "bounded", doubtful=any(sameness.in_doubt(s, g) for g in line),
         provisional=any(g.verdict is not None and g.verdict.provisional for g in line),
+        improver=any(s.generations[n].target == "productivity" for n in s.line),
     )  # fmt: skip
     estimates = sum(g.verdict.estimate or 0.0 for g in line if g.verdict is not None)
     steps = [g.step for g in line if g.step is not None]

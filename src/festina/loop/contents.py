@@ -178,6 +178,22 @@ def _finals(c: Contents, b: e.FinalScored, details: Any) -> Wrong:  # noqa: ANN4
     )
 
 
+def _problem(c: Contents, b: e.CrossplayProblem, details: Any) -> Wrong:  # noqa: ANN401 - JSON
+    """A product's score is its mean; the start's where it gave none. The start is run once where it is the product."""
+    units = details["units"]
+    scores = [{role: side["score"] for role, side in _sides(unit)} for unit in units]
+    start = mean([each.get("anchor", each["incumbent"]) for each in scores])
+    left, right = (mean([each[role] for each in scores]) for role in ("candidate", "incumbent"))
+    seeds = [unit_seed(c.account.measure_leaf, 0, i) for i in range(len(units))]
+    return _exactly(
+        {
+            "seeds": ([unit["seed"] for unit in units], seeds), "start": (b.start, start),
+            "left": (b.left.score, start if left is None else left),
+            "right": (b.right.score, start if right is None else right),
+        }
+    )  # fmt: skip
+
+
 def _public(c: Contents, b: e.PublicCompared, details: Any) -> Wrong:  # noqa: ANN401 - JSON
     account, width = c.account, width_of(c.account.rules().suite)
     verdict = account.line.verdicts[account.line.proposals[b.generation]]
@@ -244,5 +260,5 @@ def seeds_digest(leaf: str, batch: int, units: int) -> str:
 
 _CHECKS: dict[str, Callable[[Contents, Any, Any], Wrong]] = {
     "batch-ended": _batch, "control-ended": _controlled, "final-scored": _finals, "public-compared": _public,
-    "attributed": _attributed,
+    "attributed": _attributed, "crossplay-problem": _problem,
 }  # fmt: skip

@@ -28,12 +28,12 @@ from festina.ledger.seeds import proposal_seed, unit_seed
 from festina.loop.bench import Bench, Replan
 from festina.loop.charging import charge, found
 from festina.loop.crash import crash_point
-from festina.loop.growth import Crossplay
+from festina.loop.growth import Crossplay, played
 from festina.loop.terms import asking
 from festina.propose.own import OwnImprover
 from festina.propose.types import NoProposal, Proposal, View
 from festina.select.pairing import Scale, mean
-from festina.select.productivity import LEAST_PROBLEMS, Productivity, productivity, sentence
+from festina.select.productivity import LEAST_PROBLEMS
 from festina.system.manifest import parse_manifest
 from festina.system.scope import Refused, screen_files
 from festina.system.scope import screen as screen_patch
@@ -79,27 +79,9 @@ def crossplay(b: Bench, wanted: Wanted, told: Told = lambda _: None) -> e.Crossp
         if b.cut_off:
             raise Replan
         told(_problem(b, play))
-    found_ = result(b, play)
-    body = e.CrossplayEnded(
-        crossplay=play.plan.crossplay, problems=found_.problems, left=found_.left, right=found_.right,
-        ahead=found_.ahead, ratio=found_.ratio, answer=found_.answer,
-        sentence=sentence(found_, play.plan.left, play.plan.right, play.plan.start),
-    )  # fmt: skip
+    body = played(b.state, play)
     b.append(Draft(body), still=lambda _: play.ended is None)
     return body
-
-
-def result(b: Bench, play: Crossplay) -> Productivity:
-    """The finding from the recorded problems alone."""
-    suite = b.state.epoch.suite if b.state.epoch is not None else None
-    assert suite is not None
-    low, high, sign = suite.low, suite.high, 1.0 if suite.direction == "higher" else -1.0
-    rows = [(p.left.score, p.right.score, p.start) for p in play.problems]
-    if low is None or high is None:
-        return productivity([(sign * a, sign * c, sign * s) for a, c, s in rows], odds=False)
-    worst, width = (low, high - low) if sign > 0 else (high, low - high)
-    scaled = [tuple((value - worst) / width for value in row) for row in rows]
-    return productivity([(a, c, s) for a, c, s in scaled], width=high - low)
 
 
 def check(b: Bench, wanted: Wanted) -> None:

@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING, Any
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop.rows import misfit
-from festina.select.productivity import Share, author, authorship, shared_out
+from festina.select.productivity import (
+    LEAST_PROBLEMS,
+    Share,
+    author,
+    authorship,
+    productivity,
+    sentence,
+    shared_out,
+)
 
 if TYPE_CHECKING:
     from festina.loop.state import State
+
+WORD = {1: "paid", -1: "did not pay", 0: "cannot tell"}
+LARGEST_UNIT = 7  # sandboxed runs of one unit at most: with fewer left an arm has spent its budget
 
 
 @dataclass(slots=True)
@@ -67,6 +78,94 @@ def sentences(s: State) -> list[str]:
     found += [arm.sentence] if arm is not None else []
     found += [played.sentence] if played is not None else []
     return [each for each in found if each]
+
+
+# -- findings, made from what was recorded before them: by the engine that writes them, and by whoever checks one  # S-4
+
+
+def played(s: State, play: Crossplay) -> e.CrossplayEnded:
+    """The end of a cross-play from its recorded problems alone."""
+    assert s.epoch is not None
+    suite, plan = s.epoch.suite, play.plan
+    low, high, sign = suite.low, suite.high, 1.0 if suite.direction == "higher" else -1.0
+    rows = [(p.left.score, p.right.score, p.start) for p in play.problems]
+    if low is None or high is None:
+        found = productivity([(sign * a, sign * c, sign * x) for a, c, x in rows], odds=False)
+    else:
+        worst, width = (low, high - low) if sign > 0 else (high, low - high)
+        scaled = [((a - worst) / width, (c - worst) / width, (x - worst) / width) for a, c, x in rows]
+        found = productivity(scaled, width=high - low)
+    return e.CrossplayEnded(
+        crossplay=plan.crossplay, problems=found.problems, left=found.left, right=found.right, ahead=found.ahead,
+        ratio=found.ratio, answer=found.answer, sentence=sentence(found, plan.left, plan.right, plan.start),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What a control arm came to, by its own ledger."""
+
+    generations: int  # accepted
+    proposals: int
+    trials: int
+    reason: str  # of its last run's end
+
+
+def compared(s: State, terms: e.ArmStarted, arm: Arm, final: e.FinalScored) -> dict[str, Any]:
+    """The end of a control arm, as far as it follows from the comparison of the two heads."""
+    low, high = final.interval
+    better, changed, cut = (low > 0) - (high < 0), by_changed(s, terms.head), _cut_short(s, terms, arm)
+    answer = WORD[better] if better < 0 or (changed and not cut) else "cannot tell"
+    numbers = (
+        f"on {final.items:,} fresh items generation {terms.head} scores {final.mean_a:.3f} and the control arm, whose "
+        f"improver stayed that of the start for {arm.proposals} of {terms.proposals} proposals and {arm.trials:,} of "
+        f"{terms.trials:,} runs, {final.mean_b:.3f} after {arm.generations} accepted; difference "
+        f"{final.estimate:+.3f} ({low:+.3f} to {high:+.3f})"
+    )
+    if better < 0:
+        word = "Recursion did not pay"
+    elif not changed:
+        word = "Whether recursion pays cannot be told: no changed improver has made an accepted proposal"
+    elif cut:
+        word = "Whether recursion paid cannot be told: the control arm was stopped before its budget was spent"
+    else:
+        word = "Recursion paid" if better > 0 else "Whether recursion paid cannot be told"
+    return {
+        "head": terms.head, "tree": final.tree_b, "by_changed": changed, "line_mean": final.mean_a,
+        "arm_mean": final.mean_b, "estimate": final.estimate, "interval": final.interval, "answer": answer,
+        "sentence": f"{word}: {numbers}.",
+    }  # fmt: skip
+
+
+def by_changed(s: State, head: int) -> int:
+    """Accepted generations up to ``head`` that an improver other than the start's proposed."""
+    line = [n for n in s.line if n <= head and s.generations[n].proposal is not None]
+    rows = [s.proposals[p] for n in line if (p := s.generations[n].proposal) is not None]
+    return sum(p.improver == "own" and p.from_generation != s.line[0] for p in rows)
+
+
+def _cut_short(s: State, terms: e.ArmStarted, arm: Arm) -> bool:
+    """Whether time, faults or items stopped an arm that could have gone on: a lead over it shows nothing."""
+    archive = s.epoch.archive if s.epoch is not None else None
+    unit = LARGEST_UNIT + (archive.seeds if archive is not None else 0)
+    left = arm.proposals < terms.proposals and terms.trials - arm.trials >= unit
+    return left and arm.reason not in ("finished", "exhausted")
+
+
+def check(s: State, body: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 - one of some thirty types
+    """(field, recorded, made again) of what a finding says otherwise, before it is folded in.  # S-4"""
+    wanted: dict[str, Any] = {}
+    if isinstance(body, e.CrossplayEnded) and body.crossplay < len(s.growth.crossplays):
+        play = s.growth.crossplays[body.crossplay]
+        wanted = dict(played(s, play)) if len(play.problems) >= LEAST_PROBLEMS else {}
+    elif isinstance(body, e.ArmEnded) and s.growth.open_arm is not None and s.finals:
+        arm = Arm(body.generations, body.proposals, body.trials, body.reason)
+        wanted = compared(s, s.growth.open_arm, arm, s.finals[-1])
+    rows = [(name, getattr(body, name), value) for name, value in wanted.items()]
+    return [(name, str(said), str(made)) for name, said, made in rows if repr(said) != repr(made)]
+
+
+# -- fold -----------------------------------------------------------------------------------------------
 
 
 def _planned(s: State, r: Record, b: e.CrossplayPlanned) -> None:

@@ -16,12 +16,12 @@ from typing import Any
 
 from festina.errors import Fault
 from festina.experiment import batch as units
+from festina.ledger.seeds import problem_seed
 from festina.loop.bench import Bench
 from festina.loop.crossplay import Made, own_improver, side_by_side
 from festina.loop.rows import OpenTest
 
 IMPROVER_RUNS = 2  # of one unit, beside its sides
-SEEDS = 1 << 31  # what an improver is given
 
 
 def trees(b: Bench, test: OpenTest) -> units.Trees:
@@ -43,7 +43,7 @@ def problems(b: Bench, test: OpenTest, planned: units.Trees) -> Callable[[int], 
 
     def one(seed: int) -> units.Unit:
         improvers = (test.terms.tree, force) if seed % 2 == 0 else (force, test.terms.tree)  # E-3: one after the other
-        made = side_by_side(b, own, planned.head, improvers, seed % SEEDS, at_once=1)
+        made = side_by_side(b, own, planned.head, improvers, problem_seed(seed), at_once=1)
         ours, theirs = made if seed % 2 == 0 else reversed(made)
         if b.cut_off:
             raise Fault("cut-off", "the batch was cut off")

@@ -16,6 +16,7 @@ from festina.ledger.audit import reading
 from festina.ledger.entries import BatchStarted
 from festina.ledger.merkle import leaf_hash
 from festina.ledger.record import Record
+from festina.loop import growth
 from festina.loop.contents import Contents, seeds_digest
 from festina.loop.state import State
 from festina.verify.account import Account, Mismatch
@@ -66,6 +67,7 @@ class _Pass:
         try:
             self.found += self.account.check(record.seq, kind, record.body)
             self.found += self.contents.check(record)
+            self.found += [Mismatch(record.seq, kind, *row) for row in growth.check(self.state, record.body)]
             if kind == "batch-started":
                 self._seeds(record)
             self.state.apply(record)  # first: it refuses what has not the form that the books rely on

@@ -47,6 +47,7 @@ class Steps:
         why = obstacle(
             suite.mode, bounded=suite.assumed == "bounded", provisional=any(g.provisional for g, _ in rows),
             doubtful=alarm is not None and any(g.doubtful is not None for g, _ in rows),
+            improver=any(g.proposal in self.improvers for g in line),
         )  # fmt: skip
         estimates = sum(g.estimate or 0.0 for g, _ in rows)
         steps = [step for _, step in rows]

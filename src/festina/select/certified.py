@@ -92,14 +92,17 @@ class Total:
         return f"Certified total gain of the working line: at least {least} (95 %); {estimates}."
 
 
-def obstacle(mode: str, *, bounded: bool, provisional: bool, doubtful: bool) -> str:
-    """Why a line has no certified total gain; empty where it has one."""
+def obstacle(mode: str, *, bounded: bool, provisional: bool, doubtful: bool, improver: bool) -> str:
+    """Why a line has no certified total gain; empty where it has one. ``improver``: a step was accepted for what its
+    improver makes, and may have cost the task as much as its guard allows."""
     if not bounded:
         return "the test for few seeds says nothing about a mean"
     if mode != "fresh":
         return "candidates answered the same hidden items; each step alone is better at the stated error level"
     if doubtful:
         return "an acceptance is in doubt"
+    if improver:
+        return "a step was accepted as a better improver, and may have lost a little at the task"
     return "the sandbox was weaker than demanded" if provisional else ""
 
 
