@@ -518,6 +518,8 @@ class Audit:
             self.budget.told(slots)
         self.word_from = ""
 
+    on_try_started = on_proposal_requested
+
     def on_test_opened(self, seq: int, at: str, leaf: str, b: Body) -> None:
         level = self.budget.level()
         near = abs(level - b["level"]) <= 1e-12 * level  # an exponential may be rounded differently elsewhere

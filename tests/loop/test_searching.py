@@ -17,6 +17,7 @@ from festina.loop.state import State, fold
 from festina.propose.types import Budget, NoProposal, Proposal, View
 from festina.sandbox.job import Sandbox
 from festina.system.manifest import Manifest
+from festina.verify.account import Account
 from tests.loop.invariants import check, read
 from tests.loop.paper import Paper, Searching
 from tests.toy import make_toy
@@ -53,6 +54,28 @@ def test_P7_whatever_tries_and_crashes_do_each_ends_once_and_only_leaders_are_te
     assert not left or state.run_barren  # what leads is run on all its seeds and handed in before a run gives up
     charged = sum(r.body.runs for r in loop.records if r.kind == "try-started")
     assert state.search.runs == charged  # E-1
+
+
+@pytest.mark.parametrize("mode", ["sealed", "ledger"])
+def test_P4_a_word_is_paid_for_by_the_slot_in_which_the_first_try_shows_it(mode: str) -> None:
+    """A run that ends after that try, and a proposal of the next run, would make many slots one."""
+    shown = 0
+    for seed in range(6):
+        loop = Searching(seed=seed, proposals=3, mode=mode, approve=1.0)
+        loop.begin()
+        loop.run()
+        loop.start_run()
+        loop.run()
+        state, account = State(), Account()
+        for record in loop.records:
+            told = state.word_from
+            state.apply(record)  # type: ignore[arg-type]
+            assert account.see(record) == []
+            if record.kind == "try-started" and record.body.attempt == 1:
+                shown += bool(told)
+                assert state.word_from == ""
+        assert account.budget == state.budget
+    assert shown >= 6  # positive control: tries come between a test and the next proposal
 
 
 class Spy:

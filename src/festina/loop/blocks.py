@@ -5,8 +5,9 @@ A sealed block is taken from the source's untouched items when its first test op
 its tests are spent, or when the line goes back. A ledger block is one for the source's life: what was told about it
 stands through every epoch.
 
-Words reach the improver on a schedule: the next proposal is asked for a whole number of slots after the test opened.
-How many these were is what the time tells, and is paid for. Between two runs the operator decides the time: one slot.
+Words reach the improver on a schedule: its next proposal, or the first try before that, is asked for a whole number of
+slots after the test opened. How many these were is what the time tells, and is paid for. Between two runs the operator
+decides the time: one slot.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def keep(s: State) -> None:
 
 
 def asked(s: State, at: str) -> None:
-    """The next proposal was asked for at this time: the words up to here have been told."""
+    """The improver was asked at this time, for a proposal or a try: the words up to here have been told."""
     if s.word_from and s.epoch is not None and isinstance(s.budget, SealedBlocks | InformationLedger):
         slots = _slots(s.word_from, at, s.epoch.suite.word_every_s) if s.word_from >= s.run_at else 1
         if slots > 1:

@@ -222,6 +222,7 @@ def _started(s: State, r: Record, b: e.TryStarted) -> None:
     if again is None:
         q.count += 1
         q.next_node = max(q.next_node, b.node + 1)
+        blocks.asked(s, r.at)
         if b.parent is not None:
             q.since, q.idle = q.since + 1, q.idle + 1
     q.open[b.number] = b

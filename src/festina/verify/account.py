@@ -322,7 +322,7 @@ def _run(a: Account, r: Entered, b: e.RunStarted) -> None:
     a.level, a.at_once, a.shared.run_at = b.sandbox_level, b.at_once, r.at
 
 
-def _requested(a: Account, r: Entered, b: e.ProposalRequested) -> None:
+def _requested(a: Account, r: Entered, b: e.ProposalRequested | e.TryStarted) -> None:
     if b.attempt == 1 and a.epoch is not None:
         a.budget = a.shared.asked(a.epoch, a.budget, r.at)
 
@@ -489,7 +489,7 @@ _CHECKS: dict[str, Callable[[Account, Any], Wrong]] = {
 }  # fmt: skip
 _TAKES: dict[str, Callable[[Account, Entered, Any], None]] = {
     "genesis": _genesis, "epoch-opened": _epoch, "run-started": _run, "proposal-requested": _requested,
-    "proposal-received": _received, "screened": _screened, "test-opened": _opened,
+    "try-started": _requested, "proposal-received": _received, "screened": _screened, "test-opened": _opened,
     "batch-started": _batch_started, "batch-ended": _batch_ended,
     "verdict": _verdict, "line-intent": _line_intent, "line-moved": _line_moved, "plant-revealed": _plant,
     "fault": _fault, "control-started": _control_started, "control-ended": _control_ended,

@@ -48,7 +48,7 @@ class Shared:
             self.told[epoch.suite.source or ""] = (self.at[1], budget)
 
     def asked(self, epoch: e.EpochOpened, budget: AnyBudget | None, at: str) -> AnyBudget | None:
-        """The next proposal was asked for: until then the last word was told, and its time is paid for."""
+        """The next try or proposal was asked for: until then the last word was told, and its time is paid for."""
         if self.word_from and isinstance(budget, SealedBlocks | InformationLedger):
             slots = 1
             if self.word_from >= self.run_at and epoch.suite.word_every_s > 0:
