@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -164,6 +166,33 @@ def test_E5_a_hostile_answer_takes_no_time(seed: int) -> None:
     blocks = "".join(edit("big.py", f"v{n} = {n % 7}\nv = 1\nw = 2", "x = 1", "") for n in range(200))
     read(blocks, files={"big.py": "\n".join(lines)})
     read("PLAN" + "\n" * 20_000 + " " * 20_000 + "<<<<<<< SEARCH\n" * 5_000)
+
+
+MUCH = 100_000
+BLANKS = {
+    "blank lines in a file": ("files", "train.py\n```\nlr = 2" + "\n" * MUCH + "x\n```"),
+    "blanks in a file": ("files", "train.py\n```\n" + " " * MUCH + "x\n```"),
+    "a fence that is none": ("files", "```" + " " * MUCH + "`\n~~~" + "~" * MUCH + "`"),
+    "blank lines in JSON": ("knobs", "[x" + "\n" * 60_000 + "]"),
+    "a long number": ("knobs", '[{"file": "kind.py", "name": "kind", "value": "b = ' + "1" * 50_000
+                      + 'z"}, {"file": "kind.py", "name": "b", "value": 2}]'),
+    "blank lines before an edit": ("edits", "\n" * MUCH + edit("train.py", "lr = 0.1", "lr = 0.2")),
+    "one long line, nearly": ("edits", edit("long.py", "abcdefghij" * 3_000, "x")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BLANKS)
+def test_E5_no_answer_takes_the_square_of_its_length(name: str) -> None:
+    asked, answer = BLANKS[name]
+    long = "".join("xacegibdfhj"[n % 11] for n in range(30_000))
+    began = time.process_time()
+    read(answer, asked, {**FILES, "long.py": long + "\n", "kind.py": 'kind = "a"\n'})
+    assert time.process_time() - began < 2.0  # some hundredths of a second; 10 s to hours before
+
+
+@pytest.mark.parametrize("row", ['"plan": 0x{}, "name": "lr", "value": 1', '"name": "lr", "value": 0x{}'])
+def test_T5_a_number_longer_than_can_be_written_is_no_answer(row: str) -> None:
+    assert isinstance(read("{" + row.format("f" * 5_000) + "}", "knobs"), Unusable)
 
 
 def test_settings_beside_the_plan_are_read_and_described_by_a_schema() -> None:

@@ -41,8 +41,10 @@ _PLAN = re.compile(
     r"^[ \t*#>-]*(PLAN|RATIONALE|WEAKNESS|PREDICTED)[* \t]*[:=][* \t]*(.*)$", re.IGNORECASE | re.MULTILINE
 )
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+# Here and in ``blocks`` and ``knobs``: no two repetitions side by side that match the same, and none across lines. Their
+# time would go with the square or the cube of a hostile answer's length.  # T-5
 _SHORTENED = re.compile(
-    r"^\s*(?:#|//|/\*|--|<!--)?\s*(?:\.\.\.|…)\s*"
+    r"^[ \t]*(?:(?:#|//|/\*|--|<!--)[ \t]*)?(?:\.\.\.|…)[ \t]*"
     r"(?:\(?(?:rest|existing|remaining|unchanged|same|previous|other|the)\b.*|$)"
     r"|\b(?:rest of (?:the )?(?:code|file)|existing code)\b",
     re.IGNORECASE | re.MULTILINE,
@@ -238,4 +240,4 @@ def _plan(text: str, beside: Mapping[str, str]) -> tuple[str, str, float | None]
 
 
 def _opening(text: str) -> str:
-    return re.split(r"<{5,9}|```|^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0].strip()[:1500]
+    return re.split(r"<{5,9}|```|^[ \t]*\[", text, maxsplit=1, flags=re.MULTILINE)[0].strip()[:1500]

@@ -15,7 +15,7 @@ _OPEN = re.compile(r"^\s*<{5,9}\s*(?:SEARCH|ORIGINAL|HEAD|OLD)?:?\s*(.*)$", re.I
 _SPLIT = re.compile(r"^\s*={5,9}\s*$")
 _CLOSE = re.compile(r"^\s*>{5,9}\s*(?:REPLACE|UPDATED|NEW)?\b.*$", re.IGNORECASE)
 _EXACT = (re.compile(r"<{7} SEARCH"), re.compile(r"={7}"), re.compile(r">{7} REPLACE"))
-_FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([^`]*)$")
+_FENCE = re.compile(r"^\s*(`{3,}+|~{3,}+)([^`]*+)$")  # nothing is given back: a hostile line costs its length  # T-5
 _WORDS = re.compile(r"(?i)^(?:file(?:name)?|path|edit|in|update[ds]?|modified|new file)\b\s*:?\s*")
 _PATH = re.compile(r"(?=.*(?:/|\w\.\w{1,8}$))[\w./+@-]{1,200}")
 LOOK_BACK = 3  # lines before a block in which its path may stand

@@ -22,7 +22,7 @@ from festina.ledger.canonical import parse_strict
 __all__ = ["Found", "Setting", "Turned", "find_knobs", "schema", "settings_in", "turn"]
 
 _VALUE = (
-    r"(?P<value>[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])|\b(?:True|False|true|false)\b"
+    r"(?P<value>[-+]?(?:\d[\d_]*(?:\.[\d_]*)?|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])|\b(?:True|False|true|false)\b"
     r"""|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
 )
 _NAMED = re.compile(rf"""(?<![\w.-])["']?(?P<name>[A-Za-z_]\w{{0,63}})["']?\s*[=:](?!=)\s*{_VALUE}""")
@@ -118,7 +118,7 @@ def _json(text: str) -> tuple[object, bool]:
         return parse_strict(text.encode("utf-8", "replace"), max_bytes=MAX_JSON, max_depth=8), False
     except IntegrityError:
         pass
-    mended = re.sub(r",\s*([\]}])", r"\1", re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+    mended = re.sub(r",\s*([\]}])", r"\1", re.sub(r"^[ \t]*//.*$", "", text, flags=re.MULTILINE))
     try:
         return parse_strict(mended.encode("utf-8", "replace"), max_bytes=MAX_JSON, max_depth=8), True
     except IntegrityError:
@@ -126,7 +126,9 @@ def _json(text: str) -> tuple[object, bool]:
     if mended.count("[") + mended.count("{") + mended.count("(") > 200:
         return None, True
     try:
-        return ast.literal_eval(mended), True
+        value = ast.literal_eval(mended)
+        repr(value)  # a whole number of more digits than Python writes is none: ``0xff…`` has no other limit  # T-5
+        return value, True
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None, True
 

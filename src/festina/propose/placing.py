@@ -21,6 +21,7 @@ Repair = Literal[
 NEAR = 0.85  # of the characters agree
 FINALISTS = 20  # places that look most alike at a glance are compared in full
 CLEAR = 0.1  # and no other place comes as close as this
+MOST_QUOTED = 2000  # characters of a piece that is searched for as nearly the same: time goes with their square
 MOST_COMPARED = 500_000  # characters: a nearly-the-same search over more is not begun
 
 
@@ -120,7 +121,7 @@ def _moved(put: Sequence[str], quoted: Sequence[str], real: Sequence[str]) -> li
 
 def _near(text: str, lines: Sequence[str], search: Sequence[str], put: Sequence[str]) -> Placed | Ambiguous | Missing:
     size, wanted = len(search), "\n".join(line.strip() for line in search)
-    if len(lines) * max(1, len(wanted)) > MOST_COMPARED or len(lines) < size:
+    if len(wanted) > MOST_QUOTED or len(lines) * max(1, len(wanted)) > MOST_COMPARED or len(lines) < size:
         return Missing()
     matcher = difflib.SequenceMatcher(autojunk=False)
     matcher.set_seq2(wanted)
