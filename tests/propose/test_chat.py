@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -184,6 +186,34 @@ def test_G5_a_stop_cuts_a_call_off_within_a_second_or_so() -> None:
     assert isinstance(found, Failed)
     assert found.ended == "cut"
     assert book.account.settled.tokens == book.calls[0][0].most.tokens  # it may have worked: charged in full
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_G5_a_stop_is_heard_before_anybody_has_answered(scheme: str) -> None:
+    """A port whose queue is full (http), and one that never says a word of TLS (https)."""
+    book, stop = PaperBook(), threading.Event()
+    book.stopped = stop.is_set  # type: ignore[method-assign]
+    with socket.socket() as deaf, ExitStack() as queue:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0 if scheme == "http" else 16)
+        for _ in range(3 if scheme == "http" else 0):
+            one = queue.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(deaf.getsockname())
+        threading.Timer(0.3, stop.set).start()
+        began = time.monotonic()
+        found = model(f"{scheme}://127.0.0.1:{deaf.getsockname()[1]}", book).complete(request())
+        assert time.monotonic() - began < 5.0
+    assert isinstance(found, Failed)
+    assert found.ended == "cut"
+    assert book.account.settled.tokens == 0  # nothing was sent
+
+
+def test_E5_what_an_answer_is_held_to_may_be_part_of_the_prompt() -> None:
+    book = PaperBook()
+    with serving("fine") as server:
+        model(server.url, book).complete(replace(request(), schema={"type": "x" * 5000}))
+    assert book.calls[0][0].most.tokens_in > 5000
 
 
 def test_T1_a_key_that_could_smuggle_a_header_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

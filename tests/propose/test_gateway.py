@@ -118,6 +118,14 @@ REFUSED: dict[str, tuple[int, str, dict[str, Any]]] = {
                                              "path": "/v1/responses"}),
     "an address to fetch": (403, "content", {"body": _with(messages=[{"role": "user", "content": [
         {"type": "image_url", "image_url": {"url": "http://169.254.169.254/"}}]}])}),
+    "an address in a part of no kind": (403, "content", {"body": _with(messages=[{"role": "user", "content": [
+        {"image_url": {"url": "http://169.254.169.254/"}}]}])}),
+    "an address in a tool's output": (400, "content", {"body": {"model": "m", "input": [
+        {"type": "function_call_output", "output": {"image_url": "http://x"}}]}, "path": "/v1/responses"}),
+    "a kind that is none": (403, "content", {"body": _with(messages=[{"type": []}])}),
+    "a template that repeats a word": (400, "key", {"body": _with(chat_template_kwargs={
+        "chat_template": "{% for i in range(10**9) %}x{% endfor %}"})}),
+    "a number beyond all numbers": (400, "request", {"body": b'{"model": "m", "messages": [], "top_p": 1e999}'}),
     "a file within a result": (403, "content", {"body": {"model": "m", "max_tokens": 5, "messages": [{
         "role": "user", "content": [{"type": "tool_result", "content": [{"type": "document", "source": {
             "type": "url", "url": "http://x"}}]}]}]}, "path": "/v1/messages"}),
@@ -241,11 +249,12 @@ def test_E5_a_box_has_an_allowance_and_a_run_has_caps() -> None:
 
 
 def test_E5_a_reply_that_does_not_say_what_it_used_is_charged_in_full() -> None:
-    replies = (reply("a", usage=None), reply("a", usage=(-1, 5)), reply("a", usage=("x", True)))
+    replies = (reply("a", usage=None), reply("a", usage=(-1, 5)), reply("a", usage=("x", True)),
+               reply("a", usage=(10**400, 5)))  # fmt: skip
     with serving(*(Bad("body", body=each) for each in replies)) as served, door(gateway(served)) as (passage, port):
         for _ in replies:
             assert ask(port, GOOD)[0] == 200
-    assert [row["metered"] for row in passage.rows] == [False] * 3
+    assert [row["metered"] for row in passage.rows] == [False] * 4
     assert all(row["tokens_in"] > len(json.dumps(GOOD)) and row["tokens_out"] == 50 for row in passage.rows)
 
 
@@ -310,6 +319,65 @@ def test_T1_the_endpoints_own_words_about_a_bad_request_pass_without_the_key() -
             assert ask(port, GOOD) == (400, b'{"error": "too long; your key: [key]"}')
         assert passage.trouble is None
         assert passage.rows[0]["tokens_in"] == 0
+
+
+def test_T6_a_path_that_the_endpoint_does_not_offer_buys_no_other_roll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("festina.propose.gateway.passage.FIRST_WAIT_S", 0.01)
+    lost = Bad("body", status=501)
+    with serving("fine", lost, lost, "fine", lost, lost) as served:
+        gate = gateway(served)
+        with door(gate) as (passage, port):
+            assert ask(port, GOOD)[0] == 200
+            assert ask(port, {"model": "m", "prompt": "x"}, "/v1/completions")[0] == 502
+            assert not passage.endpoint_failed()
+        with door(gate) as (passage, port):  # the control: where it used to answer, it has failed
+            assert ask(port, GOOD)[0] == 502
+            assert passage.endpoint_failed()
+
+
+def test_T1_no_reply_carries_the_key_into_a_box_or_a_record() -> None:
+    said = reply(f"your key is {KEY}")
+    kind = (("Content-Type", "text/event-stream"),)
+    stream = Bad("chunked", body=b"data: " + said + b"\n\ndata: " + KEY[:9].encode(), headers=kind)
+    bad = Bad("body", status=400, body=said)
+    with serving(Bad("body", body=said), stream, bad, Bad("body", status=500, body=said)) as served:
+        gate = gateway(served)
+        passage = gate.passage(PLENTY, "improver")
+        listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+        passage.open(listener)
+        port = listener.getsockname()[1]
+        assert ask(port, GOOD) == (200, said.replace(KEY.encode(), b"[key]"))
+        _, body = ask(port, {**GOOD, "stream": True})
+        pieces = b"".join(line for i, line in enumerate(body.split(b"\r\n")) if i % 2)
+        assert pieces == stream.body.replace(KEY.encode(), b"[key]")  # the key came in pieces of seven bytes
+        assert ask(port, GOOD)[0] == 400
+        passage.close()
+        assert not gate.well("chat/completions", "m")
+    book = gate.book
+    assert isinstance(book, PaperBook)
+    kept = [answer.reply for _, answer in book.calls if answer is not None and answer.reply]
+    assert len(kept) == 2
+    assert [one.count(b"[key]") for one in kept] == [3, 1]
+    assert KEY.encode() not in b"".join(kept)
+
+
+def test_E5_the_answers_length_is_named_by_the_key_that_the_endpoint_knows() -> None:
+    body = {"model": "m", "messages": [], "max_completion_tokens": 5}
+    request = Request("POST", "/v1/chat/completions", json.dumps(body).encode())
+    plain, new = judge(request, ("m",), 64), judge(request, ("m",), 64, new_length=True)
+    assert json.loads(plain.body) == {"model": "m", "messages": [], "max_tokens": 5}  # one that knows no other obeys
+    assert json.loads(new.body) == body
+    assert plain.max_output == new.max_output == 5
+
+
+def test_E5_a_question_of_the_engines_own_is_charged_like_any_other() -> None:
+    with serving(Bad("body", body=reply("2", usage=None)), Bad("hang_up"), Bad("body", body=reply("2"))) as served:
+        gate = gateway(served)
+        assert [gate.well("chat/completions", "m") for _ in range(3)] == [True, False, True]
+        book = gate.book
+        assert isinstance(book, PaperBook)
+        in_full = book.calls[0][0].most
+        assert [answer.used for _, answer in book.calls if answer] == [in_full, in_full, Cost(10, 5, 20e-6, 1)]
 
 
 def test_E1_when_the_run_is_over_nobody_is_answered_and_everything_is_settled() -> None:
@@ -404,4 +472,4 @@ def test_E5_a_manifest_that_asks_within_its_means_is_read() -> None:
     assert not manifest.improver.asks
     told = " ".join(boxes(manifest))  # what `festina run` says before it starts
     assert "20 calls and 100,000 tokens for each box of a trial; the run's caps are enough for 4 of them" in told
-    assert boxes(parse_manifest(ASKING.format("").encode())) == []
+    assert boxes(parse_manifest(ASKING.format('[improver]\nuse = "model"').encode())) == []

@@ -41,8 +41,8 @@ _PLAN = re.compile(
     r"^[ \t*#>-]*(PLAN|RATIONALE|WEAKNESS|PREDICTED)[* \t]*[:=][* \t]*(.*)$", re.IGNORECASE | re.MULTILINE
 )
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-# Here and in ``blocks`` and ``knobs``: no two repetitions side by side that match the same, and none across lines. Their
-# time would go with the square or the cube of a hostile answer's length.  # T-5
+# Here and in ``blocks`` and ``knobs``: no two repetitions side by side that match the same, and none across lines.
+# Their time would go with the square or the cube of a hostile answer's length.  # T-5
 _SHORTENED = re.compile(
     r"^[ \t]*(?:(?:#|//|/\*|--|<!--)[ \t]*)?(?:\.\.\.|…)[ \t]*"
     r"(?:\(?(?:rest|existing|remaining|unchanged|same|previous|other|the)\b.*|$)"

@@ -150,7 +150,9 @@ class HttpModel:
         paid = self._book.paid(data)
         if paid is not None:
             return _read(paid, Cost()) or (Failed("schema", "the recorded reply cannot be read"), None)
-        most = Cost.of(price, prompt_bound([text for _, text in request.messages]), request.max_output)
+        texts = [text for _, text in request.messages]
+        texts += [canonical(request.schema).decode()] if request.schema is not None else []  # a prompt may hold it
+        most = Cost.of(price, prompt_bound(texts), request.max_output)
         call = self._book.hold(Ask(request.model, data, most, proposal=request.proposal))
         if isinstance(call, str):
             return Failed(call, f"the run's cap on {call} allows no other call"), None

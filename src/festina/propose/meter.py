@@ -17,7 +17,6 @@ Pure: no clock, no disk, no network.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -124,9 +123,9 @@ def usage_of(reply: object) -> tuple[int, int] | None:
     found: list[int] = []
     for name in ("prompt_tokens", "completion_tokens"):
         value = usage.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        if value != int(value) or not 0 <= value <= MOST_TOKENS:
+        if not 0 <= value <= MOST_TOKENS or value != int(value):  # bounds first: 10**400 is no float
             return None
         found.append(int(value))
     return (found[0], found[1]) if any(found) else None

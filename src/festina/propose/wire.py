@@ -10,7 +10,9 @@ Not covered: HTTP/2, proxies, client certificates.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import select
 import socket
 import ssl
 import threading
@@ -129,7 +131,7 @@ def post(
     sock = _connect(host, port, deadline, patience.stopped)
     try:
         if parts.scheme == "https":
-            sock = _secured(sock, host, deadline)
+            sock = _secured(sock, host, deadline, patience.stopped)
         name = f"[{host}]" if ":" in host else host
         name += f":{port}" if parts.port else ""
         lines = [f"POST {parts.path or '/'} HTTP/1.1", f"Host: {name}", "Connection: close",
@@ -174,25 +176,49 @@ def _connect(host: str, port: int, deadline: float, stopped: Callable[[], bool])
         except OSError:
             continue  # an address family that this host does not have
         try:
-            sock.settimeout(left)
-            sock.connect(address)
+            if _reached(sock, address, deadline, stopped):
+                return sock
         except OSError:
-            sock.close()
-            continue
-        return sock
+            pass
+        sock.close()
     if stopped():
         raise Broken("cut", "stopped before the server was reached", sent=False)
     raise Broken("down", "nothing answers at the server's address", sent=False)
 
 
-def _secured(sock: socket.socket, host: str, deadline: float) -> socket.socket:
-    sock.settimeout(max(0.01, deadline - time.monotonic()))
+def _reached(sock: socket.socket, address: tuple[Any, ...], deadline: float, stopped: Callable[[], bool]) -> bool:
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        sock.connect(address)
+    ready = select.poll()
+    ready.register(sock, select.POLLOUT)
+    while not ready.poll(1000 * TICK_S):
+        if stopped() or time.monotonic() >= deadline:
+            return False
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
+def _secured(sock: socket.socket, host: str, deadline: float, stopped: Callable[[], bool]) -> socket.socket:
+    secured = ssl.create_default_context().wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     try:
-        return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or stopped():
+                what = "stopped before a secure connection came about" if left > 0 else "no secure connection in time"
+                raise Broken("cut" if left > 0 else "down", what, sent=False)
+            secured.settimeout(min(left, TICK_S))
+            with contextlib.suppress(TimeoutError):
+                secured.do_handshake()
+                return secured
     except ssl.SSLCertVerificationError as error:
+        secured.close()
         raise Broken("down", "the server's certificate does not hold", sent=False) from error
     except OSError as error:
+        secured.close()
         raise Broken("down", "no secure connection came about", sent=False) from error
+    except Broken:
+        secured.close()
+        raise
 
 
 def _send(sock: socket.socket, data: bytes, deadline: float, stopped: Callable[[], bool]) -> None:

@@ -48,6 +48,7 @@ REFUSALS = 100
 MORE = 200  # connections beside two for each call: lists of models, and refusals
 TRIES = 3
 FIRST_WAIT_S = 0.5
+_READING = threading.Lock()  # one at a time in the whole process: 4 MiB of brackets are 200 MiB while they are read
 _PASSING = (429, 500, 502, 503, 504, 529)
 _EVIDENCE = ("path", "model", "tool", "content")  # tries for what is never given; the others may be mistakes
 _VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}")
@@ -80,6 +81,7 @@ class Gateway:
     max_output: int
     call_s: float
     book: Book = field(repr=False)
+    offered: set[str] = field(default_factory=set, repr=False)  # paths on which the endpoint has answered
 
     def passage(
         self, allowed: Allowance, asker: Literal["improver", "candidate"], *, proposal: int | None = None
@@ -111,7 +113,11 @@ class Gateway:
     @property
     def new_length(self) -> bool:
         """Whether chat requests name the answer's length by the newer key alone."""
-        return self._host == "api.openai.com"
+        return self._host == "api.openai.com" or self._host.endswith(".openai.azure.com")
+
+    def scrubbed(self, body: bytes) -> bytes:
+        """What an endpoint said, without the key: it may quote it.  # T-1"""
+        return body.replace(self.key.encode(), b"[key]") if self.key else body
 
     def well(self, path: str, model: str) -> bool:
         """Whether the endpoint answers a question of our own there now. It is paid for like any other."""
@@ -123,20 +129,24 @@ class Gateway:
             asked = {"max_tokens": 16, "prompt": "1+1="}
         data = canonical({"model": model, **asked})
         price = self.prices.get(model, Price())
-        call = self.book.hold(Ask(model, data, Cost.of(price, prompt_bound([data.decode()]), 16), "candidate"))
+        most = Cost.of(price, prompt_bound([data.decode()]), 16)
+        call = self.book.hold(Ask(model, data, most, "candidate"))
         if isinstance(call, str):
             return False
         began = time.monotonic()
         patience = Patience(self.call_s, MAX_REPLY, self.book.stopped)
         ended: Ended = "ok"
         reply: bytes | None = None
+        used = most
         try:
             got = post(f"{self.url}/{path}", self.headers(path, ""), data, patience)
-            ended, reply = "ok" if got.status == 200 else "error", got.body
+            ended, reply = "ok" if got.status == 200 else "error", self.scrubbed(got.body)
+            used = most if ended == "ok" else Cost(calls=1)
         except Broken as broken:
             ended = broken.ended
+            used = most if broken.sent else Cost(calls=1)
         usage = usage_in(reply or b"", stream=False)
-        used = Cost.of(price, *usage) if usage else Cost(calls=1)
+        used = Cost.of(price, *usage) if usage else used
         self.book.settle(call, Answer(ended, reply, used, usage is not None, time.monotonic() - began))
         return ended == "ok"
 
@@ -175,8 +185,15 @@ class Passage:
         return tuple(f"gateway({code})" for code in sorted(self.refused) if code in _EVIDENCE)
 
     def endpoint_failed(self) -> bool:
-        """Whether a request failed at the endpoint and a question of our own fails there, too.  # T-6"""
-        return self.trouble is not None and not self._gateway.well(*self._where)
+        """Whether a request failed at the endpoint and a question of our own fails there, too.  # T-6
+
+        On a path where it never answered, it has not failed as long as it answers on another: it does not offer this
+        one, and who asks there buys no other roll.
+        """
+        gateway, (path, model) = self._gateway, self._where
+        if self.trouble is None or gateway.well(path, model):
+            return False
+        return path in gateway.offered or not any(gateway.well(other, model) for other in sorted(gateway.offered))
 
     # -- the door
 
@@ -274,7 +291,8 @@ class Passage:
             rows = [{"id": name, "object": "model", "created": 0, "owned_by": "festina"} for name in gateway.names]
             writer.whole(200, json.dumps({"object": "list", "data": rows}).encode())
             return
-        asked = judge(request, gateway.names, gateway.max_output, new_length=gateway.new_length)
+        with _READING:
+            asked = judge(request, gateway.names, gateway.max_output, new_length=gateway.new_length)
         price = gateway.prices.get(asked.model, Price())
         most = Cost.of(price, prompt_bound([asked.body.decode("utf-8", "surrogatepass")]), asked.max_output)
         row: dict[str, Any] = {"path": asked.path, "model": asked.model, "request": digest(asked.body)}
@@ -289,6 +307,7 @@ class Passage:
             raise Refused(402, "budget", f"this run may use {limit} {cap}, and this request could pass that")
         began = time.monotonic()
         ended, reply, used, metered, status = self._ask(asked, request.headers, writer, most, price)
+        reply = gateway.scrubbed(reply)
         with self._lock:
             self._account = self._account.settle(number, used)
             row |= {
@@ -312,7 +331,7 @@ class Passage:
         for attempt in range(TRIES):
             if attempt and self._closed.wait(wait or FIRST_WAIT_S * 2**attempt):
                 break
-            relay = _Relay(writer, stream=asked.stream)
+            relay = _Relay(writer, gateway, stream=asked.stream)
             patience = Patience(gateway.call_s, MAX_REPLY, lambda: self._closed.is_set() or gateway.book.stopped())
             try:
                 got = post(url, sent, asked.body, patience, relay.take)
@@ -327,11 +346,12 @@ class Passage:
                 usage = usage_in(got.body, stream=asked.stream)
                 used = most if usage is None else Cost.of(price, *usage)
                 relay.finish(got)
+                gateway.offered.add(asked.path)
                 return "ok", got.body, used, usage is not None, 200
             ended, what, status, again = _class_of(got)
             if again is None:  # the request's own fault, in the endpoint's words
                 with contextlib.suppress(OSError):
-                    writer.whole(400, self._scrubbed(got.body[: 64 << 10]))
+                    writer.whole(400, gateway.scrubbed(got.body)[: 64 << 10])
                 return ended, got.body, Cost(calls=1), True, 400
             if again < 0:
                 break
@@ -349,16 +369,17 @@ class Passage:
             with contextlib.suppress(OSError):
                 writer.refuse(Refused(status, code, what), anthropic=asked.path == "messages")
 
-    def _scrubbed(self, body: bytes) -> bytes:
-        key = self._gateway.key.encode()
-        return body.replace(key, b"[key]") if key else body  # T-1
-
 
 class _Relay:
-    """A reply on its way to the box. Whole replies wait until they are whole; streams are passed on as they come."""
+    """A reply on its way to the box. Whole replies wait until they are whole; streams are passed on as they come.
 
-    def __init__(self, writer: Writer, *, stream: bool) -> None:
+    Neither with the key: the end of a piece that could be its beginning waits for the next piece.  # T-1
+    """
+
+    def __init__(self, writer: Writer, gateway: Gateway, *, stream: bool) -> None:
         self._writer = writer
+        self._gateway = gateway
+        self._waiting = b""
         self._stream = stream
         self.begun = False
         self.data = bytearray()
@@ -372,17 +393,24 @@ class _Relay:
                 self.begun = True
                 kind = headers.get("content-type", "")
                 self._writer.begin_stream("text/event-stream" if "event-stream" in kind else "application/json")
-            self._writer.chunk(piece)
+            self._writer.chunk(self._harmless(piece))
         except OSError:
             return False
         return True
 
+    def _harmless(self, piece: bytes) -> bytes:
+        data, key = self._gateway.scrubbed(self._waiting + piece), self._gateway.key.encode()
+        held = next((size for size in range(len(key) - 1, 0, -1) if data.endswith(key[:size])), 0)
+        self._waiting = data[len(data) - held :]
+        return data[: len(data) - held]
+
     def finish(self, got: Got) -> None:
         with contextlib.suppress(OSError):
             if self.begun:
+                self._writer.chunk(self._waiting)
                 self._writer.end_stream()
             else:
-                self._writer.whole(200, got.body)
+                self._writer.whole(200, self._gateway.scrubbed(got.body))
 
 
 def _class_of(got: Got) -> tuple[Ended, str, int, float | None]:

@@ -13,6 +13,7 @@ limit on money could be kept without it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,7 @@ _KEYS: Mapping[str, frozenset[str]] = {
     },
 }  # fmt: skip
 PATHS = frozenset(_KEYS)
-_LENGTHS = {  # what names the answer's length; the last is written in where none is there
+_LENGTHS = {  # what names the answer's length; the last is sent on, the first to endpoints that know it alone
     "chat/completions": ("max_completion_tokens", "max_tokens"), "completions": ("max_tokens",),
     "responses": ("max_output_tokens",), "messages": ("max_tokens",),
 }  # fmt: skip
@@ -56,6 +57,7 @@ _PARTS = frozenset({
     "local_shell_call_output", "tool_use", "tool_result", "thinking", "redacted_thinking",
 })  # fmt: skip
 _OWN_TOOLS = ("function", "custom", "local_shell")  # run by the client, in the box
+_SWITCHES = frozenset({"enable_thinking", "thinking", "thinking_budget", "reasoning_effort"})
 _OWN_PREFIXES = ("bash_", "text_editor_")
 
 
@@ -84,6 +86,7 @@ def judge(request: Request, names: tuple[str, ...], max_output: int, *, new_leng
     for key in body:
         if key not in _KEYS[path]:
             raise Refused(400, "key", f"{key[:60]!r} may not be asked for here")
+    _template(body.get("chat_template_kwargs"))
     if body.get("n", 1) != 1 or isinstance(body.get("n"), bool):
         raise Refused(400, "key", "n must be 1: one answer a request")
     if not isinstance(body.get("stream", False), bool):
@@ -102,11 +105,16 @@ def _read(data: bytes) -> dict[str, Any]:
             raise ValueError("a key stands there twice")
         return found
 
+    def finite(text: str) -> float:
+        if math.isinf(value := float(text)):
+            raise ValueError("a number is beyond the range of a float")
+        return value
+
     def never(word: str) -> None:
         raise ValueError(f"{word} is no JSON")
 
     try:
-        body = json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=never)
+        body = json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=never, parse_float=finite)
         if not isinstance(body, dict):
             raise ValueError("an object is needed")
     except RecursionError:
@@ -129,6 +137,15 @@ def _deeper(value: object, most: int) -> bool:
     return False
 
 
+def _template(settings: object) -> None:
+    """Of a prompt template: switches alone. Some servers take a whole one here, which can repeat a word for ever."""
+    plain = {} if settings is None else settings
+    if not isinstance(plain, dict) or any(
+        key not in _SWITCHES or not isinstance(value, str | bool | int | float) for key, value in plain.items()
+    ):
+        raise Refused(400, "key", f"chat_template_kwargs takes these, and plain values: {', '.join(sorted(_SWITCHES))}")
+
+
 def _tools(tools: object, depth: int = 0) -> None:
     """Only those that the client runs itself, inside the box."""
     if tools is None:
@@ -149,8 +166,8 @@ def _contents(body: Mapping[str, Any], path: str) -> None:
         if not isinstance(body.get("prompt"), str):
             raise Refused(400, "content", "prompt is one text")
         return
-    for key in ("messages", "input", "system"):
-        _parts(body.get(key), 0)
+    for key, depth in (("messages", 0), ("input", 0), ("system", 1)):
+        _parts(body.get(key), depth)
     if not isinstance(body.get("instructions", ""), str | None):
         raise Refused(400, "content", "instructions is one text")
 
@@ -164,26 +181,26 @@ def _parts(value: object, depth: int) -> None:
     for part in value:
         if not isinstance(part, dict):
             raise Refused(400, "content", "messages and their parts are objects")
-        kind = part.get("type", "message")
-        if kind not in _PARTS:
+        kind = part.get("type", None if depth else "message")  # servers read a part without one by its other keys
+        if not isinstance(kind, str) or kind not in _PARTS:
             raise Refused(403, "content", f"content of type {str(kind)[:40]!r} is not text")
         if depth < 4:
             _parts(part.get("content"), depth + 1)
         elif part.get("content") is not None:
             raise Refused(400, "content", "contents are nested too deeply")
-        output = part.get("output")
-        if isinstance(output, list):
-            _parts(output, depth + 1)
+        _parts(part.get("output"), depth + 1)
 
 
 def _cap_length(body: dict[str, Any], path: str, most: int, *, new_length: bool) -> int:
-    """The answer's length in tokens at most, written into ``body`` where it names none or a higher one."""
+    """The answer's length in tokens at most, written into ``body`` by the one key that the endpoint knows.
+
+    By that one alone: a server that does not know the other would leave an answer without an end.
+    """
     keys = _LENGTHS[path]
     for key in keys:
         value = body.get(key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise Refused(400, "key", f"{key} is a whole number from 1")
-    named = [key for key in keys if body.get(key) is not None] or [keys[0] if new_length else keys[-1]]
-    lengths = {key: min(int(body.get(key) or most), most) for key in named}
-    body |= lengths
-    return max(lengths.values())
+    length: int = min([most, *(value for key in keys if (value := body.pop(key, None)) is not None)])
+    body[keys[0] if new_length else keys[-1]] = length
+    return length

@@ -7,7 +7,6 @@ what was held is charged.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,6 +67,6 @@ def _number(value: object) -> int | None:
     """A count of tokens; 0 where there is none; None where it is unsound."""
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if value == int(value) and 0 <= value <= _MOST else None
+    return int(value) if 0 <= value <= _MOST and value == int(value) else None  # bounds first: 10**400 is no float
