@@ -15,7 +15,7 @@ import pytest
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.loop.arm import spent
-from festina.loop.growth import HANDLERS, Arm, compared
+from festina.loop.growth import HANDLERS, Arm, compared, sentences
 from festina.loop.recount import recount
 from tests.loop.commandline import festina
 from tests.loop.forging import edited, ledger_of, signed_again, wrong
@@ -158,3 +158,15 @@ def test_W2_a_lead_over_an_arm_that_was_stopped_early_is_no_finding() -> None:
     assert "stopped before its budget was spent" in said["sentence"]
     assert "5 of 8 proposals and 500 of 1,000 runs" in said["sentence"]
     assert compared(s, terms, stopped, behind)["answer"] == "did not pay"  # ahead with less
+
+
+def test_W2_whoever_measures_again_until_it_paid_shows_the_other_answers_with_it() -> None:
+    loop = PaperLoop(1)
+    loop.begin()
+    answers = ["did not pay", "cannot tell", "did not pay", "paid"]
+    arms = [e.ArmEnded.model_construct(answer=answer, sentence=f"It {answer}.") for answer in answers]
+    for count in (1, 4):
+        loop.state.growth.arms = [(e.ArmStarted.model_construct(arm=0), arm) for arm in arms[-count:]]
+        said = " ".join(sentences(loop.state))
+        assert "It paid." in said
+        assert ("Of 4 control arms: 1 paid, 2 did not pay, 1 cannot tell." in said) == (count == 4)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from festina.ledger import entries as e
 from festina.report.export import as_json
 from festina.report.fold import fold
+from festina.report.numerals import num
+from festina.report.words import limits
+from festina.select.rules import RULE
 from tests.report.made_ledger import Log, made_run, oid, opening, receive, request
 
 
@@ -145,3 +150,17 @@ def test_V3_the_report_says_whether_candidates_shared_items_and_what_was_told() 
     assert "200 hidden items" in sharing(sealed)
     assert "slots of 60 s" in sharing(sealed)
     assert "20 bits at most" in sharing(sealed.model_copy(update={"mode": "ledger", "bits": 20.0}))
+
+
+def test_S1_the_report_sums_error_levels_over_epochs_as_its_verdicts_do() -> None:
+    """An epoch without a test has used none of its own; a tested one has, and so it had under older rules."""
+    for tested, rule, total in ((False, RULE, 0.05), (True, RULE, 0.1), (False, 2, 0.1)):
+        log = made_run() if tested else Log()
+        if not tested:
+            opening(log)
+        first = next(r.body for r in log.records if r.kind == "epoch-opened")
+        log.add(first.model_copy(update={"epoch": first.epoch + 1, "reason": "other rules", "rule": rule}))
+        data = fold(log.records, log.blob)
+        assert [row.alpha for row in data.epochs] == [0.05, 0.05]
+        assert data.epochs[-1].alpha_total == pytest.approx(total)
+        assert f"the error levels sum to {num(total)}" in " ".join(limits(data))

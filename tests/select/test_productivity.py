@@ -60,6 +60,17 @@ def test_W1_swapping_the_sides_turns_the_ratio_over_on_the_log_odds_scale(seed, 
         assert there.ratio == pytest.approx((1 / back.ratio[0], 1 / back.ratio[2], 1 / back.ratio[1]), rel=1e-6)
 
 
+def test_W2_a_few_problems_that_are_all_alike_show_nothing() -> None:
+    """Right-or-wrong products: with three problems an interval of no width comes one time in four by luck alone."""
+    few, more = ([(1.0, 0.0, 0.0)] * n for n in (5, 6))
+    assert productivity(few).answer == "cannot tell"
+    assert "Neither improver is shown" in sentence(productivity(few), 1, 0, 0)
+    assert productivity(more).answer == "paid"
+    assert productivity([(b, a, s) for a, b, s in more]).answer == "did not pay"
+    assert productivity([(0.7, 0.1, 0.1), (0.7 + 1e-15, 0.1, 0.1), (0.7, 0.1, 0.1)]).answer == "cannot tell"
+    assert productivity([(0.7, 0.1, 0.1), (0.71, 0.1, 0.1), (0.69, 0.1, 0.1)]).answer == "paid"
+
+
 def test_W1_perfect_scores_have_finite_odds() -> None:
     rows = [(1.0, 1.0, 0.0)] * 5
     assert productivity(rows).ratio == pytest.approx((1.0, 1.0, 1.0))

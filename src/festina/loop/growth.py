@@ -5,7 +5,7 @@ No verdict, level or move of the line depends on any of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +72,23 @@ def authors(s: State) -> tuple[Share, ...]:
 
 
 def sentences(s: State) -> list[str]:
-    """What is known of whether recursion pays, for status, report and ``festina growth``; newest findings only."""
+    """What is known of whether recursion pays, for ``festina growth``: newest findings, and what all of them said."""
     found = [shared_out(authors(s))]
     arm, played = s.growth.last_arm, s.growth.last_crossplay
     found += [arm.sentence] if arm is not None else []
     found += [played.sentence] if played is not None else []
+    found.append(_counted("control arms", [ended.answer if ended is not None else None for _, ended in s.growth.arms]))
+    plays = [play.ended.answer if play.ended is not None else None for play in s.growth.crossplays]
+    found.append(_counted("cross-plays", plays))
     return [each for each in found if each]
+
+
+def _counted(what: str, answers: Sequence[str | None]) -> str:
+    """Whoever measures until the answer is the wanted one shows all the others with it."""
+    if len(answers) < 2:
+        return ""
+    rows = [(answers.count(word), word or "not finished") for word in (*WORD.values(), None)]
+    return f"Of {len(answers)} {what}: {', '.join(f'{n} {word}' for n, word in rows if n)}."
 
 
 # -- findings, made from what was recorded before them: by the engine that writes them, and by whoever checks one  # S-4

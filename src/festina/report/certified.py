@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from festina.ledger import entries as e
 from festina.report.data import GenerationRow
 from festina.select.certified import Shares, Step, Total, certify, obstacle
-from festina.verify.verdicts import width_of
+from festina.verify.verdicts import alpha_with, width_of
 
 
 class Steps:
@@ -15,12 +15,16 @@ class Steps:
 
     def __init__(self) -> None:
         self.epoch: e.EpochOpened | None = None
+        self.alpha, self.tested = 0.0, False  # summed over epochs; whether this one has had a test
         self.shares = Shares()
         self.tests: dict[int, tuple[float, list[float]]] = {}  # share and differences
         self.accepted: dict[int, Step] = {}  # by proposal
         self.improvers: set[int] = set()  # proposals that are tested for their improver's sake
 
     def take(self, body: e.Body) -> None:
+        if isinstance(body, e.EpochOpened):
+            self.alpha = alpha_with(self.alpha, self.epoch, self.tested, body)  # S-1
+        self.tested = isinstance(body, e.TestOpened) or (self.tested and not isinstance(body, e.EpochOpened))
         match body:
             case e.EpochOpened() as epoch:
                 self.epoch, self.shares, self.tests, self.accepted = epoch, Shares(), {}, {}

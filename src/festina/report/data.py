@@ -54,6 +54,7 @@ class EpochRow:
     families: tuple[str, ...] = ()  # of the goal's verifier and each further one
     proposer_family: str = "unknown"
     error: Promise = "familywise"  # what alpha bounds
+    alpha_total: float = 0.0  # of this epoch and all before it, as its verdicts say it
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,7 @@ def _epoch(s: Reading, r: Record, b: e.EpochOpened) -> None:
         EpochRow(
             r.seq, b.epoch, b.reason, b.alpha, b.suite, b.guards, b.evaluator, b.start_commit, b.start_tree,
             b.autonomy, b.min_level, b.judges, (b.goal_family, *(j.family for j in b.judges)), b.proposer_family,
-            b.error,
+            b.error, s.steps.alpha,
         )
     )  # fmt: skip
 

@@ -106,7 +106,7 @@ def limits(data: ReportData) -> list[str]:
     if any(g.without_person for g in data.generations):
         said.append("Approvals marked “no person” came from a demonstration key. Nobody looked.")
     if len(data.epochs) > 1:
-        total = sum(row.alpha for row in data.epochs)
+        total = data.epochs[-1].alpha_total
         weak = any(row.error == "fdr" for row in data.epochs)
         mixed = ", and that sum bounds the share of wrong ones among what was accepted, on average" if weak else ""
         said.append(

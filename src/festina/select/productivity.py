@@ -25,6 +25,7 @@ from festina.select.words import number
 Answer = Literal["paid", "did not pay", "cannot tell"]
 Row = tuple[float, float, float]  # scores of the left product, of the right one, and of the start; more is better
 LEAST_PROBLEMS = 3
+LEAST_ALIKE = 6  # problems that all give the same difference say something: by luck its sign is the same in one of 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,14 @@ class Productivity:
 
     @property
     def answer(self) -> Answer:
-        """Whether the left improver improves more. The difference decides: it has an interval always."""
+        """Whether the left improver improves more. The difference decides: it has an interval always.
+
+        That interval trusts the spread that was seen; where a few problems gave one and the same difference, there was
+        none to see.
+        """
+        alike = self.ahead[2] - self.ahead[1] <= 1e-9 * abs(self.ahead[0])
+        if alike and self.problems < LEAST_ALIKE:
+            return "cannot tell"
         return "paid" if self.ahead[1] > 0.0 else "did not pay" if self.ahead[2] < 0.0 else "cannot tell"
 
 
