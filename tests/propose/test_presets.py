@@ -107,6 +107,16 @@ def test_the_command_of_a_preset_can_be_ones_own(tmp_path):
     assert agent.env["PATH"].split(os.pathsep)[0] == str(program.resolve().parent)
 
 
+def test_E6_a_program_that_lies_in_the_home_itself_shows_nothing_else_of_it(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    for folder, shown in ((home, home / "codex"), (tmp_path, tmp_path / "codex"), (home / "tool", home / "tool")):
+        folder.mkdir(exist_ok=True)
+        (folder / "codex").touch()
+        monkeypatch.setenv("HOME", str(home))
+        agent = ready("codex", "m", find=lambda name, at=folder: str(at / "codex") if name == "codex" else None)
+        assert [bind.source for bind in agent.binds] == [shown]
+
+
 def _scripted(path: str, model: str) -> bytes:
     """One turn that says something and asks for no tool, streamed in the form of each API."""
     say, spent = "Nothing to do.", {"input_tokens": 5, "output_tokens": 2}

@@ -99,11 +99,13 @@ def _binds(programs: list[Path]) -> tuple[Bind, ...]:
 
 def _installed_in(program: Path) -> list[Path]:
     """All of ``node_modules`` for a package of it; a Python environment with the Python below it; else the program's
-    own folder, or the file alone where that folder is a ``bin`` with other programs in it."""
+    own folder, or the file alone where that folder is a ``bin`` with other programs in it, or holds the user's home."""
     for up in program.parents:
         if up.name == "node_modules":
             return [up]
     environment = program.parent.parent
+    if Path.home().resolve().is_relative_to(program.parent):
+        return [program]  # E-6
     if (environment / "pyvenv.cfg").exists():
         return [environment, (environment / "bin" / "python").resolve().parent.parent]
     return [program if program.parent.name == "bin" else program.parent]

@@ -242,8 +242,9 @@ class Passage:
                     games = self._most < 0 or sum(self.refused.values()) >= REFUSALS or self._closed.is_set()
                     if not busy and not games:
                         self._under_way.add(connection)
-                if games:
+                if games:  # nobody listens any more, so that a flood costs the engine nothing
                     connection.close()
+                    listener.shutdown(socket.SHUT_RDWR)
                 elif busy:
                     self._turn_away(connection)
                 else:
