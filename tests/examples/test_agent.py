@@ -82,10 +82,11 @@ def test_prepare_writes_calls_for_all_and_results_for_the_vault_alone(tmp_path: 
 def test_the_scorer_compares_values_and_trusts_no_text() -> None:
     code = """
 import json, scoring
-item = {"label": ["8", "[1.0, 'a']", "True"]}
-good = ["8", "[1.0000000001, 'a']", "True"]
-bad = [None, [], good[:2], ["8", good[1], "1"], ["8.5", *good[1:]], ["__import__('os')", *good[1:]],
-       ["(" * 5000, *good[1:]], ["9" * 3000, *good[1:]], [8, *good[1:]], ["8", "(1.0, 'a')", "True"], "888"]
+item = {"label": ["80000000", "[1.0, 'a']", "True"]}
+good = ["80000000", "[1.0000000001, 'a']", "True"]
+bad = [None, [], good[:2], [*good[:2], "1"], ["80000000.5e1", *good[1:]], ["__import__('os')", *good[1:]],
+       ["(" * 5000, *good[1:]], ["9" * 3000, *good[1:]], [80000000, *good[1:]], [good[0], "(1.0, 'a')", "True"], "888",
+       ["80000001", *good[1:]], [good[0], "[" + "9" * 400 + ", 'a']", "True"]]
 print(json.dumps([scoring.solved(item, good), [scoring.solved(item, each) for each in bad]]))"""
     right, wrong = python(code)
     assert right == 1.0

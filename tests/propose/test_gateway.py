@@ -416,8 +416,7 @@ def test_E5_games_with_connections_end() -> None:
             one.close()
         assert raw(port, b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 4")
         with pytest.raises(ConnectionError):  # after so many refusals nobody listens
-            for _ in range(130):
-                raw(port, b"nonsense\r\n\r\n")
+            [raw(port, b"nonsense\r\n\r\n") for _ in range(130)]
         assert served.asked == []
 
 

@@ -14,7 +14,7 @@ def value(word):
 def same(a, b):
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
-    if isinstance(a, int | float) and isinstance(b, int | float):
+    if isinstance(a, float | int) and isinstance(b, float | int) and float in (type(a), type(b)):
         return abs(a - b) <= 1e-6 * max(1.0, abs(b))
     if type(a) is not type(b):
         return False
@@ -29,5 +29,5 @@ def solved(item, output):
         return 0.0
     try:
         return 1.0 if all(same(value(mine), value(right)) for mine, right in zip(output, label, strict=True)) else 0.0
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, OverflowError, SyntaxError, RecursionError, MemoryError):
         return 0.0
