@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from festina.experiment.batch import Scored, Trees, run_unit
+from festina.experiment.trial import Side
 from festina.ledger.seeds import problem_seed, unit_seed
+from festina.loop import contents
 from festina.loop.certifying import total_gain
 from festina.loop.recount import recount
+from festina.sandbox.job import Ended
+from festina.select.pairing import Scale
 from festina.system import home as homes
 from festina.system.repo import Repo
+from festina.verify.account import Account
 from tests.loop.commandline import festina
 from tests.loop.invariants import check, read
 from tests.loop.paper import PaperLoop
@@ -122,3 +129,38 @@ def test_E3_S6_improvers_know_no_bit_of_the_seed_under_which_their_products_run(
     for bit in range(31):  # as if by a coin
         same = sum((each >> bit & 1) == (seed >> bit & 1) for each, seed in zip(given, units, strict=True))
         assert 10 < same < 54
+
+
+class Scores:
+    """Boxes and a judge in one: a tree's answer is its name, and its name has a score."""
+
+    def __init__(self, **scores: float) -> None:
+        self.scores, self.roles = scores, []
+
+    def side(self, tree: str, seed: int, inputs: bytes | None) -> Side:
+        return Side(tree, tree.encode(), Ended.OK, 0.1, 0.1, (), 3, "0" * 64, "")
+
+    def issue(self, seed: int, place: int | None = None) -> tuple[str, bytes | None]:
+        return "ticket", b""
+
+    def score(self, ticket: str, answer: bytes, role: str = "") -> Scored:
+        self.roles.append(role)
+        return Scored(self.scores[answer.decode()], (), 0)
+
+
+@pytest.mark.parametrize(("made", "gain"), [(0.2, -0.3), (0.9, 0.0)])
+def test_V1_S6_an_improver_in_force_that_ran_out_of_time_hides_no_loss_and_gives_no_gain(made, gain) -> None:
+    """Its product cannot be compared then: the start stands in for it, and what is worse than the start counts."""
+    box = Scores(start=0.5, made=made, carrier=0.5)
+    trees = Trees("made", "start", None, carrier="carrier", head="start")
+    unit = run_unit(box, box, trees, Scale(1.0, 1.0, ()), 3, late=True)  # type: ignore[arg-type]
+    assert (unit.gain, unit.guards) == (pytest.approx(gain), (0.0, 0.0))
+    assert sorted(box.roles) == ["candidate", "carrier", "head", "incumbent:late"]  # the verifier knows it  # T-1
+    loop = PaperLoop(1)
+    loop.begin()
+    account = Account()
+    for record in loop.records:
+        account.take(record)
+    told = replace(unit, made=({"word": "proposed", "late": False}, {"word": "nothing", "late": True})).record()
+    again = contents._unit(contents.Contents(account, lambda _: b""), told)
+    assert (again.gain, again.guards) == (unit.gain, unit.guards)  # S-4

@@ -132,9 +132,12 @@ class Trees:
 
 def run_unit(
     trials: Trials, judge: Judge, trees: Trees, scale: Scale, seed: int, stop: Callable[[], bool] = lambda: False,
-    place: int | None = None, conduct: float = 0.0,
+    place: int | None = None, conduct: float = 0.0, late: bool = False,
 ) -> Unit:  # fmt: skip
-    """One unit under ``seed``. Raises ``Fault`` when the sandbox itself failed, or ``stop`` says so.  # T-6"""
+    """One unit under ``seed``. Raises ``Fault`` when the sandbox itself failed, or ``stop`` says so.  # T-6
+
+    ``late``: what was to make the incumbent ran out of wall time, and another tree stands in for it.  # S-6
+    """
     ticket, inputs = judge.issue(seed, place)
     turn = seed % len(trees.roles)
     order = trees.roles[turn:] + trees.roles[:turn]
@@ -147,9 +150,9 @@ def run_unit(
         if side.ended is Ended.SANDBOX_ERROR:
             raise Fault("sandbox-error", f"a trial could not be run: {side.detail}", fix="festina doctor")
         sides[role] = side
-        scores[role] = _score(judge, ticket, side, role)
+        scores[role] = _score(judge, ticket, side, role, late=late and role == "incumbent")
     candidate, incumbent = scores["candidate"], scores["incumbent"]
-    late = any(sides[role].ended is Ended.TIMEOUT_WALL for role in sides if role not in OURS)
+    late = late or any(sides[role].ended is Ended.TIMEOUT_WALL for role in sides if role not in OURS)
     found = unit_differences(scores, scale, late=late, conduct=conduct)
     return Unit(
         gain=found.gain,
@@ -163,13 +166,13 @@ def run_unit(
     )
 
 
-def _score(judge: Judge, ticket: str, side: Side, role: str) -> Scored:
+def _score(judge: Judge, ticket: str, side: Side, role: str, *, late: bool) -> Scored:
     """Score one side. An answer that hangs or kills the scorer buys its candidate the worst score, not another roll.
 
     It is charged to the candidate only when the scorer is well on right answers at that moment; and what may have
     been an accident (a process that the host killed) is repeated once, on the very same bytes.  # V-1, T-6
     """
-    late = side.ended is Ended.TIMEOUT_WALL
+    late = late or side.ended is Ended.TIMEOUT_WALL
     known = f"{role}{LATE}" if late else role
     try:
         return judge.score(ticket, side.answer, known)

@@ -133,6 +133,7 @@ def _unit(c: Contents, unit: Any) -> Differences:  # noqa: ANN401 - JSON
     if any(repr(scores[role].mean) != repr(unit[role]) for role in ("candidate", "incumbent")):
         raise ValueError("two scores for one side")
     late = any(side["ended"] == "timeout_wall" for role, side in sides.items() if role not in OURS)
+    late = late or any(each.get("late", False) for each in unit.get("made", ())[1:])  # the improver in force  # S-6
     refused = [each["word"] == "refused" for each in unit.get("made", ())]
     conduct = float(refused[1]) - float(refused[0]) if refused else 0.0
     return unit_differences(scores, scale, late=late, conduct=conduct)

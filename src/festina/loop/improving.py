@@ -2,7 +2,7 @@
 
 The candidate's improver and the one in force get the version in use, the same seed and budget, and no history, one
 after the other in an order that the seed decides. Where the one in force runs out of wall time, the start stands in for
-both products: a candidate that makes the machine slow gains nothing by it. Their
+its product and nothing counts in the candidate's favour: one that makes the machine slow gains nothing by it. Their
 products answer the same fresh items, and so do the candidate itself and the version in use, whose difference is the
 guard *task*. Refusals count: one more than the improver in force has is a loss of the guard *conduct*, and more
 attempts on what judges them end the test at once (``next``).
@@ -48,9 +48,9 @@ def problems(b: Bench, test: OpenTest, planned: units.Trees) -> Callable[[int], 
         if b.cut_off:
             raise Fault("cut-off", "the batch was cut off")
         conduct = float(theirs.word == "refused") - float(ours.word == "refused")
+        sides = replace(planned, candidate=ours.tree, incumbent=theirs.tree)
         late = theirs.late  # never in the candidate's favour: it may have made the machine slow  # V-1
-        sides = replace(planned, candidate=planned.head if late else ours.tree, incumbent=theirs.tree)
-        unit = units.run_unit(b.trials, b.judge, sides, scale, seed, lambda: b.cut_off, conduct=conduct)
+        unit = units.run_unit(b.trials, b.judge, sides, scale, seed, lambda: b.cut_off, conduct=conduct, late=late)
         return replace(unit, made=(_told(ours), _told(theirs)))
 
     return one
@@ -59,6 +59,6 @@ def problems(b: Bench, test: OpenTest, planned: units.Trees) -> Callable[[int], 
 def _told(made: Made) -> dict[str, Any]:
     """An improver's run for the record; none of its own words.  # T-5"""
     return {
-        "word": made.word, "guard_change": made.guard_change, "tree": made.tree, "wall_s": round(made.wall_s, 3),
-        "cpu_s": round(made.cpu_s, 3),
+        "word": made.word, "late": made.late, "guard_change": made.guard_change, "tree": made.tree,
+        "wall_s": round(made.wall_s, 3), "cpu_s": round(made.cpu_s, 3),
     }  # fmt: skip
