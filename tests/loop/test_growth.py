@@ -170,3 +170,24 @@ def test_W2_whoever_measures_again_until_it_paid_shows_the_other_answers_with_it
         said = " ".join(sentences(loop.state))
         assert "It paid." in said
         assert ("Of 4 control arms: 1 paid, 2 did not pay, 1 cannot tell." in said) == (count == 4)
+
+
+def test_W2_S1_nothing_that_was_begun_under_other_rules_goes_on() -> None:
+    loop = PaperLoop(1)
+    loop.begin()
+    loop.run()
+    first = loop.state.generations[0].commit
+    play = e.CrossplayPlanned(
+        crossplay=0, left=0, right=0, start=0, left_commit=first, right_commit=first, start_commit=first, problems=3,
+        units=1, wall_s=1.0, cpu_s=1.0,
+    )  # fmt: skip
+    arm = e.ArmStarted(arm=0, start_commit=first, head=0, proposals=1, trials=1, spent_wall_s=0.0, wall_s=1.0)
+    loop.put(play, arm)
+    grown = loop.state.growth
+    assert (grown.open_arm, [p.plan for p in grown.going]) == (arm, [play])  # positive control
+    epoch = next(r.body for r in loop.records if r.kind == "epoch-opened")
+    loop.put(epoch.model_copy(update={"epoch": 1, "reason": "another scorer"}))
+    assert (grown.open_arm, grown.going) == (None, [])
+    with pytest.raises(IntegrityError, match="not open"):
+        loop.put(e.CrossplayEnded.model_construct(crossplay=0, problems=0))
+    loop.put(arm.model_copy(update={"arm": 1}))  # a new one may begin

@@ -84,6 +84,7 @@ def control_arm(
     """
     with measuring(root, options) as b:
         terms = b.state.growth.open_arm or _begin(b, wall_s)
+        terms = terms if wall_s is None else terms.model_copy(update={"wall_s": wall_s})  # also of one that goes on
         planned(terms, by_changed(b.state, terms.head))
         crash_point("growth-arm")
         place = b.home.path / "arms" / str(terms.arm)

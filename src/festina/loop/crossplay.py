@@ -109,11 +109,11 @@ def check(b: Bench, wanted: Wanted) -> None:
 
 
 def _resumed(b: Bench, wanted: Wanted) -> Crossplay | None:
-    for play in reversed(b.state.growth.crossplays):
+    for play in reversed(b.state.growth.going):
         plan = play.plan
         same = Wanted(plan.left, plan.right, plan.start, plan.problems, plan.units) == wanted
         budget = (plan.wall_s, plan.cpu_s) == (b.propose_budget.wall_s, b.propose_budget.cpu_s)
-        if play.ended is None and same and budget:
+        if same and budget:
             return play
     return None
 

@@ -41,15 +41,25 @@ class Crossplay:
 
 @dataclass(slots=True)
 class Grown:
-    """All of them, in order."""
+    """All of them, in order. ``old``: how many cross-plays and arms are of earlier epochs; none of these goes on,
+    since scores under other rules do not compare."""
 
     crossplays: list[Crossplay] = field(default_factory=list)
     arms: list[tuple[e.ArmStarted, e.ArmEnded | None]] = field(default_factory=list)
+    old: tuple[int, int] = (0, 0)
+
+    def new_epoch(self) -> None:
+        self.old = len(self.crossplays), len(self.arms)
+
+    @property
+    def going(self) -> list[Crossplay]:
+        """Cross-plays of this epoch without an end."""
+        return [play for play in self.crossplays[self.old[0] :] if play.ended is None]
 
     @property
     def open_arm(self) -> e.ArmStarted | None:
         """An arm that was begun and has no end: it goes on with the next call."""
-        return self.arms[-1][0] if self.arms and self.arms[-1][1] is None else None
+        return self.arms[-1][0] if len(self.arms) > self.old[1] and self.arms[-1][1] is None else None
 
     @property
     def last_arm(self) -> e.ArmEnded | None:
@@ -189,10 +199,10 @@ def _planned(s: State, r: Record, b: e.CrossplayPlanned) -> None:
 
 
 def _open(s: State, r: Record, number: int) -> Crossplay:
-    plays = s.growth.crossplays
-    if number >= len(plays) or plays[number].ended is not None:
+    play = next((play for play in s.growth.going if play.plan.crossplay == number), None)
+    if play is None:
         raise misfit(r, "a cross-play that is not open")
-    return plays[number]
+    return play
 
 
 def _problem(s: State, r: Record, b: e.CrossplayProblem) -> None:

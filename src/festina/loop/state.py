@@ -219,6 +219,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     before, s.epoch, s.epoch_seq = s.epoch, b, r.seq
     s.side.new_epoch()
     s.search.new_epoch(r.leaf)
+    s.growth.new_epoch()
     s.alpha_epochs, s.tested = alpha_with(s.alpha_epochs, before, s.tested, b), False
     s.error = "fdr" if b.error == "fdr" else s.error  # any error at all bounds the share, but not the other way round
     s.budget, s.noise = blocks.start(s, b), UNKNOWN
