@@ -188,6 +188,16 @@ def test_G5_a_stop_cuts_a_call_off_within_a_second_or_so() -> None:
     assert book.account.settled.tokens == book.calls[0][0].most.tokens  # it may have worked: charged in full
 
 
+@pytest.mark.parametrize("key", ["x", "test", "tokens"])
+def test_a_key_that_is_no_secret_leaves_words_as_they_are(key: str) -> None:
+    book = PaperBook()
+    with serving("text for testers") as server:
+        found = HttpModel(Endpoint(server.url, key), book).complete(request())
+    assert isinstance(found, Completion)
+    assert found.text == "text for testers"
+    assert book.account.settled.tokens == 15  # and the reply's own keys can be read
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_G5_a_stop_is_heard_before_anybody_has_answered(scheme: str) -> None:
     """A port whose queue is full (http), and one that never says a word of TLS (https)."""

@@ -41,7 +41,7 @@ STEP: Final = shlex.join([os.path.realpath(sys.executable), "-I", "-S", "-c", _C
 def take(gate: int) -> socket.socket:
     """The listener, from the host's end of the gate's standard input. Nothing of the job has run yet."""
     with socket.socket(fileno=os.dup(gate)) as end:
-        end.settimeout(5)
+        end.settimeout(30)  # the start of a Python, on a host that may be very busy
         try:
             _, ancillary, _, _ = end.recvmsg(
                 1, socket.CMSG_SPACE(array.array("i").itemsize), socket.MSG_CMSG_CLOEXEC

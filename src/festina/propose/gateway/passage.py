@@ -32,6 +32,7 @@ from typing import Any, Literal
 from festina.ledger.calling import Ended
 from festina.ledger.canonical import canonical
 from festina.propose.book import Answer, Ask, Book, digest
+from festina.propose.chat import scrubbed
 from festina.propose.gateway.http import Refused, Request, Writer, drain, read_request
 from festina.propose.gateway.rules import Accepted, judge
 from festina.propose.gateway.usage import usage_in
@@ -116,8 +117,8 @@ class Gateway:
         return self._host == "api.openai.com" or self._host.endswith(".openai.azure.com")
 
     def scrubbed(self, body: bytes) -> bytes:
-        """What an endpoint said, without the key: it may quote it.  # T-1"""
-        return body.replace(self.key.encode(), b"[key]") if self.key else body
+        """What the endpoint said, without the key.  # T-1"""
+        return scrubbed(body, self.key)
 
     def well(self, path: str, model: str) -> bool:
         """Whether the endpoint answers a question of our own there now. It is paid for like any other."""
