@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from festina.cli.estimates import estimate
 from festina.ledger.log import Ledger, Record
 from festina.loop.engine import Options, run
 from festina.loop.state import State, fold
 from festina.system import home as homes
+from festina.system.manifest import parse_manifest
 from festina.system.repo import Repo
 from tests.loop.commandline import festina
 from tests.modelserver import Bad, Served, edit, serving
@@ -209,3 +211,13 @@ def test_E5_several_at_once_keep_one_account(tmp_path: Path) -> None:
     assert len(state.proposals) == 3
     assert "accepted" in [p.word for p in state.proposals.values()]
     assert festina("ledger", "verify", toy=toy).returncode == 0
+
+
+def test_E5_the_estimate_counts_the_form_that_an_answer_is_held_to(tmp_path: Path) -> None:
+    settings = {f"k{n}": n for n in range(60)}  # 300 bytes of file, some 2,000 of schema
+    (tmp_path / "s.json").write_text(json.dumps(settings))
+    text = 'run = ["python3", "a.py"]\nmetric = "x:lower"\nallow = ["s.json"]\n[improver]\nuse = "model"\n'
+    text += 'format = "knobs"\n[model]\nendpoint = "http://127.0.0.1:1/v1"\nnames = ["m"]\nmax_output = 100\ntokens = '
+    few, enough = (" ".join(estimate(parse_manifest(f"{text}{n}".encode()), tmp_path)) for n in (2_500, 4_000))
+    assert "too little for a single call" in few
+    assert "too little" not in enough

@@ -75,6 +75,7 @@ def _answers(endpoint: str) -> bool:
 
 def estimate(manifest: Manifest, tree: Path) -> list[str]:
     """Tokens and money of one proposal, and how many of them the caps allow at the least."""
+    from festina.ledger.canonical import canonical
     from festina.loop.terms import model_settings
     from festina.propose.meter import Cost, Price, prompt_bound
     from festina.propose.prompt import tell
@@ -89,7 +90,8 @@ def estimate(manifest: Manifest, tree: Path) -> list[str]:
     each = [table.each[name] for name in table.names if name in table.each]
     dear = Price(max((float(m.input) for m in each), default=0.0), max((float(m.output) for m in each), default=0.0))
     likely = Cost.of(dear, round(size / BYTES_A_TOKEN), table.max_output)
-    most = Cost.of(dear, prompt_bound([told.system, told.user]), table.max_output)
+    held_to = [canonical(told.schema).decode()] if told.schema is not None else []
+    most = Cost.of(dear, prompt_bound([told.system, told.user, *held_to]), table.max_output)
     paid = f" and {likely.money:.3g} in money" if likely.money else ""
     lines = [
         f"Proposals come from {', '.join(table.names)} at {table.endpoint}: about {likely.tokens_in:,} tokens of "
