@@ -15,8 +15,9 @@ import pytest
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.loop.arm import spent
-from festina.loop.growth import HANDLERS, Arm, compared, sentences
+from festina.loop.growth import HANDLERS, Arm, by_changed, compared, sentences
 from festina.loop.recount import recount
+from festina.report.certified import Steps
 from tests.loop.commandline import festina
 from tests.loop.forging import edited, ledger_of, signed_again, wrong
 from tests.loop.invariants import check, no_orphans, read
@@ -191,3 +192,24 @@ def test_W2_S1_nothing_that_was_begun_under_other_rules_goes_on() -> None:
     with pytest.raises(IntegrityError, match="not open"):
         loop.put(e.CrossplayEnded.model_construct(crossplay=0, problems=0))
     loop.put(arm.model_copy(update={"arm": 1}))  # a new one may begin
+
+
+def test_P5_W2_what_the_first_improver_tried_is_its_own_whenever_it_is_handed_in() -> None:
+    """An archive outlives a changed improver's approval: its older trees are no merit of the newer improver."""
+    for seed in range(16, 200):  # the 16th does
+        loop = Searching(seed=seed, proposals=8, approve=1.0)
+        loop.begin()
+        loop.run()
+        loop.start_run()
+        loop.run()
+        s, head = loop.state, loop.state.head.number
+        late = [p for p in s.proposals.values() if p.word == "accepted" and p.from_generation != 0]
+        older = [p for p in late if s.search.nodes[s.search.by_tree[p.tree or ""]].from_generation == 0]
+        if older:
+            break
+    assert older
+    assert by_changed(s, head) == len(late) - len(older)
+    read = Steps()
+    for record in loop.records:
+        read.take(record.body)
+    assert {read.makers[p.tree or ""] for p in older} == {0}  # the report says the same

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop.rows import misfit
+from festina.loop.rows import Proposed, misfit
 from festina.select.productivity import (
     LEAST_PROBLEMS,
     Share,
@@ -77,7 +77,7 @@ def authors(s: State) -> tuple[Share, ...]:
         g = s.generations[number]
         if g.target == "gain" and g.verdict is not None and g.verdict.estimate is not None and g.proposal is not None:
             p = s.proposals[g.proposal]
-            steps.append((author(p.improver, p.from_generation == s.line[0]), g.verdict.estimate))
+            steps.append((author(p.improver, maker(s, p) == s.line[0]), g.verdict.estimate))
     return authorship(steps)
 
 
@@ -162,7 +162,13 @@ def by_changed(s: State, head: int) -> int:
     """Accepted generations up to ``head`` that an improver other than the start's proposed."""
     line = [n for n in s.line if n <= head and s.generations[n].proposal is not None]
     rows = [s.proposals[p] for n in line if (p := s.generations[n].proposal) is not None]
-    return sum(p.improver == "own" and p.from_generation != s.line[0] for p in rows)
+    return sum(p.improver == "own" and maker(s, p) != s.line[0] for p in rows)
+
+
+def maker(s: State, p: Proposed) -> int:
+    """Whose improver made what was handed in: an archive may hand in what an earlier one had tried.  # P-5, P-7"""
+    node = s.search.nodes.get(s.search.by_tree.get(p.tree or "", -1))
+    return p.from_generation if node is None or node.parent is None else node.from_generation
 
 
 def _cut_short(s: State, terms: e.ArmStarted, arm: Arm) -> bool:

@@ -16,6 +16,8 @@ class Steps:
     def __init__(self) -> None:
         self.epoch: e.EpochOpened | None = None
         self.alpha, self.tested = 0.0, False  # summed over epochs; whether this one has had a test
+        self.tries: dict[int, int] = {}  # whose improver was asked, by try
+        self.makers: dict[str, int] = {}  # and what it made, by tree  # P-7
         self.shares = Shares()
         self.tests: dict[int, tuple[float, list[float]]] = {}  # share and differences
         self.accepted: dict[int, Step] = {}  # by proposal
@@ -27,7 +29,11 @@ class Steps:
         self.tested = isinstance(body, e.TestOpened) or (self.tested and not isinstance(body, e.EpochOpened))
         match body:
             case e.EpochOpened() as epoch:
-                self.epoch, self.shares, self.tests, self.accepted = epoch, Shares(), {}, {}
+                self.epoch, self.shares, self.tests, self.accepted, self.makers = epoch, Shares(), {}, {}, {}
+            case e.TryStarted(number=number, parent=int(), from_generation=generation):
+                self.tries[number] = generation
+            case e.TryEnded(number=number, result="scored", tree=str() as tree) if number in self.tries:
+                self.makers[tree] = self.tries[number]
             case e.TestOpened(test=number, target="productivity", proposal=proposal):
                 self.improvers.add(proposal)  # what such a test shows is no gain at the task  # S-6
             case e.TestOpened(test=number):

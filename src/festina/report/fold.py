@@ -254,6 +254,7 @@ def _screened(s: Reading, r: Record, b: e.Screened) -> None:
     s.proposals[b.proposal] = replace(
         row, screened_seq=r.seq, outcome=outcome, reason=b.reason, guard_change=b.guard_change,
         changed_files=b.changed_files, changed_lines=b.changed_lines, improver_changed=b.improver_changed,
+        from_generation=s.steps.makers.get(b.tree or "", row.from_generation),
     )  # fmt: skip
 
 
