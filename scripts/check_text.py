@@ -1,6 +1,7 @@
 """Check what the project says about itself, and write the pages that are generated.
 
-- README and docs name no home directory and no package registry's host.
+- README and docs name no home directory and no package registry's host. Their links lead to files and headings.
+- README and the commands' help use no word that only a statistician or a cryptographer knows.
 - ``docs/status.md`` is what ``docs/clauses.toml`` says, and ``docs/cli.md`` is what ``--help`` says.
 - Every clause of ``docs/spec.md`` stands in ``docs/clauses.toml``; each that this version claims ("held" or
   "partly") is cited in the source and in a test.
@@ -31,6 +32,8 @@ PRIVATE = re.compile(
     r"(?<![\w.])/(?:home|root|Users|work|workspace)/[\w.]|~/\.pyenv"
     r"|\b(?:pypi\.org|files\.pythonhosted\.org|registry\.npmjs\.org|deb\.debian\.org|crates\.io)\b"
 )
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HARD = re.compile(r"e-process|e-value|martingale|\bwealth\b|\bDSSE\b|merkle", re.IGNORECASE)
 STATES = {
     "held": "holds, with tests",
     "partly": "holds in part; the note says which",
@@ -57,7 +60,7 @@ def main() -> int:
             path.write_text(text, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8").split() != text.split():  # wrapping may differ
             broken.append(f"{path.relative_to(ROOT)} is not what the code says; run: make docs")
-    broken += [*unproven(clauses, cited), *private_places(), *commands_without_help()]
+    broken += [*unproven(clauses, cited), *private_places(), *broken_links(), *hard_words(), *commands_without_help()]
     for line in broken:
         print(line, file=sys.stderr)
     claimed = sum(clause.state != "planned" for clause in clauses)
@@ -182,11 +185,41 @@ def commands_without_help() -> Iterator[str]:
 def private_places() -> Iterator[str]:
     """Places of one machine, and hosts of package registries, have no place in the project's text."""
     own = str(Path.home())
-    texts = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
-    for path in sorted(texts):
+    for path in texts():
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if PRIVATE.search(line) or (len(own) > len("/root") and own in line):
                 yield f"{path.relative_to(ROOT)}:{number} names a place of one machine or a registry's host"
+
+
+def texts() -> list[Path]:
+    return sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+
+
+def broken_links() -> Iterator[str]:
+    """Links within the repository to a file or a heading that is not there."""
+    for path in texts():
+        for link in LINK.findall(path.read_text(encoding="utf-8")):
+            place, _, heading = link.partition("#")
+            if ":" in place:
+                continue
+            target = path.parent / place if place else path
+            if not target.exists():
+                yield f"{path.relative_to(ROOT)} links to {link}, which is not there"
+            elif heading and heading not in headings(target):
+                yield f"{path.relative_to(ROOT)} links to {link}, and there is no such heading"
+
+
+def headings(path: Path) -> set[str]:
+    """Anchors, as they are commonly made of headings."""
+    lines = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.strip().lower()).replace(" ", "-") for line in lines}
+
+
+def hard_words() -> Iterator[str]:
+    for path in (ROOT / "README.md", DOCS / "cli.md"):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if found := HARD.search(line):
+                yield f"{path.relative_to(ROOT)}:{number} says '{found[0]}' where a plain word belongs"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from festina.cli.estimates import answers
 from festina.propose.answers import Change, Form, read_answer
 from festina.propose.book import PaperBook
 from festina.propose.chat import Completion, Endpoint, HttpModel, Request, key_from
@@ -74,6 +75,8 @@ def main() -> int:
     parser.add_argument("--max-output", type=int, default=800)
     options = parser.parse_args()
     model = HttpModel(Endpoint(options.endpoint.rstrip("/"), key_from(options.key_env), 600.0), PaperBook())
+    if not answers(options.endpoint):
+        sys.exit(f"nothing answers at {options.endpoint}")
     for form in FORMS:
         found, tokens, seconds = tried(model, options.name, form, options.count, options.max_output)
         others = (f"{number} {what}" for what, number in sorted(found.items()) if what not in ("readable", "mended"))

@@ -65,7 +65,8 @@ def run(folder: Path, budget: str, proposals: int, first: str) -> State:
         while not home.ledger.exists() and engine.poll() is None:
             time.sleep(0.5)
         if not home.ledger.exists():
-            sys.exit(f"the engine did not start: see {folder / 'loop.log'}")
+            said = (folder / "loop.log").read_text().strip().splitlines()[-4:]
+            sys.exit("\n".join(["the engine did not start:", *said]))
         with Ledger.open(home.ledger, signers={"engine": LocalKey.load(home.key("engine"), "engine")}) as ledger:
             watch(ledger, repo, home, engine)
             return fold(ledger.records())

@@ -103,7 +103,7 @@ def test_V10_a_task_of_another_tool_runs_says_whose_word_its_score_is_and_stays_
     assert f'metric = "{metric}"' in (tmp_path / "system" / "festina.toml").read_text()
     assert digest(task) == before
     toy = Toy(tmp_path / "system", {})
-    run = festina("run", "--proposals", "2", "--trials", "60", "--yes", "--workers", "1", toy=toy)
+    run = festina("run", "--proposals", "1", "--trials", "200", "--yes", "--workers", "1", toy=toy)
     assert run.returncode in (0, 5), run.stderr
     assert "paired runs" in run.stderr
     assert "nothing is proven" in run.stderr
@@ -164,6 +164,7 @@ def test_a_command_that_does_not_run_in_a_box_leaves_the_system_and_says_so(tmp_
         bring("autoresearch", task, tmp_path / "system", metric=None, allow=())
     assert failed.value.name == "import-does-not-run"
     assert "no_such_package" in failed.value.what
+    assert f"install no_such_package for the Python that runs Festina, {sys.executable}" in failed.value.fix
     assert (tmp_path / "system" / "festina.toml").exists()
 
 

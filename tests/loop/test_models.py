@@ -145,6 +145,7 @@ def test_E5_a_server_that_is_not_there_is_recorded_and_the_run_ends_by_itself(tm
     assert done.returncode == 0, done.stderr
     assert "does not accept the key" in done.stderr
     assert "handed in nothing new to test 5 times in a row" in done.stderr
+    assert "0 accepted of 5 proposals, 5 came to nothing," in done.stderr
     assert "Nothing answers there" not in done.stderr
     assert state_of(toy).called.ends == {"auth": 5}
 

@@ -48,6 +48,7 @@ def test_P3_an_unchanged_tree_is_no_proposal(trees, shell):  # noqa: F811
     ("shell", "reason"),
     [
         ("echo 'x = 2' > train.py; exit 4", "exit status 4"),
+        ("no-such-agent --go", "a program that it starts is not in the box"),
         ("rm -rf ./* ", "nothing is left of the tree"),
         ("for i in $(seq 300); do echo 1 > f$i; done", "too many or too large"),
         ("head -c 2000000 /dev/zero > big", "too many or too large"),

@@ -454,7 +454,7 @@ calls = 99
         ('[improver]\nuse = "search"\nmodel = true', "only a program of yours asks by itself"),
         ('[improver]\nuse = "own"\nrun = ["a"]\ncode = ["a"]\npreset = "codex"', "a preset is a command"),
         ('[improver]\nuse = "command"\nrun = ["a"]\nmodel = true', "may use 100 calls, and a whole run has 99"),
-        ("[experiment]\nmodel = true\nlimits = { model_tokens = 100_001 }", "may use 100001 tokens"),
+        ("[experiment]\nmodel = true\nlimits = { model_tokens = 100_001 }", "may use 100,001 tokens"),
     ],
 )
 def test_E5_a_manifest_that_asks_says_where_and_within_what(tables: str, words: str) -> None:

@@ -28,7 +28,7 @@ def tell_models(root: Path) -> None:
     for line in boxes(manifest):
         click.echo(line, err=True)
     asks = manifest.improver.use == "model" or manifest.improver.asks or manifest.experiment.model
-    if asks and manifest.model is not None and not _answers(manifest.model.endpoint):
+    if asks and manifest.model is not None and not answers(manifest.model.endpoint):
         click.echo("Nothing answers there now: each proposal waits for it as long as its time lasts.", err=True)
 
 
@@ -59,7 +59,7 @@ def boxes(manifest: Manifest) -> list[str]:
     return lines
 
 
-def _answers(endpoint: str) -> bool:
+def answers(endpoint: str) -> bool:
     """Whether somebody takes a connection there."""
     import socket
     from urllib.parse import urlsplit
@@ -108,7 +108,7 @@ def estimate(manifest: Manifest, tree: Path) -> list[str]:
     ]  # fmt: skip
     if not named:
         return [*lines, "Nothing but the run's time caps them: set tokens, money or calls in [model]."]
-    limits = ", ".join(f"{cap:,g} {name}" if name != "money" else f"{cap:,g} in money" for name, cap, _, _ in named)
+    limits = ", ".join(f"{cap:,.12g} {name if name != 'money' else 'in money'}" for name, cap, _, _ in named)
     fits = min((calls for _, _, calls, _ in named if calls is not None), default=None)
     enough = f", enough for about {fits:,} calls" if fits is not None else ""
     lines.append(f"The run stops before it could use more than {limits}{enough}.")

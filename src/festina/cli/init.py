@@ -18,7 +18,7 @@ from festina.cli.common import system_option
     help="Take over this tool's task; then DIR stands in the command's place.",
 )
 @click.option("--to", "target", type=click.Path(path_type=Path), help="With --from: the new folder; else DIR-festina.")
-@click.argument("command_line", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command_line", metavar="COMMAND... | DIR", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(
     root: Path, metric: str | None, allow: tuple[str, ...], tool: str | None, target: Path | None,
     command_line: tuple[str, ...],

@@ -174,8 +174,9 @@ def _farewell(state: State) -> str:
     end = state.last_end
     real = [p for p in state.proposals.values() if p.plant is None]
     accepted = sum(1 for p in real if p.word == "accepted")
+    empty = sum(1 for p in real if p.word == "failed")
     words = {
-        "finished": "Every proposal was judged",
+        "finished": "Every proposal was judged" if not empty else "No proposal is left to judge",
         "exhausted": "No more proposals",
         "budget": "The budget is spent",
         "waiting": "Waiting for a person",
@@ -187,4 +188,5 @@ def _farewell(state: State) -> str:
     spent = duration(end.wall_s) if end is not None else ""
     known = ("fault", "waiting", "budget", "control", "exhausted")
     tail = f" ({end.detail})" if end is not None and end.reason in known else ""
-    return f"{why}{tail}. {accepted} accepted of {len(real)} proposals in {spent}. Next: festina status"
+    came = f", {empty} came to nothing," if empty else ""
+    return f"{why}{tail}. {accepted} accepted of {len(real)} proposals{came} in {spent}. Next: festina status"

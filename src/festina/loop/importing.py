@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from festina.errors import UsageError
-from festina.loop.plain import guesses, plain
+from festina.loop.plain import plain
 from festina.propose.foreign import READERS, Task
 from festina.system.manifest import FILE_NAME, parse_manifest
 
@@ -73,10 +73,7 @@ def _manifest(target: Path, task: Task) -> list[str]:
     if not task.try_it:
         parse_manifest(data)
         path.write_bytes(data)
-        return [
-            f"  command    {' '.join(task.run)}   (not tried: it wants a GPU)", f"  metric     {task.metric}",
-            f"  may change {', '.join(task.allow)}",
-        ]  # fmt: skip
+        return _basics(task, task.metric, "not tried: it wants a GPU")
     try:
         found = plain(target, task.run, metric=task.metric, allow=task.allow, anew=True)
     except UsageError as error:
@@ -85,10 +82,19 @@ def _manifest(target: Path, task: Task) -> list[str]:
         raise UsageError(
             "import-does-not-run",
             f"the system is in {target}, but its command does not run in a box yet: {error.what}",
-            fix=f"{error.fix}; commit what is missing there, then: festina run", where=error.where,
+            fix=f"{error.fix}; add what is missing and commit it there, then, in that folder: festina run",
+            where=error.where,
         ) from None  # fmt: skip
     path.write_bytes(found.data)
-    return guesses(found)
+    return _basics(task, found.manifest.metric or task.metric, f"{found.run_s or 0.0:.1f} s a run")
+
+
+def _basics(task: Task, metric: str, run: str) -> list[str]:
+    return [
+        f"  command    {' '.join(task.run)}   ({run})",
+        f"  metric     {metric}",
+        f"  may change {', '.join(task.allow)}",
+    ]
 
 
 def _files(folder: Path) -> tuple[list[str], list[str]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,9 +82,10 @@ def guesses(plain_: Plain) -> list[str]:
     if plain_.guess is None or plain_.run_s is None:
         return [f"Going on with {' '.join(manifest.command)}: {manifest.metric}"]
     why = plain_.guess.why
+    reasons = dict.fromkeys([why.get("metric", ""), why.get("direction", "")])
     return [
         f"  command    {' '.join(manifest.command)}   ({plain_.run_s:.1f} s a run)",
-        f"  metric     {manifest.metric}   ({why.get('metric', '')}; {why.get('direction', '')})",
+        f"  metric     {manifest.metric}   ({'; '.join(reasons)})",
         f"  may change {', '.join(manifest.allow or ())}   ({why.get('allow', '')})",
     ]
 
@@ -151,9 +154,11 @@ def require_ok(side: Side, argv: tuple[str, ...]) -> None:
         return
     said = visible(side.stderr.decode(errors="replace")).strip()
     why = f" ({side.detail})" if side.detail else ""
+    lacks = re.search(r"No module named '([\w.]+)'\s*$", said)
     raise UsageError(
         "command-failed", f"the command ended '{side.ended.value}'{why} in the box"
         + (f"; it said:\n{said}" if said else ""),
-        fix="it sees only the committed files, has no network, and writes only to $FESTINA_OUT and /tmp",
+        fix="it sees only the committed files, has no network, and writes only to $FESTINA_OUT and /tmp"
+        + (f"; install {lacks[1]} for the Python that runs Festina, {sys.executable}" if lacks else ""),
         where=" ".join(argv),
     )  # fmt: skip

@@ -28,6 +28,7 @@ from festina.system.characters import path_problem
 __all__ = ["Plan", "Unreadable", "check_ended", "harvest", "parse_plan", "strict_json", "tree_path"]
 
 MAX_PATCH_BYTES = 1 << 20
+NOT_FOUND = 127  # what a shell, and a box, ends with where there is no such program
 MAX_FILES = 200
 MAX_FILE_BYTES = 1 << 20
 MAX_TOTAL_BYTES = 4 << 20
@@ -149,7 +150,8 @@ def check_ended(outcome: Outcome, author: str) -> NoProposal | None:
     if outcome.ended is Ended.SANDBOX_ERROR:
         raise Fault("sandbox-error", "the sandbox failed while the improver ran", fix="run `festina doctor`")
     if outcome.ended is Ended.NONZERO:
-        reason = f"the improver ended with exit status {outcome.exit_code}"
+        unfound = ": a program that it starts is not in the box" if outcome.exit_code == NOT_FOUND else ""
+        reason = f"the improver ended with exit status {outcome.exit_code}{unfound}"
     elif outcome.ended is Ended.SIGNAL:
         reason = f"the improver died by signal {outcome.signal}"
     else:

@@ -65,7 +65,7 @@ def ready(
     if found is None:
         raise UsageError(
             "agent-not-found", f"there is no program {preset.program!r} on PATH",
-            fix=f"install it as its maker says, or use another preset: {', '.join(presets())}",
+            fix=f"install it as its maker says, or use another: {', '.join(presets())} (`festina doctor` finds them)",
             where="festina.toml: improver.preset",
         )  # fmt: skip
     words = {"{model}": model, "{base}": f"http://{GATEWAY[0]}:{GATEWAY[1]}"}

@@ -326,7 +326,8 @@ def _check_allowance(manifest: Manifest, name: str) -> None:
     )
     for key, one, whole, what in wanted:
         if whole is not None and one > whole:
-            _wrong(f"{name}.limits.{key}", f"one run of it may use {one:g} {what}, and a whole run has {whole:g}",
+            told = f"one run of it may use {one:,.12g} {what}, and a whole run has {whole:,.12g}"
+            _wrong(f"{name}.limits.{key}", told,
                    f"lower {name}.limits.{key}, or raise model.{what}")  # fmt: skip
 
 
