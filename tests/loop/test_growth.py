@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from festina.errors import IntegrityError
+from festina.errors import Fault, IntegrityError
 from festina.ledger import entries as e
 from festina.loop.arm import spent
+from festina.loop.bench import Replan
+from festina.loop.engine import Options, measuring
 from festina.loop.growth import HANDLERS, Arm, by_changed, compared, sentences
 from festina.loop.recount import recount
 from festina.report.certified import Steps
@@ -88,6 +90,37 @@ def test_W2_crossplay_finds_the_better_improver_and_a_kill_loses_and_doubles_not
         with pytest.raises(IntegrityError) as refused:
             HANDLERS[body.kind](state, Paper(state.size, body.kind, "", body, ""), body)
         assert refused.value.name == "entry-does-not-fit"
+
+
+def test_T6_a_measurement_that_is_cut_off_is_no_failure_of_anybody(
+    grown: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in grown.environment.items():
+        monkeypatch.setenv(key, value)
+
+    def cut(seconds: float) -> None:
+        with measuring(grown.root, Options(wall_s=seconds)) as bench:
+            assert seconds or bench.expired.wait(60)
+            raise Fault("cut-off", "the batch was cut off")
+
+    for seconds, expected in ((0.0, Replan), (3600.0, Fault)):
+        with pytest.raises(expected):
+            cut(seconds)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--left", "1"), "--left belongs to --crossplay"),
+        (("--control", "--problems", "5"), "--problems belongs to --crossplay"),
+        (("--budget", "5s"), "--budget belongs to --crossplay or --control"),
+        (("--crossplay", "--left", "0"), "both improvers would be generation 0's"),
+    ],
+)
+def test_growth_passes_over_no_option_in_silence(grown: Toy, words: tuple[str, ...], said: str) -> None:
+    done = festina("growth", *words, toy=grown)
+    assert done.returncode == 2
+    assert said in done.stderr
 
 
 def test_W2_P5_status_and_growth_say_who_made_the_gain(grown: Toy) -> None:

@@ -33,14 +33,14 @@ def command(root: Path, proposal: int | None, shapley: bool, trials: int, budget
         genesis, epoch = here.state.genesis, here.state.epoch
     weak = "an attribution where confinement is weak" if epoch is not None and epoch.min_level < 2 else ""
     options = Options(demo=bool(genesis and genesis.demo), weak_sandbox=weak, wall_s=parse_duration(budget))
-    with measuring(root, options) as bench:
-        try:
+    try:
+        with measuring(root, options) as bench:
             body = on_request(bench, proposal, shapley=shapley, trials=trials)
-        except Replan:
-            click.echo("Stopped before the end; what ran was charged.", err=True)
-            return INTERRUPTED
-        if as_json:
-            click.echo(json.dumps(attributed.record(body, bench.ledger.get_blob), indent=2))
-        else:
-            click.echo("\n".join(attributed.lines(body, bench.ledger.get_blob)))
+            if as_json:
+                click.echo(json.dumps(attributed.record(body, bench.ledger.get_blob), indent=2))
+            else:
+                click.echo("\n".join(attributed.lines(body, bench.ledger.get_blob)))
+    except Replan:
+        click.echo("Stopped before the end; what ran was charged.", err=True)
+        return INTERRUPTED
     return 0

@@ -25,9 +25,7 @@ GUESS_S = 1.0  # of a run that nobody has timed yet
 @click.option("--left", type=click.IntRange(0), help="Cross-play: whose improver; default the one in force.")
 @click.option("--right", type=click.IntRange(0), help="Cross-play: against whose; default the start's.")
 @click.option("--start", type=click.IntRange(0), help="Cross-play: what both improve; default the start.")
-@click.option(
-    "--problems", type=click.IntRange(3, 1000), default=24, show_default=True, help="Cross-play: fresh problems."
-)
+@click.option("--problems", type=click.IntRange(3, 1000), help="Cross-play: fresh problems; default 24.")
 @click.option(
     "--units", type=click.IntRange(1, 1000),
     help="Paired runs by which results are scored; default 8 a problem, or 80 for --control.",
@@ -46,6 +44,7 @@ def command(root: Path, crossplay: bool, control: bool, as_json: bool, **asked: 
 
     if crossplay and control:
         raise click.UsageError("--crossplay and --control are two things: ask for one")
+    _fits(crossplay, control, asked)
     with opened(root) as here:
         options = _options(here, asked)
         if not crossplay and not control:
@@ -58,6 +57,14 @@ def command(root: Path, crossplay: bool, control: bool, as_json: bool, **asked: 
         return INTERRUPTED
     click.echo(json.dumps(body.model_dump(mode="json"), indent=2) if as_json else body.sentence)
     return 0
+
+
+def _fits(crossplay: bool, control: bool, asked: dict[str, Any]) -> None:
+    """No option is passed over in silence."""
+    for name in ("left", "right", "start", "problems", "units", "budget"):
+        both = name in ("units", "budget")
+        if asked[name] is not None and not (crossplay or (control and both)):
+            raise click.UsageError(f"--{name} belongs to --crossplay{' or --control' if both else ''}")
 
 
 def _options(here: Opened, asked: dict[str, Any]) -> Options:
@@ -79,7 +86,7 @@ def _play(root: Path, options: Options, asked: dict[str, Any]) -> e.CrossplayEnd
             left=b.state.in_force if asked["left"] is None else asked["left"],
             right=first if asked["right"] is None else asked["right"],
             start=first if asked["start"] is None else asked["start"],
-            problems=asked["problems"], units=asked["units"] or 8,
+            problems=asked["problems"] or 24, units=asked["units"] or 8,
         )  # fmt: skip
         crossplay.check(b, wanted)
         click.echo(_estimate(b.state, wanted), err=True)

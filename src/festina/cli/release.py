@@ -56,12 +56,12 @@ def _score(root: Path, number: int, *, demo: bool, weak: bool) -> bool:
 
     click.echo("Scoring on the sealed final suite, once for this generation ...", err=True)
     reason = "a final score where confinement is weak" if weak else ""
-    with measuring(root, Options(demo=demo, weak_sandbox=reason, wall_s=WALL_S)) as bench:
-        try:
+    try:
+        with measuring(root, Options(demo=demo, weak_sandbox=reason, wall_s=WALL_S)) as bench:
             score_final(bench, number)
-        except Replan:
-            click.echo("Stopped before the end; what ran was charged.", err=True)
-            return False
+    except Replan:
+        click.echo("Stopped before the end; what ran was charged.", err=True)
+        return False
     return True
 
 

@@ -97,7 +97,10 @@ def check(b: Bench, wanted: Wanted) -> None:
     if missing:
         raise UsageError("no-such-generation", f"there is no generation {missing[0]}", fix="festina status")
     if wanted.left == wanted.right:
-        raise UsageError("same-improver", "an improver cannot be compared with itself", fix="name two generations")
+        raise UsageError(
+            "same-improver", f"both improvers would be generation {wanted.left}'s",
+            fix="name another with --left N; without it the last approved generation plays (festina review)",
+        )  # fmt: skip
     if wanted.problems < LEAST_PROBLEMS:
         raise UsageError("too-few-problems", f"{wanted.problems} problems give no interval", fix="--problems 24")
     items = wanted.problems * wanted.units * epoch.suite.batch_items

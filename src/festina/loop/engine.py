@@ -124,9 +124,17 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
 
 @contextmanager
 def measuring(root: Path, options: Options) -> Iterator[Bench]:
-    """A session for one measurement outside a run: it stops at Ctrl-C and at the end of ``options.wall_s``."""
+    """A session for one measurement outside a run: it stops at Ctrl-C and at the end of ``options.wall_s``.
+
+    ``Replan``: it was stopped in the middle of something, which is nobody's failure.
+    """
     with session(root, options) as bench, _stoppable(bench):
-        yield bench
+        try:
+            yield bench
+        except Fault:
+            if bench.cut_off:
+                raise Replan from None
+            raise
 
 
 def _name(repo: Repo, manifest: Manifest) -> str:
