@@ -37,7 +37,7 @@ from festina.errors import Fault, UsageError
 from festina.sandbox import doorway, gpu, kernel
 from festina.sandbox.cgroup import Group, Home
 from festina.sandbox.finish import Finished, Stamp, conclude
-from festina.sandbox.job import Job, Level, Limits, Outcome
+from festina.sandbox.job import Ended, Job, Level, Limits, Outcome
 from festina.sandbox.launch import Launched, Request, shared
 from festina.sandbox.place import (
     CANDIDATE_UID,
@@ -232,7 +232,10 @@ class _Run:
         if self.job.door is not None:
             self.job.door.open(doorway.take(gate))
         if not self.watch.stopped:
-            os.write(gate, b"\n")
+            try:
+                os.write(gate, b"\n")
+            except BrokenPipeError:  # the box died before the job's first instruction: not the job's doing  # T-6
+                self.watch.own = Ended.SANDBOX_ERROR
         space = Space(pinned, limits)
         self.watch.follow(streams, [meter, space])
         return conclude(Finished(self.job, self.watch, streams, self._stamp(), self.tripwire, meter, space))
