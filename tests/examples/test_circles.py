@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from festina.system.manifest import load_manifest
+from tests.examples.modules import imported
 
 CIRCLES = Path(__file__).resolve().parents[2] / "examples" / "packing" / "circles"
 SYSTEM = CIRCLES / "system"
@@ -24,14 +24,8 @@ SYSTEM = CIRCLES / "system"
 def ex() -> Iterator[SimpleNamespace]:
     """The example's modules, forgotten again afterwards."""
     names = ("scoring", "improve", "generator", "measure")
-    path, before = list(sys.path), {name: sys.modules.pop(name, None) for name in names}
-    sys.path[:0] = [str(CIRCLES), str(SYSTEM), str(CIRCLES / "vault")]
-    yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    sys.path[:] = path
-    for name, module in before.items():
-        del sys.modules[name]
-        if module is not None:
-            sys.modules[name] = module
+    with imported(names, CIRCLES, SYSTEM, CIRCLES / "vault") as modules:
+        yield modules
 
 
 def score(ex: SimpleNamespace, circles: object, count: int = 26, name: str = "a") -> float:

@@ -12,11 +12,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
 from festina.system.manifest import load_manifest
+from tests.examples.modules import imported
 
 LIBRARY = Path(__file__).resolve().parents[2] / "examples" / "library"
 SYSTEM = LIBRARY / "system"
@@ -27,15 +28,8 @@ DETECT = 0.04  # what festina.toml declares
 def ex() -> Iterator[SimpleNamespace]:
     """The example's modules, forgotten again afterwards: their names are too common to leave in sys.modules."""
     names = ("solve", "improve", "generator", "chains", "planted", "scoring")
-    path, before = list(sys.path), {name: sys.modules.pop(name, None) for name in names}
-    sys.path[:0] = [str(LIBRARY), str(SYSTEM), str(LIBRARY / "vault")]
-    modules: dict[str, ModuleType] = {name: importlib.import_module(name) for name in names}
-    yield SimpleNamespace(**modules)
-    sys.path[:] = path
-    for name, module in before.items():
-        del sys.modules[name]
-        if module is not None:
-            sys.modules[name] = module
+    with imported(names, LIBRARY, SYSTEM, LIBRARY / "vault") as modules:
+        yield modules
 
 
 @pytest.fixture

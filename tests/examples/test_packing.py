@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import random
@@ -19,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from festina.system.manifest import load_manifest
+from tests.examples.modules import imported
 
 PACKING = Path(__file__).resolve().parents[2] / "examples" / "packing"
 SYSTEM = PACKING / "system"
@@ -30,14 +30,8 @@ FOUND = {"priority": "-left - after*after * left", "tables": {}}  # as the impro
 def ex() -> Iterator[SimpleNamespace]:
     """The example's modules, forgotten again afterwards."""
     names = ("packing", "scoring", "improve", "generator")
-    path, before = list(sys.path), {name: sys.modules.pop(name, None) for name in names}
-    sys.path[:0] = [str(SYSTEM), str(PACKING / "vault")]
-    yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    sys.path[:] = path
-    for name, module in before.items():
-        del sys.modules[name]
-        if module is not None:
-            sys.modules[name] = module
+    with imported(names, SYSTEM, PACKING / "vault") as modules:
+        yield modules
 
 
 def instance(ex: SimpleNamespace, seed: int) -> dict:

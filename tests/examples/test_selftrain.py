@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import random
@@ -10,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +17,7 @@ from festina.ledger.log import Ledger
 from festina.loop.state import fold
 from festina.system.globs import matches_any
 from festina.system.manifest import load_manifest
+from tests.examples.modules import imported
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "selftrain"
 SYSTEM = EXAMPLE / "system"
@@ -27,15 +27,8 @@ SYSTEM = EXAMPLE / "system"
 def ex() -> Iterator[SimpleNamespace]:
     """The example's modules that need no torch, forgotten again afterwards."""
     names = ("filters", "improve", "scoring", "generator")
-    path, before = list(sys.path), {name: sys.modules.pop(name, None) for name in names}
-    sys.path[:0] = [str(SYSTEM), str(EXAMPLE / "vault")]
-    modules: dict[str, ModuleType] = {name: importlib.import_module(name) for name in names}
-    yield SimpleNamespace(**modules)
-    sys.path[:] = path
-    for name, module in before.items():
-        del sys.modules[name]
-        if module is not None:
-            sys.modules[name] = module
+    with imported(names, SYSTEM, EXAMPLE / "vault") as modules:
+        yield modules
 
 
 def test_T4_the_model_code_and_its_answering_are_out_of_reach_and_the_weights_are_part_of_the_improver():

@@ -14,13 +14,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from festina.system.manifest import load_manifest
+from tests.examples.modules import imported
 from tests.loop.commandline import festina
 from tests.loop.invariants import check
 from tests.toy import Toy
@@ -33,15 +34,8 @@ SYSTEM = TINYLM / "system"
 def ex() -> Iterator[SimpleNamespace]:
     """The example's modules, forgotten again afterwards: their names are too common to leave in sys.modules."""
     names = ("harness", "edits", "improve", "generator", "scoring")
-    path, before = list(sys.path), {name: sys.modules.pop(name, None) for name in names}
-    sys.path[:0] = [str(SYSTEM), str(TINYLM / "vault")]
-    modules: dict[str, ModuleType] = {name: importlib.import_module(name) for name in names}
-    yield SimpleNamespace(**modules)
-    sys.path[:] = path
-    for name, module in before.items():
-        del sys.modules[name]
-        if module is not None:
-            sys.modules[name] = module
+    with imported(names, SYSTEM, TINYLM / "vault") as modules:
+        yield modules
 
 
 def test_T4_the_manifest_protects_what_judges() -> None:

@@ -241,7 +241,7 @@ def _receive(raw: _Raw, most: int, each: Each | None) -> Got:
     """Status, headers and body. Which class a failure has depends on how far the reply had come."""
     begun = declared = False
     try:
-        reply = HTTPResponse(_Conversation(raw), method="POST")  # type: ignore[arg-type]
+        reply = HTTPResponse(_Conversation(raw), method="POST")  # type: ignore[arg-type]  # it calls makefile() alone
         reply.begin()
         begun, declared = True, reply.length is not None
         headers = {name.lower(): value for name, value in reply.getheaders()}

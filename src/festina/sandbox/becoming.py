@@ -46,7 +46,7 @@ def become(job: dict[str, Any]) -> NoReturn:
     kind, words, isolated = job["kind"], job["words"], job["isolated"]
     sys.orig_argv[:] = job["argv"]
     if job["unbuffered"]:
-        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]  # a real stream here
     place = _folder(job)
     if job["fresh"]:
         os.execve(sys.executable, job["argv"], dict(os.environ))

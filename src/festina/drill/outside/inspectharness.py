@@ -64,7 +64,7 @@ def _solver(path: str) -> Any:  # noqa: ANN401 - an Inspect solver
             raise SystemExit("the candidate defines neither answer(input) nor a @solver")
         return made[-1]()
 
-    @solver  # type: ignore[untyped-decorator,unused-ignore]
+    @solver  # type: ignore[untyped-decorator,unused-ignore]  # an extra that may be absent
     def candidate() -> Any:  # noqa: ANN401 - Inspect's own type
         async def solve(state: Any, generate: Any) -> Any:  # noqa: ANN401
             hook = getattr(module, "on_state", None)

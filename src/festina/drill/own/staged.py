@@ -59,7 +59,7 @@ class Staged:
             "reason": REASON, "terms": self.terms, **changes,
         }  # fmt: skip
         terms = options.pop("terms")
-        return desk.decision(terms, **options)  # type: ignore[arg-type]
+        return desk.decision(terms, **options)  # type: ignore[arg-type]  # a drill may pass what no type allows
 
 
 def stage(own: Own) -> Staged:
