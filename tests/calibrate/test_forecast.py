@@ -7,14 +7,19 @@ import random
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 
 from festina.calibrate import words
 from festina.calibrate.forecast import forecast
 from festina.calibrate.noise import analyse
+from festina.calibrate.play import Case, play
+from festina.calibrate.scene import make_scene
 from festina.calibrate.types import Answer, Measured, Run, Setting
 from festina.calibrate.values import Forecast, record
 from festina.errors import UsageError
+from festina.select import gate
+from festina.select.noise import Noise
 
 SETTING = Setting(
     alpha=0.05, spread=50, beta=0.1, margin=0.0, detect=0.2, units_max=None, items_per_run=20, mode="fresh", hours=0.1,
@@ -180,6 +185,22 @@ def test_S7_without_a_budget_or_a_declared_gain_there_is_still_an_answer():
     assert found.choices
     poor = forecast(noisy, replace(SETTING, hours=0.05, detect=None))
     assert found.detect < poor.detect, "the less time, the larger the gain worth looking for"
+
+
+def test_S7_later_tests_know_the_noise_that_earlier_ones_have_shown_and_cost_less_for_it():
+    scene = make_scene(scored(run_sd=0.01, item_sd=0.05), SETTING, analyse(scored(run_sd=0.01, item_sd=0.05)))
+    stage, level = scene.stages[0], scene.levels[0]
+    ends = play(scene.plan(), {earlier: Case(stage, 0.0, level, earlier) for earlier in (0, scene.earlier)})
+    first, later = (end.spent(1, 1) for end in ends.values())
+    assert later < 0.97 * first
+    plan = replace(scene.plan(), level=level, noise=Noise(49, 49 * float((stage.at(0.0) ** 2).mean())))
+    count = len(ends[49].counts)
+    drawn = np.random.default_rng((2, 7)).integers(len(stage.pool), size=(count, plan.units_max))
+    for row, units in zip(stage.at(0.0)[drawn[:20]], ends[49].counts, strict=False):
+        state = gate.observe_all(gate.start(plan), [gate.Evidence(float(value)) for value in row])
+        assert state.units == units, "as the rule itself goes, unit by unit"
+    shared = replace(SETTING, mode="ledger")
+    assert make_scene(scored(), shared, analyse(scored())).earlier == 0, "nothing is learnt on shared items"
 
 
 def test_S7_items_that_candidates_share_cost_later_tests_more():

@@ -115,7 +115,7 @@ def _reaches(scene: Scene, ideas: list[_Idea]) -> dict[str, float | None]:
         return {"now": None}
     level, unit = scene.levels[0], scene.noise.unit(scene.groups)
     assert unit is not None
-    wanted = {"now": (scene.stages[0], level)} | {idea.name: (idea.stage, level) for idea in ideas}
+    wanted = {"now": Case(scene.stages[0], 0.0, level)} | {idea.name: Case(idea.stage, 0.0, level) for idea in ideas}
     return dict(smallest(scene, wanted, (unit.value / 4.0, 4.0 * unit.value)))
 
 

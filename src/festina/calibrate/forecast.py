@@ -106,8 +106,8 @@ def _main(scene: Scene) -> tuple[tuple[Kind, ...], tuple[Kind, ...], tuple[Point
     gains = (0.0, at, -at)
     points = [factor * at for factor in CURVE if factor * at < 1.0 or not scene.bounded]
     cases = {(gain, 0, which): Case(scene.stages[which], gain, scene.levels[0]) for gain in gains for which in range(3)}
-    for time, level in enumerate(scene.levels):
-        cases |= {(gain, time, 0): Case(scene.stages[0], gain, level) for gain in (*gains, *points)}
+    for time, (level, earlier) in enumerate(zip(scene.levels, (0, scene.earlier), strict=True)):
+        cases |= {(gain, time, 0): Case(scene.stages[0], gain, level, earlier) for gain in (*gains, *points)}
     ends = play(scene.plan(), cases)
     first = tuple(_kind(scene, gain, [ends[gain, 0, which] for which in range(3)]) for gain in gains)
     later = tuple(_kind(scene, gain, [ends[gain, 1, 0]]) for gain in gains)
@@ -159,7 +159,7 @@ def _typical_gain(scene: Scene, reach: Reach | None) -> float | None:
     found = None if reach.first is None else reach.first.value
     if found is None:
         cap, variance = scene.plan().units_max, scene.square
-        found = smallest(scene, {"": (scene.stages[0], scene.levels[0])}, (variance, variance), cap)[""]
+        found = smallest(scene, {"": Case(scene.stages[0], 0.0, scene.levels[0])}, (variance, variance), cap)[""]
     if found == 0.0:  # any gain shows; half the noise between seeds stands for one, so that other rules can be played
         seeds = scene.noise.seeds
         return 0.5 * seeds.value**0.5 if seeds is not None and seeds.value > 0.0 else ANY_GAIN
@@ -172,10 +172,9 @@ def _reach(scene: Scene) -> Reach | None:
         return None
     units, unit = reach_units(scene), scene.noise.unit(scene.groups)
     assert unit is not None  # there are stages
-    wanted = {which: (stage, scene.levels[0]) for which, stage in zip(WHICH, scene.stages, strict=True)}
-    found = smallest(
-        scene, {**wanted, "later": (scene.stages[0], scene.levels[1])}, (unit.low, min(unit.high, 1e4 * unit.value))
-    )
+    wanted = {which: Case(stage, 0.0, scene.levels[0]) for which, stage in zip(WHICH, scene.stages, strict=True)}
+    later = Case(scene.stages[0], 0.0, scene.levels[1], scene.earlier)
+    found = smallest(scene, {**wanted, "later": later}, (unit.low, min(unit.high, 1e4 * unit.value)))
     first = found["value"]
     longer = scene.setting.units_max is None and units == UNITS and scene.bounded
     span = None
@@ -183,9 +182,9 @@ def _reach(scene: Scene) -> Reach | None:
         low = first if found["low"] is None else found["low"]
         high = inf if found["high"] is None else found["high"]
         span = Span(*(scene.width * gain for gain in (first, min(low, first), max(high, first))))
-    later, apart = found["later"], _apart(scene)
+    fiftieth, apart = found["later"], _apart(scene)
     return Reach(
-        units, span, None if later is None else later * scene.width, None if apart is None else apart * scene.width,
+        units, span, None if fiftieth is None else fiftieth * scene.width, None if apart is None else apart * scene.width,
         longer,
     )  # fmt: skip
 
@@ -202,4 +201,4 @@ def _apart(scene: Scene) -> float | None:
     unit = blind.unit(scene.groups)
     assert unit is not None  # it has a process part
     stage = scene.stage(blind, scene.groups)
-    return smallest(scene, {"": (stage, scene.levels[0])}, (unit.value, unit.value))[""]
+    return smallest(scene, {"": Case(stage, 0.0, scene.levels[0])}, (unit.value, unit.value))[""]

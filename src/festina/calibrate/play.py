@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from festina.calibrate.noise import Noise, Part, Variance
 from festina.select.gate import Plan
-from festina.select.vector import gate
+from festina.select.vector import Noises, gate
 
 Array = NDArray[np.float64]
 Which = Literal["value", "low", "high"]  # how much noise is assumed: as estimated, or an end of its interval
@@ -80,11 +80,12 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A candidate with this gain, tested at this level."""
+    """A candidate with this gain, tested at this level after so many tests whose noise is carried over."""
 
     on: Stage
     gain: float
     level: float
+    earlier: int = 0  # tests of this stage that the ledger has closed; what they taught is ``select.noise``'s
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,10 @@ def stage(
 
 
 def play(plan: Plan, cases: Mapping[Name, Case], *, tests: int = 0) -> dict[Name, Result]:
-    """Play all cases by one plan, whose own level is not looked at; all meet the same draws. Guards hold."""
+    """Play all cases by one plan, whose own level is not looked at; all meet the same draws. Guards hold.
+
+    Earlier tests (``Case.earlier``) are taken to have shown the noise of a change that does nothing.
+    """
     cap = plan.units_max
     count = tests or max(TESTS[0], min(TESTS[1], DRAWS // cap))
     rng = np.random.default_rng((2, 7))
@@ -142,7 +146,9 @@ def play(plan: Plan, cases: Mapping[Name, Case], *, tests: int = 0) -> dict[Name
     gains = np.concatenate([case.on.at(case.gain)[drawn] for case in cases.values()])
     held = [np.concatenate([case.on.guards[k][each] for case in cases.values()]) for k, each in enumerate(guards)]
     levels = np.repeat([case.level for case in cases.values()], count)
-    ends = gate(plan, levels, gains, held)
+    earlier = np.repeat([float(case.earlier) for case in cases.values()], count)
+    shown = np.repeat([float(np.square(case.on.at(0.0)).mean()) for case in cases.values()], count)
+    ends = gate(plan, levels, gains, held, noise=Noises(earlier, earlier * shown))
     found = {}
     for i, name in enumerate(cases):
         rows = slice(i * count, (i + 1) * count)

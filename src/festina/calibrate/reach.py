@@ -7,10 +7,11 @@ share of acceptances crosses 8 in 10, between two gains of the grid.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from math import exp, log
 from typing import TypeVar
 
-from festina.calibrate.play import Case, Stage, play
+from festina.calibrate.play import Case, play
 from festina.calibrate.scene import Scene
 
 POWER = 0.8
@@ -32,10 +33,10 @@ def reach_units(scene: Scene) -> int:
 
 
 def smallest(
-    scene: Scene, wanted: Mapping[Name, tuple[Stage, float]], spread: tuple[float, float],
+    scene: Scene, wanted: Mapping[Name, Case], spread: tuple[float, float],
     units: int | None = None,
 ) -> dict[Name, float | None]:
-    """For each stage and level the smallest gain, None where no gain of the grid is found often enough.
+    """For each case, whatever its gain, the smallest gain, None where no gain of the grid is found often enough.
 
     ``spread``: least and largest variance of a unit that the stages have; the grid covers both. ``units``: of a test;
     by default what the budget allows.
@@ -44,7 +45,7 @@ def smallest(
     low, high = 0.6 * scene.guess(units, spread[0]), 2.5 * scene.guess(units, spread[1])
     low, high = max(low, scene.margin + 1e-9), min(high, 0.98) if scene.bounded else high
     if high <= 0.0:  # no noise and no range: any gain shows, if there are enough units for one at all
-        sure = {name: Case(stage, ANY_GAIN, level) for name, (stage, level) in wanted.items()}
+        sure = {name: replace(case, gain=ANY_GAIN) for name, case in wanted.items()}
         found = play(scene.plan(None, units), sure)
         return {name: 0.0 if result.accepted >= POWER else None for name, result in found.items()}
     if low >= high:
@@ -61,13 +62,13 @@ def smallest(
 
 
 def _shares(
-    scene: Scene, wanted: Mapping[Name, tuple[Stage, float]], grid: list[float], units: int
+    scene: Scene, wanted: Mapping[Name, Case], grid: list[float], units: int
 ) -> dict[tuple[Name, float], float]:
     """How often each gain is accepted. With a range each gain has a plan of its own; without one, one plan does."""
     plans = [(scene.plan(gain, units), [gain]) for gain in grid] if scene.bounded else [(scene.plan(None, units), grid)]
     found: dict[tuple[Name, float], float] = {}
     for plan, gains in plans:
-        cases = {(name, g): Case(stage, g, level) for name, (stage, level) in wanted.items() for g in gains}
+        cases = {(name, g): replace(case, gain=g) for name, case in wanted.items() for g in gains}
         found |= {case: result.accepted for case, result in play(plan, cases).items()}
     return found
 

@@ -41,6 +41,14 @@ class Scene:
         return self.setting.margin / self.width
 
     @property
+    def earlier(self) -> int:
+        """Tests before the 50th whose noise it begins with: none where candidates share items or there is no range.
+
+        The rule's own condition (``verify.verdicts.learn``).
+        """
+        return LATER - 1 if self.bounded and self.setting.mode == "fresh" else 0
+
+    @property
     def square(self) -> float:
         """Variance of a unit's difference; that of a coin where it is not known."""
         unit = self.noise.unit(self.groups)
