@@ -5,7 +5,8 @@ processor time that the manifest gives a proposing run. What may be learnt about
 and proposed together with the recipe it found; it is in force once a person has approved it:
 
 - ``edits``, ``step``: how many changes one trial makes at once, and by which factor a number moves;
-- ``wide``: share of trials that draw every number anew from its whole range;
+- ``wide``: share of trials that draw every number anew from its whole range, to begin with: within a search,
+  whichever of far and near draws has led to new bests is drawn more often (Thompson's rule);
 - ``short``: share of the budget of a first trial (its root: of a second one);
 - ``finalists``: how many are tried in full, and half as many as are tried a second time;
 - ``weights``: which changes are tried more often than others.
@@ -116,13 +117,14 @@ class Search:
         """Trials at one share of the budget: those of ``tried`` first, then new ones, mostly from the best so far."""
         seed = self.rng.getrandbits(31)
         base, _ = self.lab.bits(self.source, seed, share)
-        done = []
+        done, wins = [], {True: [1, 1], False: [1, 1]}  # new bests and other trials, of far draws and of near ones
         for each in tried:
             done.append({**each, "bits": self.measure(each["source"], seed, share)})
         attempts = 0
         while (self.used() < until or len(done) < 4) and attempts < 2000:
             attempts += 1
-            is_wide = self.rng.random() < wide
+            far, near = (self.rng.betavariate(*wins[is_wide]) for is_wide in (True, False))
+            is_wide = wide * far > (1.0 - wide) * near
             best = min(done, key=lambda each: each["bits"], default=None)
             from_best = best is not None and best["bits"] < base and self.rng.random() < 0.8
             text, used, own = trial_of(best["source"] if from_best else self.source, self.policy, self.rng, is_wide)
@@ -130,6 +132,8 @@ class Search:
                 continue
             self.seen.add(text)
             found = self.measure(text, seed, share)
+            is_best = found < min(base, best["bits"] if best is not None else base)
+            wins[is_wide][0 if is_best else 1] += 1
             done.append({"source": text, "bits": found, "used": used, "wide": is_wide, "gain": base - found, **own})
             print(f"{share:.2f} {'wide' if is_wide else 'near'} {found:.3f} ({base:.3f}): {used}", flush=True)
         self.trials += done[len(tried) :]

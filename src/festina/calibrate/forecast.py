@@ -182,11 +182,8 @@ def _reach(scene: Scene) -> Reach | None:
         low = first if found["low"] is None else found["low"]
         high = inf if found["high"] is None else found["high"]
         span = Span(*(scene.width * gain for gain in (first, min(low, first), max(high, first))))
-    fiftieth, apart = found["later"], _apart(scene)
-    return Reach(
-        units, span, None if fiftieth is None else fiftieth * scene.width, None if apart is None else apart * scene.width,
-        longer,
-    )  # fmt: skip
+    fiftieth, apart = (None if gain is None else gain * scene.width for gain in (found["later"], _apart(scene)))
+    return Reach(units, span, fiftieth, apart, longer)
 
 
 def _apart(scene: Scene) -> float | None:
