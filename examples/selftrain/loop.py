@@ -12,86 +12,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE / "system")]
+sys.path[:0] = [str(HERE), str(HERE / "system"), str(HERE.parent)]
 
-from festina.cli.words import told  # noqa: E402
-from festina.ledger.log import Ledger  # noqa: E402
-from festina.ledger.signing import LocalKey  # noqa: E402
-from festina.loop import acts  # noqa: E402
-from festina.loop.state import State, fold  # noqa: E402
-from festina.system import home as homes  # noqa: E402
-from festina.system.home import Home  # noqa: E402
-from festina.system.repo import Repo  # noqa: E402
-from festina.verify.vault import Vault  # noqa: E402
-
-REVIEWER = "demo"
+import approved_loop  # noqa: E402
+from festina.loop.state import State  # noqa: E402
 
 
 def prepare(folder: Path, first: str = "none") -> Path:
     """A repository with generation 0, whose recipe names the filter ``first``, and the vault's generator."""
-    root = folder / "system"
-    if not root.exists():
-        shutil.copytree(HERE / "system", root, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def begin_with(root: Path) -> None:
         recipe = root / "recipe.json"
         recipe.write_text(recipe.read_text().replace('"filter": "none"', f'"filter": "{first}"'))
-        git = ["git", "-C", str(root), "-c", "user.name=demo", "-c", "user.email=demo@localhost"]
-        for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "Generation 0: six digits")):
-            subprocess.run([*git, *words], check=True)
-        home = homes.ensure(Repo.discover(root), "selftrain")
-        Vault(home.vault).add_generator("hidden", HERE / "vault" / "generator.py")
-    return root
 
-
-def run(folder: Path, budget: str, proposals: int, first: str) -> State:
-    """``festina run`` as a process of its own, and an approval for whatever waits for one."""
-    root = prepare(folder, first)
-    argv = [sys.executable, "-m", "festina", "run", "-C", str(root), "--demo", "--review-wait", "10m"]
-    repo = Repo.discover(root)
-    home = homes.find(repo)
-    assert home is not None
-    with (folder / "loop.log").open("a") as log:
-        engine = subprocess.Popen(
-            [*argv, "--budget", budget, "--proposals", str(proposals)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )
-        while not home.ledger.exists() and engine.poll() is None:
-            time.sleep(0.5)
-        if not home.ledger.exists():
-            said = (folder / "loop.log").read_text().strip().splitlines()[-4:]
-            sys.exit("\n".join(["the engine did not start:", *said]))
-        with Ledger.open(home.ledger, signers={"engine": LocalKey.load(home.key("engine"), "engine")}) as ledger:
-            watch(ledger, repo, home, engine)
-            return fold(ledger.records())
-
-
-def watch(ledger: Ledger, repo: Repo, home: Home, engine: subprocess.Popen[bytes]) -> None:
-    """Say what happens; approve what waits."""
-    state, over, fresh = State(), False, list(ledger.records())
-    while True:
-        for record in fresh:
-            state.apply(record)
-            if line := told(record, state):
-                print(line, flush=True)
-        if over:
-            return
-        if state.epoch is not None and REVIEWER not in state.reviewers:
-            acts.enrol(ledger, state, home, REVIEWER, demo=True)
-        for review in state.waiting:
-            acts.decide(
-                ledger, state, repo, home, review.terms.review, REVIEWER, approve=True,
-                reason="demo: approved without a person, so that the next generation may propose",
-            )  # fmt: skip
-        over = engine.poll() is not None
-        time.sleep(0.5)
-        fresh = ledger.refresh()
+    return approved_loop.prepare(folder, HERE / "system", HERE / "vault" / "generator.py", begin_with)
 
 
 def measure(folder: Path, state: State) -> None:
@@ -101,17 +40,12 @@ def measure(folder: Path, state: State) -> None:
 
     rows = []
     for number in state.line:
+        commit = state.generations[number].commit
         with tempfile.TemporaryDirectory() as scratch:
             weights = Path(scratch) / "weights.safetensors"
-            commit = state.generations[number].commit
-            show = ["git", "-C", str(folder / "system"), "show"]
-            weights.write_bytes(
-                subprocess.run([*show, f"{commit}:weights.safetensors"], capture_output=True, check=True).stdout
-            )
-            recipe = json.loads(
-                subprocess.run([*show, f"{commit}:recipe.json"], capture_output=True, check=True).stdout
-            )
+            weights.write_bytes(approved_loop.file_of(folder, commit, "weights.safetensors"))
             model = load(weights)
+        recipe = json.loads(approved_loop.file_of(folder, commit, "recipe.json"))
         found = {str(digits): accuracy(model, digits, 300) for digits in range(5, 21)}
         rows.append({"generation": number, "filter": recipe["filter"], "reach": recipe["reach"], "accuracy": found})
         print(rows[-1], flush=True)
@@ -125,7 +59,6 @@ if __name__ == "__main__":
     parser.add_argument("--proposals", type=int, default=40)
     parser.add_argument("--first", default="none", help="the filter that generation 0's recipe names")
     options = parser.parse_args()
-    place = options.folder.absolute()
-    place.mkdir(parents=True, exist_ok=True)
-    os.environ["FESTINA_HOME"], os.environ["FESTINA_REVIEWER_KEYS"] = str(place / "home"), str(place / "reviewer")
-    measure(place, run(place, options.budget, options.proposals, options.first))
+    place = approved_loop.settle(options.folder)
+    prepare(place, options.first)
+    measure(place, approved_loop.run(place, ["--budget", options.budget, "--proposals", str(options.proposals)]))
