@@ -29,6 +29,7 @@ MORE = {
     "doctor": ("festina.cli.doctor:command", "How well code can be confined on this machine."),
     "vault": ("festina.cli.vault:group", "Hidden items: add, replace, list."),
     "growth": ("festina.cli.growth:command", "Whether recursion pays here: cross-play, control arm, authors."),
+    "simulate": ("festina.cli.simulate:command", "Rules of pace in simulated worlds; published takeoff models."),
     "attribute": ("festina.cli.attribute:command", "Which hunk of an accepted change caused what."),
     "release": ("festina.cli.release:command", "Release an approved generation."),
     "rollback": ("festina.cli.release:rollback", "Go back to an earlier generation, now."),
