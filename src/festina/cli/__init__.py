@@ -22,6 +22,7 @@ FIRST = {
     "drill": ("festina.cli.drill:command", "Attack an evaluator with known exploits; say which worked."),
     "report": ("festina.cli.report:command", "Write the run as one HTML page with plots."),
     "review": ("festina.cli.review:group", "What waits for a person; approve or deny it."),
+    "web": ("festina.cli.web:command", "The run, its lineage, reviews and record as pages on this machine."),
     "demo": ("festina.cli.demo:command", "A real loop on this machine in about three minutes."),
 }
 MORE = {

@@ -1,0 +1,123 @@
+"""Small plots as SVG, made on the server: they need no script, and each says in words what it shows.
+
+A script of ours may lay a plot with a cursor over one (``data-`` attributes hold the numbers); without it nothing is
+lost but the cursor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from math import isfinite, log
+
+from festina.report.markup import Html, el
+from festina.report.numerals import between, count, num, signed, times
+
+WIDTH, HEIGHT = 640, 170
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 14, 30
+LN10 = log(10.0)
+Scale = Callable[[float], float]
+POINTS = 600  # of a path on a page
+
+
+def evidence(path: Sequence[float], needed: float, *, accepted: bool | None) -> Html | None:
+    """How the evidence for "better" grew with each pair of runs, and how much acceptance needs."""
+    finite = [value if isfinite(value) else 0.0 for value in path]
+    if not finite or not isfinite(needed):
+        return None
+    every = max(1, len(finite) // POINTS)
+    xs = [0, *range(every, len(finite) + 1, every)]
+    ys = [0.0 if x == 0 else finite[x - 1] / LN10 for x in xs]
+    goal = needed / LN10
+    low, high = min(0.0, max(min(ys), -3.0)), max(goal, *ys) * 1.08 + 0.05
+    x, y = _scales(0, max(xs), low, high)
+    points = " ".join(f"{x(a):.1f},{y(max(b, low)):.1f}" for a, b in zip(xs, ys, strict=True))
+    tone = {True: "good", False: "poor", None: "other"}[accepted]
+    ticks = [t for t in range(int(low), int(high) + 1) if high - low < 5 or t % 2 == 0]
+    said = (
+        f"Evidence that it is better, after each of {count(len(finite), 'pair')} of runs: now {times(finite[-1])} "
+        f"to 1; acceptance needs {times(needed)} to 1."
+    )
+    svg = _svg(
+        said,
+        *(_rule(y(t), f"{10**t:,}" if t >= 0 else f"1/{10**-t:,}") for t in ticks),
+        el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=_r(y(goal)), y2=_r(y(goal)), cls="needed"),
+        el("text", "needed", x=LEFT + 6, y=_r(y(goal) - 5), cls="said"),
+        el("polyline", points=points, cls=f"curve s-{tone}"),
+        el("circle", cx=_r(x(xs[-1])), cy=_r(y(max(ys[-1], low))), r=4, cls=f"f-{tone}"),
+        *_axis(x, max(xs), "pairs of runs"),
+    )
+    data = {"tone": tone, "x": xs, "y": [round(v, 4) for v in ys], "needed": round(goal, 4)}
+    return el("figure", el("div", svg, cls="plot", data_evidence=json.dumps(data)), el("figcaption", said))
+
+
+def steps(rows: Sequence[tuple[int, float, tuple[float, float] | None]]) -> Html | None:
+    """What each accepted generation gained over the one before it, with its interval."""
+    if not rows:
+        return None
+    ends = [v for _, e, i in rows for v in (e, *(i or ()))]
+    low, high = min(0.0, *ends), max(0.0, *ends)
+    pad = (high - low or 1.0) * 0.08
+    x, y = _scales(rows[0][0] - 0.5, rows[-1][0] + 0.5, low - pad, high + pad)
+    marks = []
+    for number, estimate, interval in rows:
+        at = _r(x(number))
+        if interval is not None:
+            marks.append(el("line", x1=at, x2=at, y1=_r(y(interval[0])), y2=_r(y(interval[1])), cls="bar s-good"))
+        marks.append(el("circle", cx=at, cy=_r(y(estimate)), r="4.5" if len(rows) < 40 else "2.5", cls="f-good"))
+    last = rows[-1]
+    said = (
+        f"Gain of each of {count(len(rows), 'accepted generation')} over the one before it, with 95 % intervals; the "
+        f"last, generation {last[0]}: {signed(last[1])}" + (f" ({between(last[2])})." if last[2] else ".")
+    )
+    ticks = sorted({low, 0.0, high})
+    names = [n for n, *_ in rows][:: max(1, len(rows) // 12)]
+    svg = _svg(
+        said,
+        *(_rule(y(t), num(t, 2)) for t in ticks),
+        *marks,
+        *(el("text", str(n), x=_r(x(n)), y=HEIGHT - BOTTOM + 16, cls="tick mid") for n in names),
+    )
+    return el("figure", el("div", svg, cls="plot"), el("figcaption", said))
+
+
+def meter(share: float, words: str) -> Html:
+    """A bar for a share from 0 to 1, with what it means in words."""
+    used = _r(max(0.0, min(1.0, share)) * 100)
+    return el(
+        "svg",
+        el("rect", x=0, y=0, width=100, height=6, cls="rail"),
+        el("rect", x=0, y=0, width=used, height=6, cls="full" if share >= 1 else "fill"),
+        cls="meter", viewbox="0 0 100 6", preserveaspectratio="none", role="img", aria_label=words,
+    )  # fmt: skip
+
+
+def _scales(x0: float, x1: float, y0: float, y1: float) -> tuple[Scale, Scale]:
+    """From values to places in the picture."""
+    wide, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    return (
+        lambda v: LEFT + wide * (v - x0) / ((x1 - x0) or 1),
+        lambda v: TOP + tall * (1 - (v - y0) / ((y1 - y0) or 1)),
+    )
+
+
+def _r(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def _svg(said: str, *parts: Html) -> Html:
+    return el("svg", *parts, viewbox=f"0 0 {WIDTH} {HEIGHT}", cls="chart", role="img", aria_label=said)
+
+
+def _rule(at: float, words: str) -> Html:
+    line = el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=_r(at), y2=_r(at), cls="grid")
+    return Html(line + el("text", words, x=LEFT - 7, y=_r(at + 4), cls="tick end"))
+
+
+def _axis(x: Scale, most: int, words: str) -> list[Html]:
+    base = HEIGHT - BOTTOM + 16
+    ends = [
+        el("text", "0", x=_r(x(0)), y=base, cls="tick mid"),
+        el("text", f"{most:,}", x=_r(x(most)), y=base, cls="tick end"),
+    ]
+    return [*ends, el("text", words, x=_r(x(most / 2)), y=base, cls="tick mid")]

@@ -1,0 +1,69 @@
+"""Open a system's ledger and serve its pages on this machine's loopback until somebody stops it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from festina.errors import UsageError
+from festina.ledger.log import Ledger
+from festina.system import home as homes
+from festina.system.repo import Repo
+
+NEEDED = ("starlette", "uvicorn", "jinja2")
+LOOPBACK = "127.0.0.1"
+
+
+def require_extra() -> None:
+    """UsageError with the remedy where the pages' libraries are missing."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            "web-extra-missing", f"the pages need {', '.join(missing)}, which this installation does not have",
+            fix="pip install 'festina[web]'; everything is also there in a terminal: festina status, festina review",
+        )  # fmt: skip
+
+
+def bind(port: int) -> socket.socket:
+    """A listening socket on loopback alone. ``port`` 0: a free one."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((LOOPBACK, port))
+    except OSError as error:
+        sock.close()
+        raise UsageError(
+            "port-taken", f"port {port} cannot be used: {error.strerror}", fix="--port 0 takes a free one"
+        ) from None
+    sock.listen(128)
+    return sock
+
+
+def serve(root: Path, *, port: int, reviewer: str, started: Callable[[str], None]) -> None:
+    """Serve the system at ``root``. ``started`` is told the address, token included, before the first request."""
+    require_extra()
+    import uvicorn
+
+    from festina.web.app import Site, create
+    from festina.web.assets import assets
+    from festina.web.feed import Feed
+    from festina.web.gate import Pass
+
+    repo = Repo.discover(root)
+    home = homes.require(repo)
+    assets()
+    with Ledger.open(home.ledger, readonly=True) as ledger:
+        sock = bind(port)
+        door = Pass(sock.getsockname()[1])
+        site = Site(Feed(ledger, repo, home), door, reviewer)
+        config = uvicorn.Config(
+            create(site), log_level="error", access_log=False, server_header=False, date_header=False,
+            timeout_graceful_shutdown=1, h11_max_incomplete_event_size=32 << 10, limit_concurrency=400,
+        )  # fmt: skip
+        started(f"http://{LOOPBACK}:{sock.getsockname()[1]}/?token={door.token}")
+        try:
+            uvicorn.Server(config).run(sockets=[sock])
+        finally:
+            sock.close()
