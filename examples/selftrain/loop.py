@@ -57,8 +57,10 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--budget", default="2h", help="time for the loop")
     parser.add_argument("--proposals", type=int, default=40)
+    parser.add_argument("--workers", type=int, default=0, help="trials at once; 0: one for each core")
     parser.add_argument("--first", default="none", help="the filter that generation 0's recipe names")
     options = parser.parse_args()
     place = approved_loop.settle(options.folder)
     prepare(place, options.first)
-    measure(place, approved_loop.run(place, ["--budget", options.budget, "--proposals", str(options.proposals)]))
+    asked = {"--budget": options.budget, "--proposals": options.proposals, "--workers": options.workers}
+    measure(place, approved_loop.run(place, [str(word) for pair in asked.items() for word in pair]))

@@ -42,7 +42,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--budget", default="2h", help="time for the loop")
     parser.add_argument("--proposals", type=int, default=40)
-    parser.add_argument("--workers", type=int, default=1, help="trials at once")
+    parser.add_argument("--workers", type=int, default=0, help="trials at once; 0: one for each core")
     options = parser.parse_args()
     place = approved_loop.settle(options.folder)
     approved_loop.prepare(place, HERE / "system", HERE / "vault" / "generator.py")
