@@ -171,7 +171,7 @@ def test_E5_two_proposals_end_to_end_at_a_hundredth_of_the_budget(tmp_path: Path
     shutil.copytree(SYSTEM, root, ignore=shutil.ignore_patterns("__pycache__"))
     for name, old, new in (
         ("harness.py", r'"200"', '"2"'),
-        ("improve.py", r'"TINYLM_CPU_S", "125"', '"TINYLM_CPU_S", "9"'),
+        ("improve.py", r'"TINYLM_CPU_S", "200"', '"TINYLM_CPU_S", "9"'),
         ("improve.py", r"TRIAL_S = 25\.0", "TRIAL_S = 2.0"),
         ("improve.py", r"WORTH = 0\.02", "WORTH = -9.0"),  # whatever is best: what is tested here is the way
         ("train.py", r"WIDTH = 128", "WIDTH = 32"),

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import edits
 
-CPU_S = float(os.environ.get("TINYLM_CPU_S", "125"))  # of the manifest's limit for a proposing run
+CPU_S = float(os.environ.get("TINYLM_CPU_S", "200"))  # of the manifest's limit for a proposing run
 TRIAL_S = 25.0  # a full trial that takes longer would come too near its own limit
 BROKEN = (ArithmeticError, AttributeError, IndexError, NameError, RuntimeError, SyntaxError, TypeError, ValueError)
 WORTH = 0.02  # bits on public text; less is not worth a test
