@@ -3,6 +3,7 @@
 ::
 
     FestinaError
+     ├── Halted            a person stopped everything, and only a signed resume ends it (exit 7)  # G-5
      ├── UsageError        the caller can mend it (exit 2); shown without a traceback
      │    └── Busy         another engine holds this ledger
      ├── Rejected          the evidence says no to what was asked (exit 3)
@@ -16,7 +17,7 @@ normal ends (budget spent, waiting for review, interrupted) are states and not e
 
 from __future__ import annotations
 
-__all__ = ["Busy", "Fault", "FestinaError", "IntegrityError", "Rejected", "Unreachable", "UsageError"]
+__all__ = ["Busy", "Fault", "FestinaError", "Halted", "IntegrityError", "Rejected", "Unreachable", "UsageError"]
 
 
 class FestinaError(Exception):
@@ -39,6 +40,12 @@ class FestinaError(Exception):
         place = f"{self.where}: " if self.where else ""
         remedy = f"\n  what to do: {self.fix}" if self.fix else ""
         return f"{place}{self.what} [{self.name}]{remedy}"
+
+
+class Halted(FestinaError):
+    """Somebody stopped everything; nothing runs before a person signs that it may.  # G-5"""
+
+    exit_code = 7
 
 
 class UsageError(FestinaError):

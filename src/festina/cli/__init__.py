@@ -1,7 +1,8 @@
 """The command line: one file a command, loaded when it is asked for.
 
 Data goes to standard output, messages to standard error; ``--json`` gives records and nothing else. Exit codes:
-0 ok, 1 failed, 2 usage, 3 rejected by the gate, 4 waiting for review, 5 budget spent, 6 integrity, 130 interrupted.
+0 ok, 1 failed, 2 usage, 3 rejected by the gate, 4 waiting for review, 5 budget spent, 6 integrity,
+7 halted, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ MORE = {
     "growth": ("festina.cli.growth:command", "Whether recursion pays here: cross-play, control arm, authors."),
     "simulate": ("festina.cli.simulate:command", "Rules of pace in simulated worlds; published takeoff models."),
     "attribute": ("festina.cli.attribute:command", "Which hunk of an accepted change caused what."),
+    "halt": ("festina.cli.halt:command", "Stop everything of this system, now."),
+    "unhalt": ("festina.cli.halt:unhalt", "End a halt, signed by a person."),
     "release": ("festina.cli.release:command", "Release an approved generation."),
     "rollback": ("festina.cli.release:rollback", "Go back to an earlier generation, now."),
     "reviewer": ("festina.cli.review:reviewer", "People who may decide: add, list."),

@@ -54,6 +54,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
     from festina.calibrate.remarks import remarks
     from festina.calibrate.setting import Night, setting_of
     from festina.calibrate.subject import opened
+    from festina.loop import holds
     from festina.system import home as homes
     from festina.system.repo import Repo
 
@@ -68,8 +69,9 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
         guess = _plain(where, command_line, options, wish.seconds) if command_line else None
         given = (guess.manifest, guess.data) if guess is not None else None
         drill = f"festina drill{_drill_target(where, command_line)}"
-        subject = stack.enter_context(opened(where, given=given, items=options["items"]))
         home = homes.find(Repo.discover(where))
+        stack.enter_context(holds.guarded(home))  # G-5
+        subject = stack.enter_context(opened(where, given=given, items=options["items"]))
         setting = setting_of(subject.manifest, home, night, subject.notes)  # bad numbers are refused before any run
         teller = _Teller(quiet=as_json)
         teller.about(subject)

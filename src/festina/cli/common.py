@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from festina.system.home import Home
     from festina.system.repo import Repo
 
-WAITING, BUDGET, INTEGRITY, INTERRUPTED = 4, 5, 6, 130
+WAITING, BUDGET, INTEGRITY, HALTED, INTERRUPTED = 4, 5, 6, 7, 130
 EXIT_OF_END = {
     "finished": 0, "exhausted": 0, "budget": BUDGET, "waiting": WAITING, "interrupted": INTERRUPTED, "fault": 1,
-    "crashed": 1, "control": INTEGRITY,
+    "crashed": 1, "control": INTEGRITY, "halted": HALTED,
 }  # fmt: skip
 
 

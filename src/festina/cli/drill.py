@@ -129,9 +129,12 @@ def command(
             seconds=seconds, python=python, fresh=fresh,
         )  # fmt: skip
         from festina.drill.own import drill as own
+        from festina.loop import holds
+        from festina.system import home as homes
+        from festina.system.repo import Repo
 
         mine = own.Options(runs=runs, only=only, honest=honest, out=out, strict=strict)
-        with _ended_cleanly():
+        with _ended_cleanly(), holds.guarded(homes.find(Repo.discover(system))):  # G-5
             report = own.run_own(system, mine, _teller(ci))
         _print(ctx, report, as_json=as_json, ci=ci)
     if not honest:

@@ -21,17 +21,18 @@ def command(root: Path, generation: int | None) -> int:
     [suite.final], scores the generation on it, once, and refuses what that score contradicts.
     """
     from festina.ledger.entries import PublicCompared
-    from festina.loop import acts, finals
+    from festina.loop import acts, finals, holds
     from festina.release.refs import released_ref
 
     with opened(root, write=True) as here:
+        holds.require_free(here.ledger, here.state, here.home)  # G-5
         chosen = acts.may_release(here.ledger, here.state, here.repo, generation)
         scored = not finals.due(here.state, chosen)
         weak = here.state.epoch is not None and here.state.epoch.min_level < 2
         demo = bool(here.state.genesis and here.state.genesis.demo)
     if not scored and not _score(root, chosen.number, demo=demo, weak=weak):
         return INTERRUPTED
-    with opened(root, write=True) as here:
+    with opened(root, write=True) as here, holds.guarded(here.home):
         done = acts.release(here.ledger, here.state, here.repo, chosen.number)
         score = here.state.side.finals.get(done.number)
         assert here.state.genesis is not None

@@ -182,11 +182,12 @@ def _farewell(state: State) -> str:
         "waiting": "Waiting for a person",
         "interrupted": "Stopped; `festina run` goes on from here",
         "fault": "Stopped by a failure",
+        "halted": "HALTED",
         "control": "STOPPED: the comparison itself is broken",
     }
     why = words.get(end.reason, end.reason) if end is not None else "Ended"
     spent = duration(end.wall_s) if end is not None else ""
-    known = ("fault", "waiting", "budget", "control", "exhausted")
+    known = ("fault", "waiting", "budget", "control", "exhausted", "halted")
     tail = f" ({end.detail})" if end is not None and end.reason in known else ""
     came = f", {empty} came to nothing," if empty else ""
     return f"{why}{tail}. {accepted} accepted of {len(real)} proposals{came} in {spent}. Next: festina status"

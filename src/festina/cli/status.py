@@ -45,7 +45,8 @@ def command(root: Path, live: bool, tries: bool, as_json: bool) -> None:
     """Where the run stands, and what to do next."""
     with opened(root) as here:
         if as_json:
-            click.echo(json.dumps(summary(here.state, running=here.home.engine_running()), indent=2))
+            row = {"halted": _halts(here), **summary(here.state, running=here.home.engine_running())}
+            click.echo(json.dumps(row, indent=2))
             return
         from rich.console import Console
         from rich.live import Live
@@ -55,6 +56,8 @@ def command(root: Path, live: bool, tries: bool, as_json: bool) -> None:
             console.print(search_table(here.state) or "Nothing is tried before it is proposed (improver.archive).")
             return
         if not live:
+            for line in _halts(here):
+                console.print(line, style="bold red", markup=False)
             console.print(page(here.state, running=here.home.engine_running()))
             return
         with Live(page(here.state, running=here.home.engine_running()), console=console, auto_refresh=False) as view:
@@ -65,6 +68,13 @@ def command(root: Path, live: bool, tries: bool, as_json: bool) -> None:
                     view.update(page(here.state, running=here.home.engine_running()), refresh=True)
             except KeyboardInterrupt:
                 return
+
+
+def _halts(here: Opened) -> list[str]:
+    """Who stopped everything, one sentence each; empty where nothing is halted.  # G-5"""
+    from festina.loop.holds import standing
+
+    return [f"HALTED: {each.sentence()}" for each in standing(here.home, here.state)]
 
 
 def _catch_up(here: Opened) -> None:
@@ -228,6 +238,8 @@ def models(s: State) -> dict[str, Any] | None:
 
 def advice(s: State, *, running: bool) -> str:
     """The next command to type, and why."""
+    if s.halts.standing:
+        return "festina unhalt --as NAME --reason TEXT   # everything is halted; a person must sign that it may go on"
     if s.twins is not None and s.twins.alarm is not None:
         return "festina review control   # a broken comparison waits for a person"
     if s.waiting:

@@ -221,10 +221,18 @@ def recursion_sentence(final: e.FinalScored, loop: State) -> str:
     return f"{word}: {numbers}."
 
 
+def _halted(b: e.Halted, s: State) -> str:
+    return f"HALTED by {b.by or 'somebody'} at {b.since}{f' because: {b.reason}' if b.reason else ''}"
+
+
+def _resumed(b: e.Resumed, s: State) -> str:
+    return f"{b.reviewer} signed that the halt is over"
+
+
 _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "run-started": _run_started, "controls-checked": _controls, "proposal-requested": _requested,
     "proposal-received": _received, "screened": _screened, "verdict": _verdict, "line-moved": _moved,
     "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
-    "plant-revealed": _plant,
+    "plant-revealed": _plant, "halted": _halted, "resumed": _resumed,
     "try-ended": _tried, "public-compared": _compared, "attributed": _attributed,
 }  # fmt: skip

@@ -38,6 +38,9 @@ from festina.ledger.deciding import ReviewDecided as ReviewDecided
 from festina.ledger.deciding import ReviewerEnrolled as ReviewerEnrolled
 from festina.ledger.deciding import ReviewRequested as ReviewRequested
 from festina.ledger.deciding import Waiver as Waiver
+from festina.ledger.governing import EndReason
+from festina.ledger.governing import Halted as Halted
+from festina.ledger.governing import Resumed as Resumed
 from festina.ledger.growths import ArmEnded as ArmEnded
 from festina.ledger.growths import ArmStarted as ArmStarted
 from festina.ledger.growths import CrossplayEnded as CrossplayEnded
@@ -107,7 +110,7 @@ class RunEnded(Body):
 
     kind: ClassVar[str] = "run-ended"
     run: Name
-    reason: Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault", "crashed", "control"]
+    reason: EndReason
     detail: Short
     wall_s: Number
 
@@ -197,6 +200,6 @@ KINDS: dict[str, type[Body]] = {
         ControlStarted, ControlEnded, ControlResolved, PlantRevealed,
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
         ModelAsked, ModelAnswered, TryStarted, TryEnded,
-        CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded,
+        CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, Halted, Resumed,
     )
 }  # fmt: skip

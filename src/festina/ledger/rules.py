@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from festina.errors import IntegrityError
-from festina.ledger.entries import SCHEMA, Body, ControlResolved, Genesis, ReviewDecided, ReviewerEnrolled, Role
+from festina.ledger.entries import SCHEMA, Body, Genesis, ReviewerEnrolled, Role
 from festina.ledger.merkle import leaf_hash
 from festina.ledger.signing import PUBLIC_BYTES, keyid, verify
 from festina.ledger.statement import NO_PREV, Entry, bad, decode
@@ -87,8 +87,8 @@ class Rules:
             if key_id not in self.reviewers:
                 bad(f"signed by a key ({key_id}) of no reviewer enrolled before it", "unknown-key")
             public, name = self.reviewers[key_id]
-            if isinstance(body, ReviewDecided | ControlResolved) and body.reviewer != name:
-                bad(f"signed with the key of {name}, in the name of {body.reviewer}", "wrong-key")
+            if (said := getattr(body, "reviewer", name)) != name:
+                bad(f"signed with the key of {name}, in the name of {said}", "wrong-key")
             return public
         if key_id != self.ids.get(role):
             bad(f"signed by a key ({key_id}) that may not sign this: it needs the {role}'s", "wrong-key")

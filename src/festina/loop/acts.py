@@ -10,7 +10,7 @@ import base64
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from festina.errors import Busy, IntegrityError, UsageError
+from festina.errors import Busy, Halted, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey
@@ -20,6 +20,7 @@ from festina.loop.state import State
 from festina.release import refs
 from festina.release.releaser import Claim, check
 from festina.review import desk
+from festina.system import halts
 from festina.system.home import Home
 from festina.system.repo import Repo
 
@@ -135,6 +136,8 @@ def release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Gen
     finals.require(state, generation)
 
     def make(now: State) -> list[Draft]:
+        if now.halts.standing:
+            raise Halted("halted", now.halts.sentence(), fix="festina unhalt --as NAME --reason TEXT")  # G-5
         if now.release is not None or generation.number not in now.line:
             raise UsageError("release-in-the-way", "the line or the release is just being moved", fix="try again")
         _nothing_denied_below(now, generation.number)
@@ -228,6 +231,23 @@ def resolve_control(ledger: Ledger, state: State, home: Home, reviewer: str, rea
     )
     alarm = t.alarm
     write(ledger, state, lambda now: [draft] if now.twins is not None and now.twins.alarm == alarm else [])
+
+
+def resume(ledger: Ledger, state: State, home: Home, reviewer: str, reason: str) -> list[e.Halted]:
+    """Sign that everything that stopped this system is over; returns the halts that this ended.  # G-5"""
+    enrolled = state.reviewers.get(reviewer)
+    if not state.halts.standing:
+        raise UsageError("not-halted", "nothing is halted here", fix="festina status")
+    if enrolled is None:
+        raise UsageError("not-enrolled", f"'{reviewer}' may not decide here", fix=f"festina reviewer add {reviewer}")
+    if enrolled.demo and not (state.genesis and state.genesis.demo):
+        raise UsageError("demo-key", f"the key of '{reviewer}' speaks for no person", fix="festina reviewer add NAME")
+    over = list(state.halts.standing.values())
+    key = desk.reviewer_key(reviewer, home=home.path)
+    draft = desk.resumed([each.halt for each in over], reviewer=enrolled, key=key, reason=reason)
+    write(ledger, state, lambda now: [draft] if over[0].halt in now.halts.standing else [])
+    halts.clear(home.path, state.halts.ended)
+    return over
 
 
 def _line_back(now: State, target: Generation) -> Draft:

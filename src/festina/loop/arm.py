@@ -23,7 +23,7 @@ from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey
-from festina.loop import acts
+from festina.loop import acts, holds
 from festina.loop.bench import Bench, Listener
 from festina.loop.crash import crash_point
 from festina.loop.engine import Options, measuring, run
@@ -82,6 +82,14 @@ def control_arm(
 
     ``planned`` hears what it may cost, and how many accepted generations a changed improver has made, before it runs.
     """
+    with holds.guarded(homes.find(Repo.discover(root))):
+        return _control_arm(root, options, units, wall_s, listener, planned)
+
+
+def _control_arm(
+    root: Path, options: Options, units: int, wall_s: float | None, listener: Listener | None,
+    planned: Callable[[e.ArmStarted, int], None],
+) -> e.ArmEnded:  # fmt: skip
     with measuring(root, options) as b:
         terms = b.state.growth.open_arm or _begin(b, wall_s)
         terms = terms if wall_s is None else terms.model_copy(update={"wall_s": wall_s})  # also of one that goes on

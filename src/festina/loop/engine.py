@@ -23,10 +23,11 @@ from typing import Literal
 import festina
 from festina.errors import Fault, UsageError
 from festina.experiment.trial import Trials
+from festina.govern.stopping import leave, sweep_helpers
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
-from festina.loop import acts, planting, proposing, terms, trying
+from festina.loop import acts, holds, planting, proposing, terms, trying
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan
 from festina.loop.book import LedgerBook, caps_of
@@ -41,6 +42,7 @@ from festina.propose.types import Improver
 from festina.review.binding import stamp
 from festina.sandbox import PROPOSER_UID, choose, shows_layers, sweep
 from festina.sandbox.job import Level, Sandbox
+from festina.system import halts
 from festina.system import home as homes
 from festina.system.home import Home
 from festina.system.manifest import Manifest, parse_manifest
@@ -95,7 +97,8 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
     start_commit = repo.head()
     manifest, data = options.manifest or _manifest(repo, start_commit)
     home = homes.ensure(repo, _name(repo, manifest))
-    with home.engine_lock(), ExitStack() as stack:
+    with home.engine_lock(), halts.at_work(home.path), ExitStack() as stack:
+        sweep_helpers(home.path)
         sweep(home.work)
         home.wipe_scratch()
         repo.sweep_stale_locks()
@@ -109,6 +112,8 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
         sandbox = box_for(stack, Level.L0 if options.weak_sandbox else wanted, home, manifest)
         ledger = stack.enter_context(_opened(home, manifest, options, _name(repo, manifest)))
         state = fold(ledger.records())
+        holds.require_free(ledger, state, home, alone=True)  # G-5
+        stack.enter_context(halts.watched(home.path, state.halts.ended, leave))
         acts.settle_line(ledger, state, repo)  # what a crash left half done
         acts.settle_release(ledger, state, repo)
         min_level = min(int(wanted), int(sandbox.level))
@@ -350,6 +355,9 @@ def _loop(b: Bench, options: Options) -> None:
             word_due=b.word_due == b.state.word_from, review_wait_left_s=max(0.0, wait_left),
         )
         action = plan.next_action(b.state, facts)
+        if isinstance(action, plan.Finish) and action.reason == "halted":
+            _finish(b, action)
+            return
         if isinstance(action, plan.Finish) and b.asked is not None and not b.cut_off:
             action = plan.TakeProposal(b.asked.number)  # paid for: it is kept  # E-5
         elif isinstance(action, plan.Finish) and b.tries and not b.cut_off:

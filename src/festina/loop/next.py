@@ -16,7 +16,7 @@ from festina.loop.state import State
 from festina.select import gate, sameness
 from festina.verify.verdicts import tampered
 
-EndReason = Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault", "control"]
+EndReason = Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault", "control", "halted"]
 
 LOOKS_SPENT = (
     "the hidden suite's budget of looks is spent: festina vault add hidden NEW --replace, then run --new-epoch"
@@ -198,6 +198,8 @@ Action = (
 
 def next_action(state: State, facts: Facts) -> Action:
     """The one next step. Pure: same state and facts, same action."""
+    if state.halts.standing:
+        return Finish("halted", state.halts.sentence())  # G-5: nothing is finished first, not even a half
     return (
         _halves(state, facts) or _people(state) or _stops(state, facts) or _control(state, facts) or _test(state, facts)
         or _work(state, facts)

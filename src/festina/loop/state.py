@@ -14,7 +14,8 @@ from typing import Any
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import blocks, called, growth, lines, measured, people, plants, sameness, searching, verifiers
+from festina.loop import blocks, called, growth, halting, lines, measured, people, plants, sameness, searching
+from festina.loop import verifiers as judges
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
@@ -85,6 +86,7 @@ class State:
     called: called.Called = field(default_factory=called.Called)  # models  # E-5
     search: searching.Searched = field(default_factory=searching.Searched)  # what improvers tried in public  # P-7
     growth: growth.Grown = field(default_factory=growth.Grown)  # control arms and cross-play  # W-2
+    halts: halting.Halts = field(default_factory=halting.Halts)  # G-5
     waivers: list[e.Waiver] = field(default_factory=list)
     last_end: e.RunEnded | None = None
     drill: tuple[str, e.DrillFinished] | None = None  # the last one, and when it ended
@@ -229,6 +231,8 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
 
 
 def _run_started(s: State, r: Record, b: e.RunStarted) -> None:
+    if s.halts.standing:
+        raise _misfit(r, "a run began while a halt stood")  # G-5
     s.run = b
     s.runs += 1
     s.run_at = r.at
@@ -366,7 +370,7 @@ def _batch_ended(s: State, r: Record, b: e.BatchEnded) -> None:
         raise _misfit(r, "a difference lies outside the declared range")
     if any(not -1.0 <= x <= 1.0 for guard in b.guards for x in guard):
         raise _misfit(r, "a guard's difference lies outside the declared range")
-    deciding = verifiers.deciding(s, r, b)
+    deciding = judges.deciding(s, r, b)
     evidence = (
         gate.Evidence(gain, tuple(g[i] for g in b.guards), tuple(j[i] for j in deciding))
         for i, gain in enumerate(b.gain)
@@ -401,7 +405,7 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
     blocks.keep(s)
     del s.open[b.test]
     p = s.proposals[b.proposal]
-    p.words = verifiers.words(s, t)
+    p.words = judges.words(s, t)
     p.verdict_seq = r.seq
     if b.again:
         if b.reason != "line-moved":
@@ -465,7 +469,7 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "reviewer-enrolled": people.enrolled, "review-requested": people.requested, "review-decided": people.decided,
     "improver-in-force": lines.in_force, "release-intent": lines.release_intent, "released": lines.released,
     "waiver": _waiver, "fault": _fault, **measured.HANDLERS, **called.HANDLERS, **searching.HANDLERS,
-    **growth.HANDLERS,
+    **growth.HANDLERS, **halting.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
     "plant-revealed": plants.revealed,
 }  # fmt: skip

@@ -115,6 +115,17 @@ def _check_reason(reason: str) -> None:
             raise UsageError("reason-unreadable", f"the reason holds {odd}", fix="write it in plain text")
 
 
+def resumed(halts: Sequence[str], *, reviewer: e.ReviewerEnrolled, key: LocalKey, reason: str) -> Draft:
+    """The signed entry with which a person ends halts.  # G-5"""
+    _check_reason(reason)
+    text = reason.strip().encode()
+    body = e.Resumed(
+        halts=tuple(halts), reviewer=reviewer.reviewer, reason=hashlib.sha256(text).hexdigest(),
+        without_person=reviewer.demo,
+    )  # fmt: skip
+    return Draft(body, blobs=(text,), signer=key)
+
+
 def control_resolved(alarm: int, *, reviewer: e.ReviewerEnrolled, key: LocalKey, reason: str) -> Draft:
     """The signed entry with which a person lets a run go on after its control broke.  # V-2"""
     _check_reason(reason)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from festina.errors import Fault
+from festina.sandbox.cgroup import stamp
 from festina.sandbox.kernel import sealed_file
 from festina.sandbox.seccomp import here
 
@@ -117,7 +118,7 @@ class Spawner:
         self._lock = threading.Lock()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         script = str(Path(__file__).with_name("spawner.py"))
-        command = [sys.executable, "-I", "-S", "-E", script, str(theirs.fileno()), str(self._owner)]
+        command = [sys.executable, "-I", "-S", "-E", script, str(theirs.fileno()), str(self._owner), stamp()]
         with theirs:
             self._process = subprocess.Popen(
                 command,

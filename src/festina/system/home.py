@@ -53,7 +53,7 @@ class Home:
     def create(self) -> None:
         """Make the folders, private to their owner. Raises ``UsageError`` where that is impossible."""
         try:
-            for folder in (self.path, self.path / "keys", self.work):
+            for folder in (self.path, self.path / "keys", self.work, self.path / "running", self.path / "halts"):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(

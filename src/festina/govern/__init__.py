@@ -1,0 +1,1 @@
+"""What may go on, how fast, and how everything is stopped.  # G"""

@@ -1,0 +1,42 @@
+"""Entry types of what holds the loop back: halts and how they end."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from festina.ledger.base import Body, Count, Digest, Name, Number, Role
+
+EndReason = Literal[  # of a run
+    "finished", "budget", "exhausted", "interrupted", "waiting", "fault", "crashed", "control", "halted",
+]  # fmt: skip
+HaltId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Words = Annotated[str, Field(max_length=300)]  # of whoever halted, made plain before they came here
+
+
+class Halted(Body):
+    """Somebody stopped everything; only a signed ``Resumed`` ends it.  # G-5, D-5
+
+    Written after the effect. ``by`` is what the operating system called the user: a halt needs no key.
+    """
+
+    kind: ClassVar[str] = "halted"
+    halt: HaltId
+    by: Words
+    since: str = Field(max_length=64)  # RFC 3339, by the clock of the machine that halted
+    reason: Words
+    processes: Count | None = None  # ended by it; None where another command recorded the halt later
+    took_s: Number | None = None  # from the marker to the last of them dead
+    left: Count = 0  # that could not be ended
+
+
+class Resumed(Body):
+    """A person ends these halts; signed by that person's own key.  # G-5"""
+
+    kind: ClassVar[str] = "resumed"
+    role: ClassVar[Role] = "reviewer"
+    halts: tuple[HaltId, ...] = Field(min_length=1, max_length=256)
+    reviewer: Name
+    reason: Digest  # text in the content store
+    without_person: bool
