@@ -16,7 +16,7 @@ here.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from festina.ledger.assuring import ControlEnded as ControlEnded
 from festina.ledger.assuring import ControlResolved as ControlResolved
