@@ -52,6 +52,11 @@ class Log:
         self.blobs[name] = data
         return name
 
+    def text(self, words: str) -> str:
+        name = hashlib.sha256(words.encode()).hexdigest()
+        self.blobs[name] = words.encode()
+        return name
+
     def blob(self, name: str) -> bytes:
         if name not in self.blobs:
             raise IntegrityError("blob-missing", "no such blob")

@@ -37,6 +37,7 @@ MORE = {
     "unhalt": ("festina.cli.halt:unhalt", "End a halt, signed by a person."),
     "release": ("festina.cli.release:command", "Release an approved generation."),
     "rollback": ("festina.cli.release:rollback", "Go back to an earlier generation, now."),
+    "incident": ("festina.cli.incident:group", "Incidents, and by when each regulator wants to be told."),
     "reviewer": ("festina.cli.review:reviewer", "People who may decide: add, list."),
     "ledger": ("festina.cli.ledger:group", "The record: verify, show, prove, export."),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from festina.cli import documents
 from festina.cli.common import system_option
 from festina.errors import UsageError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @system_option
 @click.option("--ledger", type=FILE, help="Read this ledger instead of the system's own.")
 @click.option("--control", type=FILE, help="Ledger of a control arm to put beside it.")
@@ -31,8 +32,17 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Plots need matplotlib (festina[report]).")
 @click.option("--json", "as_json", is_flag=True, help="Print the report's data as one JSON object instead.")
-def command(root: Path, ledger: Path | None, control: Path | None, out: Path, plots: bool, as_json: bool) -> None:
-    """Write the run as one self-contained HTML page: what improved, the evidence, what it cannot show."""
+@click.pass_context
+def command(
+    ctx: click.Context, root: Path, ledger: Path | None, control: Path | None, out: Path, plots: bool, as_json: bool
+) -> None:
+    """Write the run as one self-contained HTML page: what improved, the evidence, what it cannot show.
+
+    The subcommands make what regulators ask for from the same record.
+    """
+    ctx.obj = documents.Source(root, ledger)
+    if ctx.invoked_subcommand is not None:
+        return
     source = ledger or _own(root)
     if as_json:
         from festina.report.export import as_json as dump
@@ -44,6 +54,10 @@ def command(root: Path, ledger: Path | None, control: Path | None, out: Path, pl
         return
     write(source, out, control=control, plots=plots)
     click.echo(f"report: {out.resolve()}", err=True)
+
+
+for _made in (documents.documents, documents.document, documents.state, documents.duties):
+    command.add_command(_made)
 
 
 def write(ledger: Path, out: Path, *, control: Path | None = None, plots: bool = True) -> None:

@@ -61,6 +61,11 @@ from festina.ledger.measures import MeasureEnded as MeasureEnded
 from festina.ledger.measures import MeasureSkipped as MeasureSkipped
 from festina.ledger.measures import MeasureStarted as MeasureStarted
 from festina.ledger.measures import PublicCompared as PublicCompared
+from festina.ledger.regulating import IncidentClassified as IncidentClassified
+from festina.ledger.regulating import IncidentFiled as IncidentFiled
+from festina.ledger.regulating import IncidentOpened as IncidentOpened
+from festina.ledger.regulating import IncidentResolved as IncidentResolved
+from festina.ledger.regulating import Stated as Stated
 from festina.ledger.searching import ArchiveTerms as ArchiveTerms
 from festina.ledger.searching import TryEnded as TryEnded
 from festina.ledger.searching import TryStarted as TryStarted
@@ -201,5 +206,6 @@ KINDS: dict[str, type[Body]] = {
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
         ModelAsked, ModelAnswered, TryStarted, TryEnded,
         CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, Halted, Resumed,
+        Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
     )
 }  # fmt: skip

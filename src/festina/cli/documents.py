@@ -1,0 +1,202 @@
+"""``festina report documents|document|state|duties``: what regulators ask for, made from the record."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from festina.cli.common import opened
+from festina.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from festina.ledger.log import Ledger
+    from festina.report.law.documents import Document
+    from festina.report.law.incidents import Incident, People
+    from festina.report.law.packs import DocumentType
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where to read from: a system's own ledger, or a ledger file."""
+
+    root: Path
+    ledger: Path | None
+
+    @contextmanager
+    def open(self) -> Iterator[Ledger]:
+        from festina.ledger.log import Ledger
+
+        if self.ledger is None:
+            with opened(self.root) as here:
+                yield here.ledger
+        else:
+            with Ledger.open(self.ledger, readonly=True) as ledger:
+                yield ledger
+
+
+@click.command()
+@click.pass_obj
+def documents(source: Source) -> None:
+    """Which documents the law packs know, and how far the record fills them."""
+    with source.open() as ledger:
+        desk = _Desk(ledger)
+        for pack in desk.packs:
+            state = "" if pack.regime.enabled else " (off by default)"
+            click.echo(f"{pack.regime.title}{state}, checked {pack.regime.as_of.isoformat()}")
+            for kind in pack.document:
+                if kind.incident:
+                    click.echo(f"  {kind.id:32} {kind.title}: one for each incident (--incident N)")
+                    continue
+                made = desk.made(kind.id, None)
+                filled = sum(not cell.empty for cell in made.cells)
+                click.echo(f"  {kind.id:32} {kind.title}: {made.state}, {filled} of {len(made.cells)} fields filled")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--incident", type=int, help="Of which incident, for reports about one.")
+@click.option("--to", "recipient", help="The copy of one recipient, without what only others get.")
+@click.option("--format", "form", type=click.Choice(["md", "html", "json"]), default="md", show_default=True)
+@click.option("-o", "--out", type=FILE, default=Path("-"), help="Where to write it; default: standard output.")
+@click.pass_obj
+def document(source: Source, name: str, incident: int | None, recipient: str | None, form: str, out: Path) -> None:
+    """Write document NAME: every field cited from the record, stated by a person, or unknown."""
+    from festina.report.law.documents import FORMS, heading
+
+    with source.open() as ledger:
+        made = _Desk(ledger).made(name, incident, recipient)
+    text = FORMS[form](made)
+    if str(out) == "-":
+        click.echo(text, nl=False)
+    else:
+        try:
+            out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(
+                "unwritable", f"it cannot be written: {error.strerror}", fix="--out", where=str(out)
+            ) from None
+    click.echo(heading(made), err=True)
+    if made.missing:
+        about = f" --incident {incident}" if incident is not None else ""
+        click.echo(f"Fill one: festina report state {name} {made.missing[0]}{about} --text WORDS --as NAME", err=True)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("field")
+@click.option("--incident", type=int, help="Of which incident, for reports about one.")
+@click.option("--as", "reviewer", required=True, help="Your enrolled name: the statement is signed with your key.")
+@click.option("--text", help="What is so.")
+@click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file with what is so.")
+@click.option("--retract", is_flag=True, help="Take back what you stated there.")
+@click.pass_obj
+def state(
+    source: Source, name: str, field: str, incident: int | None, reviewer: str, text: str | None, file: Path | None,
+    retract: bool,
+) -> None:  # fmt: skip
+    """State what FIELD of document NAME says, signed with your key."""
+    from festina.loop import stating
+    from festina.report.law.documents import key
+    from festina.report.law.incidents import fold
+    from festina.report.law.packs import find, load
+
+    if sum((text is not None, file is not None, retract)) != 1:
+        raise UsageError("nothing-stated", "give one of --text, --file and --retract", fix="--text WORDS")
+    _, kind = find(load(), name)
+    known = [entry.name for entry in kind.fields]
+    if field not in known:
+        raise UsageError("no-such-field", f"'{name}' has no field '{field}'", fix=f"one of: {', '.join(known)}")
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise UsageError("not-text", "it is not text in UTF-8", fix="--file FILE", where=str(file)) from None
+    with opened(source.root, write=True) as here:
+        about = _incident(fold(here.ledger.records(), here.ledger.get_blob), kind, incident)
+        person = stating.Person(here.ledger, here.state, here.home, reviewer)
+        record = stating.state_field(person, key(kind, about), field, text)
+    click.echo(f"entry {record.seq}: {'taken back' if retract else 'stated'} by {reviewer}", err=True)
+
+
+@click.command()
+@click.option("--compute", type=float, help="Training compute of the whole model, in FLOP, e.g. 3e24.")
+@click.option("--modifies/--own", default=False, show_default=True, help="Is it a change of somebody else's model?")
+@click.option("--changes", type=float, help="Compute of your changes, in FLOP.")
+@click.option("--original", type=float, help="Training compute of the model that you changed, in FLOP.")
+@click.option("--general/--narrow", default=None, help="Does it do many different tasks?")
+@click.option("--revenue", type=float, help="Yearly revenue of your group, in USD.")
+@click.option("--market", "markets", multiple=True, type=click.Choice(["eu", "us-ca", "us-ny"]), help="Default: all.")
+def duties(
+    compute: float | None, modifies: bool, changes: float | None, original: float | None, general: bool | None,
+    revenue: float | None, markets: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Which duties apply, with the arithmetic and its sources. No legal advice."""
+    from math import isfinite
+
+    from festina.report.law.duties import MARKETS, Facts
+    from festina.report.law.duties import duties as found
+
+    given = {"--compute": compute, "--changes": changes, "--original": original, "--revenue": revenue}
+    for name, value in given.items():
+        if value is not None and not (isfinite(value) and value >= 0):
+            raise click.BadParameter(f"{name} is a number from 0 on")
+    if (changes is not None or original is not None) and not modifies:
+        raise UsageError(
+            "not-a-change", "--changes and --original are about somebody else's model", fix="add --modifies"
+        )
+    facts = Facts(compute, changes, original, modifies, general, revenue, markets or MARKETS)
+    for duty in found(facts):
+        click.echo(f"{duty.answer:15} {duty.name}")
+        click.echo(f"{'':15} {duty.why} ({duty.source})")
+        if duty.documents and duty.answer != "does not apply":
+            click.echo(f"{'':15} documents: {', '.join(duty.documents)}")
+    click.echo("This is arithmetic on what you said, no legal advice.", err=True)
+
+
+class _Desk:
+    """The record and the packs, read once."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        from festina.report.fold import fold
+        from festina.report.law import incidents
+        from festina.report.law.packs import load
+
+        self.ledger = ledger
+        self.packs = load()
+        self.data = fold(self.ledger.records(), self.ledger.get_blob, root=self.ledger.root().hex())
+        self.people = incidents.fold(self.ledger.records(), self.ledger.get_blob)
+
+    def made(self, name: str, incident: int | None, to: str | None = None) -> Document:
+        from festina.report.law.documents import build
+        from festina.report.law.packs import find
+
+        pack, kind = find(self.packs, name)
+        if to is not None and to not in kind.to:
+            raise UsageError(
+                "no-such-recipient", f"'{name}' does not go to '{to}'", fix=f"one of: {', '.join(kind.to)}"
+            )
+        about = _incident(self.people, kind, incident)
+        return build(pack, kind, self.data, self.people, lambda seq: self.ledger.record(seq).leaf, about, to)
+
+
+def _incident(people: People, kind: DocumentType, number: int | None) -> Incident | None:
+    """The incident that a document is about. Raises ``UsageError`` where one is missing, or one too many."""
+    if not kind.incident:
+        if number is not None:
+            raise UsageError("not-about-incidents", f"'{kind.id}' is about no incident", fix="leave --incident out")
+        return None
+    if number is None:
+        raise UsageError(
+            "which-incident", f"'{kind.id}' is about one incident", fix="--incident N; see: festina incident"
+        )
+    if number not in people.incidents:
+        raise UsageError("no-such-incident", f"there is no incident {number}", fix="festina incident")
+    return people.incidents[number]

@@ -1,0 +1,79 @@
+"""Deadlines: spans as the law writes them, business days, and time zones.
+
+Nothing here reads a clock. A period counts from the moment itself, and its end is not moved to the next working day:
+where a law would grant such a day, the date given here is early, never late. Business days are Monday to Friday in the
+authority's time zone without its listed holidays; the day of the event does not count.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+_SPAN = re.compile(r"P(?:T(?P<h>\d{1,4})H|(?P<n>\d{1,4})(?P<unit>D|W|M|Y|BD))\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A period: hours, calendar days, weeks, months, years or business days."""
+
+    count: int
+    unit: str  # H, D, W, M, Y or BD
+
+    def words(self) -> str:
+        name = {"H": "hour", "D": "day", "W": "week", "M": "month", "Y": "year", "BD": "business day"}[self.unit]
+        return f"{self.count} {name}{'' if self.count == 1 else 's'}"
+
+
+def span(text: str) -> Span:
+    """``PT24H``, ``P5D``, ``P4W``, ``P6M``, ``P2Y``, ``P5BD`` (business days). Raises ``ValueError``."""
+    found = _SPAN.match(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no period: write PT24H, P5D, P4W, P6M, P2Y or P5BD")
+    if found["h"] is not None:
+        return Span(int(found["h"]), "H")
+    return Span(int(found["n"]), found["unit"])
+
+
+def moment(text: str) -> datetime:
+    """An RFC 3339 time with its offset, in UTC. Raises ``ValueError`` for a time without one."""
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone: end it with Z, or with an offset such as +01:00")
+    return when.astimezone(UTC)
+
+
+def due(start: datetime, period: Span, zone: ZoneInfo, holidays: Collection[date] = ()) -> datetime:
+    """When a period that begins at ``start`` ends, in UTC.
+
+    Hours count on the clock of the world; days, weeks, months and years on the wall clock of ``zone``, so that a day
+    over a change to summer time has 23 hours. A month that has no such day ends on its last one.
+    """
+    if period.unit == "H":
+        return start.astimezone(UTC) + timedelta(hours=period.count)
+    local = start.astimezone(zone).replace(tzinfo=None)
+    return _on_the_wall(_later(local, period, holidays), zone)
+
+
+def _later(local: datetime, period: Span, holidays: Collection[date]) -> datetime:
+    if period.unit == "BD":
+        left = period.count
+        while left:
+            local += timedelta(days=1)
+            left -= local.weekday() < 5 and local.date() not in holidays
+        return local
+    if period.unit in "DW":
+        return local + timedelta(days=period.count * (7 if period.unit == "W" else 1))
+    months = local.month - 1 + period.count * (12 if period.unit == "Y" else 1)
+    year, month = local.year + months // 12, months % 12 + 1
+    return local.replace(year=year, month=month, day=min(local.day, monthrange(year, month)[1]))
+
+
+def _on_the_wall(local: datetime, zone: ZoneInfo) -> datetime:
+    """A wall-clock time in UTC; of two with the same name the earlier, and one that does not exist moves before it."""
+    choices = (local.replace(tzinfo=zone, fold=0), local.replace(tzinfo=zone, fold=1))
+    return min(choice.astimezone(UTC) for choice in choices)

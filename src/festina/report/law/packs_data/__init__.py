@@ -1,0 +1,1 @@
+"""Law packs: data, one file a regime."""
