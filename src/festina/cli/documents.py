@@ -64,7 +64,14 @@ def documents(source: Source) -> None:
 @click.argument("name")
 @click.option("--incident", type=int, help="Of which incident, for reports about one.")
 @click.option("--to", "recipient", help="The copy of one recipient, without what only others get.")
-@click.option("--format", "form", type=click.Choice(["md", "html", "json"]), default="md", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["md", "html", "json"]),
+    default="md",
+    show_default=True,
+    help="Markdown, a page, or one JSON object.",
+)
 @click.option("-o", "--out", type=FILE, default=Path("-"), help="Where to write it; default: standard output.")
 @click.pass_obj
 def document(source: Source, name: str, incident: int | None, recipient: str | None, form: str, out: Path) -> None:
