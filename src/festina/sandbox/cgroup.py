@@ -82,6 +82,8 @@ class Group:
     quota: Path | None = None
     _fds: dict[str, int] = field(default_factory=dict)
     _memory_bytes: int = 0
+    _caps: tuple[int, int, float | None] | None = None  # in force
+    _cpus: float | None = None
 
     @property
     def entrances(self) -> tuple[str, ...]:
@@ -90,20 +92,26 @@ class Group:
         return tuple(str(path / name) for path in self.paths)
 
     def limit(self, memory_bytes: int, pids: int, cpus: float | None = None) -> None:
-        self._memory_bytes = memory_bytes
+        """May be called again, with other limits."""
+        if self._caps == (memory_bytes, pids, cpus):
+            return
         # Swap would let a tree outgrow its memory cap unseen; hosts without swap accounting lack the second file.
         if self.version == 1:
-            _write(self.memory / "memory.limit_in_bytes", memory_bytes)
-            with contextlib.suppress(FileNotFoundError, PermissionError):
-                _write(self.memory / "memory.memsw.limit_in_bytes", memory_bytes)
+            names = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]  # the first must not exceed the second
+            for name in reversed(names) if self._caps and memory_bytes > self._memory_bytes else names:
+                with contextlib.suppress(*((FileNotFoundError, PermissionError) if "memsw" in name else ())):
+                    _write(self.memory / name, memory_bytes)
         else:
             _write(self.memory / "memory.max", memory_bytes)
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 _write(self.memory / "memory.swap.max", 0)
             _write(self.memory / "memory.oom.group", 1)
+        self._memory_bytes = memory_bytes
         self.limit_pids(pids)
-        if cpus is not None and self.quota is not None:
+        if self.quota is not None and cpus != self._cpus:
             _cap_rate(self.quota, self.version, cpus)
+            self._cpus = cpus
+        self._caps = (memory_bytes, pids, cpus)
 
     def limit_pids(self, pids: int) -> None:
         _write(self.pids / "pids.max", pids)
@@ -200,14 +208,15 @@ def _prepare_v2(home: Home) -> None:
     _write(enabled, "+memory +pids +cpu" if home.quota is not None else "+memory +pids")
 
 
-def _cap_rate(path: Path, version: int, cpus: float) -> None:
+def _cap_rate(path: Path, version: int, cpus: float | None) -> None:
+    """``cpus`` None: no cap."""
     period = 100_000  # microseconds, the kernel's own default
-    quota = max(1000, int(cpus * period))
+    quota = max(1000, int(cpus * period)) if cpus is not None else None
     if version == 1:
         _write(path / "cpu.cfs_period_us", period)
-        _write(path / "cpu.cfs_quota_us", quota)
+        _write(path / "cpu.cfs_quota_us", -1 if quota is None else quota)
     else:
-        _write(path / "cpu.max", f"{quota} {period}")
+        _write(path / "cpu.max", f"{'max' if quota is None else quota} {period}")
 
 
 def stamp() -> str:

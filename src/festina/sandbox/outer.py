@@ -14,7 +14,6 @@ import array
 import json
 import os
 import select
-import signal
 import socket
 import time
 from contextlib import ExitStack
@@ -26,13 +25,14 @@ from festina.errors import Fault, UsageError
 from festina.sandbox import kernel, landlock
 from festina.sandbox.cgroup import Home, stamp
 from festina.sandbox.job import Limits
-from festina.sandbox.launch import Launched, Request, shared
+from festina.sandbox.launch import Request, shared
 from festina.sandbox.place import lease_uid
 from festina.sandbox.runtime import Runtime, environment
+from festina.sandbox.spares import Forked, Spares
 from festina.sandbox.spawner import EXTRA, STAGE
 from festina.sandbox.supervise import Watch
 
-__all__ = ["INNER_ID", "SCRIPTS", "SHOWN", "Forked", "Outer", "Plan"]
+__all__ = ["INNER_ID", "SCRIPTS", "SHOWN", "Outer", "Plan"]
 
 INNER_ID = "1000"
 SHOWN = "/.shown"
@@ -85,59 +85,6 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Forked(Launched):
-    """One trial of a zygote. ``pid`` is as the host sees it."""
-
-    handle: int = -1  # readable once the trial's PID 1, and with it its whole namespace, is dead
-    out: int = -1
-    view: int = -1  # the trial's mount namespace, to be let go of in no hurry
-
-    def hear(self) -> bool:
-        size = socket.CMSG_SPACE(2 * array.array("i").itemsize)
-        try:
-            message, ancillary, _, _ = self.connection.recvmsg(4096, size, socket.MSG_CMSG_CLOEXEC)
-        except ConnectionError:
-            return False
-        fds = array.array("i")
-        for _level, _kind, data in ancillary:
-            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-        if not message:
-            return False
-        said = json.loads(message)
-        self.said.update(said)
-        if "pid" in said and fds:
-            self.handle = fds[0]
-            self.view = fds[1] if len(fds) > 1 else -1
-        elif "ready" in said and fds:
-            self.out = fds[0]
-            self.listener = fds[1] if len(fds) > 1 else -1
-        return True
-
-    def kill(self) -> None:
-        if self.handle >= 0:
-            try:
-                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-
-    def pid(self) -> int:
-        for line in Path(f"/proc/self/fdinfo/{self.handle}").read_text().splitlines():
-            if line.startswith("Pid:"):
-                return int(line.split()[1])
-        raise Fault("box-vanished", "the trial's first process is not there", fix="run again")
-
-    def dead(self) -> bool:
-        return self.handle >= 0 and bool(select.select([self.handle], [], [], 0)[0])
-
-    def close(self) -> None:
-        """Of its own descriptors; ``listener`` is closed by the tripwire once there is one."""
-        for fd in (self.handle, self.out):
-            if fd >= 0:
-                os.close(fd)
-        self.handle = self.out = -1
-
-
-@dataclass(slots=True)
 class Outer:
     """A running outer box. ``open`` makes one; ``users`` and ``retired`` are the owner's book-keeping."""
 
@@ -148,7 +95,11 @@ class Outer:
     retired: bool = False
     watch: Watch = field(default_factory=lambda: Watch(Limits()))
     control: socket.socket = field(init=False)
+    spares: Spares = field(init=False)
     _said: int = -1
+
+    def __post_init__(self) -> None:
+        self.spares = Spares(self.fork, self.plan.groups)
 
     @classmethod
     def open(cls, plan: Plan) -> Outer:
@@ -261,21 +212,23 @@ class Outer:
                 return False
         return True
 
-    def fork(self, paper: dict[str, Any], fds: tuple[int, ...]) -> Forked:
-        """Ask for one trial. ``fds``: stdout, stderr, doors, trees."""
+    def fork(self, doors: tuple[str, ...]) -> Forked:
+        """Ask for the first process of one trial. ``doors``: the entrances of its control group."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        written = kernel.sealed_file(json.dumps(paper).encode("utf-8", "surrogateescape"))
-        handles = array.array("i", [theirs.fileno(), written, *fds])
+        handles = array.array("i", [theirs.fileno()])
         try:
+            for door in doors:
+                handles.append(os.open(door, os.O_WRONLY | os.O_CLOEXEC))
             self.control.sendmsg([b"run"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handles)], socket.MSG_NOSIGNAL)
         except OSError as error:
             ours.close()
             raise Fault("warm-box-lost", f"the warm box is gone: {error.strerror}", fix="run again") from error
         finally:
             theirs.close()
-            os.close(written)
-        self.started += 1
+            for fd in handles[1:]:
+                os.close(fd)
         return Forked(ours)
 
     def close(self) -> None:
+        self.spares.close()
         self.stack.close()

@@ -38,11 +38,12 @@ from festina.sandbox.box import SHARED_FILES, SHOWN_NAMES, BubblewrapBox
 from festina.sandbox.cgroup import Group
 from festina.sandbox.finish import Finished, Stamp, conclude
 from festina.sandbox.job import Ended, Job, Limits, Outcome
-from festina.sandbox.outer import INNER_ID, SCRIPTS, SHOWN, Forked, Outer, Plan
+from festina.sandbox.outer import INNER_ID, SCRIPTS, SHOWN, Outer, Plan
 from festina.sandbox.place import check_job, fill, scratch
 from festina.sandbox.pycall import PythonCall, interpreter, read_call
 from festina.sandbox.runtime import FIXED_ENV, environment, masked
 from festina.sandbox.seccomp import Action, Part, compile_filter
+from festina.sandbox.spares import Forked, Spare
 from festina.sandbox.supervise import GroupMeter, Space, Stream, TreeMeter, Tripwire, Watch, rlimits
 
 __all__ = ["WarmBox"]
@@ -94,7 +95,6 @@ class WarmBox:
         self._lock = threading.Lock()
         self._outer: Outer | None = None
         self._aside = ThreadPoolExecutor(1, "festina-aside")
-        self._spare: list[Group] = []  # a control group made while trials ran, for the next one
 
     def _hash(self) -> str:
         policy = {
@@ -165,33 +165,6 @@ class WarmBox:
             watch.stop()
         self.cold.kill_all()
 
-    def group(self, limits: Limits) -> Group | None:
-        """A control group for one trial."""
-        groups = self.plan.groups
-        if groups is None:
-            return None
-        try:
-            with self._lock:
-                spare = self._spare.pop() if self._spare else None
-            if spare is None:
-                return groups.create(memory_bytes=limits.memory_bytes, pids=limits.pids + 1, cpus=limits.cpus)
-            try:
-                spare.limit(limits.memory_bytes, limits.pids + 1, limits.cpus)
-            except OSError:
-                spare.destroy()
-                raise
-            return spare
-        except OSError as error:
-            raise Fault("control-group", f"no control group: {error}", fix="run `festina doctor`") from error
-
-    def make_spare(self) -> None:
-        """While a trial runs and its thread would only wait. Where it fails, the next trial finds out."""
-        groups = self.plan.groups
-        with self._lock:
-            if groups is not None and not self._spare:
-                with contextlib.suppress(OSError):
-                    self._spare.append(groups.create(memory_bytes=1 << 50, pids=1))
-
     def let_go(self, forked: Forked) -> None:
         """Close a trial's view by another thread: the kernel makes the last owner wait."""
         view, forked.view = forked.view, -1
@@ -203,12 +176,11 @@ class WarmBox:
         self.kill_all()
         with self._lock:
             outer, self._outer = self._outer, None
-            while self._spare:
-                self._spare.pop().destroy()
         if outer is not None:
             outer.retired = True
             if not outer.users:
                 outer.close()
+        self._aside.submit(int).result()  # what is being ended aside has ended then
 
     def _take(self) -> Outer:
         """The warm process in use, or a new one."""
@@ -231,6 +203,8 @@ class WarmBox:
                 if self._outer is outer:
                     self._outer = None
                 outer.close()
+            elif not outer.users:
+                self._aside.submit(outer.spares.trim, 1)
 
 
 @functools.lru_cache(maxsize=64)
@@ -245,21 +219,24 @@ class _Run:
         self.box, self.outer, self.job, self.call = box, outer, job, call
         self.watch, self.limits, self.stack = watch, watch.limits, stack
         self.group: Group | None = None
+        self.begun = 0.0  # seconds of processor time in the group before the job
         self.tripwire: Tripwire | None = None
         self.shared = 0  # shown trees whose files have the same inodes elsewhere
 
     def go(self) -> Outcome:
         limits = self.limits
-        self.group = self.box.group(limits)
-        if self.group is not None:
-            self.stack.callback(self.group.destroy)
-        out, err, forked = self._fork()
+        trees, targets = self._trees()
+        spare = self.outer.spares.take(limits)
+        self.group = spare.group
+        self.begun = spare.group.usage().cpu_s if spare.group is not None else 0.0  # its making is not the job's
+        out, err, forked = self._begin(spare, trees, targets)
         streams = [Stream(out, limits.stdout_bytes), Stream(err, limits.stdout_bytes)]
         if not self._await_ready(forked):
             return conclude(Finished(self.job, self.watch, streams, self._stamp(forked), self.tripwire))
         space = Space(forked.out, limits)
         meter = self._meter(forked)
-        self.box.make_spare()
+        if not self.outer.retired:
+            self.outer.spares.provide(limits, self.outer.users)
         self.watch.follow(streams, [meter, space], self.tripwire)
         if not self.watch.lost and not forked.dead():
             self.watch.lost = True  # the zygote says gone and the kernel does not: believe the kernel  # T-3
@@ -271,33 +248,33 @@ class _Run:
             return self.box.stamp
         return replace(self.box.stamp, missing=(*self.box.missing, SHARED_FILES))
 
-    def _fork(self) -> tuple[int, int, Forked]:
-        trees, binds = self._trees()
-        with ExitStack() as passed:
-            handles = []
-            for layers, target in zip(trees, binds, strict=True) if self.outer.plan.shown is None else ():
-                handles.append(self._handed(layers, target))
-                passed.callback(os.close, handles[-1])
-            doors = []
-            for door in self.group.entrances if self.group is not None else ():
-                doors.append(os.open(door, os.O_WRONLY | os.O_CLOEXEC))
-                passed.callback(os.close, doors[-1])
-            (out, out_w), (err, err_w) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-            for fd in (out, err):
-                self.stack.callback(os.close, fd)
-            for fd in (out_w, err_w):
-                passed.callback(os.close, fd)
-            paper = self._paper(len(doors)) | {
-                "targets": binds,
-                "folders": [os.path.isdir(tree[0]) for tree in trees],
-                "sources": [self._inside(tree[0]) for tree in trees],
-            }
-            forked = self.outer.fork(paper, (out_w, err_w, *doors, *handles))
+    def _begin(self, spare: Spare, trees: list[list[str]], targets: list[str]) -> tuple[int, int, Forked]:
+        """Send the job to the process that waits for one. (stdout, stderr, the trial)."""
+        forked = spare.forked
+        if spare.group is not None:
+            self.stack.callback(spare.group.destroy)
         self.watch.launched = forked
         self.stack.callback(forked.close)
         self.stack.callback(self.box.let_go, forked)
         self.stack.callback(self._close_listener, forked)
         self.stack.callback(self.watch.bury)
+        with ExitStack() as passed:
+            handles = []
+            for layers, target in zip(trees, targets, strict=True) if self.outer.plan.shown is None else ():
+                handles.append(self._handed(layers, target))
+                passed.callback(os.close, handles[-1])
+            (out, out_w), (err, err_w) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
+            for fd in (out, err):
+                self.stack.callback(os.close, fd)
+            for fd in (out_w, err_w):
+                passed.callback(os.close, fd)
+            paper = self._paper() | {
+                "targets": targets,
+                "folders": [os.path.isdir(tree[0]) for tree in trees],
+                "sources": [self._inside(tree[0]) for tree in trees],
+            }
+            self.outer.started += 1
+            forked.send(paper, (out_w, err_w, *handles))
         return out, err, forked
 
     def _trees(self) -> tuple[list[list[str]], list[str]]:
@@ -326,7 +303,7 @@ class _Run:
         shown = self.outer.plan.shown
         return f"{SHOWN}/{Path(tree).relative_to(shown)}" if shown is not None else ""
 
-    def _paper(self, doors: int) -> dict[str, object]:
+    def _paper(self) -> dict[str, object]:
         limits, call = self.limits, self.call
         caps = rlimits(limits, per_process_memory=self.group is None)
         if self.group is None:
@@ -341,7 +318,6 @@ class _Run:
             "cwd": self.job.cwd,
             "env": {**self.job.env, "PWD": self.job.cwd, "OLDPWD": "/"},  # as the shell at a cold box's gate does
             "rlimits": caps,
-            "doors": doors,
             "sizes": {
                 "/tmp": f"size={limits.tmp_bytes},nr_inodes={_TMP_FILES},mode=755",
                 "/out": f"size={out},nr_inodes={limits.output_files + 16},mode=755",
@@ -375,4 +351,4 @@ class _Run:
     def _meter(self, forked: Forked) -> GroupMeter | TreeMeter:
         if self.group is None:
             return TreeMeter(forked.pid(), self.limits, spare=1)
-        return GroupMeter(self.group, self.limits)  # from zero: the candidate may be at its end by now
+        return GroupMeter(self.group, self.limits, self.begun)

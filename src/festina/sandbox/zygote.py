@@ -2,19 +2,23 @@
 
 Run as a script, by path, by the interpreter that trials use; it imports nothing of the package but what lies beside it.
 It holds no secret, is single-threaded, and runs no code of a candidate: it clones a child (``_Trial``) straight into
-new user, process, mount, network, IPC and host-name namespaces. That child is the trial's PID 1. It confines itself,
-hands the engine what it needs (its ``/out``, the listener for denied calls) and forks the candidate as PID 2.
+new user, process, mount, network, IPC and host-name namespaces. That child is the PID 1 of exactly one trial. It
+confines itself as far as can be without knowing the job, and waits for it, if it has not come yet; most of what a trial
+would wait for is then done. It goes on with the job's trees and limits, hands the engine what it needs (its ``/out``,
+the listener for denied calls) and forks the candidate as PID 2.
 When PID 1 ends, the kernel kills all else in its namespace before anyone can learn of the end.  # E-1, E-4
 
-Order in the child, each step needing what the next gives up: view (mounts), control group, limits, Landlock, no
-capabilities, no new privileges, filter, descriptors; only then the candidate's first instruction. Any failure is
-reported and ends the child: a candidate never runs half confined.  # T-6
+Order in the child, each step needing what the next gives up: own view (mounts), control group, no new privileges;
+the job; its trees, limits, Landlock, no capabilities, filter, descriptors; only then the candidate's first
+instruction. Any failure is reported and ends the child: a candidate never runs half confined.  # T-6
 
 The candidate's program is run by ``becoming.py``. Generators of random numbers in ``random``, ``numpy`` and ``torch``
 are seeded anew; others that a preloaded module made at import are the same in every trial.
 
-Protocol: one SEQPACKET message per trial with descriptors [connection, paper, stdout, stderr, doors to control
-groups, trees...]; the paper is JSON in an anonymous file. Replies go to the connection.
+Protocol: one SEQPACKET message for a child with descriptors [connection, doors to control groups...]; over the
+connection one message for its job with descriptors [paper, stdout, stderr, trees...]; the paper is JSON in an
+anonymous file. Replies go to the connection, from the child and from the zygote. A connection that closes before the
+job came ends the child.
 """
 
 from __future__ import annotations
@@ -47,6 +51,7 @@ _PDEATHSIG, _DUMPABLE, _CAPBSET_DROP, _NO_NEW_PRIVS, _CAP_AMBIENT = 1, 4, 24, 38
 _NEW_LISTENER = 8
 _MOST_FDS = 60
 _EMPTY = "/.festina/empty"
+_SMALL = "size=64k,nr_inodes=64,mode=755"  # of a trial's temporary file systems until its job says more
 _python = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock: clone must come back with it held
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -84,6 +89,22 @@ def _send(connection: _socket.socket, message: dict[str, Any] | bytes, fds: list
     ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)] if fds else []
     data = message if isinstance(message, bytes) else json.dumps(message).encode()
     connection.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
+
+
+def _receive(connection: _socket.socket) -> list[int]:
+    """The descriptors of the next message; none when the other side let go."""
+    size = _socket.CMSG_SPACE(4 * _MOST_FDS)
+    message, ancillary, _flags, _ = connection.recvmsg(64, size, _socket.MSG_CMSG_CLOEXEC)
+    data = b"".join(part for _, _, part in ancillary) if message else b""
+    return [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data) - 3, 4)]
+
+
+def _close_all_but(*kept: int) -> None:
+    low = 3
+    for fd in sorted(kept):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, 4096)
 
 
 def _own_inodes(target: str) -> bool:
@@ -197,23 +218,27 @@ def _bridge(policy: dict[str, Any]) -> _Bridge | None:
 
 
 class _Trial:
-    """The side of the child: confine, report, start the candidate, wait for it."""
+    """The side of the child: confine, wait for the job, report, start the candidate, wait for it."""
 
     def __init__(
-        self, policy: _Policy, job: dict[str, Any], fds: list[int], connection: _socket.socket,
-        bridge: _Bridge | None,
+        self, policy: _Policy, doors: list[int], connection: _socket.socket, bridge: _Bridge | None
     ) -> None:  # fmt: skip
         self.policy = policy
         self.bridge = bridge
-        self.job = job
-        self.stdout, self.stderr, *rest = fds
-        self.doors, self.trees = rest[: job["doors"]], rest[job["doors"] :]
+        self.doors = doors
         self.connection = connection
+        self.rules = -1  # Landlock's, until they are on
         self.shared = 0  # trees whose locks and watches meet those of other trials
+        self.job: dict[str, Any] = {}
+        self.trees: list[int] = []
 
     def run(self) -> NoReturn:
         try:
-            self.confine()
+            self.prepare()
+            fds = self.wait()
+            if not fds:
+                os._exit(0)  # it is not wanted any more
+            self.confine(*fds[1:3])
         except OSError as error:
             _send(self.connection, {"error": str(error)})
             os._exit(125)
@@ -230,9 +255,10 @@ class _Trial:
                 code = os.waitstatus_to_exitcode(status)
                 os._exit(code if code >= 0 else 128 - code)
 
-    def confine(self) -> None:
-        job = self.job
+    def prepare(self) -> None:
+        """All that is the same for every job."""
         _check(_libc.prctl(_DUMPABLE, 1, 0, 0, 0), "dumpable")
+        _close_all_but(self.connection.fileno(), *self.doors)  # what the zygote holds for other trials
         _write("/proc/self/setgroups", b"deny")
         _write("/proc/self/uid_map", self.policy.identity)
         _write("/proc/self/gid_map", self.policy.identity)
@@ -240,14 +266,37 @@ class _Trial:
         self.view()
         for door in self.doors:
             os.write(door, b"0")
+            os.close(door)
         _check(_libc.unshare(_NEWCGROUP), "control group namespace")
+        _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+        if self.policy.landlock is not None:
+            self.rules = self.policy.landlock.make(self.policy.rules)
+        _check(_libc.prctl(_CAP_AMBIENT, 4, 0, 0, 0), "ambient capabilities")
+        for number in range(64):
+            if _libc.prctl(_CAPBSET_DROP, number, 0, 0, 0) < 0:
+                break  # past the last capability that this kernel knows
+
+    def wait(self) -> list[int]:
+        """The job, read here and not by the zygote: later trials inherit what the zygote has read."""
+        fds = _receive(self.connection)
+        if fds:
+            self.job = json.loads(os.pread(fds[0], os.fstat(fds[0]).st_size, 0))
+            self.trees = fds[3:]
+        return fds
+
+    def confine(self, stdout: int, stderr: int) -> None:
+        job = self.job
+        for target, size in job["sizes"].items():
+            _mount("none", target, None, _REMOUNT | _NOSUID | _NODEV, size)
+        self.show()
+        _mount("none", "/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
         for name, value in job["rlimits"].items():
             hard = resource.getrlimit(int(name))[1]
             cap = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(int(name), (cap, cap))
         out = os.open("/out", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.dup2(self.stdout, 1)
-        os.dup2(self.stderr, 2)
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
         self.give_up()
         os.chdir("/")
         job["fresh"] = _program.shadowed(job)
@@ -261,24 +310,21 @@ class _Trial:
 
     def view(self) -> None:
         """This trial's own temporary file systems, processes and trees over the outer box's read-only runtime."""
-        sizes = self.job["sizes"]
         _mount("none", "/", None, _REC | _PRIVATE)
         self.shared += sum(not _own_inodes(target) for target in self.policy.runtime)
         plain = _NOSUID | _NODEV
         kept = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in self.policy.kept]
-        _mount("tmpfs", "/tmp", "tmpfs", plain, sizes["/tmp"])
+        _mount("tmpfs", "/tmp", "tmpfs", plain, _SMALL)
         for path, handle in kept:
             os.makedirs(path)
             _mount(f"/proc/self/fd/{handle}", path, None, _BIND)
-        _mount("tmpfs", "/out", "tmpfs", plain, sizes["/out"])
-        _mount("tmpfs", "/dev/shm", "tmpfs", plain, sizes["/dev/shm"])
+        _mount("tmpfs", "/out", "tmpfs", plain, _SMALL)
+        _mount("tmpfs", "/dev/shm", "tmpfs", plain, _SMALL)
         _mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC, "newinstance,ptmxmode=0666,mode=620")
         _mount("proc", "/proc", "proc", plain | _NOEXEC)
         for path in self.policy.masked:
             _mount("/dev/null", path, None, _BIND)
         _write("/proc/sys/user/max_user_namespaces", b"0")  # no further view can be built, whatever the filter does
-        self.show()
-        _mount("none", "/", None, _REMOUNT | _BIND | _RDONLY | plain)
 
     def show(self) -> None:
         """The job's trees: mounts that came as descriptors, or (engine without root) parts of a folder that is then
@@ -301,14 +347,9 @@ class _Trial:
             _mount("tmpfs", self.policy.covered, "tmpfs", _NOSUID | _NODEV | _RDONLY, "size=4k,mode=555")
 
     def give_up(self) -> None:
-        """Landlock, capabilities, the way to new privileges."""
-        _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+        """Landlock and capabilities: no mount is made or changed from here on."""
         if self.policy.landlock is not None:
-            self.policy.landlock.restrict(self.policy.landlock.make(self.policy.rules))
-        _check(_libc.prctl(_CAP_AMBIENT, 4, 0, 0, 0), "ambient capabilities")
-        for number in range(64):
-            if _libc.prctl(_CAPBSET_DROP, number, 0, 0, 0) < 0:
-                break  # past the last capability that this kernel knows
+            self.policy.landlock.restrict(self.rules)
         none = (ctypes.c_uint32 * 6)()
         _check(_libc.capset(ctypes.byref(_Header(0x20080522, 0)), ctypes.byref(none)), "capset")
         _check(_libc.prctl(_DUMPABLE, 0, 0, 0, 0), "dumpable")
@@ -380,13 +421,9 @@ class _Zygote:
                     return
 
     def start(self) -> bool:
-        message, ancillary, _flags, _ = self.control.recvmsg(
-            64, _socket.CMSG_SPACE(4 * _MOST_FDS), _socket.MSG_CMSG_CLOEXEC
-        )
-        if not message:
+        fds = _receive(self.control)
+        if not fds:
             return False  # the engine let go
-        data = b"".join(part for _, _, part in ancillary)
-        fds = [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data) - 3, 4)]
         connection = _socket.socket(fileno=fds[0])
         try:
             pid, handle = _clone(_NEWUSER | _NEWPID | _NEWNS | _NEWNET | _NEWIPC | _NEWUTS)
@@ -395,9 +432,7 @@ class _Zygote:
             connection.close()
         else:
             if pid == 0:
-                # Not before: later trials inherit what the zygote has read.
-                job = json.loads(os.pread(fds[1], os.fstat(fds[1]).st_size, 0))
-                _Trial(self.policy, job, fds[2:], connection, self.bridge).run()
+                _Trial(self.policy, fds[1:], connection, self.bridge).run()
             view = _view_of(pid)
             try:
                 _send(connection, {"pid": pid}, [handle, view] if view >= 0 else [handle])
@@ -411,7 +446,6 @@ class _Zygote:
             os.close(fd)
         _program.reseed()  # for the next trial, while this one runs
         return True
-
 
     def bury(self, handle: int) -> None:
         pid, connection = self.trials.pop(handle)
