@@ -42,7 +42,12 @@ batch = 20
 [policy]
 alpha = 0.05
 {policy}
+
+[policy.review]
+{review}
 """
+
+QUICK = 'lines_per_hour = 1e9\ncooling_off = "0s"\ncatch_rate = 0.0'  # of tests that are not about people
 
 ANSWER = """\
 import json, os, random
@@ -106,7 +111,7 @@ class Toy:
 def make_toy(
     base: Path, *, skill: float = 0.3, step: str = "0.3", detect: float = 0.2, extra: str = "", vault: bool = True,
     policy: str = "plant_rate = 0.0", public: int = 0, notes: bool = False,
-    improver: str = "",
+    improver: str = "", review: str = QUICK,
 ) -> Toy:  # fmt: skip
     """Write the system under ``base``, commit it, and fill its vault. ``public``: how many public items it has.
 
@@ -119,7 +124,8 @@ def make_toy(
         extra += '[suite.public]\nscorer = "scoring:right"\nitems = "public.jsonl"\n'
         rows = [{"id": str(i), "input": 7 * i + i % 5, "label": (7 * i + i % 5) % 7} for i in range(public)]
         (root / "public.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (root / "festina.toml").write_text(MANIFEST.format(improver=improver, detect=detect, extra=extra, policy=policy))
+    parts = {"improver": improver, "detect": detect, "extra": extra, "policy": policy, "review": review}
+    (root / "festina.toml").write_text(MANIFEST.format(**parts))
     (root / "answer.py").write_text(ANSWER)
     (root / "improve.py").write_text(IMPROVE.replace("STEP", step))
     if notes:

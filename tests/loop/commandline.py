@@ -18,3 +18,21 @@ def festina(*argv: str, toy: Toy | None = None, text: str | None = None) -> subp
         [sys.executable, "-m", "festina", command, *root, *rest], env=environment, capture_output=True, text=True,
         input=text, timeout=240, check=False,
     )  # fmt: skip
+
+
+FIRST = ("--cite", "the whole of it", "--answer", "1", "--predict", "0.5")
+
+
+def decide(
+    word: str, number: int, toy: Toy, *, by: str = "ann", reason: str = "it does what it says, the numbers hold"
+) -> subprocess.CompletedProcess[str]:
+    """All steps of one review in one command: ``word`` is "approve" or "deny"."""
+    first = "sound" if word == "approve" else "scope"
+    return festina("review", word, str(number), "--as", by, "--reason", reason, "--first", first, *FIRST, toy=toy)
+
+
+def evidence(number: int, toy: Toy, *, by: str = "ann") -> str:
+    """What a person is shown after a first judgement; enrols the person and makes the judgement."""
+    festina("reviewer", "add", by, toy=toy)
+    festina("review", "classify", str(number), "--as", by, "--first", "sound", *FIRST, toy=toy)
+    return festina("review", "evidence", str(number), "--as", by, toy=toy).stdout

@@ -12,7 +12,7 @@ from festina.ledger.log import Ledger
 from festina.loop.recount import recount
 from festina.system import home as homes
 from festina.system.repo import Repo
-from tests.loop.commandline import festina
+from tests.loop.commandline import evidence, festina
 from tests.loop.forging import edited, ledger_of, signed_again, wrong
 from tests.loop.invariants import check, read
 from tests.toy import Toy, make_toy
@@ -129,7 +129,7 @@ def test_V8_E1_it_is_charged_before_it_runs_and_its_looks_are_counted(attributed
 
 
 def test_V8_people_see_it_hunk_by_hunk_in_words(attributed: Toy) -> None:
-    sheet = festina("review", "show", "0", toy=attributed).stdout
+    sheet = evidence(0, attributed)
     assert "knobs.txt:13-19: Does nothing" in sheet
     assert "This hunk can go" in sheet
     assert "Does harm" in sheet
@@ -183,7 +183,7 @@ def test_V8_a_single_hunk_is_skipped_with_the_reason(tmp_path: Path) -> None:
     skipped = read(toy.root)[0].head.attribution
     assert isinstance(skipped, e.MeasureSkipped)
     assert "single hunk" in skipped.reason
-    assert "single hunk" in festina("review", "show", "0", toy=toy).stdout
+    assert "single hunk" in evidence(0, toy)
 
 
 @pytest.mark.slow

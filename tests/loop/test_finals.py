@@ -17,7 +17,7 @@ from festina.loop.engine import Options, measuring
 from festina.loop.state import State
 from festina.release.refs import RELEASED
 from festina.system.repo import Repo
-from tests.loop.commandline import festina
+from tests.loop.commandline import decide, festina
 from tests.loop.invariants import check, read
 from tests.toy import GENERATOR, Toy, make_toy
 
@@ -34,7 +34,7 @@ def final_toy(tmp_path: Path, generator: str) -> Toy:
     assert done.returncode == 0, done.stderr
     assert festina("reviewer", "add", "ann", toy=toy).returncode == 0
     why = "the skill is what we wanted"
-    assert festina("review", "approve", "0", "--as", "ann", "--reason", why, toy=toy).returncode == 0
+    assert decide("approve", 0, toy, reason=why).returncode == 0
     return toy
 
 

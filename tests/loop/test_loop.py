@@ -18,7 +18,7 @@ from festina.release.refs import LINE, RELEASED
 from festina.sandbox import Level, probe
 from festina.system import home as homes
 from festina.system.repo import Repo
-from tests.loop.commandline import festina
+from tests.loop.commandline import decide, evidence, festina
 from tests.loop.invariants import check, no_orphans, read
 from tests.toy import Toy, make_toy
 
@@ -96,18 +96,25 @@ def test_D2_nothing_is_released_without_approval(accepted: Toy) -> None:
 def test_R1_D5_a_person_sees_patch_and_numbers_decides_with_a_reason_and_it_is_released_and_rolled_back(
     accepted: Toy,
 ) -> None:
-    shown = festina("review", "show", "0", toy=accepted)
-    assert '+{"skill": 0.9}' in shown.stdout
-    assert "better by" in shown.stdout
-    refused = festina("review", "approve", "0", "--as", "ann", "--reason", "looks right to me", toy=accepted)
+    refused = decide("approve", 0, accepted, reason="looks right to me")
     assert "not-enrolled" in refused.stderr
     assert festina("reviewer", "add", "ann", toy=accepted).returncode == 0
+    shown = festina("review", "show", "0", "--as", "ann", toy=accepted)
+    assert '+{"skill": 0.9}' in shown.stdout
+    assert "better by" not in shown.stdout  # no evidence before a first judgement
+    early = festina("review", "evidence", "0", "--as", "ann", toy=accepted)
+    assert "classify-first" in early.stderr
+    bare = festina("review", "approve", "0", "--as", "ann", "--reason", "looks right to me", toy=accepted)
+    assert "classify-first" in bare.stderr
+    seen = evidence(0, accepted)
+    assert "better by" in seen
+    assert seen.index("better by") < seen.index("more skill")  # the proposer's words come last
     short = festina("review", "approve", "0", "--as", "ann", "--reason", "ok", toy=accepted)
     assert "no-reason" in short.stderr
     done = festina("review", "approve", "0", "--as", "ann", "--reason", "the skill is what we wanted", toy=accepted)
     assert done.returncode == 0, done.stderr
     again = festina("review", "deny", "0", "--as", "ann", "--reason", "changed my mind about it", toy=accepted)
-    assert "already-decided" in again.stderr
+    assert "already-settled" in again.stderr
     released = festina("release", toy=accepted)
     assert released.returncode == 0, released.stderr
     repo = Repo.discover(accepted.root)

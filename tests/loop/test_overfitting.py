@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from festina.ledger import entries as e
 from festina.select import overfit
-from tests.loop.commandline import festina
+from tests.loop.commandline import decide, evidence, festina
 from tests.loop.invariants import check, read
 from tests.toy import Toy, make_toy
 
@@ -54,10 +54,9 @@ def test_V6_a_memorised_public_gain_is_reported_as_overfitting_everywhere(tmp_pa
     page = json.loads(festina("status", "--json", toy=toy).stdout)
     assert page["overfitting"]["overfitted"]
     assert "evaluation overfitting" in festina("status", toy=toy).stdout.replace("\n", " ")
-    assert "fitted to the public items" in festina("review", "show", "0", toy=toy).stdout
-    festina("reviewer", "add", "ann", toy=toy)
+    assert "fitted to the public items" in evidence(0, toy)
     why = "to see what the release says"
-    assert festina("review", "approve", "0", "--as", "ann", "--reason", why, toy=toy).returncode == 0
+    assert decide("approve", 0, toy, reason=why).returncode == 0
     assert "fitted to the public items" in festina("release", toy=toy).stderr
     assert "fitted to the public items" in festina("report", "--no-plots", "-o", "-", toy=toy).stdout
 
@@ -80,7 +79,7 @@ def test_V6_without_a_public_suite_it_is_said_that_it_cannot_be_told(tmp_path: P
     toy = make_toy(tmp_path, step="0.6")
     assert festina("run", "--proposals", "1", "--budget", "200s", toy=toy).returncode == 0
     assert "cannot be told" in festina("status", toy=toy).stdout.replace("\n", " ")
-    assert "cannot be told" in festina("review", "show", "0", toy=toy).stdout
+    assert "cannot be told" in evidence(0, toy)
 
 
 def test_E5_a_run_whose_trials_are_spent_skips_the_comparison_and_overruns_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from festina.loop.state import fold
 from festina.release.refs import LINE, RELEASED
 from festina.system import home as homes
 from festina.system.repo import Repo
+from tests.loop import commandline
 from tests.loop.commandline import festina
 from tests.loop.invariants import check, read
 from tests.loop.paper import PaperLoop, digest, oid
@@ -60,7 +61,7 @@ def system(three: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
 
 
 def decide(toy: Toy, word: str, review: int) -> None:
-    done = festina("review", word, str(review), "--as", "ann", "--reason", WHY, toy=toy)
+    done = commandline.decide(word, review, toy)
     assert done.returncode == 0, done.stderr
 
 

@@ -396,6 +396,7 @@ SECTIONS = {
     "Policy": "[policy]",
     "Debt": "[policy] debt",
     "Attribution": "[policy] attribution",
+    "ReviewPolicy": "[policy] review",
 }
 
 

@@ -38,7 +38,7 @@ MORE = {
     "release": ("festina.cli.release:command", "Release an approved generation."),
     "rollback": ("festina.cli.release:rollback", "Go back to an earlier generation, now."),
     "incident": ("festina.cli.incident:group", "Incidents, and by when each regulator wants to be told."),
-    "reviewer": ("festina.cli.review:reviewer", "People who may decide: add, list."),
+    "reviewer": ("festina.cli.reviewer:group", "People who may decide, and how well each of them reviews."),
     "ledger": ("festina.cli.ledger:group", "The record: verify, show, prove, export."),
 }
 

@@ -189,10 +189,11 @@ def _watch(arms: list[Arm], seconds: int) -> None:
 
 def _follow(arm: Arm, view: _View) -> None:
     """Fold what the engine wrote; speak; approve what waits with the demo's key."""
+    from festina.cli.common import Opened
     from festina.cli.words import told
     from festina.ledger.log import Ledger
     from festina.ledger.signing import LocalKey
-    from festina.loop import acts
+    from festina.loop import acts, reviews
     from festina.loop.state import State
     from festina.system import home as homes
 
@@ -215,8 +216,8 @@ def _follow(arm: Arm, view: _View) -> None:
     if arm.state.epoch is not None and REVIEWER not in arm.state.reviewers:
         acts.enrol(arm.ledger, arm.state, arm.home, REVIEWER, demo=True)
     for review in arm.state.waiting:
-        acts.decide(
-            arm.ledger, arm.state, arm.repo, arm.home, review.terms.review, REVIEWER, approve=True,
+        reviews.at_once(
+            Opened(arm.repo, arm.home, arm.ledger, arm.state), review.terms.review, REVIEWER, approve=True,
             reason="demo: approved without a person, so that the next generation may propose",
         )  # fmt: skip
 
@@ -329,9 +330,9 @@ def _tell(folder: Path, loop: Arm, control: Arm, gain: FinalScored, arm_gain: Fi
 def _release(loop: Arm, *, ask: bool) -> None:
     """One release: a person decides on a terminal; without one the demo's key has, and it is said."""
     from festina.cli.common import opened
-    from festina.cli.review import sheet
+    from festina.cli.review import blind, measured
     from festina.errors import UsageError
-    from festina.loop import acts
+    from festina.loop import acts, reviews
 
     with opened(loop.root, write=True) as here:
         approved = [n for n in here.state.line if here.state.generations[n].approved is not None]
@@ -342,7 +343,8 @@ def _release(loop: Arm, *, ask: bool) -> None:
         assert number is not None
         if ask:
             click.echo("")
-            click.echo(sheet(here, number))
+            click.echo(blind(reviews.blind_page(here, number, REVIEWER)))
+            click.echo(measured(here, reviews.evidence_page(here, number, REVIEWER)))
             if not click.confirm(f"Release generation {approved[-1]} in this demo?", default=None):
                 click.echo("Not released.")
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from festina.ledger.base import Body, Count, Digest, Name, Oid, Role
+from festina.ledger.reviewing import Classification
 
 
 class LineIntent(Body):
@@ -38,7 +39,11 @@ class ReviewerEnrolled(Body):
 
 
 class ReviewRequested(Body):
-    """A generation waits for a person. ``binding`` is the hash of patch, evidence and evaluator.  # R-1"""
+    """A generation waits for a person. ``binding`` is the hash of patch, evidence, evaluator and ``commit``.  # R-1
+
+    Where the epoch plants catch trials, every request is ``sealed``: ``commit`` is then a salted commitment to what it
+    really is (``review-settled`` opens it), because a planted change belongs to no commit.  # R-3, L-5
+    """
 
     kind: ClassVar[str] = "review-requested"
     review: Count
@@ -50,6 +55,11 @@ class ReviewRequested(Body):
     evaluator: Digest
     binding: Digest
     expires: str  # RFC 3339
+    protocol: Count = 0  # 1: step by step, and nothing counts before it is settled; 0: of records before that
+    base: Oid | None = None  # what the patch is against: the last commit that a person reviewed  # R-2
+    lines: Count = 0  # changed lines of the patch
+    files: Count = 0
+    sealed: bool = False
 
 
 class ReviewDecided(Body):
@@ -63,6 +73,7 @@ class ReviewDecided(Body):
     decision: Literal["approve", "deny"]
     reason: Digest  # text in the content store
     without_person: bool  # demo key: approved without a person
+    classification: Classification | None = None  # as it stands now that the evidence was seen  # R-2
 
 
 class InForce(Body):

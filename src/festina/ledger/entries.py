@@ -66,6 +66,14 @@ from festina.ledger.regulating import IncidentFiled as IncidentFiled
 from festina.ledger.regulating import IncidentOpened as IncidentOpened
 from festina.ledger.regulating import IncidentResolved as IncidentResolved
 from festina.ledger.regulating import Stated as Stated
+from festina.ledger.reviewing import Classification as Classification
+from festina.ledger.reviewing import ReviewBrought as ReviewBrought
+from festina.ledger.reviewing import ReviewClassified as ReviewClassified
+from festina.ledger.reviewing import ReviewHanded as ReviewHanded
+from festina.ledger.reviewing import ReviewOpened as ReviewOpened
+from festina.ledger.reviewing import ReviewSettled as ReviewSettled
+from festina.ledger.reviewing import ReviewTerms as ReviewTerms
+from festina.ledger.reviewing import ReviewWithdrawn as ReviewWithdrawn
 from festina.ledger.searching import ArchiveTerms as ArchiveTerms
 from festina.ledger.searching import TryEnded as TryEnded
 from festina.ledger.searching import TryStarted as TryStarted
@@ -205,6 +213,7 @@ KINDS: dict[str, type[Body]] = {
         ControlStarted, ControlEnded, ControlResolved, PlantRevealed,
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
         ModelAsked, ModelAnswered, TryStarted, TryEnded,
+        ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled,
         CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, Halted, Resumed,
         Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
     )

@@ -33,6 +33,16 @@ def plant_coin(secret: str, leaf: str) -> tuple[float, int]:
     return int.from_bytes(digest[:7], "big") / (1 << 56), int.from_bytes(digest[8:16], "big") >> 1
 
 
+def catch_coin(secret: str, leaf: str, review: int) -> tuple[float, int, bytes]:
+    """(a number in [0, 1) that decides whether a request is planted, a seed for what is planted, a salt).  # R-3
+
+    ``secret`` is the epoch's, sealed in its opening entry; ``leaf`` that of the verdict behind the request.
+    """
+    digest = hmac.digest(secret.encode(), f"festina-catch:{leaf}:{review}".encode(), "sha256")
+    salt = hmac.digest(secret.encode(), f"festina-catch-salt:{leaf}:{review}".encode(), "sha256")
+    return int.from_bytes(digest[:7], "big") / (1 << 56), int.from_bytes(digest[8:16], "big") >> 1, salt
+
+
 def proposal_seed(leaf: str, proposal: int) -> int:
     """The seed handed to the improver for one proposal, in [0, 2**31)."""
     digest = hashlib.sha256(f"festina-proposal-seed:{leaf}:{proposal}".encode()).digest()

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from festina.errors import Busy, Halted, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
-from festina.ledger.signing import LocalKey
-from festina.loop import finals, sameness
-from festina.loop.rows import Generation, Review
+from festina.loop import admitting, finals, requesting, sameness
+from festina.loop.rows import Generation
 from festina.loop.state import State
 from festina.release import refs
 from festina.release.releaser import Claim, check
 from festina.review import desk
+from festina.review.binding import stamp
+from festina.review.seats import moment
 from festina.system import halts
 from festina.system.home import Home
 from festina.system.repo import Repo
@@ -65,48 +67,18 @@ def enrol(ledger: Ledger, state: State, home: Home, name: str, *, demo: bool = F
     return body
 
 
-def base_of(state: State, review: Review) -> Generation:
-    """What a review's patch is shown against: the last approved generation below it.  # R-2"""
-    number = review.terms.generation
-    parents = []
-    parent = state.generations[number].parent
-    while parent is not None:
-        parents.append(state.generations[parent])
-        parent = state.generations[parent].parent
-    requested_before = [g for g in parents if g.approved is None or state.reviews[g.approved].decision_seq < review.seq]
-    approved = [g for g in requested_before if g.approved is not None]
-    return approved[0] if approved else parents[-1]
+def settle_reviews(ledger: Ledger, state: State, repo: Repo, now: datetime | None = None) -> tuple[int, ...]:
+    """Make decisions count that nobody can take back any more, and open what was sealed. Needs the engine's key."""
+    done: list[int] = []
+    place = requesting.Place(repo, ledger, state)
+    while (number := requesting.settle_due(place, now)) is not None:
 
+        def make(at: State, number: int = number) -> list[Draft]:
+            return [requesting.settlement(place, number, now)] if at.reviews[number].undecided else []
 
-def decide(
-    ledger: Ledger, state: State, repo: Repo, home: Home, number: int, reviewer: str, *, approve: bool, reason: str
-) -> None:
-    """Sign and record one person's decision about one review.  # R-1"""
-    review = state.reviews.get(number)
-    if review is None:
-        raise UsageError("no-such-review", f"there is no review {number}", fix="festina review")
-    if review.decision is not None:
-        at = review.decision_at
-        raise UsageError("already-decided", f"review {number} was decided at {at}", fix="festina review")
-    if review.terms.generation not in state.line:
-        raise UsageError("not-on-the-line", "the working line no longer holds that generation", fix="festina review")
-    enrolled = state.reviewers.get(reviewer)
-    if enrolled is None:
-        raise UsageError("not-enrolled", f"'{reviewer}' may not decide here", fix=f"festina reviewer add {reviewer}")
-    key: LocalKey = desk.reviewer_key(reviewer, home=home.path)
-    desk.shown(repo, review.terms, base_of(state, review).commit)
-    base = base_of(state, review).number
-    authors = [state.generations[n].author for n in state.line if base < n <= review.terms.generation]
-    draft = desk.decision(
-        review.terms, authors=authors, reviewer=enrolled, key=key, approve=approve, reason=reason
-    )
-
-    def make(now: State) -> list[Draft]:
-        if now.reviews[number].decision is not None:
-            raise UsageError("already-decided", f"review {number} has just been decided", fix="festina review")
-        return [draft]
-
-    write(ledger, state, make)
+        if write(ledger, state, make):
+            done.append(number)
+    return tuple(done)
 
 
 def may_release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Generation:
@@ -114,9 +86,11 @@ def may_release(ledger: Ledger, state: State, repo: Repo, number: int | None) ->
 
     Finishes what a crash left half done. Whether its final score allows it is ``finals.require``'s business.
     """
+    settle_reviews(ledger, state, repo)
     approved = [n for n in state.line if state.generations[n].approved is not None]
     if number is None:
         if not approved:
+            _cooling_off(state)
             raise UsageError("nothing-approved", "no generation has been approved", fix="festina review")
         number = approved[-1]
     generation = state.generations.get(number)
@@ -128,6 +102,19 @@ def may_release(ledger: Ledger, state: State, repo: Repo, number: int | None) ->
     _not_in_doubt(state, generation)
     check(repo, ledger, _claim(state, generation))
     return generation
+
+
+def _cooling_off(state: State) -> None:
+    """An approval that can still be taken back releases nothing.  # R-1"""
+    for review in state.waiting:
+        wait = review.rules.cooling_off_s if review.rules is not None else 0.0
+        late = max((seat.decided_at for seat in admitting.decided(review)), default="")
+        if late and len(admitting.decided(review)) >= admitting.needed(state, review):
+            until = stamp(moment(late) + timedelta(seconds=wait))
+            raise UsageError(
+                "cooling-off", f"the decision about review {review.terms.review} can be taken back until {until}",
+                fix="release after that", where="festina.toml: policy.review.cooling_off",
+            )  # fmt: skip
 
 
 def release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Generation:
@@ -286,5 +273,7 @@ def _claim(state: State, generation: Generation) -> Claim:
         generation=generation.number, commit=generation.commit, tree=verdict.tree, provisional=verdict.provisional,
         verdict_seq=seq, verdict_leaf=generation.verdict_leaf, approval_seq=review.decision_seq,
         approved_binding=review.decision.binding, evaluator=review.terms.evaluator, patch=review.terms.patch,
-        expires=review.terms.expires,
+        expires=review.terms.expires, sealed=review.terms.commit if review.terms.sealed else "",
+        salt=review.settled.salt if review.settled is not None else "",
+        votes=review.settled.votes if review.settled is not None else (),
     )  # fmt: skip

@@ -23,7 +23,7 @@ from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey
-from festina.loop import acts, holds
+from festina.loop import acts, holds, reviews
 from festina.loop.bench import Bench, Listener
 from festina.loop.crash import crash_point
 from festina.loop.engine import Options, measuring, run
@@ -180,8 +180,9 @@ def _approve(root: Path) -> None:
     with Ledger.open(home.ledger, signers={"engine": signer}) as ledger:
         state = fold(ledger.records())
         acts.enrol(ledger, state, home, REVIEWER, demo=True)
+        place = reviews.Place(repo, home, ledger, state)
         for review in state.waiting:
-            acts.decide(ledger, state, repo, home, review.terms.review, REVIEWER, approve=True, reason=WHY)
+            reviews.at_once(place, review.terms.review, REVIEWER, approve=True, reason=WHY)
 
 
 def _compared(b: Bench, terms: e.ArmStarted, root: Path, arm: State, units: int) -> e.ArmEnded:

@@ -27,7 +27,7 @@ from festina.govern.stopping import leave, sweep_helpers
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
-from festina.loop import acts, holds, planting, proposing, terms, trying
+from festina.loop import acts, holds, planting, proposing, requesting, terms, trying
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan
 from festina.loop.book import LedgerBook, caps_of
@@ -224,6 +224,8 @@ def _epoch(ledger: Ledger, state: State, fresh: tuple[e.EpochOpened, tuple[bytes
     else:
         reason = ""
     secret = {"plant_secret": secrets.token_hex(32)} if body.plant_rate > 0 else {}  # V-7, L-5
+    if body.review is not None and body.review.catch_rate > 0:
+        secret["catch_secret"] = secrets.token_hex(32)
     drafts = [] if not reason else [Draft(body.model_copy(update={"reason": reason}), blobs=blobs, sealed=secret)]
     if options.weak_sandbox and body.min_level < 2:  # each such run says so anew
         text = options.weak_sandbox.encode()
@@ -353,6 +355,7 @@ def _loop(b: Bench, options: Options) -> None:
             tries=tuple(b.tries), tries_done=any(each.done() for each in b.tries.values()),
             tries_at_once=b.tries_at_once, queued=proposing.queued(b), model_spent=b.model_spent.is_set(),
             word_due=b.word_due == b.state.word_from, review_wait_left_s=max(0.0, wait_left),
+            review_due=requesting.settle_due(b),
         )
         action = plan.next_action(b.state, facts)
         if isinstance(action, plan.Finish) and action.reason == "halted":

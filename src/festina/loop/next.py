@@ -44,6 +44,7 @@ class Facts:
     tries_done: bool = False  # whether one of them has ended
     tries_at_once: int = 1
     queued: bool = False  # a change that somebody handed in comes next
+    review_due: int | None = None  # a review whose decisions count from now on  # R-1
     review_wait_left_s: float = 0.0  # how long the operator wants to wait for a person before proposing on
 
 
@@ -72,6 +73,13 @@ class PutInForce:
 @dataclass(frozen=True, slots=True)
 class TakeBack:
     """A person denied: the line goes back to before this review's generation.  # R-1"""
+
+    review: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettleReview:
+    """The decisions about a review can no longer be taken back: they count, and what was sealed is opened.  # R-1"""
 
     review: int
 
@@ -190,9 +198,9 @@ class Finish:
 
 
 Action = (
-    FinishMove | FinishRelease | StartLine | PutInForce | TakeBack | CheckControls | ComparePublic | RunControl
-    | Attribute | AskReview | AwaitReview | AwaitWord | Propose | TakeProposal | Try | TakeTries | Screen | OpenTest
-    | RunBatch | RevealPlant | Decide | Finish
+    FinishMove | FinishRelease | StartLine | SettleReview | PutInForce | TakeBack | CheckControls | ComparePublic
+    | RunControl | Attribute | AskReview | AwaitReview | AwaitWord | Propose | TakeProposal | Try | TakeTries | Screen
+    | OpenTest | RunBatch | RevealPlant | Decide | Finish
 )  # fmt: skip
 
 
@@ -216,6 +224,8 @@ def _halves(s: State, facts: Facts) -> Action | None:
         return FinishRelease()
     if s.epoch is not None and not s.line:
         return StartLine()
+    if facts.review_due is not None:
+        return SettleReview(facts.review_due)
     return None
 
 
@@ -351,6 +361,10 @@ def _work(s: State, facts: Facts) -> Action:
         if facts.review_wait_left_s > 0:
             return AwaitReview()
         return Finish("waiting", "nobody has reviewed the last generations: `festina review`")  # G-3
+    if epoch.review is not None and s.current is None and not s.again and len(s.waiting) >= epoch.review.max_waiting:
+        if facts.review_wait_left_s > 0:
+            return AwaitReview()
+        return Finish("waiting", f"{len(s.waiting)} changes wait for reviewers: `festina review`")  # R-4
     if s.current is not None:
         proposed = s.proposals[s.current]
         if proposed.stage == "requested" and facts.asked:

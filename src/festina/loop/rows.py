@@ -11,6 +11,7 @@ from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.propose.types import Target, Word
+from festina.review.seats import Seat, Vote
 from festina.select import gate
 from festina.select.budget import AnyBudget
 from festina.select.certified import Step
@@ -131,13 +132,29 @@ class Generation:
 
 @dataclass(slots=True)
 class Review:
-    """Something that waits, or waited, for a person."""
+    """Something that waits, or waited, for a person. ``decision`` is the one that counts, once it does."""
 
     terms: e.ReviewRequested
     seq: int
+    asked: str = ""
+    rules: e.ReviewTerms | None = None  # of the epoch in which it was asked for
     decision: e.ReviewDecided | None = None
     decision_at: str = ""
     decision_seq: int = -1
+    seats: dict[str, Seat] = field(default_factory=dict)  # by reviewer
+    settled: e.ReviewSettled | None = None
+    settled_seq: int = -1
+    votes: tuple[Vote, ...] = ()  # that it was settled by
+    closed: bool = False  # without a decision about the generation: a catch trial, set aside, or put back to review
+
+    @property
+    def undecided(self) -> bool:
+        return self.decision is None and not self.closed
+
+    @property
+    def fits(self) -> bool:
+        """Whether it shows no more than one review may.  # R-4"""
+        return self.rules is None or self.terms.lines <= self.rules.max_lines
 
 
 @dataclass(slots=True)

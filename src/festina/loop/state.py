@@ -19,6 +19,7 @@ from festina.loop import verifiers as judges
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
+from festina.review.seats import Person
 from festina.select import gate
 from festina.select.budget import AnyBudget, InformationLedger, Promise, without
 from festina.select.certified import Shares, Step
@@ -65,6 +66,9 @@ class State:
     tried: dict[tuple[str, str], int] = field(default_factory=dict)  # (base commit, tree) -> proposal
     reviews: dict[int, Review] = field(default_factory=dict)
     reviewers: dict[str, e.ReviewerEnrolled] = field(default_factory=dict)
+    persons: dict[str, Person] = field(default_factory=dict)  # what is known of how they review  # R-3
+    ignored: list[tuple[int, str, str]] = field(default_factory=list)  # people's steps without effect: entry, kind, why
+    brought: set[str] = field(default_factory=set)  # signatures of steps that were signed elsewhere
     run: e.RunStarted | None = None
     runs: int = 0
     run_at: str = ""
@@ -108,7 +112,7 @@ class State:
         return [
             r
             for r in self.reviews.values()
-            if r.decision is None
+            if r.undecided
             and r.terms.generation > approved
             and r.terms.generation in self.line
             and r.terms.expires >= self.last_at
@@ -125,13 +129,19 @@ class State:
 
     @property
     def needs_review(self) -> bool:
-        """Whether the head has no review that is open or decided and unexpired."""
+        """Whether the head has no review that is open or decided and unexpired, or nothing that waits can be read."""
         head = self.head
         if head.parent is None or head.number == self.released:
             return False
-        return not any(
-            r.terms.generation == head.number and r.terms.expires >= self.last_at for r in self.reviews.values()
-        )
+        of_head = [
+            r
+            for r in self.reviews.values()
+            if r.terms.generation == head.number and r.terms.expires >= self.last_at and not r.closed
+        ]
+        if not of_head:
+            return True
+        too_large = head.approved is None and not any(r.fits for r in of_head)
+        return too_large and not any(r.fits for r in self.waiting)  # R-4
 
     def source_left(self, count: int | None) -> int | None:
         """Hidden items not yet issued of a source that holds ``count``; None where it never ends."""
@@ -466,7 +476,7 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "controls-checked": _controls, "proposal-requested": _requested, "proposal-received": _received,
     "screened": _screened, "test-opened": _test_opened, "batch-started": _batch_started,
     "batch-ended": _batch_ended, "verdict": _verdict, "line-intent": lines.line_intent, "line-moved": lines.line_moved,
-    "reviewer-enrolled": people.enrolled, "review-requested": people.requested, "review-decided": people.decided,
+    **people.HANDLERS,
     "improver-in-force": lines.in_force, "release-intent": lines.release_intent, "released": lines.released,
     "waiver": _waiver, "fault": _fault, **measured.HANDLERS, **called.HANDLERS, **searching.HANDLERS,
     **growth.HANDLERS, **halting.HANDLERS,

@@ -16,7 +16,7 @@ from festina.experiment.batch import Scored
 from festina.ledger import entries as e
 from festina.ledger.log import Draft
 from festina.ledger.seeds import unit_seed
-from festina.loop import acts, planting, proposing, testing, trying
+from festina.loop import acts, planting, proposing, requesting, testing, trying
 from festina.loop import next as plan
 from festina.loop.against_itself import run_control
 from festina.loop.attributing import attribute
@@ -28,7 +28,7 @@ from festina.loop.decide import decide
 from festina.loop.state import State
 from festina.propose.text import visible
 from festina.release import refs
-from festina.review.binding import binding, expiry
+from festina.review.binding import binding, sealed_commit
 from festina.sandbox.job import Ended
 from festina.system.scope import Refused, screen
 
@@ -87,22 +87,6 @@ def take_back(b: Bench, action: plan.TakeBack) -> None:
 # -- people -------------------------------------------------------------------------------------------
 
 
-def ask_review(b: Bench, _: plan.AskReview) -> None:
-    """Put the head before a person, bound to patch, evidence and evaluator.  # R-1"""
-    s, epoch = b.state, _epoch(b.state)
-    head = s.head
-    approved = s.generations[max((n for n in s.line if s.generations[n].approved is not None), default=s.line[0])]
-    patch = b.repo.diff(b.repo.tree_of(approved.commit), b.repo.tree_of(head.commit))
-    digest = hashlib.sha256(patch).hexdigest()
-    terms = e.ReviewRequested(
-        review=len(s.reviews), generation=head.number, commit=head.commit, improver_changed=head.improver_changed,
-        patch=digest, evidence=head.verdict_leaf, evaluator=epoch.evaluator,
-        binding=binding(patch=digest, evidence=head.verdict_leaf, evaluator=epoch.evaluator, commit=head.commit),
-        expires=expiry(datetime.now(UTC)),
-    )  # fmt: skip
-    b.append(Draft(terms, blobs=(patch,)))
-
-
 def await_word(b: Bench, _: plan.AwaitWord) -> None:
     """Wait for the next whole slot since the last test opened. A run's end or an interruption ends it, too."""
     opened, every = datetime.fromisoformat(b.state.word_from), _epoch(b.state).suite.word_every_s
@@ -124,7 +108,8 @@ def put_in_force(b: Bench, action: plan.PutInForce) -> None:
     review = b.state.reviews[action.review]
     terms, generation = review.terms, b.state.generations[review.terms.generation]
     parts = {"patch": terms.patch, "evidence": generation.verdict_leaf, "evaluator": terms.evaluator}
-    if review.decision is None or binding(**parts, commit=generation.commit) != review.decision.binding:
+    bound = sealed_commit(review.settled, generation.commit) if terms.sealed else generation.commit
+    if review.decision is None or binding(**parts, commit=bound) != review.decision.binding:
         raise IntegrityError(
             "approval-for-something-else", f"the approval of generation {terms.generation} is bound to other content",
             fix="ask for a new review", where=f"entry {review.decision_seq}",
@@ -170,6 +155,8 @@ def screen_proposal(b: Bench, action: plan.Screen) -> None:
         b.append(Draft(e.Screened(result="no-op", **row)))
     elif p.target == "productivity" and not (seen.improver_changed and _epoch(b.state).productivity):  # S-6
         b.append(Draft(e.Screened(result="refused", **(row | {"reason": "target"}))))
+    elif (rules := _epoch(b.state).review) is not None and seen.changed_lines > rules.max_lines:  # R-4
+        b.append(Draft(e.Screened(result="refused", **(row | {"reason": "split"}))))
     elif (earlier := b.state.tried.get((head, seen.tree), p.number)) != p.number:  # S-3: the evidence seen stands
         b.append(Draft(e.Screened(result="duplicate", **(row | {"reason": f"same as proposal {earlier}"}))))
     else:
@@ -266,7 +253,8 @@ def _epoch(s: State) -> e.EpochOpened:
 
 STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.StartLine: start_line, plan.FinishMove: finish_move, plan.FinishRelease: finish_release,
-    plan.TakeBack: take_back, plan.AskReview: ask_review, plan.AwaitReview: await_review,
+    plan.TakeBack: take_back, plan.AskReview: requesting.ask_review,
+    plan.SettleReview: requesting.settle_review, plan.AwaitReview: await_review,
     plan.PutInForce: put_in_force, plan.Propose: proposing.propose, plan.TakeProposal: proposing.take_proposal,
     plan.Screen: screen_proposal, plan.Try: trying.begin, plan.TakeTries: trying.take,
     plan.OpenTest: testing.open_test, plan.RunBatch: testing.run_batch, plan.Decide: decide,

@@ -92,6 +92,7 @@ def epoch(
         goal_family=manifest.suite.hidden.family if manifest.suite.hidden is not None else "unknown",
         productivity=_productivity(manifest, suite),
         proposer_family="search" if manifest.improver.use == "search" else manifest.improver.family, rule=RULE,
+        review=_review(manifest),
         archive=_archive(manifest),
     )  # fmt: skip
     planning.check_reachable(
@@ -103,6 +104,16 @@ def epoch(
         ranges = [*((g.name, g.high - g.low) for g in guards), ("task", _width(suite)), ("conduct", 1.0)]
         planning.check_reachable(improver, width=_width(suite), guards=ranges)
     return body, (data,)
+
+
+def _review(manifest: Manifest) -> e.ReviewTerms:
+    """How people review.  # R-3, R-4, R-5"""
+    table = manifest.policy.review
+    return e.ReviewTerms(
+        people=table.people, lines_per_hour=float(table.lines_per_hour), max_lines=table.max_lines,
+        per_hour=table.per_hour, per_day=table.per_day, max_waiting=table.max_waiting,
+        cooling_off_s=float(table.cooling_off), catch_rate=float(table.catch_rate), authority=float(table.authority),
+    )
 
 
 def guards_of(manifest: Manifest) -> tuple[e.GuardTerms, ...]:

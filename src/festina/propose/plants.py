@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Plant", "plants"]
+__all__ = ["Plant", "Span", "mistakes", "plants", "tokens"]
 
 Basis = Literal["construction", "presumed"]
 
@@ -150,12 +150,9 @@ def _answers(public: bytes) -> str:
 
 
 def _mutants(texts: Mapping[str, str], coins: random.Random) -> Iterator[Plant]:
-    python = {path: _tokens(text) for path, text in texts.items() if path.endswith(".py")}
-    readers: tuple[tuple[str, Callable[[str, Sequence[tokenize.TokenInfo]], list[Span]]], ...] = (
-        ("operator", _operators), ("off-by-one", _integers), ("branch", _branches), ("constant", _returns),
-    )  # fmt: skip
-    for kind, read in readers:
-        sites = [(path, span) for path, tokens in python.items() for span in read(texts[path], tokens)]
+    python = {path: tokens(text) for path, text in texts.items() if path.endswith(".py")}
+    for kind, read in _READERS:
+        sites = [(path, span) for path, found in python.items() for span in read(texts[path], found)]
         if sites:
             yield _edited(kind, texts, *coins.choice(sites))
     others = {path: text for path, text in texts.items() if not path.endswith(".py")}
@@ -168,13 +165,23 @@ def _mutants(texts: Mapping[str, str], coins: random.Random) -> Iterator[Plant]:
         yield Plant("husk", "presumed", {path: b"[]\n" if others[path].lstrip().startswith("[") else b"{}\n"})
 
 
+def mistakes(path: str, text: str) -> Iterator[tuple[str, Span]]:
+    """Every small mistake that could be made in one file, with its kind.  # R-3"""
+    if path.endswith(".py"):
+        found = tokens(text)
+        for kind, read in _READERS:
+            yield from ((kind, span) for span in read(text, found))
+    else:
+        yield from (("number", span) for span in _numbers(text))
+
+
 def _edited(kind: str, texts: Mapping[str, str], path: str, span: Span) -> Plant:
     start, end, new = span
     text = texts[path]
     return Plant(kind, "presumed", {path: (text[:start] + new + text[end:]).encode()})
 
 
-def _tokens(text: str) -> list[tokenize.TokenInfo]:
+def tokens(text: str) -> list[tokenize.TokenInfo]:
     """The tokens of a Python file; none where it cannot be read as one."""
     try:
         return list(tokenize.generate_tokens(io.StringIO(text).readline))
@@ -265,3 +272,8 @@ def _at(lines: Sequence[int], place: tuple[int, int]) -> int:
 
 def _span(lines: Sequence[int], token: tokenize.TokenInfo, new: str) -> Span:
     return _at(lines, token.start), _at(lines, token.end), new
+
+
+_READERS: tuple[tuple[str, Callable[[str, Sequence[tokenize.TokenInfo]], list[Span]]], ...] = (
+    ("operator", _operators), ("off-by-one", _integers), ("branch", _branches), ("constant", _returns),
+)  # fmt: skip

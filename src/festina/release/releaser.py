@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from festina.errors import IntegrityError, UsageError
 from festina.ledger.log import Ledger
 from festina.ledger.merkle import verify_inclusion
+from festina.ledger.statement import commitment
 from festina.review.binding import binding, stamp
+from festina.review.catch import real_origin
 from festina.system.repo import Repo
 
 
@@ -33,6 +35,9 @@ class Claim:
     evaluator: str
     patch: str
     expires: str
+    sealed: str = ""  # what the request wrote for the commit where it was sealed, and the salt that opens it  # L-5
+    salt: str = ""
+    votes: tuple[int, ...] = ()  # every decision that it rests on
 
 
 def check(repo: Repo, ledger: Ledger, claim: Claim, *, now: Callable[[], datetime] | None = None) -> None:
@@ -49,16 +54,26 @@ def check(repo: Repo, ledger: Ledger, claim: Claim, *, now: Callable[[], datetim
         )  # fmt: skip
     if stamp((now or (lambda: datetime.now(UTC)))()) > claim.expires:
         raise UsageError("approval-expired", f"the approval expired at {claim.expires}", fix="festina review")
+    if claim.sealed and _opens_to(claim) != claim.sealed:
+        raise IntegrityError(
+            "approval-for-something-else", "what was reviewed is not this commit: a planted change, or another one",
+            where=f"entry {claim.approval_seq}",
+        )  # R-3  # fmt: skip
     expected = binding(
-        patch=claim.patch, evidence=claim.verdict_leaf, evaluator=claim.evaluator, commit=claim.commit
+        patch=claim.patch, evidence=claim.verdict_leaf, evaluator=claim.evaluator, commit=claim.sealed or claim.commit
     )
     if expected != claim.approved_binding:
         raise IntegrityError(
             "approval-for-something-else", "the approval is bound to another patch, verdict or scorer",
             where=f"entry {claim.approval_seq}",
         )  # fmt: skip
-    for seq in (claim.verdict_seq, claim.approval_seq):
+    for seq in (claim.verdict_seq, claim.approval_seq, *claim.votes):
         prove(ledger, seq)
+
+
+def _opens_to(claim: Claim) -> str:
+    """What a sealed request for exactly this commit would have written."""
+    return commitment(bytes.fromhex(claim.salt), real_origin(claim.commit)) if claim.salt else ""
 
 
 def prove(ledger: Ledger, seq: int) -> None:

@@ -24,6 +24,7 @@ from festina.system.repo import Repo
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
 MIN_REASON = 10  # characters: a decision without a reason is none
+MAX_CITATION = 300
 MAX_REASON = 4_000  # and this is what others can be expected to read
 
 
@@ -76,6 +77,7 @@ def decision(
     terms: e.ReviewRequested, *, authors: Sequence[str], reviewer: e.ReviewerEnrolled, key: LocalKey, approve: bool,
     reason: str,
     now: datetime | None = None,
+    classification: e.Classification | None = None,
 ) -> Draft:  # fmt: skip
     """The signed entry for one decision. Raises ``UsageError`` for a missing reason, expiry or the author's own."""
     _check_reason(reason)
@@ -86,18 +88,60 @@ def decision(
         )  # fmt: skip
     if stamp(now or datetime.now(UTC)) > terms.expires:
         raise UsageError("review-expired", f"this review expired at {terms.expires}", fix="run the loop to ask again")
+    text = reason.strip().encode()
+    more = {"classification": classification} if classification is not None else {}
+    body = e.ReviewDecided(
+        review=terms.review, binding=_bound(terms), reviewer=reviewer.reviewer,
+        decision="approve" if approve else "deny", reason=hashlib.sha256(text).hexdigest(),
+        without_person=reviewer.demo, **more,
+    )  # fmt: skip
+    return Draft(body, blobs=(text,), signer=key)
+
+
+def _bound(terms: e.ReviewRequested) -> str:
+    """The binding, made again from its parts."""
     expected = binding(
         patch=terms.patch, evidence=terms.evidence, evaluator=terms.evaluator, commit=terms.commit
     )
     if expected != terms.binding:
         raise IntegrityError("binding-differs", "the review is bound to something else than its own parts")
-    text = reason.strip().encode()
-    body = e.ReviewDecided(
-        review=terms.review, binding=expected, reviewer=reviewer.reviewer,
-        decision="approve" if approve else "deny", reason=hashlib.sha256(text).hexdigest(),
-        without_person=reviewer.demo,
+    return expected
+
+
+def classification(
+    terms: e.ReviewRequested, *, reviewer: e.ReviewerEnrolled, classification: e.Classification, cite: str, answer: int,
+    predicted: float,
+) -> tuple[e.ReviewClassified, bytes]:  # fmt: skip
+    """A first judgement and the text that it points at. Raises ``UsageError`` where one of them cannot be.  # R-2"""
+    cited = cite.strip()
+    if not 1 <= len(cited) <= MAX_CITATION or odd_character(cited.replace("\n", " ")) is not None:
+        raise UsageError(
+            "bad-citation", f"a classification points at a line of the diff, in 1 to {MAX_CITATION} plain characters",
+            fix='e.g. --cite "train.py:12"',
+        )  # fmt: skip
+    if not 0.0 <= predicted <= 1.0:
+        raise UsageError("bad-prediction", f"{predicted} is no probability", fix="a number from 0 to 1")
+    text = cited.encode()
+    body = e.ReviewClassified(
+        review=terms.review, binding=_bound(terms), reviewer=reviewer.reviewer, classification=classification,
+        cite=hashlib.sha256(text).hexdigest(), answer=answer, predicted=float(predicted), without_person=reviewer.demo,
     )  # fmt: skip
-    return Draft(body, blobs=(text,), signer=key)
+    return body, text
+
+
+def withdrawal(
+    terms: e.ReviewRequested, *, reviewer: e.ReviewerEnrolled, decided: int, reason: str
+) -> tuple[e.ReviewWithdrawn, bytes]:
+    """A decision taken back, with the reason."""
+    _check_reason(reason)
+    if decided < 0:
+        raise UsageError("nothing-to-withdraw", f"{reviewer.reviewer} has no decision here", fix="festina review")
+    text = reason.strip().encode()
+    body = e.ReviewWithdrawn(
+        review=terms.review, binding=_bound(terms), reviewer=reviewer.reviewer, decided=decided,
+        reason=hashlib.sha256(text).hexdigest(),
+    )  # fmt: skip
+    return body, text
 
 
 def _check_reason(reason: str) -> None:

@@ -45,6 +45,11 @@ def seconds(value: object) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+def _pause(value: object) -> float:
+    """As ``seconds``, and "0s" is one, too."""
+    return 0.0 if value == "0s" else seconds(value)
+
+
 def _bytes(value: object) -> object:
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None or float(match[1]) <= 0:
@@ -101,6 +106,7 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
 
 
 Duration = Annotated[float, BeforeValidator(seconds)]
+Pause = Annotated[float, BeforeValidator(_pause)]
 Size = Annotated[int, BeforeValidator(_bytes)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}$")]
@@ -353,6 +359,20 @@ class Attribution(_Table):
     share: Annotated[Number, Field(ge=0, le=100)] = 0.25
 
 
+class ReviewPolicy(_Table):
+    """``[policy.review]``: how people review, how fast at most, and how they are measured.  # R-3, R-4, R-5"""
+
+    people: Annotated[int, Field(ge=1, le=9)] = 1
+    lines_per_hour: Annotated[Number, Field(gt=0, le=10**9)] = 500.0
+    max_lines: Positive = 400
+    per_hour: Positive = 6
+    per_day: Positive = 20
+    max_waiting: Positive = 10
+    cooling_off: Pause = 600.0
+    catch_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.2
+    authority: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+
+
 class Policy(_Table):
     """``[policy]``: error budget, autonomy, isolation."""
 
@@ -366,6 +386,7 @@ class Policy(_Table):
     control_share: Annotated[Number, Field(ge=0, le=0.5)] = 0.02
     plant_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.05
     attribution: Attribution = Attribution()
+    review: ReviewPolicy = ReviewPolicy()
 
 
 class Manifest(_Table):

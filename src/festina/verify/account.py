@@ -26,7 +26,7 @@ from festina.select import sameness as twins
 from festina.select.budget import AnyBudget, Budget, FdrBudget, InformationLedger, Promise, without
 from festina.select.noise import UNKNOWN, Noise
 from festina.select.sameness import Sameness
-from festina.verify import blocks
+from festina.verify import blocks, denials
 from festina.verify.verdicts import alpha_with, compose, known, learn, plan_of, tampered, units_max_of
 
 LEVEL_ROUNDING = 1e-12  # of a level that took an exponential
@@ -91,8 +91,7 @@ class Line:
     verdicts: dict[int, e.Verdict] = field(default_factory=dict)  # accepted, by proposal
     proposals: dict[int, int] = field(default_factory=dict)  # by generation
     intent: e.LineIntent | None = None
-    reviews: dict[int, int] = field(default_factory=dict)  # generation by review
-    denied: set[int] = field(default_factory=set)  # generations
+    asked: denials.Asked = field(default_factory=denials.Asked)  # of people
 
     @property
     def head(self) -> str:
@@ -100,7 +99,7 @@ class Line:
 
     @property
     def denial(self) -> bool:
-        return any(number in self.denied for number in self.numbers)
+        return any(number in self.asked.denied for number in self.numbers)
 
 
 @dataclass(slots=True)
@@ -457,15 +456,6 @@ def _enrolled(a: Account, r: Entered, b: e.ReviewerEnrolled) -> None:
     a.reviewers[b.reviewer] = b
 
 
-def _review(a: Account, r: Entered, b: e.ReviewRequested) -> None:
-    a.line.reviews[b.review] = b.generation
-
-
-def _reviewed(a: Account, r: Entered, b: e.ReviewDecided) -> None:
-    if b.decision == "deny" and b.review in a.line.reviews:
-        a.line.denied.add(a.line.reviews[b.review])
-
-
 def _measure(a: Account, r: Entered, b: e.MeasureStarted) -> None:
     a.measure, a.measure_leaf = b, r.leaf
     if b.purpose == "final":
@@ -493,8 +483,8 @@ _TAKES: dict[str, Callable[[Account, Entered, Any], None]] = {
     "batch-started": _batch_started, "batch-ended": _batch_ended,
     "verdict": _verdict, "line-intent": _line_intent, "line-moved": _line_moved, "plant-revealed": _plant,
     "fault": _fault, "control-started": _control_started, "control-ended": _control_ended,
-    "control-resolved": _resolved, "reviewer-enrolled": _enrolled, "review-requested": _review,
-    "review-decided": _reviewed, "measure-started": _measure, "measure-ended": _measured,
+    "control-resolved": _resolved, "reviewer-enrolled": _enrolled, **denials.TAKES,
+    "measure-started": _measure, "measure-ended": _measured,
     "final-scored": _final,
 }  # fmt: skip
 TAKEN = frozenset(_TAKES)

@@ -192,7 +192,8 @@ def _ask(ledger: Ledger, state: State, own: Own, commit: str) -> e.ReviewRequest
     parts = {"patch": hashlib.sha256(patch).hexdigest(), "evidence": state.head.verdict_leaf,
              "evaluator": own.epoch.evaluator}  # fmt: skip
     terms = e.ReviewRequested(
-        review=0, generation=1, commit=commit, improver_changed=False, **parts, binding=binding(**parts, commit=commit),
+        review=0, generation=1, commit=commit, improver_changed=False, patch=parts["patch"],
+        evidence=parts["evidence"], evaluator=parts["evaluator"], binding=binding(**parts, commit=commit),
         expires=expiry(datetime.now(UTC)),
     )  # fmt: skip
     _write(ledger, state, Draft(terms, blobs=(patch,)))

@@ -1,0 +1,51 @@
+"""Steps of a review that a person signs away from the system: one file out, one statement back.  # T-1, R-1
+
+For reviewers who can neither read nor write the engine's home. The statement is DSSE over the step's canonical JSON,
+which names the review by its binding, so that it fits no other ledger; what it may do is decided where it is brought
+in, like any other step, and it counts once.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from festina.errors import IntegrityError, UsageError
+from festina.ledger import entries as e
+from festina.ledger.canonical import canonical, parse_strict
+from festina.ledger.signing import LocalKey, keyid, pae, verify
+
+Signable = e.ReviewClassified | e.ReviewDecided | e.ReviewWithdrawn
+TYPE = "application/vnd.festina.review-step+json"
+KINDS: dict[str, type[Signable]] = {
+    kind.kind: kind for kind in (e.ReviewClassified, e.ReviewDecided, e.ReviewWithdrawn)
+}
+
+
+def signed(body: Signable, key: LocalKey) -> e.ReviewBrought:
+    """The step with its author's signature."""
+    text = canonical({"step": body.kind, "body": body.model_dump(mode="json", exclude_unset=True)}).decode()
+    sig = base64.b64encode(key.sign(pae(TYPE, text.encode()))).decode()
+    step: Any = body.kind
+    return e.ReviewBrought(step=step, statement=text, keyid=key.keyid, sig=sig)
+
+
+def checked(brought: e.ReviewBrought, keys: Mapping[str, bytes]) -> Signable:
+    """The step inside, if the named reviewer signed it. Raises ``UsageError`` where it is not what it says."""
+    try:
+        said = parse_strict(brought.statement.encode(), max_bytes=4_000, max_depth=4)
+        assert isinstance(said, dict)
+        kind = KINDS[str(said["step"])]
+        body = kind.model_validate_json(canonical(said["body"]))
+    except (IntegrityError, UsageError, ValidationError, AssertionError, KeyError, TypeError, ValueError):
+        what = "this is no signed step of a review"
+        raise UsageError("bad-statement", what, fix="festina review sign FILE") from None
+    public = keys.get(body.reviewer)
+    if said["step"] != brought.step or public is None or keyid(public) != brought.keyid:
+        raise UsageError("not-enrolled", f"'{body.reviewer}' is not enrolled with that key", fix="festina reviewer add")
+    if not verify(public, base64.b64decode(brought.sig), pae(TYPE, brought.statement.encode())):
+        raise UsageError("bad-signature", f"{body.reviewer}'s signature does not match the statement", fix="sign anew")
+    return body

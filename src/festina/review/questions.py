@@ -1,0 +1,117 @@
+"""One question about the diff whose answer is known, and what there is to predict.  # R-2
+
+The question follows from the patch and the binding alone, so that everybody who checks the record gets the same
+one. It asks what somebody who read the diff knows and somebody who did not has to guess; it is scored, and never
+stops anybody.
+Pure. Lines of the patch are a proposer's: choices come out visible.  # T-5
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from festina.propose.text import visible
+
+CHOICES = 3
+SHOWN = 120  # characters of a line that a choice shows
+_FILE = re.compile(r"^diff --git .* b/(.*)$")
+_DIGITS = re.compile(r"\d")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Exactly one of ``choices`` is right. ``right`` is for who checks, never for the page."""
+
+    text: str
+    choices: tuple[str, ...]
+    right: int
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """A patch by its lines, without their markers."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    kept: tuple[str, ...]
+    files: tuple[tuple[str, int, int], ...]  # path, added, removed
+
+    @property
+    def lines(self) -> int:
+        return len(self.added) + len(self.removed)
+
+
+def read_diff(patch: bytes) -> Diff:
+    """Take git's own patch apart. Lines inside a hunk are counted, whatever they look like."""
+    added: list[str] = []
+    removed: list[str] = []
+    kept: list[str] = []
+    files: list[list[object]] = []
+    old = new = 0
+    for line in patch.decode(errors="replace").split("\n"):
+        if old > 0 or new > 0:
+            mark, text = line[:1], line[1:]
+            old -= mark in (" ", "-", "")
+            new -= mark in (" ", "+", "")
+            if mark in "+-" and mark:
+                (added if mark == "+" else removed).append(text)
+                if files:
+                    files[-1][1 if mark == "+" else 2] += 1  # type: ignore[operator]
+            elif mark == " ":
+                kept.append(text)
+            continue
+        if found := _FILE.match(line):
+            files.append([found[1], 0, 0])
+        elif hunk := re.match(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@", line):
+            old, new = (int(n) if n is not None else 1 for n in hunk.groups())
+    rows = tuple((str(path), int(str(plus)), int(str(minus))) for path, plus, minus in files)
+    return Diff(tuple(added), tuple(removed), tuple(kept), rows)
+
+
+def question(patch: bytes, binding: str) -> Question:
+    """The question for this patch under this binding (sha256 hex)."""
+    diff = read_diff(patch)
+    coins = random.Random(hashlib.sha256(f"festina-question:{binding}".encode()).digest())
+    return _about_lines(diff, coins) or _about_counts(diff, coins)
+
+
+def _about_lines(diff: Diff, coins: random.Random) -> Question | None:
+    """Which of these lines comes in."""
+    told = {line.strip() for line in diff.added}
+    sort = [line for line in dict.fromkeys(diff.added) if len(line.strip()) >= 4]
+    if not sort:
+        return None
+    right = coins.choice(sort)
+    wrong = list(dict.fromkeys(s for x in (*diff.removed, *diff.kept) if len(s := x.strip()) >= 4 and s not in told))
+    coins.shuffle(wrong)
+    wrong = wrong[: CHOICES - 1]
+    for _ in range(20):
+        if len(wrong) == CHOICES - 1:
+            break
+        other = _DIGITS.sub(lambda _: str(coins.randrange(10)), right.strip())
+        if other not in told and other not in wrong:
+            wrong.append(other)
+    if len(wrong) < CHOICES - 1:
+        return None
+    return _made("Which of these lines does the change add?", right.strip(), wrong, coins)
+
+
+def _about_counts(diff: Diff, coins: random.Random) -> Question:
+    """How many lines come in and go out."""
+    true = (len(diff.added), len(diff.removed))
+    said = "{} added, {} removed"
+    others = {(a + i, max(0, b + j)) for a, b in (true,) for i, j in ((1, 0), (2, 1), (0, 3), (4, 0))}
+    wrong = [said.format(*pair) for pair in sorted(others - {true})]
+    coins.shuffle(wrong)
+    return _made("How many lines does the change add and remove?", said.format(*true), wrong[: CHOICES - 1], coins)
+
+
+def _made(text: str, right: str, wrong: Sequence[str], coins: random.Random) -> Question:
+    choices = [right, *wrong]
+    coins.shuffle(choices)
+    shown = tuple(visible(choice, lines=False, limit=SHOWN) for choice in choices)
+    return Question(text, shown, choices.index(right))

@@ -1,0 +1,252 @@
+"""The steps of a review, one by one, on a real ledger with real keys; each refusal has a counterpart that works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from festina.errors import FestinaError, IntegrityError, UsageError
+from festina.ledger import entries as e
+from festina.ledger.audit import verify
+from festina.ledger.log import Draft
+from festina.loop import acts, reviews
+from festina.loop.state import fold
+from tests.review.desk_world import REASON, World
+
+Worlds = Callable[..., World]
+
+
+def refused(act: Callable[[], object]) -> str:
+    with pytest.raises(FestinaError) as caught:
+        act()
+    return caught.value.name
+
+
+def test_R2_the_steps_come_in_their_order_and_what_is_approved_counts_after_the_cooling_off(world: World) -> None:
+    assert reviews.stage(world.state, 0, "ann") == "unopened"
+    assert refused(lambda: world.step("classify", 0, "ann")) == "open-first"
+    page = world.step("open", 0, "ann")
+    assert "total = total + x * 1" in page.patch
+    assert page.confirm == world.state.reviews[0].terms.binding
+    assert len(set(page.question.choices)) == 3
+    assert "better" not in page.patch + page.prediction.replace("came out better by at least", "")
+    assert refused(lambda: reviews.evidence_page(world, 0, "ann")) == "classify-first"
+    assert refused(lambda: world.step("decide", 0, "ann")) == "classify-first"
+    world.wait(3600)
+    world.step("classify", 0, "ann")
+    assert refused(lambda: world.step("classify", 0, "ann")) == "already-classified"
+    sections = reviews.evidence_page(world, 0, "ann").sections
+    assert any("better by 0.5" in line for line in sections[0].lines)
+    assert any("trust me" in line for line in sections[-1].lines)  # the proposer's words are the last
+    assert not any("trust me" in line for section in sections[:-1] for line in section.lines)
+    world.step("decide", 0, "ann")
+    assert world.state.generations[1].approved is None
+    assert world.settle() == ()
+    world.wait(601)
+    assert world.settle() == (0,)
+    assert world.state.generations[1].approved == 0
+    assert verify(world.home.ledger).ok
+
+
+def test_R1_nothing_of_a_decision_counts_for_another_hash(world: World) -> None:
+    world.read(0, "ann")
+    wrong = "f" * 64
+    act = {"approve": True, "classification": "sound", "reason": REASON, "now": world.now}
+    with pytest.raises(IntegrityError, match="something else"):
+        reviews.decide(world, 0, "ann", confirm=wrong, **act)
+    world.put(Draft(e.ReviewDecided(
+        review=0, binding=wrong, reviewer="ann", decision="approve", reason="0" * 64, without_person=False,
+        classification="sound",
+    ), signer=world.key("ann")))  # fmt: skip
+    assert world.state.ignored[-1][2] == "binding-differs"
+    world.wait(700)
+    assert world.settle() == ()
+
+
+@pytest.mark.parametrize(("seconds", "says"), [(86, "too-soon"), (87, "")])
+def test_R4_nobody_classifies_faster_than_the_change_can_be_read(world: World, seconds: int, says: str) -> None:
+    """Twelve lines at 500 an hour take 86.4 s."""
+    assert world.state.reviews[0].terms.lines == 12
+    world.step("open", 0, "ann")
+    world.wait(seconds)
+    row = reviews.queue(world, "ann", now=world.now)[0]
+    assert (row.left_s > 0) == bool(says)
+    if says:
+        assert refused(lambda: world.step("classify", 0, "ann")) == says
+    else:
+        world.step("classify", 0, "ann")
+
+
+def test_R4_what_is_open_at_once_is_not_read_at_once(worlds: Worlds) -> None:
+    world = worlds()
+    for _ in range(2):
+        world.accept()
+        world.ask()
+    for number in (0, 1):
+        world.step("open", number, "ann")
+    world.wait(3600)
+    world.step("classify", 0, "ann")
+    assert refused(lambda: world.step("classify", 1, "ann")) == "too-soon"
+    world.wait(3600)
+    world.step("classify", 1, "ann")
+
+
+def test_R4_a_person_begins_no_more_than_the_caps_allow(worlds: Worlds) -> None:
+    world = worlds(per_hour=1, per_day=2)
+    for _ in range(3):
+        world.accept()
+        world.ask()
+    world.step("open", 0, "ann")
+    assert refused(lambda: world.step("open", 1, "ann")) == "hourly-cap"
+    world.step("open", 1, "bob")  # caps are each person's own
+    world.wait(3601)
+    world.step("open", 1, "ann")
+    world.wait(3601)
+    assert refused(lambda: world.step("open", 2, "ann")) == "daily-cap"
+    world.wait(24 * 3600)
+    world.step("open", 2, "ann")
+
+
+def test_R4_a_change_too_large_for_one_review_is_asked_for_in_parts(worlds: Worlds) -> None:
+    world = worlds(max_lines=15)
+    world.accept()
+    assert world.ask() == 0
+    world.accept()
+    assert world.state.needs_review
+    assert world.ask() == 1
+    assert not world.state.reviews[1].fits  # both steps together
+    assert not world.state.needs_review  # but the first can be read
+    world.step("open", 1, "ann")
+    world.wait(3600)
+    assert refused(lambda: world.step("classify", 1, "ann")) == "too-large"
+    world.decide(0, "bob", approve=True)
+    world.wait(700)
+    world.settle()
+    assert world.state.needs_review  # what is left is now small enough
+    assert world.state.reviews[world.ask()].fits
+
+
+def test_R5_two_people_decide_blind_to_each_other_and_one_denial_is_enough(worlds: Worlds) -> None:
+    world = worlds(people=2)
+    world.accept()
+    world.ask()
+    world.decide(0, "ann", approve=True)
+    world.wait(700)
+    assert world.settle() == ()
+    row = reviews.queue(world, "bob", now=world.now)[0]
+    assert (row.decided, row.people) == (1, 2)
+    assert refused(lambda: reviews.outcome(world, 0)) == "not-settled"
+    world.read(0, "bob")
+    seen = repr(reviews.evidence_page(world, 0, "bob"))
+    assert "ann" not in seen
+    assert REASON not in seen
+    world.step("decide", 0, "bob", approve=False, classification="scope", reason="it does more than it says")
+    world.wait(700)
+    assert world.settle() == (0,)
+    found = reviews.outcome(world, 0)
+    assert found.result == "denied"
+    assert [(v.reviewer, v.approve) for v in found.votes] == [("ann", True), ("bob", False)]
+    assert world.state.denials
+
+
+def test_R1_a_decision_can_be_taken_back_until_it_counts(world: World) -> None:
+    world.decide(0, "ann", approve=True)
+    assert refused(lambda: world.step("decide", 0, "ann")) == "already-decided"
+    world.wait(599)
+    world.step("withdraw", 0, "ann")
+    assert refused(lambda: world.step("withdraw", 0, "ann")) == "nothing-to-withdraw"
+    world.wait(700)
+    assert world.settle() == ()
+    world.step("decide", 0, "ann", approve=False, classification="unsure")
+    world.wait(600)
+    assert refused(lambda: world.step("withdraw", 0, "ann")) == "cooled-off"
+    world.settle()
+    assert reviews.outcome(world, 0).result == "denied"
+
+
+@pytest.mark.parametrize(
+    ("approve", "classification", "says"),
+    [(True, "integrity", "approve-needs-sound"), (False, "sound", "deny-needs-a-class")],
+)
+def test_R2_a_decision_and_its_type_agree(world: World, approve: bool, classification: str, says: str) -> None:
+    world.read(0, "ann")
+    assert refused(lambda: world.step("decide", 0, "ann", approve=approve, classification=classification)) == says
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"cite": " "}, "bad-citation"), ({"cite": "a\u202eb"}, "bad-citation"), ({"answer": "9"}, "bad-answer"),
+        ({"answer": "none of it"}, "bad-answer"), ({"predicted": 1.5}, "bad-prediction"),
+    ],
+)  # fmt: skip
+def test_R2_a_first_judgement_says_something_that_can_be_checked(world: World, options: dict, says: str) -> None:
+    world.step("open", 0, "ann")
+    world.wait(3600)
+    assert refused(lambda: world.step("classify", 0, "ann", **options)) == says
+
+
+def test_R1_nobody_decides_about_a_change_of_their_own(worlds: Worlds) -> None:
+    world = worlds()
+    world.accept(author="person:ann:mine")
+    world.accept()  # also where it is only part of what is reviewed
+    world.ask()
+    assert refused(lambda: world.step("open", 0, "ann")) == "own-change"
+    world.step("open", 0, "bob")
+
+
+def test_R1_a_review_that_expired_approves_nothing(world: World) -> None:
+    world.read(0, "ann")
+    world.wait(31 * 86400)
+    assert refused(lambda: world.step("decide", 0, "ann")) == "review-expired"
+
+
+def test_D2_an_approval_that_can_still_be_taken_back_releases_nothing(world: World) -> None:
+    world.decide(0, "ann", approve=True)
+    late = world.state.reviews[0].seats["ann"].decided_at
+    with pytest.raises(UsageError) as caught:
+        acts._cooling_off(world.state)
+    assert caught.value.name == "cooling-off"
+    assert late[:16] < caught.value.what[-24:]
+
+
+@pytest.mark.parametrize("step", ["classify", "decide", "settle"])
+def test_R2_a_forged_step_out_of_order_has_no_effect_or_does_not_fold(world: World, step: str) -> None:
+    """What the desk refuses is worth nothing in the record either, whoever wrote it."""
+    terms = world.state.reviews[0].terms
+    parts = {"review": 0, "binding": terms.binding, "reviewer": "ann", "without_person": False}
+    if step == "settle":
+        with pytest.raises(IntegrityError):
+            world.put(Draft(e.ReviewSettled(
+                review=0, outcome="approve", votes=(), origin=f"real:{terms.commit}", salt="", answer=0
+            )))  # fmt: skip
+        return
+    body = {
+        "classify": e.ReviewClassified(**parts, classification="sound", cite="0" * 64, answer=0, predicted=0.5),
+        "decide": e.ReviewDecided(**parts, decision="approve", reason="0" * 64, classification="sound"),
+    }[step]
+    world.put(Draft(body, signer=world.key("ann")))
+    assert world.state.ignored[-1][2] == "open-first"
+    assert not world.state.reviews[0].seats
+
+
+def test_R1_two_reviewers_who_race_are_both_heard_once(world: World, tmp_path: Path) -> None:
+    """Bob's process decides while ann's still holds the older state: hers sees his, and the second settlement is none."""
+    from festina.ledger.log import Ledger
+    from festina.system.repo import Repo
+
+    world.read(0, "ann")
+    world.read(0, "bob")
+    other = Ledger.open(world.home.ledger, signers={"engine": world.engine})
+    place = reviews.Place(Repo.discover(world.repo.root), world.home, other, fold(other.records()))
+    bound = world.state.reviews[0].terms.binding
+    reviews.decide(place, 0, "bob", confirm=bound, approve=False, classification="scope", reason=REASON, now=world.now)
+    world.step("decide", 0, "ann")
+    world.wait(700)
+    assert world.settle() == (0,)
+    assert acts.settle_reviews(other, place.state, place.repo, world.now) == ()
+    assert [v.decision.reviewer for v in world.state.reviews[0].votes] == ["bob", "ann"]
+    assert reviews.outcome(world, 0).result == "denied"
+    other.close()
