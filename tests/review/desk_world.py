@@ -42,7 +42,8 @@ def _git(root: Path, *argv: str) -> str:
 def program(version: int) -> str:
     """A program whose later versions add lines that a mistake fits into."""
     body = "".join(
-        f"\n\ndef step_{n}(values, limit):\n    # step {n}\n    total = 0\n    for x in values:\n        if x > limit:\n"
+        f"\n\ndef step_{n}(values, limit):\n    # step {n}\n    total = 0\n    for x in values:\n"
+        f"        if x > limit:\n"
         f"            total = total + x * {n}\n\n    return total\n"
         for n in range(1, version + 1)
     )
@@ -93,9 +94,9 @@ class World:
         )  # fmt: skip
         return e.EpochOpened(
             epoch=0, reason="first epoch", start_commit=start, start_tree=self.repo.tree_of(start),
-            anchor_tree=self.repo.tree_of(start), manifest=hashlib.sha256(MANIFEST).hexdigest(), evaluator=D, alpha=0.05,
-            beta=0.1, spread=50.0, suite=suite, guards=(), autonomy="release-by-approval", debt_generations=10,
-            debt_lines=2000, min_level=2, review=self.rules,
+            anchor_tree=self.repo.tree_of(start), manifest=hashlib.sha256(MANIFEST).hexdigest(), evaluator=D,
+            alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=(), autonomy="release-by-approval",
+            debt_generations=10, debt_lines=2000, min_level=2, review=self.rules,
         )  # fmt: skip
 
     # -- what happens
@@ -176,7 +177,7 @@ class World:
         requesting.ask_review(cast(Bench, bench), plan.AskReview())
         return max(self.state.reviews)
 
-    def step(self, what: str, number: int, name: str, **options: Any) -> Any:  # noqa: ANN401
+    def step(self, what: str, number: int, name: str, **options: Any) -> Any:
         """One step of a person, at the world's time. Returns the page of ``open``."""
         terms = self.state.reviews[number].terms
         if what == "open":

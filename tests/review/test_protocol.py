@@ -233,7 +233,7 @@ def test_R2_a_forged_step_out_of_order_has_no_effect_or_does_not_fold(world: Wor
 
 
 def test_R1_two_reviewers_who_race_are_both_heard_once(world: World, tmp_path: Path) -> None:
-    """Bob's process decides while ann's still holds the older state: hers sees his, and the second settlement is none."""
+    """Bob's process decides while ann's still holds the older state: hers sees his, and it is settled once."""
     from festina.ledger.log import Ledger
     from festina.system.repo import Repo
 
