@@ -37,6 +37,7 @@ MORE = {
     "unhalt": ("festina.cli.halt:unhalt", "End a halt, signed by a person."),
     "release": ("festina.cli.release:command", "Release an approved generation."),
     "rollback": ("festina.cli.release:rollback", "Go back to an earlier generation, now."),
+    "trust": ("festina.cli.trust:command", "May it be trusted yet? Yes, no, or cannot tell yet, with what is missing."),
     "incident": ("festina.cli.incident:group", "Incidents, and by when each regulator wants to be told."),
     "reviewer": ("festina.cli.reviewer:group", "People who may decide, and how well each of them reviews."),
     "ledger": ("festina.cli.ledger:group", "The record: verify, show, prove, export."),

@@ -1,0 +1,101 @@
+"""``festina trust``: for each stage and for the next rung of autonomy, yes, no, or cannot tell yet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from festina.cli.common import INTEGRITY, system_option
+from festina.errors import UsageError
+
+if TYPE_CHECKING:
+    from festina.report.trust.model import Checked, Trust
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@system_option
+@click.option("--ledger", type=FILE, help="Read this ledger instead of the system's own.")
+@click.option("--quick", is_flag=True, help="Do not make the verdicts' numbers again; then they cannot be told.")
+@click.option("--at", help="Judge as of this time, with time zone; default: now.")
+@click.option("--html", "page", type=FILE, help="Also write the answer as one page.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead.")
+@click.pass_context
+def command(
+    ctx: click.Context, root: Path, ledger: Path | None, quick: bool, at: str | None, page: Path | None, as_json: bool
+) -> None:
+    """May it be trusted yet? Four stages and the next rung of autonomy: yes, no, or cannot tell yet.
+
+    Each answer names its evidence, how old that is and until when it counts, and what would turn a "cannot tell" into
+    an answer. There is no overall score. Exits with 6 when the record itself does not hold.
+    """
+    from festina.report.trust import forms
+
+    judged, sound = assess(ledger or _own(root), quick=quick, now=_time(at))
+    click.echo(forms.as_json(judged) if as_json else forms.as_text(judged), nl=False)
+    if page is not None:
+        try:
+            page.write_text(forms.as_html(judged), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(
+                "unwritable", f"it cannot be written: {error.strerror}", fix="name another file", where=str(page)
+            ) from None
+        click.echo(f"page: {page.resolve()}", err=True)
+    ctx.exit(0 if sound else INTEGRITY)
+
+
+def assess(path: Path, *, quick: bool = False, now: datetime | None = None) -> tuple[Trust, bool]:
+    """The judgement of a ledger, and whether the record holds."""
+    from festina.ledger.log import Ledger
+    from festina.report.fold import fold
+    from festina.report.law import incidents
+    from festina.report.trust.judging import judge
+    from festina.report.trust.seen import seen
+    from festina.report.trust.stages import Case
+
+    checked = _checked(path, quick=quick)
+    with Ledger.open(path, readonly=True) as ledger:
+        data = fold(ledger.records(), ledger.get_blob, root=ledger.root().hex())
+        people = incidents.fold(ledger.records(), ledger.get_blob)
+        case = Case(data, seen(ledger.records()), people, checked, now or datetime.now(UTC))
+    return judge(case), checked.ok and checked.numbers is not False
+
+
+def _checked(path: Path, *, quick: bool) -> Checked:
+    """Check the record now: signatures and hashes, and the verdicts' numbers unless ``quick``."""
+    from festina.cli import replay
+    from festina.ledger.audit import verify
+    from festina.report.trust.model import Checked
+
+    report = verify(path)
+    words = f"{report.entries:,} entries: every signature, hash and order holds, checked now"
+    if not report.ok:
+        bad = report.first_bad
+        return Checked(False, f"entry {bad[0]}: {bad[1]}" if bad else "it does not hold", None)
+    if quick:
+        return Checked(True, words, None)
+    made = replay.again(path, report.entries, quiet=True)
+    said = "every verdict was made again from the entries, checked now" if made.ok else "a number does not follow"
+    return Checked(True, words, made.ok, said)
+
+
+def _own(root: Path) -> Path:
+    from festina.system import home
+    from festina.system.repo import Repo
+
+    return home.require(Repo.discover(root)).ledger
+
+
+def _time(text: str | None) -> datetime | None:
+    from festina.report.law.calendar import moment
+
+    if text is None:
+        return None
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise UsageError("bad-time", str(error), fix="write 2026-11-27T09:30+01:00, or with Z for UTC") from None

@@ -1,0 +1,140 @@
+"""The judgement as text for a terminal, as a page, and as JSON."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from importlib import resources
+
+from festina.ledger.canonical import canonical
+from festina.report.markup import Html, el, raw
+from festina.report.trust.model import Ground, Stage, Trust
+
+NOTE = (
+    "Yes means: the evidence named here is there, fresh, and not contradicted. It is about what was probed. The record "
+    "shows what was recorded, by whom, in which order and unchanged; not that it was true. There is no overall score."
+)
+MARK = {"yes": "+", "no": "-", "cannot tell yet": "?"}
+
+
+def as_text(trust: Trust) -> str:
+    """For a terminal: the five answers first, then the grounds, then what to do."""
+    return "\n".join(_lines(trust)) + "\n"
+
+
+def _lines(trust: Trust) -> Iterator[str]:
+    yield f"Can {trust.system} be trusted enough yet? As of {trust.at}, from {trust.size:,} entries."
+    if trust.demo:
+        yield "This is a demonstration: nothing in it was approved by a person."
+    for stage in trust.stages:
+        yield f"  {stage.name:16} {stage.answer.upper() if stage.answer == 'no' else stage.answer}"
+    for stage in trust.stages:
+        yield ""
+        yield f"{stage.name}: {stage.answer}. {stage.question}"
+        for ground in stage.grounds:
+            yield f"  {MARK[ground.answer]} {ground.name}: {ground.words}{_cited(ground)}"
+    yield ""
+    yield "Never probed (unknown is not safe):"
+    yield from (f"  ? {line}" for line in trust.never_probed)
+    yield ""
+    yield "Time to notice, and time to stop:"
+    yield from (f"  {line}" for line in trust.warning)
+    yield ""
+    yield "What gates cost, and what they caught:"
+    yield from (f"  {gate.name}: {gate.cost}; {gate.caught}" for gate in trust.gates)
+    yield ""
+    yield "What to do next:"
+    for number, (stage, ground) in enumerate(_todo(trust), 1):
+        yield f"  {number}. {ground.next}   ({stage.name}: {ground.name})"
+    yield ""
+    yield NOTE
+
+
+def _todo(trust: Trust) -> list[tuple[Stage, Ground]]:
+    """Each remedy once, what is refuted first, the next rung last."""
+    ordered = [(s, g) for s in trust.stages for g in s.open if g.next and not g.next.startswith("see ")]
+    ordered.sort(key=lambda pair: pair[1].answer != "no")
+    first: dict[str, tuple[Stage, Ground]] = {}
+    for stage, ground in ordered:
+        first.setdefault(ground.next, (stage, ground))
+    return list(first.values())
+
+
+def _cited(ground: Ground) -> str:
+    parts = []
+    if ground.seqs:
+        parts.append(
+            f"entry {ground.seqs[-1]}" if len(ground.seqs) == 1 else f"entries {ground.seqs[0]} to {ground.seqs[-1]}"
+        )
+    if ground.until:
+        parts.append(f"counts until {ground.until[:10]}")
+    return f" [{', '.join(parts)}]" if parts else ""
+
+
+def as_json(trust: Trust) -> str:
+    plain = asdict(trust)
+    for stage, row in zip(trust.stages, plain["stages"], strict=True):
+        row["answer"] = stage.answer
+    return canonical(_lists(plain)).decode("utf-8") + "\n"
+
+
+def _lists(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _lists(inner) for key, inner in value.items()}
+    return [_lists(inner) for inner in value] if isinstance(value, tuple | list) else value
+
+
+def as_html(trust: Trust) -> str:
+    """One page, self-contained, everything escaped.  # T-5"""
+    style = resources.files("festina.report").joinpath("page.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    body = [
+        el("p", f"Festina · {trust.system} · {trust.at}", cls="kicker"),
+        el("h1", f"Can {trust.system} be trusted enough yet?"),
+        el("p", "A demonstration: nothing in it was approved by a person.", cls="banner") if trust.demo else Html(""),
+        el("dl", *(el("div", el("dt", s.name), el("dd", s.answer)) for s in trust.stages), cls="facts"),
+        el("h2", "What to do next"),
+        el(
+            "ol",
+            *(
+                el("li", ground.next, " ", el("span", f"({stage.name}: {ground.name})", cls="muted"))
+                for stage, ground in _todo(trust)
+            ),
+        ),
+        *(_section(stage) for stage in trust.stages),
+        el("h2", "Never probed"),
+        el("ul", *(el("li", line) for line in trust.never_probed)),
+        el("h2", "Time to notice, and time to stop"),
+        el("ul", *(el("li", line) for line in trust.warning)),
+        el("h2", "What gates cost, and what they caught"),
+        _table(("gate", "cost", "caught"), [(g.name, g.cost, g.caught) for g in trust.gates]),
+    ]
+    top = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", http_equiv="Content-Security-Policy", content=policy),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("title", f"Festina: trust in {trust.system}"),
+        raw(f"<style>{style}</style>"),
+    )
+    foot = el("footer", f"{trust.size:,} entries, root {trust.root}. {NOTE}")
+    return f"<!doctype html>\n{el('html', top, el('body', el('main', *body), foot), lang='en')}\n"
+
+
+def _section(stage: Stage) -> Html:
+    rows = [(g.answer, g.name, f"{g.words}{_cited(g)}", g.at[:10]) for g in stage.grounds]
+    return el(
+        "section",
+        el("h2", f"{stage.name}: {stage.answer}"),
+        el("p", stage.question, cls="note"),
+        _table(("answer", "ground", "evidence", "as of"), rows),
+    )
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Html:
+    head = el("tr", *(el("th", name, scope="col") for name in heads))
+    cells = (el("tr", *(el("td", cell) for cell in row)) for row in rows)
+    return el("div", el("table", el("thead", head), el("tbody", *cells)), cls="wide")

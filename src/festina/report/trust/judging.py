@@ -1,0 +1,199 @@
+"""The judgement: four stages, the next rung, what was never probed, the warning time, what gates cost.  # W-5, G-7"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from statistics import median
+
+from festina.report.law.calendar import moment
+from festina.report.numerals import count, percent
+from festina.report.trust import stages
+from festina.report.trust.model import Gate, Ground, Stage, Trust
+from festina.report.trust.stages import Case
+
+LADDER = ("observe", "propose-only", "release-by-approval", "unattended")  # G-7
+
+
+def judge(case: Case) -> Trust:
+    """Everything that the page says, as of ``case.now``."""
+    found = (stages.proposal(case), stages.experimentation(case), stages.selection(case), stages.deployment(case))
+    autonomy = case.data.epoch.autonomy if case.data.epoch else LADDER[0]
+    at = LADDER.index(autonomy) if autonomy in LADDER else 0
+    rung = LADDER[at + 1] if at + 1 < len(LADDER) else ""
+    return Trust(
+        system=case.data.system,
+        at=case.now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        size=case.data.size,
+        root=case.data.root,
+        demo=case.data.demo,
+        autonomy=autonomy,
+        rung=rung,
+        stages=(*found, _rung(case, found, rung)) if rung else found,
+        never_probed=never_probed(case),
+        warning=warning(case),
+        gates=gates(case),
+    )
+
+
+def _rung(case: Case, found: tuple[Stage, ...], rung: str) -> Stage:
+    """The next rung asks for all four stages, for people whose eye was measured, and for attested safeguards."""
+    grounds = [
+        Ground(
+            f"stage {stage.name}",
+            stage.answer,
+            f"{len(stage.grounds) - len(stage.open)} of {len(stage.grounds)} hold",
+            next="" if stage.answer == "yes" else f"see {stage.name}",
+        )
+        for stage in found
+    ]
+    grounds += [_people(case)]
+    if rung == LADDER[-1]:
+        grounds.append(
+            Ground(
+                "safeguards",
+                "cannot tell yet",
+                "nobody attested the safeguards that releasing unattended needs",
+                next="attestations with an end; until then people approve every release",
+            )
+        )
+    return Stage(
+        "next rung",
+        f"May it go from '{case.data.epoch.autonomy if case.data.epoch else ''}' to '{rung}'?",
+        tuple(grounds),
+    )
+
+
+def _people(case: Case) -> Ground:
+    real = [name for name, demo in case.seen.people.items() if not demo]
+    if not real:
+        return Ground("people", "no", "no person may decide here", next="festina reviewer add NAME")
+    decided = [(at, body) for at, body in case.seen.decided.values() if not body.without_person]
+    if not decided:
+        return Ground(
+            "people",
+            "cannot tell yet",
+            f"{count(len(real), 'person')} may decide, and decided nothing yet",
+            next="festina review",
+        )
+    at, _ = decided[-1]
+    return Ground(
+        "people",
+        "cannot tell yet",
+        f"{count(len(decided), 'decision')} by people; how often they find a bad change was not measured",
+        tuple(a.seq for a, _ in decided),
+        at.at,
+        next="catch trials: festina review",
+    )
+
+
+def never_probed(case: Case) -> tuple[str, ...]:
+    """What no evidence here is about; unknown is never shown as safe.  # V-11"""
+    said = ["dangerous capabilities and propensities: no suite for any of them has run"]
+    if case.data.epoch is not None and not case.data.epoch.guards:
+        said.append("safety properties: no guard is declared")
+    if not case.people.incidents:
+        said.append("incidents: none is recorded; that none happened is not shown")
+    if case.seen.drill is None:
+        said.append("attacks on this system: no drill")
+    if not any(p.judged for p in case.data.plants):
+        said.append("the verifier's own miss rate: no planted defect was judged")
+    if case.seen.calibrated is None:
+        said.append("noise of the version in use before money was spent: no calibration")
+    if not case.data.grown:
+        said.append("whether recursion pays: no control arm and no cross-play")
+    if not any(row.judges for row in case.data.epochs):
+        said.append("a second verifier of the goal: none is declared")
+    return tuple(said)
+
+
+def warning(case: Case) -> tuple[str, ...]:
+    """The time there would be to notice and stop, against the time that stopping takes."""
+    moved = [g for g in case.data.line if g.moved_seq is not None and g.verdict_seq is not None]
+    times = [moment(case.at(g.moved_seq)).timestamp() for g in moved]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    said = []
+    if gaps:
+        said.append(f"between accepted changes: {_span(median(gaps))} in the middle, {_span(min(gaps))} at least")
+    else:
+        said.append("between accepted changes: cannot tell yet, fewer than two were accepted")
+    waits = [
+        (moment(at.at) - moment(case.seen.asked[number].at)).total_seconds()
+        for number, (at, _) in case.seen.decided.items()
+        if number in case.seen.asked
+    ]
+    said.append(
+        f"until a person decided: {_span(median(waits))} in the middle, {_span(max(waits))} at most"
+        if waits
+        else "until a person decided: cannot tell yet, nobody decided anything"
+    )
+    halts = [body.took_s for _, body in case.seen.halts if body.took_s is not None and body.processes]
+    said.append(f"a halt took {max(halts):.2f} s at most" if halts else "a halt: never measured here")
+    said.append("characterisation of capabilities: none was made, so how long it takes is not known")
+    return tuple(said)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
+def gates(case: Case) -> tuple[Gate, ...]:
+    """What each gate cost beside what it caught.  # G-7"""
+    data = case.data
+    screened = [p for p in data.proposals if p.screened_seq is not None]
+    refused = [p for p in screened if p.outcome == "refused"]
+    judged = data.judged
+    not_accepted = [t for t in judged if t.verdict != "accept"]
+    planted = sum(p.trials for p in data.plants)
+    found = [
+        Gate(
+            "scope and content of a proposal",
+            "no trial",
+            f"{len(refused)} of {count(len(screened), 'proposal')} refused",
+            tuple(p.last_seq for p in refused),
+        ),
+        Gate(
+            "evidence on hidden items",
+            f"{count(sum(t.units for t in judged), 'unit')}, {count(data.looks, 'look')}",
+            f"{len(not_accepted)} of {count(len(judged), 'test')} not accepted",
+            tuple(t.verdict_seq for t in judged if t.verdict_seq is not None),
+        ),
+    ]
+    if data.plants:
+        caught = rates_words(case)
+        share = percent(planted / data.trials) if data.trials else "0 %"
+        found.append(
+            Gate(
+                "planted defects",
+                f"{count(planted, 'trial')} of their own, {share} of all",
+                caught,
+                tuple(p.seq for p in data.plants),
+            )
+        )
+    if data.twins is not None and data.twins.units:
+        found.append(
+            Gate(
+                "the version in use against itself",
+                f"{count(data.twins.units, 'unit')}",
+                f"{count(len(data.twins.alarms), 'alarm')}",
+                data.twins.seqs,
+            )
+        )
+    denied = [number for number, (_, body) in case.seen.decided.items() if body.decision == "deny"]
+    found.append(
+        Gate(
+            "people",
+            f"{count(len(case.seen.decided), 'decision')}",
+            f"{count(len(denied), 'denial')}",
+            tuple(at.seq for at, _ in case.seen.decided.values()),
+        )
+    )
+    return tuple(found)
+
+
+def rates_words(case: Case) -> str:
+    judged = [p for p in case.data.plants if p.judged]
+    return f"{sum(not p.missed for p in judged)} of {len(judged)} caught"

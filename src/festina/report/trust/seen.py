@@ -1,0 +1,67 @@
+"""Facts that a judgement of trust needs and a report does not show: drills, halts, roll backs, times of decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from festina.ledger import entries as e
+
+if TYPE_CHECKING:
+    from festina.report.fold import Record
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """An entry and when it was recorded."""
+
+    seq: int
+    at: str
+
+
+@dataclass(slots=True)
+class Seen:
+    """Folded from the ledger by ``take``; the newest of each."""
+
+    drill: tuple[At, e.DrillFinished] | None = None
+    rules: At | None = None  # when the rules in force began
+    halts: list[tuple[At, e.Halted]] = field(default_factory=list)
+    resumed: set[str] = field(default_factory=set)
+    rollbacks: list[tuple[At, At]] = field(default_factory=list)  # intent and end
+    asked: dict[int, At] = field(default_factory=dict)
+    decided: dict[int, tuple[At, e.ReviewDecided]] = field(default_factory=dict)
+    people: dict[str, bool] = field(default_factory=dict)  # enrolled, and whether by a demonstration key
+    calibrated: At | None = None
+    back: dict[int, At] = field(default_factory=dict)  # roll backs begun
+
+    def take(self, record: Record) -> None:
+        at, body = At(record.seq, record.at), record.body
+        if isinstance(body, e.DrillFinished):
+            self.drill = (at, body)
+        elif isinstance(body, e.EpochOpened):
+            self.rules = at
+        elif isinstance(body, e.Halted):
+            self.halts.append((at, body))
+        elif isinstance(body, e.Resumed):
+            self.resumed.update(body.halts)
+        elif isinstance(body, e.ReleaseIntent) and body.cause == "rollback":
+            self.back[body.release] = at
+        elif isinstance(body, e.Released) and body.release in self.back:
+            self.rollbacks.append((self.back.pop(body.release), at))
+        elif isinstance(body, e.ReviewRequested):
+            self.asked[body.review] = at
+        elif isinstance(body, e.ReviewDecided):
+            self.decided[body.review] = (at, body)
+        elif isinstance(body, e.ReviewerEnrolled):
+            self.people[body.reviewer] = body.demo
+        elif isinstance(body, e.Calibrated):
+            self.calibrated = at
+
+
+def seen(records: Iterable[Record]) -> Seen:
+    """Read all ``records`` from the first on."""
+    found = Seen()
+    for record in records:
+        found.take(record)
+    return found

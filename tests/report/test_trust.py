@@ -1,0 +1,215 @@
+"""Trust: an answer rests on evidence that is there, fresh and not contradicted; else it is no yes.  # W-5"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from festina.cli.trust import command
+from festina.ledger import entries as e
+from festina.report.fold import fold
+from festina.report.law import incidents
+from festina.report.law.calendar import moment
+from festina.report.trust import forms, stages
+from festina.report.trust.judging import judge
+from festina.report.trust.model import Checked, Ground, Stage, Trust
+from festina.report.trust.seen import seen
+from festina.report.trust.stages import Case
+from tests.report.made_ledger import Log, digest, made_run, oid
+from tests.report.test_command import ledger as ledger  # a fixture
+
+SOUND = Checked(True, "every signature holds", True, "made again")
+NOW = moment("2026-11-24T10:00Z")
+
+
+def case(log: Log, now: datetime = NOW, checked: Checked = SOUND) -> Case:
+    data = fold(log.records, log.blob, root="ab" * 32)
+    return Case(data, seen(log.records), incidents.fold(log.records, log.blob), checked, now)
+
+
+def trust(log: Log, now: datetime = NOW, checked: Checked = SOUND) -> Trust:
+    return judge(case(log, now, checked))
+
+
+def ground(found: Trust, stage: str, name: str) -> Ground:
+    (row,) = [g for s in found.stages if s.name == stage for g in s.grounds if g.name == name]
+    return row
+
+
+def drill(log: Log, *, holes: int = 0, attacks: int = 180, lost: int = 0) -> None:
+    log.add(e.DrillFinished(
+        commit=oid("c0"), attacks=attacks, caught=attacks - holes, holes=holes, exposures=0, untested=0,
+        honest_runs=40, honest_lost=lost,
+        open=("eval",) if holes else (), looks=0, level=3, wall_s=40.0, details=digest("d"),
+    ))  # fmt: skip
+
+
+def halt(log: Log, *, took: float = 0.3, processes: int = 7, left: int = 0) -> None:
+    log.add(e.Halted(
+        halt="a" * 16, by="ann", since="2026-11-23T12:00:00.000Z", reason="", processes=processes,
+        took_s=took, left=left,
+    ))  # fmt: skip
+
+
+def test_W5_an_empty_record_is_never_trusted() -> None:
+    for size in range(6):
+        log = made_run()
+        log.records = log.records[:size]
+        found = trust(log)
+        assert [s.answer for s in found.stages if s.answer == "yes"] == []
+
+
+def test_W5_no_beginning_of_a_record_is_trusted_where_its_evidence_is_missing() -> None:
+    log = made_run()
+    everything = log.records
+    for size in range(0, len(everything), 5):
+        log.records = everything[:size]
+        found = trust(log)
+        for stage in found.stages:
+            for row in stage.grounds:
+                if row.answer == "yes" and not row.name.startswith("stage "):
+                    assert row.seqs, row
+                    assert all(0 <= seq < max(size, 1) for seq in row.seqs)
+                if row.answer != "yes":
+                    assert row.next, row  # always what to do
+        assert ground(found, "proposal", "attacks on what is proposed").answer != "yes"
+        assert found.stages[0].answer != "yes"
+
+
+def test_W5_a_stage_is_as_strong_as_its_weakest_ground() -> None:
+    yes, no, unknown = (Ground("g", answer, "") for answer in ("yes", "no", "cannot tell yet"))
+    for grounds, answer in [((yes, yes), "yes"), ((yes, unknown), "cannot tell yet"), ((unknown, no, yes), "no")]:
+        assert Stage("selection", "", grounds).answer == answer
+    assert Stage("selection", "", ()).answer == "cannot tell yet"
+
+
+def test_W5_a_drill_counts_while_it_is_fresh_whole_and_of_these_rules() -> None:
+    log = made_run()
+    drill(log)
+    fresh = ground(trust(log), "proposal", "attacks on what is proposed")
+    assert fresh.answer == "yes"
+    assert fresh.until.startswith("2026-12-23")
+    assert ground(trust(log, NOW + timedelta(days=31)), "proposal", fresh.name).answer == "cannot tell yet"
+    for spoiled, answer in (
+        ({"holes": 1}, "no"),
+        ({"lost": 1}, "cannot tell yet"),
+        ({"attacks": 0}, "cannot tell yet"),
+    ):
+        other = made_run()
+        drill(other, **spoiled)
+        assert ground(trust(other), "proposal", fresh.name).answer == answer
+    epoch = log.records[1].body
+    assert isinstance(epoch, e.EpochOpened)
+    log.add(epoch.model_copy(update={"epoch": 2, "reason": "new rules"}))
+    assert ground(trust(log), "proposal", fresh.name).answer == "cannot tell yet"
+
+
+@pytest.mark.parametrize(
+    ("caught", "missed", "answer"),
+    [(0, 0, "cannot tell yet"), (16, 0, "cannot tell yet"), (17, 0, "yes"), (24, 1, "cannot tell yet"), (25, 1, "yes"),
+     (2, 8, "no")],
+)  # fmt: skip
+def test_W5_a_catch_rate_is_a_yes_only_with_its_lower_bound(caught: int, missed: int, answer: str) -> None:
+    made = case(made_run())
+    plant = made.data.plants[0] if made.data.plants else _plant()
+    rows = [replace(plant, outcome="rejected")] * caught + [replace(plant, outcome="accepted")] * missed
+    row = stages._caught(replace(made, data=replace(made.data, plants=tuple(rows))))
+    assert row.answer == answer
+    if answer == "cannot tell yet" and caught == 16:
+        assert "about 1 more" in row.words
+
+
+def _plant():
+    from festina.report.data import PlantRow
+
+    return PlantRow(20, 1, "sign", "construction", "rejected", "", 1, 0, ())
+
+
+def test_W5_old_planted_defects_say_nothing_about_now() -> None:
+    made = case(made_run(), NOW + timedelta(days=60))
+    rows = (replace(_plant(), outcome="rejected"),) * 40
+    assert stages._caught(replace(made, data=replace(made.data, plants=rows))).answer == "cannot tell yet"
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [({}, "yes"), ({"took": 1.4}, "no"), ({"left": 2}, "no"), ({"processes": 0}, "cannot tell yet")],
+)
+def test_W5_a_halt_counts_where_it_stopped_something_in_time(words: dict[str, float], answer: str) -> None:
+    log = made_run()
+    assert ground(trust(log), "deployment", "the stop").answer == "cannot tell yet"
+    halt(log, **words)  # type: ignore[arg-type]
+    assert ground(trust(log), "deployment", "the stop").answer == answer
+
+
+def test_W5_a_demonstration_is_approved_by_nobody() -> None:
+    found = trust(made_run(demo=True))
+    assert ground(found, "deployment", "approval").answer != "yes"
+    assert next(s for s in found.stages if s.name == "deployment").answer != "yes"
+    assert "demonstration" in forms.as_text(found)
+
+
+def test_W5_open_incidents_are_a_no_and_none_recorded_is_no_evidence() -> None:
+    log = made_run()
+    assert not [g for s in trust(log).stages for g in s.grounds if g.name == "incidents"]
+    assert any("none happened is not shown" in line for line in trust(log).never_probed)
+    log.add(e.IncidentOpened(
+        incident=1, aware="2026-11-23T11:00:00.000Z", text=log.text("x"), about=None, reviewer="ann",
+        without_person=False,
+    ))  # fmt: skip
+    assert ground(trust(log), "deployment", "incidents").answer == "no"
+
+
+def test_W5_a_record_or_a_number_that_does_not_hold_is_a_no() -> None:
+    bad = trust(made_run(), checked=Checked(False, "entry 7: changed", None))
+    assert ground(bad, "proposal", "the record").answer == "no"
+    wrong = trust(made_run(), checked=replace(SOUND, numbers=False))
+    assert ground(wrong, "selection", "the verdicts' numbers").answer == "no"
+    quick = trust(made_run(), checked=replace(SOUND, numbers=None))
+    assert ground(quick, "selection", "the verdicts' numbers").answer == "cannot tell yet"
+
+
+def test_W5_the_next_rung_needs_every_stage_and_attested_safeguards() -> None:
+    found = trust(made_run())
+    assert (found.autonomy, found.rung) == ("release-by-approval", "unattended")
+    rung = found.stages[-1]
+    assert rung.name == "next rung"
+    assert rung.answer != "yes"
+    assert {g.name for g in rung.grounds} >= {"stage selection", "people", "safeguards"}
+
+
+def test_C2_T5_forms_are_stable_complete_and_escaped() -> None:
+    log = made_run(hostile="<script>alert(1)</script>")
+    drill(log)
+    found = trust(log)
+    text, page = forms.as_text(found), forms.as_html(found)
+    assert forms.as_html(trust(log)) == page
+    for stage in found.stages:
+        assert f"{stage.name}: {stage.answer}" in text
+        assert f"{stage.name}: {stage.answer}" in page
+    read = json.loads(forms.as_json(found))
+    assert [row["answer"] for row in read["stages"]] == [s.answer for s in found.stages]
+    assert "<script" not in page
+    assert "score" not in {key.lower() for key in read}
+
+
+def test_festina_trust_reads_a_real_ledger_and_names_what_to_do(ledger: Path, tmp_path: Path) -> None:
+    page = tmp_path / "trust.html"
+    done = CliRunner().invoke(
+        command, ["--ledger", str(ledger), "--quick", "--html", str(page)], catch_exceptions=False
+    )
+    assert "Can library be trusted enough yet?" in done.stdout
+    assert "festina drill" in done.stdout
+    assert page.read_text().startswith("<!doctype html>")
+    with ledger.open("r+b") as file:  # one byte of an entry
+        raw = file.read()
+        at = raw.rindex(b"festina.local")
+        file.seek(at)
+        file.write(b"F")
+    broken = CliRunner().invoke(command, ["--ledger", str(ledger), "--quick"])
+    assert broken.exit_code != 0
