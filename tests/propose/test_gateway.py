@@ -23,7 +23,7 @@ from festina.propose.gateway.rules import judge
 from festina.propose.gateway.usage import usage_in
 from festina.propose.meter import Caps, Cost, Price
 from festina.system.manifest import parse_manifest
-from tests.modelserver import Bad, Served, reply, serving
+from tests.modelserver import Bad, Served, reply, serving, wait_until
 
 KEY = "sk-the-operators-own"
 PLENTY = Allowance(calls=20, tokens=100_000)
@@ -86,7 +86,7 @@ def test_E6_what_is_allowed_passes_and_nothing_else_of_the_box_goes_along() -> N
         status, listed = ask(port, b"", "/v1/models", "GET")
         assert (status, [row["id"] for row in json.loads(listed)["data"]]) == (200, ["m", "n"])
     (row,) = passage.rows
-    assert row["reply"] == hashlib.sha256(reply("fine")).hexdigest()
+    assert row["reply"] == hashlib.sha256(passage.salt + reply("fine")).hexdigest()
     assert (row["ended"], row["tokens_in"], row["tokens_out"], row["metered"]) == ("ok", 10, 5, True)
     assert "asked" not in row  # a candidate's prompts may hold hidden items: hashes alone  # L-5
     book = passage._gateway.book
@@ -114,6 +114,9 @@ REFUSED: dict[str, tuple[int, str, dict[str, Any]]] = {
         {"type": "mcp", "server_url": "http://x"}]}, "path": "/v1/responses"}),
     "one hidden in a bundle": (403, "tool", {"body": {"model": "m", "input": "x", "tools": [
         {"type": "namespace", "tools": [{"type": "function"}, {"type": "web_search"}]}]}, "path": "/v1/responses"}),
+    "a conversation that is kept": (400, "key", {"body": _with(store=True)}),
+    "a context that a model sums up": (400, "key", {"body": {**_with(context_management={
+        "edits": [{"type": "compact_20260112"}]})}, "path": "/v1/messages"}),
     "an earlier conversation": (400, "key", {"body": {"model": "m", "input": "x", "previous_response_id": "r"},
                                              "path": "/v1/responses"}),
     "an address to fetch": (403, "content", {"body": _with(messages=[{"role": "user", "content": [
@@ -225,6 +228,7 @@ def test_E6_what_is_sent_on_names_an_allowed_model_and_a_bounded_answer(body: di
     lengths = [sent[key] for key in ("max_tokens", "max_completion_tokens", "max_output_tokens") if key in sent]
     assert lengths
     assert max(lengths) == found.max_output <= 64
+    assert sent.pop("store", False) is False
     assert all(sent[key] == body[key] for key in sent if "max" not in key)
 
 
@@ -282,26 +286,32 @@ def test_E6_a_stream_passes_as_it_comes_and_is_metered() -> None:
         assert passage.trouble is None  # whoever hangs up is not let down by the endpoint
 
 
-TROUBLE = {
-    "overloaded": (Bad("body", status=503), 502, "error", 3),
-    "limited": (Bad("body", status=429), 429, "limited", 3),
-    "no key": (Bad("body", status=401, body=KEY.encode()), 502, "auth", 1),
-    "elsewhere": (Bad("body", status=302, headers=(("Location", "http://evil/"),)), 502, "error", 1),
-    "hung up": (Bad("hang_up"), 502, "down", 1),
-    "silent": (Bad("silent"), 504, "slow", 1),
-    "garbage": (Bad("garbage"), 502, "schema", 1),
-    "compressed": (Bad("gzip"), 502, "schema", 1),
-    "huge": (Bad("huge"), 502, "huge", 1),
+TROUBLE = {  # what the endpoint does, what the box is told, how often it is asked, whether a short outage is believed
+    "overloaded": (Bad("body", status=503), 502, "error", 9, True),
+    "broken": (Bad("body", status=500), 502, "error", 3, True),
+    "limited": (Bad("body", status=429), 429, "limited", 9, False),
+    "no key": (Bad("body", status=401, body=KEY.encode()), 502, "auth", 1, False),
+    "elsewhere": (Bad("body", status=302, headers=(("Location", "http://evil/"),)), 502, "error", 1, True),
+    "hung up": (Bad("hang_up"), 502, "down", 1, True),
+    "silent": (Bad("silent"), 504, "slow", 1, False),
+    "garbage": (Bad("garbage"), 502, "schema", 1, False),
+    "compressed": (Bad("gzip"), 502, "schema", 1, False),
+    "huge": (Bad("huge"), 502, "huge", 1, False),
 }
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting between tries."""
+    for name in ("FIRST_WAIT_S", "LONGEST_WAIT_S"):
+        monkeypatch.setattr(f"festina.propose.gateway.passage.{name}", 0.01)
+
+
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("name", TROUBLE)
-def test_T6_what_the_endpoint_does_wrong_is_told_and_is_not_the_boxs(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("festina.propose.gateway.passage.FIRST_WAIT_S", 0.01)
-    bad, status, ended, tries = TROUBLE[name]
-    with serving(*[bad] * tries, "well again") as served:
+def test_T6_what_the_endpoint_does_wrong_is_told_and_is_not_the_boxs(name: str) -> None:
+    bad, status, ended, tries, believed = TROUBLE[name]
+    with serving(*[bad] * tries, "well again", "the same again", "well", bad) as served:
         gate = gateway(served, call_s=0.5 if name == "silent" else 20.0)
         with door(gate) as (passage, port):
             got, body = ask(port, GOOD)
@@ -309,8 +319,43 @@ def test_T6_what_the_endpoint_does_wrong_is_told_and_is_not_the_boxs(
             assert KEY.encode() not in body
             assert len(served.asked) == tries
             assert passage.trouble == ended
-        assert not passage.endpoint_failed()  # it answers again: this would be held against who asked
+        assert passage.endpoint_failed() is believed  # it answers again: was it a short outage, or the box's doing?
+        if believed:
+            assert served.asked[-1] == GOOD  # the very request was asked again, and answered
+            assert not passage.endpoint_failed()  # the control: the same request fails again while others are answered
     assert passage.endpoint_failed()  # the server is gone: held against nobody
+
+
+@pytest.mark.usefixtures("at_once")
+def test_T6_a_short_outage_is_ridden_out_and_one_that_a_box_may_have_caused_is_its_own() -> None:
+    down = Bad("body", status=503)
+    with serving(*[down] * 5, "here again") as served, door(gateway(served)) as (passage, port):
+        assert ask(port, GOOD)[0] == 200  # five tries in vain, of which the box knows nothing
+        assert passage.trouble is None
+    with serving(*[down] * 9, "at last") as served, door(gateway(served)) as (passage, port):
+        assert ask(port, GOOD)[0] == 502
+        assert passage.trouble == "error"
+        assert ask(port, GOOD)[0] == 200  # the client tries again, and has lost nothing
+        assert passage.trouble is None
+    with serving(Bad("silent"), *[down] * 9, "well", "well") as served:
+        gate = gateway(served)
+        with door(gate) as (passage, port), socket.create_connection(("127.0.0.1", port), timeout=30) as other:
+            other.sendall(request_of({**GOOD, "max_tokens": 2}))
+            wait_until(lambda: len(served.asked) == 1)
+            assert ask(port, GOOD)[0] == 502
+        assert not passage.endpoint_failed()  # several requests at a time: the load may have been its own
+
+
+@pytest.mark.usefixtures("at_once")
+def test_T6_a_box_whose_time_ends_while_the_endpoint_is_dead_is_nobodys_failure() -> None:
+    with serving(Bad("silent"), "well") as served:
+        gate = gateway(served)
+        with door(gate) as (passage, port), socket.create_connection(("127.0.0.1", port), timeout=30) as box:
+            box.sendall(request_of(GOOD))
+            wait_until(lambda: len(served.asked) == 1)
+        assert passage.trouble == "slow"
+        assert not passage.endpoint_failed()  # the control: it answers others, so this request took too long
+    assert passage.endpoint_failed()
 
 
 def test_T1_the_endpoints_own_words_about_a_bad_request_pass_without_the_key() -> None:
@@ -321,18 +366,57 @@ def test_T1_the_endpoints_own_words_about_a_bad_request_pass_without_the_key() -
         assert passage.rows[0]["tokens_in"] == 0
 
 
-def test_T6_a_path_that_the_endpoint_does_not_offer_buys_no_other_roll(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("festina.propose.gateway.passage.FIRST_WAIT_S", 0.01)
+@pytest.mark.usefixtures("at_once")
+def test_T6_a_path_or_model_that_the_endpoint_does_not_offer_buys_no_other_roll() -> None:
     lost = Bad("body", status=501)
-    with serving("fine", lost, lost, "fine", lost, lost) as served:
+    with serving("fine", lost, lost, "fine", lost, lost, "fine", lost, lost) as served:
         gate = gateway(served)
         with door(gate) as (passage, port):
             assert ask(port, GOOD)[0] == 200
             assert ask(port, {"model": "m", "prompt": "x"}, "/v1/completions")[0] == 502
             assert not passage.endpoint_failed()
+        with door(gate) as (passage, port):  # a model that another path or nobody ever had an answer of
+            assert ask(port, {**GOOD, "model": "n"})[0] == 502
+            assert not passage.endpoint_failed()
         with door(gate) as (passage, port):  # the control: where it used to answer, it has failed
             assert ask(port, GOOD)[0] == 502
             assert passage.endpoint_failed()
+
+
+def test_L5_short_items_cannot_be_guessed_from_a_candidates_record_and_its_salt_proves_them() -> None:
+    with serving("4") as served:
+        gate = gateway(served)
+        with door(gate) as (passage, port):
+            assert ask(port, GOOD)[0] == 200
+        sent = json.dumps(GOOD, ensure_ascii=False, separators=(",", ":")).encode()
+        (row,) = passage.rows
+        assert row["request"] == hashlib.sha256(passage.salt + sent).hexdigest()
+        assert row["reply"] == hashlib.sha256(passage.salt + reply("4")).hexdigest()
+        book = gate.book
+        assert isinstance(book, PaperBook)
+        _, answer = book.calls[passage.call]
+        assert answer is not None
+        assert answer.salt == passage.salt.hex()
+        assert len(passage.salt) == 32
+        assert answer.salt.encode() not in (answer.reply or b"")
+        mine = gate.passage(PLENTY, "improver")  # what a proposer asked stands there word for word
+        assert mine.salt == b""
+
+
+def test_E5_what_tools_add_to_a_prompt_unseen_is_held_too() -> None:
+    def held(tools: object, path: str = "/v1/messages") -> int:
+        body = json.dumps({"model": "m", "messages": [], "max_tokens": 5, "tools": tools}).encode()
+        return judge(Request("POST", path, body), ("m",), 64).unseen
+
+    assert held([]) == 0
+    assert held([{"type": "function", "function": {"name": "f"}}], "/v1/chat/completions") >= 346
+    bash, editor = ({"type": kind, "name": "x"} for kind in ("bash_20250124", "text_editor_20250728"))
+    assert held([bash, editor]) >= 346 + 245 + 700
+    with serving("fine") as served, door(gateway(served)) as (passage, port):
+        got = ask(port, {"model": "m", "input": "x", "tools": [{"type": "local_shell"}]}, "/v1/responses")
+        assert got[0] == 200
+        assert served.asked[0]["store"] is False  # a provider that keeps everything keeps nothing of this
+    assert passage.used.tokens_in == 10  # what the reply says takes the place of what was held
 
 
 def test_T1_no_reply_carries_the_key_into_a_box_or_a_record() -> None:

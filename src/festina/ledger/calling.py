@@ -5,7 +5,8 @@ One that was cut off has no end and stays charged in full. Request and reply lie
 were sent and received, without headers: no key is ever among them.
 
 One pair may stand for a batch: all calls of one trial, ``calls`` of them at most. Then ``request`` names the allowance
-and ``reply`` the JSON lines of what was asked and answered.
+and ``reply`` the JSON lines of what was asked and answered: an improver's word for word, a candidate's as hashes over a
+salt that is sealed beside the entry (``salt``, hex), because short items could be guessed from plain ones.  # L-5
 """
 
 from __future__ import annotations

@@ -97,7 +97,8 @@ class LedgerBook:
             tokens_in=used.tokens_in, tokens_out=used.tokens_out, money=float(used.money), metered=answer.metered,
             wall_s=round(answer.wall_s, 3),
         )  # fmt: skip
-        self._open().append([Draft(body, blobs=(reply,) if reply is not None else ())])
+        sealed = {"salt": answer.salt} if answer.salt and reply is not None else {}
+        self._open().append([Draft(body, blobs=(reply,) if reply is not None else (), sealed=sealed)])
         self._account = self._account.settle(call, used)
         crash_point("model-answered")
 

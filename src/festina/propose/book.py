@@ -39,6 +39,7 @@ class Answer:
     used: Cost
     metered: bool
     wall_s: float = 0.0
+    salt: str = ""  # of the hashes in ``reply``, which the record seals; empty: there are none  # L-5
 
 
 class Book(Protocol):

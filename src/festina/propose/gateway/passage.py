@@ -4,9 +4,12 @@ A run's whole allowance is held in the book before it starts, and what it used t
 between, each request is held against that allowance and settled. So a run meets its own caps only: the budget of the
 whole run of the loop ends before a box is started, never inside one.
 
-The answer goes to the box as it comes. Whatever the endpoint does wrong, after three tries, is an answer with a status
-that clients show, and ``trouble`` names it: whether the box's run may be held against its candidate is for the caller
-to find out (``Gateway.well``).  # T-6
+The answer goes to the box as it comes. A server that is away or says that it has too much to do is tried again for as
+long as one call may take; whatever it does wrong after that is an answer with a status that clients show, and
+``trouble`` names it: whether the box's run may be held against its candidate is ``Passage.endpoint_failed``.  # T-6
+
+A candidate's requests stand in the record as salted hashes, for they may hold hidden items, and few words are soon
+guessed; the salt is sealed beside the entry.  # L-5
 
 Invariants: the key is in one header of requests to the endpoint and nowhere else; nothing of the box's headers is
 passed on but a version of the protocol; a run has few requests under way, and a bounded number of refusals, after which
@@ -21,6 +24,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import re
 import socket
 import threading
@@ -34,10 +38,11 @@ from festina.ledger.canonical import canonical
 from festina.propose.book import Answer, Ask, Book, digest
 from festina.propose.chat import scrubbed
 from festina.propose.gateway.http import Refused, Request, Writer, drain, read_request
+from festina.propose.gateway.relay import Relay, class_of
 from festina.propose.gateway.rules import Accepted, judge
 from festina.propose.gateway.usage import usage_in
 from festina.propose.meter import Account, Cap, Caps, Cost, Price, prompt_bound
-from festina.propose.wire import Broken, Got, Patience, post
+from festina.propose.wire import Broken, Patience, post
 
 __all__ = ["Allowance", "Gateway", "Passage", "Spent"]
 
@@ -47,10 +52,11 @@ MAX_KEPT = 8 << 20  # of requests and replies that stand in a record word for wo
 UNDER_WAY = 4
 REFUSALS = 100
 MORE = 200  # connections beside two for each call: lists of models, and refusals
-TRIES = 3
+TRIES = 9
+TRIES_OF_AN_ERROR = 3  # 500 is said of what passes, and of requests that never will
 FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 10.0  # with TRIES: a server that is started anew within half a minute ends no trial
 _READING = threading.Lock()  # one at a time in the whole process: 4 MiB of brackets are 200 MiB while they are read
-_PASSING = (429, 500, 502, 503, 504, 529)
 _EVIDENCE = ("path", "model", "tool", "content")  # tries for what is never given; the others may be mistakes
 _VERSION = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}")
 
@@ -82,7 +88,7 @@ class Gateway:
     max_output: int
     call_s: float
     book: Book = field(repr=False)
-    offered: set[str] = field(default_factory=set, repr=False)  # paths on which the endpoint has answered
+    offered: set[tuple[str, str]] = field(default_factory=set, repr=False)  # path and model: the endpoint has answered
 
     def passage(
         self, allowed: Allowance, asker: Literal["improver", "candidate"], *, proposal: int | None = None
@@ -125,13 +131,24 @@ class Gateway:
         key = "max_completion_tokens" if self.new_length else "max_tokens"
         asked: dict[str, Any] = {key: 16, "messages": [{"role": "user", "content": "1+1="}]}
         if path == "responses":
-            asked = {"max_output_tokens": 16, "input": "1+1="}
+            asked = {"max_output_tokens": 16, "input": "1+1=", "store": False}
         elif path == "completions":
             asked = {"max_tokens": 16, "prompt": "1+1="}
         data = canonical({"model": model, **asked})
-        price = self.prices.get(model, Price())
-        most = Cost.of(price, prompt_bound([data.decode()]), 16)
-        call = self.book.hold(Ask(model, data, most, "candidate"))
+        most = Cost.of(self.prices.get(model, Price()), prompt_bound([data.decode()]), 16)
+        return self._answers(path, model, data, most, recorded=data)
+
+    def answers_again(self, lost: Lost) -> bool:
+        """Whether the endpoint now answers the very request that it failed. Paid for; its words are not kept.  # L-5"""
+        asked = lost.asked
+        note = canonical({"again": lost.name, "model": asked.model, "path": asked.path})
+        return self._answers(asked.path, asked.model, asked.body, lost.most, recorded=note, version=lost.version)
+
+    def _answers(
+        self, path: str, model: str, data: bytes, most: Cost, *, recorded: bytes, version: str = ""
+    ) -> bool:
+        """``recorded`` stands in the record for the request; the reply stands there where that is the request."""
+        call = self.book.hold(Ask(model, recorded, most, "candidate"))
         if isinstance(call, str):
             return False
         began = time.monotonic()
@@ -140,16 +157,29 @@ class Gateway:
         reply: bytes | None = None
         used = most
         try:
-            got = post(f"{self.url}/{path}", self.headers(path, ""), data, patience)
+            got = post(f"{self.url}/{path}", self.headers(path, version), data, patience)
             ended, reply = "ok" if got.status == 200 else "error", self.scrubbed(got.body)
             used = most if ended == "ok" else Cost(calls=1)
         except Broken as broken:
             ended = broken.ended
             used = most if broken.sent else Cost(calls=1)
-        usage = usage_in(reply or b"", stream=False)
-        used = Cost.of(price, *usage) if usage else used
-        self.book.settle(call, Answer(ended, reply, used, usage is not None, time.monotonic() - began))
+        usage = usage_in(reply or b"", stream=(reply or b"").lstrip().startswith((b"data:", b"event:")))
+        used = Cost.of(self.prices.get(model, Price()), *usage) if usage else used
+        kept = reply if recorded is data else None
+        self.book.settle(call, Answer(ended, kept, used, usage is not None, time.monotonic() - began))
         return ended == "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A request that the endpoint failed at last. ``alone``: the box had no other under way meanwhile."""
+
+    asked: Accepted = field(repr=False)
+    most: Cost
+    version: str
+    name: str  # its hash in the record
+    ended: Ended
+    alone: bool
 
 
 class Passage:
@@ -173,12 +203,18 @@ class Passage:
         self._began = time.monotonic()
         self.rows: list[dict[str, Any]] = []
         self.refused: dict[str, int] = {}
-        self.trouble: Ended | None = None  # what the endpoint did at last, after all tries
-        self._where = ("", "")  # on which path, asked for which model
+        self._lost: Lost | None = None
+        self._crowded = 0  # how often another request of this box was let in beside one
+        self.salt = b"" if keep else os.urandom(32)  # of the hashes in ``rows``  # L-5
 
     @property
     def used(self) -> Cost:
         return self._account.spent
+
+    @property
+    def trouble(self) -> Ended | None:
+        """What the endpoint did at last, after all tries; None where it was asked the same again and answered."""
+        return self._lost.ended if self._lost is not None else None
 
     @property
     def denied(self) -> tuple[str, ...]:
@@ -186,15 +222,22 @@ class Passage:
         return tuple(f"gateway({code})" for code in sorted(self.refused) if code in _EVIDENCE)
 
     def endpoint_failed(self) -> bool:
-        """Whether a request failed at the endpoint and a question of our own fails there, too.  # T-6
+        """Whether a request failed at the endpoint, and not the endpoint at the request.  # T-6
 
-        On a path where it never answered, it has not failed as long as it answers on another: it does not offer this
-        one, and who asks there buys no other roll.
+        It failed where a question of our own fails there, too. Where that one is answered, the very request is asked
+        again: what is answered now was let down by a short outage, unless the box may have caused it, with several
+        requests at a time or one that takes too long. A path or model that it never answered has not failed as long
+        as others answer: it does not offer this one, and who asks there buys no other roll.
         """
-        gateway, (path, model) = self._gateway, self._where
-        if self.trouble is None or gateway.well(path, model):
+        gateway, lost = self._gateway, self._lost
+        if lost is None:
             return False
-        return path in gateway.offered or not any(gateway.well(other, model) for other in sorted(gateway.offered))
+        place = (lost.asked.path, lost.asked.model)
+        if gateway.well(*place):
+            return lost.ended in ("down", "error") and lost.alone and gateway.answers_again(lost)
+        if place in gateway.offered:
+            return True
+        return not any(gateway.well(path, model) for path, model in sorted(gateway.offered))
 
     # -- the door
 
@@ -224,7 +267,8 @@ class Passage:
             self._settled = True
             text = b"".join(canonical(row) + b"\n" for row in self.rows)
             metered = all(row.get("metered", True) for row in self.rows)
-            answer = Answer(self.trouble or "ok", text or None, self.used, metered, time.monotonic() - self._began)
+            wall = time.monotonic() - self._began
+            answer = Answer(self.trouble or "ok", text or None, self.used, metered, wall, salt=self.salt.hex())
             self._gateway.book.settle(self.call, answer)
 
     def _start(self, connection: socket.socket) -> None:
@@ -242,6 +286,7 @@ class Passage:
                     self._most -= 1
                     games = self._most < 0 or sum(self.refused.values()) >= REFUSALS or self._closed.is_set()
                     if not busy and not games:
+                        self._crowded += len(self._under_way)
                         self._under_way.add(connection)
                 if games:  # nobody listens any more, so that a flood costs the engine nothing
                     connection.close()
@@ -287,6 +332,10 @@ class Passage:
 
     # -- one request
 
+    def _hash(self, data: bytes) -> str:
+        """Of a request or a reply, in the record.  # L-5"""
+        return digest(self.salt + data)
+
     def _answer(self, request: Request, writer: Writer) -> None:
         gateway = self._gateway
         if request.method == "GET" and request.path == "/v1/models":
@@ -296,8 +345,9 @@ class Passage:
         with _READING:
             asked = judge(request, gateway.names, gateway.max_output, new_length=gateway.new_length)
         price = gateway.prices.get(asked.model, Price())
-        most = Cost.of(price, prompt_bound([asked.body.decode("utf-8", "surrogatepass")]), asked.max_output)
-        row: dict[str, Any] = {"path": asked.path, "model": asked.model, "request": digest(asked.body)}
+        prompt = prompt_bound([asked.body.decode("utf-8", "surrogatepass")]) + asked.unseen
+        most = Cost.of(price, prompt, asked.max_output)
+        row: dict[str, Any] = {"path": asked.path, "model": asked.model, "request": self._hash(asked.body)}
         with self._lock:
             number = len(self.rows)
             cap = self._account.over(self._caps, most)
@@ -313,7 +363,7 @@ class Passage:
         with self._lock:
             self._account = self._account.settle(number, used)
             row |= {
-                "status": status, "ended": ended, "reply": digest(reply) if reply else None, "metered": metered,
+                "status": status, "ended": ended, "reply": self._hash(reply) if reply else None, "metered": metered,
                 "tokens_in": used.tokens_in, "tokens_out": used.tokens_out,
                 "wall_s": round(time.monotonic() - began, 3),
             }  # fmt: skip
@@ -325,115 +375,68 @@ class Passage:
         self, asked: Accepted, headers: Mapping[str, str], writer: Writer, most: Cost, price: Price
     ) -> tuple[Ended, bytes, Cost, bool, int]:
         """Ask the endpoint, pass on what comes. (class, reply, used, whether the reply said so, status for the box)"""
-        gateway = self._gateway
-        url, sent = f"{gateway.url}/{asked.path}", gateway.headers(asked.path, headers.get("anthropic-version", ""))
+        gateway, version = self._gateway, headers.get("anthropic-version", "")
+        url, sent = f"{gateway.url}/{asked.path}", gateway.headers(asked.path, version)
+        with self._lock:
+            alone, crowded = len(self._under_way) <= 1, self._crowded
         ended: Ended = "down"
         what, status = "the endpoint does not answer", 502
         wait = 0.0
+        began = time.monotonic()
+        tries = TRIES
+
+        def lost(used: Cost, data: bytes, *, metered: bool) -> tuple[Ended, bytes, Cost, bool, int]:
+            with self._lock:
+                by_itself = alone and crowded == self._crowded
+                if self._lost is None and ended != "cut":
+                    name = self._hash(asked.body)
+                    self._lost = Lost(asked, most, version, name, ended, by_itself)
+            self._say(writer, status, ended, what, asked)
+            return ended, data, used, metered, status
+
         for attempt in range(TRIES):
-            if attempt and self._closed.wait(wait or FIRST_WAIT_S * 2**attempt):
+            wait = wait or min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt)
+            late = time.monotonic() + wait - began > gateway.call_s
+            if attempt and (attempt >= tries or late or self._closed.wait(wait)):
                 break
-            relay = _Relay(writer, gateway, stream=asked.stream)
+            relay = Relay(writer, gateway.key, stream=asked.stream)
             patience = Patience(gateway.call_s, MAX_REPLY, lambda: self._closed.is_set() or gateway.book.stopped())
             try:
                 got = post(url, sent, asked.body, patience, relay.take)
             except Broken as broken:
                 ended, what, status = broken.ended, broken.what, 504 if broken.ended == "slow" else 502
+                if ended == "cut" and not relay.begun and self._closed.is_set() and not gateway.book.stopped():
+                    ended = "slow"  # the box's time was over before anything came
                 if relay.begun or broken.sent:  # it may have worked: charged in full, and not asked again
-                    self._trouble(ended, asked)
-                    self._say(writer, status, ended, what, asked)
-                    return ended, bytes(relay.data), most, False, status
+                    return lost(most, bytes(relay.data), metered=False)
+                wait = 0.0
                 continue
             if got.status == 200:
                 usage = usage_in(got.body, stream=asked.stream)
                 used = most if usage is None else Cost.of(price, *usage)
                 relay.finish(got)
-                gateway.offered.add(asked.path)
+                self._answered(asked)
                 return "ok", got.body, used, usage is not None, 200
-            ended, what, status, again = _class_of(got)
+            ended, what, status, again = class_of(got)
             if again is None:  # the request's own fault, in the endpoint's words
                 with contextlib.suppress(OSError):
                     writer.whole(400, gateway.scrubbed(got.body)[: 64 << 10])
                 return ended, got.body, Cost(calls=1), True, 400
             if again < 0:
                 break
-            wait = again
-        self._trouble(ended, asked)
-        self._say(writer, status, ended, what, asked)
-        return ended, b"", Cost(calls=1), True, status
+            wait, tries = again, TRIES_OF_AN_ERROR if got.status == 500 else TRIES
+        return lost(Cost(calls=1), b"", metered=True)
 
-    def _trouble(self, ended: Ended, asked: Accepted) -> None:
-        if not self._closed.is_set() and ended != "cut":
-            self.trouble, self._where = ended, (asked.path, asked.model)
+    def _answered(self, asked: Accepted) -> None:
+        self._gateway.offered.add((asked.path, asked.model))
+        with self._lock:
+            if self._lost is not None and self._lost.asked == asked:  # a client that tries again has lost nothing
+                self._lost = None
 
     def _say(self, writer: Writer, status: int, code: str, what: str, asked: Accepted) -> None:
         if not writer.started:
             with contextlib.suppress(OSError):
                 writer.refuse(Refused(status, code, what), anthropic=asked.path == "messages")
-
-
-class _Relay:
-    """A reply on its way to the box. Whole replies wait until they are whole; streams are passed on as they come.
-
-    Neither with the key: the end of a piece that could be its beginning waits for the next piece.  # T-1
-    """
-
-    def __init__(self, writer: Writer, gateway: Gateway, *, stream: bool) -> None:
-        self._writer = writer
-        self._gateway = gateway
-        self._waiting = b""
-        self._stream = stream
-        self.begun = False
-        self.data = bytearray()
-
-    def take(self, status: int, headers: Mapping[str, str], piece: bytes) -> bool:
-        self.data += piece
-        if status != 200 or not self._stream:
-            return True
-        try:
-            if not self.begun:
-                self.begun = True
-                kind = headers.get("content-type", "")
-                self._writer.begin_stream("text/event-stream" if "event-stream" in kind else "application/json")
-            self._writer.chunk(self._harmless(piece))
-        except OSError:
-            return False
-        return True
-
-    def _harmless(self, piece: bytes) -> bytes:
-        data, key = self._gateway.scrubbed(self._waiting + piece), self._gateway.key.encode()
-        held = next((size for size in range(len(key) - 1, 0, -1) if data.endswith(key[:size])), 0)
-        self._waiting = data[len(data) - held :]
-        return data[: len(data) - held]
-
-    def finish(self, got: Got) -> None:
-        with contextlib.suppress(OSError):
-            if self.begun:
-                self._writer.chunk(self._waiting)
-                self._writer.end_stream()
-            else:
-                self._writer.whole(200, self._gateway.scrubbed(got.body))
-
-
-def _class_of(got: Got) -> tuple[Ended, str, int, float | None]:
-    """Of a reply that is no success: (class, words, status for the box, seconds until it may be tried again).
-
-    None: it is the request that is wrong. Below 0: trying again is of no use.
-    """
-    if got.status in _PASSING:
-        try:
-            after = float(got.headers.get("retry-after", "0"))
-        except ValueError:
-            after = 0.0
-        wait = after if 0 <= after <= 10 else 0.0
-        if got.status == 429:
-            return "limited", "the endpoint says that there were too many requests", 429, wait
-        return "error", f"the endpoint answered {got.status}", 502, wait
-    if got.status in (401, 403):
-        return "auth", "the endpoint does not accept the operator's key", 502, -1.0
-    if 400 <= got.status < 500:
-        return "refused", "the endpoint refused the request", 400, None
-    return "error", f"the endpoint answered {got.status}", 502, -1.0
 
 
 def _text(data: bytes) -> str:

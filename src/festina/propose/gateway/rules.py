@@ -5,9 +5,10 @@ refused by name. What is sent on is written anew from what was read, so that no 
 
 Refused above all is whatever lets the provider act on a network or remember: tools that it runs itself (search, fetch,
 code, MCP), content behind an address, files, earlier conversations. And whatever breaks the bound on cost: several
-answers at once, images and sound (which cost more than their bytes), dearer service.
-One thing is written in: the cap on the answer's length, where the request names none or a higher one, since no hard
-limit on money could be kept without it.
+answers at once, images and sound (which cost more than their bytes), dearer service. Tools make a provider put words
+before a prompt that nobody sent: they are counted as ``Accepted.unseen``.
+Two things are written in: the cap on the answer's length, where the request names none or a higher one, since no hard
+limit on money could be kept without it; and, where a provider would keep every conversation, that it keeps none.
 """
 
 from __future__ import annotations
@@ -59,17 +60,21 @@ _PARTS = frozenset({
 _OWN_TOOLS = ("function", "custom", "local_shell")  # run by the client, in the box
 _SWITCHES = frozenset({"enable_thinking", "thinking", "thinking_budget", "reasoning_effort"})
 _OWN_PREFIXES = ("bash_", "text_editor_")
+# Tokens of the words that tools make a provider put before a prompt, twice what Anthropic's manual gives under "Tool
+# use: pricing": 346 for tools at all, 245 for bash, 700 for the editor. A client's own tools are bytes of the request.
+_UNSEEN_TOOLS, _UNSEEN_KNOWN = 700, 1400
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """``path`` below the endpoint; ``body`` as it is sent on; tokens at most."""
+    """``path`` below the endpoint; ``body`` as it is sent on; tokens at most. ``unseen``: of what tools add to it."""
 
     path: str
     model: str
     body: bytes
     stream: bool
     max_output: int
+    unseen: int = 0
 
 
 def judge(request: Request, names: tuple[str, ...], max_output: int, *, new_length: bool = False) -> Accepted:
@@ -91,11 +96,13 @@ def judge(request: Request, names: tuple[str, ...], max_output: int, *, new_leng
         raise Refused(400, "key", "n must be 1: one answer a request")
     if not isinstance(body.get("stream", False), bool):
         raise Refused(400, "key", "stream is true or false")
-    _tools(body.get("tools"))
+    _kept_nothing(body, path)
+    unseen = _tools(body.get("tools"))
+    _contexts(body.get("context_management"))
     _contents(body, path)
     length = _cap_length(body, path, max_output, new_length=new_length)
     sent = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-    return Accepted(path, model, sent, bool(body.get("stream", False)), length)
+    return Accepted(path, model, sent, bool(body.get("stream", False)), length, unseen)
 
 
 def _read(data: bytes) -> dict[str, Any]:
@@ -146,19 +153,41 @@ def _template(settings: object) -> None:
         raise Refused(400, "key", f"chat_template_kwargs takes these, and plain values: {', '.join(sorted(_SWITCHES))}")
 
 
-def _tools(tools: object, depth: int = 0) -> None:
-    """Only those that the client runs itself, inside the box."""
+def _kept_nothing(body: dict[str, Any], path: str) -> None:
+    """No conversation stays at the provider, where later requests, or people, could read it."""
+    if body.get("store") not in (None, False):
+        raise Refused(400, "key", "store must be false: nothing is kept at the endpoint")
+    if path == "responses":  # which keeps all where nothing is said
+        body["store"] = False
+
+
+def _tools(tools: object, depth: int = 0) -> int:
+    """Only those that the client runs itself, inside the box. Tokens that they add unseen, at most."""
     if tools is None:
-        return
+        return 0
     if not isinstance(tools, list):
         raise Refused(400, "key", "tools is a list")
+    unseen = _UNSEEN_TOOLS if tools and not depth else 0
     for tool in tools:
         kind = tool.get("type", "custom") if isinstance(tool, dict) else None
         if kind == "namespace" and depth < 2:  # a bundle of them
-            _tools(tool.get("tools"), depth + 1)
+            unseen += _tools(tool.get("tools"), depth + 1)
             continue
         if not isinstance(kind, str) or not (kind in _OWN_TOOLS or kind.startswith(_OWN_PREFIXES)):
             raise Refused(403, "tool", f"a tool of type {str(kind)[:40]!r} would act outside of the box")
+        unseen += 0 if kind in ("function", "custom") else _UNSEEN_KNOWN
+    return unseen
+
+
+def _contexts(value: object) -> None:
+    """Of a context's management: leaving parts out. Anything else has a model write, which no cap counts."""
+    if value is None:
+        return
+    edits = value.get("edits", []) if isinstance(value, dict) and set(value) <= {"edits"} else None
+    if not isinstance(edits, list) or not all(
+        isinstance(edit, dict) and str(edit.get("type", "")).startswith("clear_") for edit in edits
+    ):
+        raise Refused(400, "key", "context_management takes edits that clear")
 
 
 def _contents(body: Mapping[str, Any], path: str) -> None:
