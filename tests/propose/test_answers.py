@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from festina.propose.answers import Change, Unusable, read_answer
-from festina.propose.knobs import schema
-from festina.propose.placing import Placed, place
+from festina.propose.knobs import find_knobs, schema
+from festina.propose.placing import Placed, _found, place
 from tests.modelserver import edit
 
 TRAIN = """\
@@ -88,6 +89,9 @@ UNUSABLE = [
     ('[{"file": "train.py", "name": "lr", "value": "fast"}]', "no value"),
     ('[{"name": "width", "value": true}]', "no value"),
     ('[{"file": "x.py", "name": "lr", "value": 1.0}]', "unknown file"),
+    ("/etc/passwd\n```\n" + TRAIN.replace("0.1", "0.3") + "```\n", "unknown file"),
+    (edit("../up.py", "lr = 0.1", "lr = 0.3"), "unknown file"),
+    (edit("/etc/new.py", "", "x = 1"), "unknown file"),
     ("[" * 10_000 + "]" * 10_000, "nothing"),
     ("[{'a':" * 10_000, "nothing"),
     ("a" * (1 << 20) + "b", "too large"),
@@ -101,6 +105,50 @@ def test_T6_two_readings_or_none_are_a_class_of_their_own_and_never_a_guess(answ
     assert isinstance(found, Unusable), found
     assert found.why == why
     assert "momentum" not in found.what  # T-5: the model's own words are not said as ours
+
+
+def test_T5_a_block_for_another_place_is_not_taken_for_the_only_file() -> None:
+    for answer in ("/etc/passwd\n```\nx = 1\ny = 2\n```\n", "```/etc/passwd\nx = 1\ny = 2\n```\n",
+                   edit("/etc/passwd", "x = 0", "x = 1")):  # fmt: skip
+        found = read(answer, "files", {"a.py": "x = 0\ny = 2\n"})
+        assert isinstance(found, Unusable)
+        assert found.why == "unknown file"
+        plain = read(answer.replace("/etc/passwd", ""), "files", {"a.py": "x = 0\ny = 2\n"})  # the control
+        assert isinstance(plain, Change)
+        assert plain.files["a.py"].startswith("x = 1\n")
+
+
+PYTHONIC: list[tuple[str, object]] = [
+    ("{'name': 'mode', 'value': 'a\\'b\"c'}", "a'b\"c"),
+    ("{'name': 'lr', 'value': True}", True),
+    ("{'name': 'lr', 'value': 0.5,}", 0.5),
+    ("{'name': 'mode', 'value': '\\d+'}", None),
+    ("{'name': 'lr', 'value': 1if 1else 2}", None),
+    ("'" * 30_000, None),
+    ("\\'" * 15_000, None),
+]
+
+
+@pytest.mark.parametrize(("row", "value"), PYTHONIC, ids=range(len(PYTHONIC)))
+def test_T5_settings_written_as_python_are_read_without_pythons_parser(row: str, value: object) -> None:
+    began = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Python's own parser warns of "\\d", and says what it warns of
+        found = find_knobs(f"[{row}]")
+    assert time.process_time() - began < 5.0
+    assert [setting.value for setting in found.settings] == ([] if value is None else [value])
+
+
+lines_of_few = st.lists(st.sampled_from(["a", "b", " a", ""]), max_size=14)
+
+
+@given(lines_of_few, lines_of_few)
+def test_a_piece_is_found_wherever_it_stands(lines: list[str], search: list[str]) -> None:
+    for form in (str, str.strip):
+        wanted = [form(line) for line in search]
+        formed = [form(line) for line in lines]
+        naive = [at for at in range(len(lines) - len(search) + 1) if formed[at : at + len(search)] == wanted]
+        assert _found(lines, search, form) == (naive if any(wanted) else [])
 
 
 def test_P6_the_plan_is_read_and_made_visible() -> None:
@@ -177,6 +225,10 @@ BLANKS = {
     "a long number": ("knobs", '[{"file": "kind.py", "name": "kind", "value": "b = ' + "1" * 50_000
                       + 'z"}, {"file": "kind.py", "name": "b", "value": 2}]'),
     "blank lines before an edit": ("edits", "\n" * MUCH + edit("train.py", "lr = 0.1", "lr = 0.2")),
+    "lines that repeat": ("edits", edit("same.py", "x\n" * 25_000 + "y", "z")),
+    "blank lines in what is searched": ("edits", edit("train.py", "\n" * MUCH + "lr = 0.1" + "\n" * MUCH, "lr = 0.2")),
+    "many indentations": ("edits", edit("steps.py", "\n".join(" " * n + "a" for n in range(1, 700)),
+                                        "\n".join(" " * 699 + "b" for _ in range(700)))),
     "one long line, nearly": ("edits", edit("long.py", "abcdefghij" * 3_000, "x")),
 }  # fmt: skip
 
@@ -184,9 +236,12 @@ BLANKS = {
 @pytest.mark.parametrize("name", BLANKS)
 def test_E5_no_answer_takes_the_square_of_its_length(name: str) -> None:
     asked, answer = BLANKS[name]
-    long = "".join("xacegibdfhj"[n % 11] for n in range(30_000))
+    files = {
+        **FILES, "long.py": "".join("xacegibdfhj"[n % 11] for n in range(30_000)) + "\n", "kind.py": 'kind = "a"\n',
+        "same.py": "x\n" * 50_000, "steps.py": "".join(" " * 2 * n + "a\n" for n in range(1, 700)),
+    }  # fmt: skip
     began = time.process_time()
-    read(answer, asked, {**FILES, "long.py": long + "\n", "kind.py": 'kind = "a"\n'})
+    read(answer, asked, files)
     assert time.process_time() - began < 2.0  # some hundredths of a second; 10 s to hours before
 
 

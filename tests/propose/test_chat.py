@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 from festina.errors import UsageError
 from festina.propose import chat
 from festina.propose.book import PaperBook
-from festina.propose.chat import Completion, Endpoint, Failed, HttpModel, Request, key_from
+from festina.propose.chat import Completion, Endpoint, Failed, HttpModel, Request, key_from, not_taken
 from festina.propose.meter import Caps, Price
 from tests.modelserver import Bad, reply, serving
 
@@ -158,6 +159,30 @@ def test_a_server_that_does_not_know_an_option_is_asked_without_it() -> None:
         before = len(server.asked)
         assert isinstance(asking.complete(request()), Completion)
     assert (before, len(server.asked)) == (4, 5)  # it is remembered
+
+
+ERRORS: list[tuple[object, set[str]]] = [
+    ({"error": {"message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+                "'max_completion_tokens' instead.", "param": "max_tokens", "code": "unsupported_parameter"}},
+     {"max_tokens"}),
+    ({"error": {"message": "Unsupported value: 'temperature' does not support 0.7 with this model. Only the default "
+                "(1) value is supported."}}, {"temperature"}),
+    ({"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]},
+     {"seed"}),
+    ("json_schema is not supported", {"response_format"}),
+    # An error that speaks of a length is no reason to ask for an answer without an end.
+    ({"error": {"message": "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens "
+                "(4000 in the messages, 1000 in max_tokens). Please reduce max_tokens.", "param": "max_tokens",
+                "code": "context_length_exceeded"}}, set()),
+    ({"error": {"message": "max_tokens is too large: 5000"}}, set()),
+    ({"error": {"message": "Unknown model. The request was: temperature=0.7, seed=3"}}, set()),
+    ("the server exceeded its seeds; unsupported", set()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "fields"), ERRORS, ids=range(len(ERRORS)))
+def test_E5_only_what_a_server_says_it_does_not_take_is_left_out(said: object, fields: set[str]) -> None:
+    assert not_taken(said.encode() if isinstance(said, str) else json.dumps(said).encode()) == fields
 
 
 def test_E5_a_call_that_does_not_fit_is_not_made() -> None:

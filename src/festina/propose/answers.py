@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from festina.propose.blocks import Edit, Whole, find_edits, find_files
+from festina.propose.blocks import NOWHERE, Edit, Whole, find_edits, find_files
 from festina.propose.harvest import MAX_FILES, MAX_PREDICTED, MAX_TEXT, MAX_TOTAL_BYTES
 from festina.propose.knobs import Setting, find_knobs, turn
 from festina.propose.placing import Ambiguous, Missing, Repair, place
@@ -68,6 +68,9 @@ class Change:
 class Unusable:
     why: Why
     what: str
+
+
+_ELSEWHERE = Unusable("unknown file", "a block names a path that cannot stand in the tree")
 
 
 @dataclass(slots=True)
@@ -122,6 +125,8 @@ def _apply(text: str, work: _Work, asked: Form, cut_short: bool) -> Unusable | N
 def _edit(edit: Edit, work: _Work, cut_short: bool) -> Unusable | None:
     if edit.unfinished and (cut_short or edit.new is None):
         return Unusable("unfinished", "the answer ends within a SEARCH/REPLACE block")
+    if edit.path == NOWHERE:
+        return _ELSEWHERE
     work.repairs += edit.repairs
     new = edit.new or ""
     if edit.path is None:
@@ -166,6 +171,8 @@ def _files(text: str, work: _Work, asked: Form, cut_short: bool) -> Unusable | N
         return Unusable("ambiguous", "one file is given twice")
     for block in named:
         assert block.path is not None
+        if block.path == NOWHERE:
+            return _ELSEWHERE
         if block.unfinished and cut_short:
             return Unusable("unfinished", "the answer ends within a file")
         old = work.shown.get(block.path)

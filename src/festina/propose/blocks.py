@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from festina.propose.placing import Repair
 from festina.system.characters import path_problem
 
-__all__ = ["Edit", "Whole", "find_edits", "find_files"]
+__all__ = ["NOWHERE", "Edit", "Whole", "find_edits", "find_files"]
 
 _OPEN = re.compile(r"^\s*<{5,9}\s*(?:SEARCH|ORIGINAL|HEAD|OLD)?:?\s*(.*)$", re.IGNORECASE)
 _SPLIT = re.compile(r"^\s*={5,9}\s*$")
@@ -20,11 +20,12 @@ _WORDS = re.compile(r"(?i)^(?:file(?:name)?|path|edit|in|update[ds]?|modified|ne
 _PATH = re.compile(r"(?=.*(?:/|\w\.\w{1,8}$))[\w./+@-]{1,200}")
 LOOK_BACK = 3  # lines before a block in which its path may stand
 MOST_BLOCKS = 50
+NOWHERE = ""  # the path of a block whose label is a path that no tree can hold: "/etc/passwd" is not the file shown
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """``path`` None: none was named. ``new`` None: the block ends before the divider."""
+    """``path`` None: none was named; ``NOWHERE``. ``new`` None: the block ends before the divider."""
 
     path: str | None
     old: str
@@ -35,7 +36,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A fenced block. ``path`` None: none was named."""
+    """A fenced block. ``path`` None: none was named; ``NOWHERE``."""
 
     path: str | None
     text: str
@@ -137,7 +138,9 @@ def _before(lines: Sequence[str], at: int) -> Iterable[str]:
 
 
 def _path(candidates: Iterable[str], shown: Mapping[str, str]) -> tuple[str | None, tuple[Repair, ...]]:
-    """The first candidate that is a path: one that was shown, one by its last name, or one like a new file's."""
+    """The first candidate that is a path: one that was shown, one by its last name, one like a new file's, or none that
+    a tree can hold.
+    """
     for line in candidates:
         plain = line.strip().strip("`*#>-: \t\"'")
         plain = _WORDS.sub("", plain).strip("`*: \t\"'").removeprefix("./")
@@ -147,6 +150,6 @@ def _path(candidates: Iterable[str], shown: Mapping[str, str]) -> tuple[str | No
         tail = [path for path in shown if path.rpartition("/")[2] == plain.rpartition("/")[2]] if plain else []
         if len(tail) == 1:
             return tail[0], ("path",)
-        if _PATH.fullmatch(plain) and not path_problem(plain):
-            return plain, ()
+        if _PATH.fullmatch(plain):
+            return (NOWHERE if path_problem(plain) else plain), ()
     return None, ()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,11 @@ REPLY_BYTES = 4 << 20
 REPLY_DEPTH = 32
 OVERLOADED = (500, 502, 503, 504, 529)
 SECRET = 8
+SAID_BYTES = 16 << 10  # of an error that are read for the field that it does not take
+_DENIED = re.compile(
+    r"un(?:supported|known|recogni[sz]ed|expected)|deprecated|only the default|extra[_ ](?:forbidden|fields|inputs)"
+    r"|(?:not|n't) (?:been |yet )?(?:support|implement|allow|permit|accept|recogni|available|take)"
+)
 OPTIONAL = ("response_format", "max_tokens", "temperature", "seed")  # what a server may not know, and say so
 
 
@@ -221,11 +227,11 @@ class HttpModel:
         return canonical({name: value for name, value in fields.items() if name not in out})
 
     def _fewer(self, model: str, body: bytes) -> bool:
-        """Whether the server names an optional field that it does not take; it is left out from then on."""
+        """Whether the server says that it does not take an optional field; it is left out from then on."""
         out = self._left_out.get(model, frozenset())
-        said = body.decode("utf-8", "replace").lower().replace("json_schema", "response_format")
+        named = not_taken(body)
         for name in OPTIONAL:
-            if name not in out and name in said:
+            if name in named and name not in out:
                 self._left_out[model] = out | {name}
                 return True
         return False
@@ -233,6 +239,23 @@ class HttpModel:
     def _headers(self) -> dict[str, str]:
         key = {"Authorization": f"Bearer {self._at.key}"} if self._at.key else {}
         return {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "festina", **key}
+
+
+def not_taken(body: bytes) -> set[str]:
+    """The optional fields that an error says are unknown or not supported; not those that it merely speaks of.
+
+    "You asked for 5000 tokens (max_tokens)" is no reason to ask for an answer without an end.
+    """
+    error = _json(body)
+    inner = error.get("error", error) if isinstance(error, Mapping) else None
+    param, code = (inner.get(key) if isinstance(inner, Mapping) else None for key in ("param", "code"))
+    denied = isinstance(param, str) and isinstance(code, str) and _DENIED.search(code)
+    found = {str(param).split(".")[0]} if denied else set()
+    said = body[:SAID_BYTES].decode("utf-8", "replace").replace("json_schema", "response_format").lower()
+    for sentence in re.split(r"[.!?;\n]\s", said):
+        if _DENIED.search(sentence):
+            found |= {name for name in OPTIONAL if re.search(rf"(?<![a-z_]){name}(?![a-z_])", sentence)}
+    return found & set(OPTIONAL)
 
 
 def _refusal(status: int, body: bytes) -> tuple[Ended, str]:

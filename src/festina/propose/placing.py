@@ -84,24 +84,52 @@ def _put(
 
 
 def _found(lines: Sequence[str], search: Sequence[str], form: Callable[[str], str]) -> list[int]:
-    formed, wanted = [form(line) for line in lines], [form(line) for line in search]
+    """Where ``search`` begins in ``lines``, overlaps included: Knuth, Morris and Pratt, over lines.
+
+    Time goes with the number of lines, whatever repeats in a hostile answer.  # T-5
+    """
+    wanted = [form(line) for line in search]
     if not any(wanted):
         return []
-    size = len(wanted)
-    starts = (at for at in range(len(formed) - size + 1) if formed[at] == wanted[0])
-    return [at for at in starts if formed[at : at + size] == wanted]
+    known = {line: number for number, line in enumerate(wanted)}  # equal lines, equal numbers: compared once each
+    pattern = [known[line] for line in wanted]
+    back = _fallbacks(pattern)
+    found, matched = [], 0
+    for at, line in enumerate(lines):
+        number = known.get(form(line), -1)
+        while matched and pattern[matched] != number:
+            matched = back[matched - 1]
+        matched += pattern[matched] == number
+        if matched == len(pattern):
+            found.append(at + 1 - matched)
+            matched = back[matched - 1]
+    return found
+
+
+def _fallbacks(pattern: Sequence[int]) -> list[int]:
+    """For each beginning of ``pattern``, the length of its longest proper beginning that is its end, too."""
+    back, length = [0], 0
+    for number in pattern[1:]:
+        while length and pattern[length] != number:
+            length = back[length - 1]
+        length += pattern[length] == number
+        back.append(length)
+    return back
 
 
 def _trimmed(search: list[str], put: list[str]) -> tuple[list[str], list[str], bool]:
     """Without blank lines at the ends of what is searched, and as many fewer at the ends of what is put."""
-    before = len(search)
-    while search and not search[0].strip():
-        search = search[1:]
-        put = put[1:] if put and not put[0].strip() else put
-    while search and not search[-1].strip():
-        search = search[:-1]
-        put = put[:-1] if len(put) > 1 and not put[-1].strip() else put
-    return search, put, len(search) < before
+    front, end = _blank(search), _blank(search[::-1])
+    if front == len(search):
+        return [], put, front > 0
+    put = put[min(front, _blank(put)) :]
+    last = min(end, _blank(put[::-1]), max(0, len(put) - 1))
+    return search[front : len(search) - end], put[: len(put) - last], front + end > 0
+
+
+def _blank(lines: Sequence[str]) -> int:
+    """How many blank lines stand at the beginning."""
+    return next((at for at, line in enumerate(lines) if line.strip()), len(lines))
 
 
 def _indent(line: str) -> str:
@@ -111,10 +139,11 @@ def _indent(line: str) -> str:
 def _moved(put: Sequence[str], quoted: Sequence[str], real: Sequence[str]) -> list[str]:
     """``put`` with the indentation that the file has where ``quoted`` has another: longest known beginning first."""
     known = {_indent(a): _indent(b) for a, b in zip(quoted, real, strict=True) if a.strip()}
+    sizes = sorted({len(each) for each in known}, reverse=True)
     moved = []
     for line in put:
         indent = _indent(line)
-        base = next((k for k in sorted(known, key=len, reverse=True) if indent.startswith(k)), None)
+        base = next((indent[:size] for size in sizes if size <= len(indent) and indent[:size] in known), None)
         moved.append(line if base is None or not line.strip() else known[base] + indent[len(base) :] + line.lstrip())
     return moved
 
