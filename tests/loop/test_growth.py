@@ -8,17 +8,24 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from festina.errors import Fault, IntegrityError
+from festina.cli.words import recursion_sentence
+from festina.errors import Fault, IntegrityError, UsageError
+from festina.experiment.batch import Scored
 from festina.ledger import entries as e
 from festina.loop.arm import spent
-from festina.loop.bench import Replan
+from festina.loop.bench import Bench, Replan
+from festina.loop.crossplay import Wanted, _resumed, means
 from festina.loop.engine import Options, measuring
-from festina.loop.growth import HANDLERS, Arm, by_changed, compared, sentences
+from festina.loop.growth import HANDLERS, Arm, Crossplay, Grown, by_changed, compared, models_spent, sentences
 from festina.loop.recount import recount
+from festina.propose.meter import Cost
 from festina.report.certified import Steps
 from tests.loop.commandline import festina
 from tests.loop.forging import edited, ledger_of, signed_again, wrong
@@ -192,6 +199,81 @@ def test_W2_a_lead_over_an_arm_that_was_stopped_early_is_no_finding() -> None:
     assert "stopped before its budget was spent" in said["sentence"]
     assert "5 of 8 proposals and 500 of 1,000 runs" in said["sentence"]
     assert compared(s, terms, stopped, behind)["answer"] == "did not pay"  # ahead with less
+
+
+def test_W2_E5_an_arm_has_as_much_of_models_as_the_line_which_may_have_had_several_runs() -> None:
+    def asked(call: int, seq: int) -> Paper:
+        body = e.ModelAsked(call=call, asker="improver", proposal=0, model="m", request="a" * 64, calls=1,
+                            tokens_in=90, tokens_out=10, money=1.0)  # fmt: skip
+        return Paper(seq, body.kind, "", body, "")
+
+    def answered(call: int, seq: int) -> Paper:
+        body = e.ModelAnswered(call=call, ended="ok", reply=None, calls=1, tokens_in=9, tokens_out=1, money=0.1,
+                               metered=True, wall_s=1.0)  # fmt: skip
+        return Paper(seq, body.kind, "", body, "")
+
+    rows = [asked(0, 0), answered(0, 1), asked(1, 2), answered(1, 3), asked(2, 4)]
+    assert spent(rows, 0).models == Cost(108, 12, 1.2, 3)  # type: ignore[arg-type]  # what was cut off counts in full
+    assert spent(rows, 2).models == Cost(99, 11, 1.1, 2)  # type: ignore[arg-type]
+    line = e.ArmStarted(arm=0, start_commit="a" * 40, head=0, proposals=9, trials=9, spent_wall_s=0.0, wall_s=1.0,
+                        calls=3, tokens=120, money=0.0)  # fmt: skip
+    assert models_spent(line, Cost(0, 0, 0.0, 3))
+    assert models_spent(line, Cost(100, 20, 0.0, 2))
+    assert not models_spent(line, Cost(100, 19, 5.0, 2))  # the line's model cost no money
+    assert not models_spent(line.model_copy(update={"calls": 0, "tokens": 0}), Cost(1, 1, 1.0, 1))
+
+
+def test_V1_W2_without_a_range_a_product_that_does_not_run_is_no_better_than_a_bad_one() -> None:
+    def unit(product: float | None, right: float | None, start: float | None) -> dict[str, Scored]:
+        return {"candidate": Scored(product, (), 0), "incumbent": Scored(right, (), 0), "anchor": Scored(start, (), 0)}
+
+    fine = [unit(5.0, 4.0, 4.0), unit(5.0, 4.0, 4.0)]
+    assert means(fine, 1.0) == {"candidate": 5.0, "incumbent": 4.0, "anchor": 4.0}
+    half = [unit(5.0, 4.0, 4.0), unit(None, 4.0, 4.0)]  # it used to count as 5.0: its failures were left out
+    assert means(half, 1.0)["candidate"] == 2.5
+    assert means([unit(None, 4.0, 4.0)] * 2, 1.0)["candidate"] == 0.0  # and used to count as the start, 4.0
+    assert means([unit(None, 4.0, 4.0)] * 2, -1.0)["candidate"] == 8.0  # lower is better
+    assert means([unit(None, 1.0, None), unit(3.0, 1.0, 2.0)], 1.0) == {
+        "candidate": 1.5, "incumbent": 1.0, "anchor": 2.0}  # fmt: skip
+    twice = [{"candidate": Scored(None, (), 0), "incumbent": Scored(0.1, (), 0)}]  # the right product is the start
+    assert means(twice, 1.0) == {"candidate": -0.9, "incumbent": 0.1, "anchor": 0.1}
+    with pytest.raises(Fault, match="start of a cross-play"):
+        means([unit(1.0, 1.0, None)], 1.0)
+
+
+def test_L4_W2_a_crossplay_that_was_begun_is_finished_as_it_was_planned() -> None:
+    plan = e.CrossplayPlanned(
+        crossplay=0, left=1, right=0, start=0, left_commit="b" * 40, right_commit="a" * 40, start_commit="a" * 40,
+        problems=24, units=8, wall_s=1.0, cpu_s=1.0,
+    )  # fmt: skip
+    play = Crossplay(plan, "c" * 64)
+    b = cast(Bench, SimpleNamespace(state=SimpleNamespace(growth=Grown([play]))))
+    wanted = Wanted(1, 0, 0, 24, 8)
+    assert _resumed(b, wanted) is play
+    for other in (replace(wanted, problems=25), replace(wanted, units=9)):
+        with pytest.raises(UsageError, match="--problems 24 --units 8") as refused:
+            _resumed(b, other)
+        assert refused.value.name == "crossplay-open"
+    assert _resumed(b, replace(wanted, right=2)) is None  # other improvers may be compared beside it
+    play.ended = e.CrossplayEnded.model_construct(crossplay=0)
+    assert _resumed(b, replace(wanted, problems=25)) is None
+
+
+def test_W2_only_what_a_changed_improver_made_says_that_recursion_paid() -> None:
+    """People's later changes, and the first improver's, say nothing about it."""
+    loops = (PaperLoop(seed, proposals=8, approve=1.0) for seed in range(50))
+    for loop in loops:
+        loop.begin()
+        loop.run()
+        if by_changed(loop.state, loop.state.head.number):
+            break
+    s = loop.state
+    final = e.FinalScored.model_construct(items=80, mean_a=0.7, mean_b=0.1, estimate=0.6, interval=(0.4, 0.8))
+    assert recursion_sentence(final, s).startswith("Recursion paid in this run")  # positive control
+    for proposal in s.proposals.values():
+        if proposal.from_generation != s.line[0]:
+            proposal.improver = "person:ann"  # handed in while a changed improver was in force
+    assert recursion_sentence(final, s).startswith("Whether recursion pays cannot be told yet")
 
 
 def test_W2_whoever_measures_again_until_it_paid_shows_the_other_answers_with_it() -> None:

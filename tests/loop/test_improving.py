@@ -89,6 +89,9 @@ def test_S6_productivity_is_a_target_only_where_the_improver_is_part_of_the_syst
     done = festina("run", "--proposals", "1", toy=toy)
     assert done.returncode == 2
     assert "productivity-needs-own" in done.stderr
+    said = " ".join(done.stderr.split())
+    assert 'the improver is no part of the system (use = "command")' in said  # what is missing, and nothing that is not
+    assert "range" not in said.split("productivity-needs-own")[1].split("where")[0]
 
 
 def test_S6_a_plan_names_a_known_target_or_is_unreadable() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 
 from festina.errors import IntegrityError, UsageError
 from festina.loop import searching
+from festina.loop.bench import Bench
 from festina.loop.engine import Options, run
+from festina.loop.history import lineage_history, tried_rows
 from festina.loop.state import State, fold
 from festina.propose.types import Budget, NoProposal, Proposal, View
 from festina.sandbox.job import Sandbox
@@ -76,6 +80,33 @@ def test_P4_a_word_is_paid_for_by_the_slot_in_which_the_first_try_shows_it(mode:
                 assert state.word_from == ""
         assert account.budget == state.budget
     assert shown >= 6  # positive control: tries come between a test and the next proposal
+
+
+def test_R1_nobody_is_shown_what_an_improver_that_was_taken_back_has_tried() -> None:
+    """Positive control: the archive holds such trees, and rows of others are shown."""
+    out = shown = 0
+    for seed in range(12):
+        loop = Searching(seed=seed, proposals=5, approve=0.5)
+        loop.begin()
+        loop.run()
+        s = loop.state
+        s.line = s.line[:1]  # as a rollback to the start leaves it
+        known = searching.archive(s)
+        ledger = SimpleNamespace(get_blob=lambda digest: digest.encode())
+        b = cast(Bench, SimpleNamespace(state=s, ledger=ledger))
+        if known is None:
+            continue
+        gone = {n.number for n in s.search.nodes.values() if n.parent is not None and n.from_generation not in s.line}
+        rows = tried_rows(b, known)
+        assert not gone & {row.node for row in rows}
+        assert {row.parent for row in rows} - {None} <= {row.node for row in rows}
+        patches = {s.search.nodes[number].patch for number in gone} - {None}
+        told = [row for parent in known.nodes for row in lineage_history(b, "own", parent)]
+        seen = [row.patch for row in told if row.gain is not None]
+        assert not patches & set(seen)
+        out, shown = out + len(gone), shown + len(seen)
+    assert out > 5
+    assert shown > 50
 
 
 class Spy:

@@ -54,11 +54,23 @@ def test_P7_only_what_leads_in_public_and_was_not_refused_is_handed_in(archive: 
 
 def test_P7_the_incumbent_comes_first_and_one_run_is_enough_where_nothing_is_noise() -> None:
     assert Archive({0: Node(0, None, "a")}, 0).next_try(TERMS, 1) == Run(0, 0, 2)
-    still = Archive({0: Node(0, None, "a", (0.5, 0.5)), 1: Node(1, 0, "b", (0.6,))}, 0)
+    still = Archive({0: Node(0, None, "a", (0.5,) * 4), 1: Node(1, 0, "b", (0.6,))}, 0)
     assert still.ready(TERMS) == 1
     noisy = Archive({0: Node(0, None, "a", (0.5, 0.4)), 1: Node(1, 0, "b", (0.6,))}, 0)
     assert noisy.ready(TERMS) is None
     assert noisy.next_try(TERMS, 1) == Run(1, 1, 1)
+
+
+def test_P7_two_coarse_scores_that_agree_by_luck_prove_no_silence() -> None:
+    lucky = Archive({0: Node(0, None, "a", (0.5, 0.5)), 1: Node(1, 0, "b", (0.6,))}, 0)
+    assert lucky.ready(TERMS) is None
+    assert lucky.next_try(TERMS, 1) == Run(0, 2, 2)
+    few = Terms(tries=10, seeds=2)  # too few for a proof: the leader is run on all of them
+    assert lucky.ready(few) is None
+    assert lucky.next_try(few, 1) == Run(1, 1, 1)
+    other = Archive({0: Node(0, None, "a", (0.5,) * 4), 1: Node(1, 0, "b", (0.6,)), 2: Node(2, 0, "c", (0.7, 0.1))}, 0)
+    assert other.ready(TERMS) is None  # another tree has shown that there is noise
+    assert Archive({0: Node(0, None, "a", (None,) * 4)}, 0).runs_wanted(TERMS) == TERMS.seeds
 
 
 def test_P7_a_lucky_seed_is_found_out_before_it_leads_on() -> None:
@@ -71,7 +83,7 @@ def test_P7_a_lucky_seed_is_found_out_before_it_leads_on() -> None:
 def test_P7_a_good_tree_from_which_only_failures_come_is_left_for_another() -> None:
     barren = {n: Node(n, 1, f"b{n}", (0.1,)) for n in range(3, 13)}
     fertile = {n: Node(n, 2, f"f{n}", (0.55,)) for n in range(13, 23)}
-    known = {0: Node(0, None, "a", (0.3, 0.3)), 1: Node(1, 0, "x", (0.6,)), 2: Node(2, 0, "y", (0.5,))}
+    known = {0: Node(0, None, "a", (0.3,) * 4), 1: Node(1, 0, "x", (0.6,)), 2: Node(2, 0, "y", (0.5,))}
     archive = Archive({**known, **barren, **fertile}, 0)
     drawn = Counter(what.parent for seed in range(400) if isinstance(what := archive.next_try(TERMS, seed), Make))
     assert drawn[1] < drawn[2] / 2

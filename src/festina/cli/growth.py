@@ -126,7 +126,11 @@ def _planned(terms: e.ArmStarted, changed: int) -> None:
     click.echo(
         f"The control arm may ask generation 0's improver {terms.proposals} times and make {terms.trials:,} runs, as "
         f"the line did, within {duration(terms.wall_s)} (the line took {duration(terms.spent_wall_s)}). "
-        "Models that it asks cost what they cost the line.",
+        + (
+            f"Of models it may use what the line used ({terms.calls:,} calls, {terms.tokens:,} tokens"
+            f"{f', {terms.money:.4g} in money' if terms.money else ''}) and at most one run's caps more."
+            if terms.calls else ""
+        ),
         err=True,
     )
     if not changed:

@@ -203,13 +203,14 @@ def gain_sentence(final: e.FinalScored) -> str:
 
 def recursion_sentence(final: e.FinalScored, loop: State) -> str:
     """Whether the improver's own improvement paid, against the arm whose improver was frozen.  # W-2"""
+    from festina.loop.growth import by_changed
+
     low, high = final.interval
     numbers = (
         f"{final.mean_a:.3f} with the improving improver, {final.mean_b:.3f} with generation 0's improver in the same "
         f"time; difference {final.estimate:+.3f} ({low:+.3f} to {high:+.3f}, 95 %)"
     )
-    proposers = {p.from_generation for p in loop.proposals.values() if p.word == "accepted"}
-    if not proposers - {loop.line[0]}:
+    if not by_changed(loop, loop.head.number):
         why = "no changed improver has made an accepted proposal"
         return f"Whether recursion pays cannot be told yet: {why}. {numbers}."
     if low > 0:

@@ -86,6 +86,9 @@ class ArmStarted(Body):
     trials: Count
     spent_wall_s: Number  # by the line
     wall_s: Number  # the arm's at most
+    calls: Count = 0  # of models, by the line; the arm may use as much
+    tokens: Count = 0
+    money: Number = 0.0
 
 
 class ArmEnded(Body):
@@ -106,6 +109,9 @@ class ArmEnded(Body):
     trials: Count
     wall_s: Number
     reason: Short
+    calls: Count = 0  # of models, by the arm
+    tokens: Count = 0
+    money: Number = 0.0
     by_changed: Count  # accepted generations of the line that a changed improver proposed
     line_mean: Number
     arm_mean: Number

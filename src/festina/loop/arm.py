@@ -3,9 +3,10 @@
 It is a loop of its own, in a clone with a home, ledger, keys and error budget of its own, under the same gate. Its
 improver works on from whatever it gets accepted, so that it is the strongest use of the frozen improver and not a straw
 man. Its budget is what the line's runs of this epoch were charged: the same number of proposals and of sandboxed runs;
-time is a stop only, and is told. Its ledger is a demo's: what needs a person is approved there by a key that can
-release nothing. At the end the two heads answer the same fresh items, and the line's ledger records the difference and
-the arm's ledger by origin, size and root.
+time is a stop only, and is told. Where models are asked, the caps of [model] are a run's: an arm that meets them goes
+on in another run, as the line did, until it has used as much of models as the line. Its ledger is a demo's: what needs
+a person is approved there by a key that can release nothing. At the end the two heads answer the same fresh items, and
+the line's ledger records the difference and the arm's ledger by origin, size and root.
 
 The intent comes first. A killed arm goes on where it was, with what is left of its budget.
 """
@@ -16,7 +17,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from festina.errors import UsageError
@@ -25,12 +26,14 @@ from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey
 from festina.loop import acts, holds, reviews
 from festina.loop.bench import Bench, Listener
+from festina.loop.called import most
 from festina.loop.crash import crash_point
 from festina.loop.engine import Options, measuring, run
 from festina.loop.final import compare
-from festina.loop.growth import Arm, by_changed, compared
+from festina.loop.growth import Arm, by_changed, compared, models_spent
 from festina.loop.state import State, fold
 from festina.loop.workspaces import export
+from festina.propose.meter import Cost
 from festina.system import home as homes
 from festina.system.aside import borrow
 from festina.system.git import git
@@ -51,12 +54,14 @@ class Spent:
     proposals: int = 0
     trials: int = 0
     wall_s: float = 0.0
+    models: Cost = field(default_factory=Cost)
 
 
 def spent(records: Iterable[Record], since: int) -> Spent:
     """What was charged from entry ``since`` on: proposals asked for, sandboxed runs, time of runs."""
     proposals = trials = 0
     wall_s = 0.0
+    models, asked = Cost(), dict[int, Cost]()
     for record in records:
         body = record.body
         if record.seq < since:
@@ -71,7 +76,11 @@ def spent(records: Iterable[Record], since: int) -> Spent:
             trials += body.runs
         elif isinstance(body, e.RunEnded):
             wall_s += body.wall_s
-    return Spent(proposals, trials, wall_s)
+        elif isinstance(body, e.ModelAsked):
+            asked[body.call] = most(body)
+        elif isinstance(body, e.ModelAnswered) and asked.pop(body.call, None) is not None:
+            models += Cost(body.tokens_in, body.tokens_out, body.money, body.calls)
+    return Spent(proposals, trials, wall_s, sum(asked.values(), models))  # what was cut off counts in full
 
 
 def control_arm(
@@ -121,6 +130,7 @@ def _begin(b: Bench, wall_s: float | None) -> e.ArmStarted:
         arm=len(s.growth.arms), start_commit=s.generations[s.line[0]].commit, head=s.head.number,
         proposals=used.proposals, trials=used.trials, spent_wall_s=used.wall_s,
         wall_s=wall_s if wall_s is not None else max(LEAST_WALL_S, SLACK * used.wall_s),
+        calls=used.models.calls, tokens=used.models.tokens, money=float(used.models.money),
     )  # fmt: skip
     b.append(Draft(body))
     return body
@@ -147,11 +157,7 @@ def _laid_out(b: Bench, place: Path, terms: e.ArmStarted) -> None:
 def _run(root: Path, settings: Options, terms: e.ArmStarted, listener: Listener | None) -> State:
     """Run until the arm's budget is spent; where it waits for a person, its own key approves and it goes on."""
     while True:
-        home = homes.find(Repo.discover(root))
-        used = Spent()
-        if home is not None and home.ledger.exists():
-            with Ledger.open(home.ledger, readonly=True) as ledger:
-                used = spent(ledger.records(), 0)
+        used = _used(root)
         left = replace(
             settings, proposals=max(0, terms.proposals - used.proposals), trials=max(0, terms.trials - used.trials),
             wall_s=max(0.0, terms.wall_s - used.wall_s),
@@ -160,11 +166,23 @@ def _run(root: Path, settings: Options, terms: e.ArmStarted, listener: Listener 
             return _state(root)
         state = run(root, left, listener)
         end = state.last_end
+        if end is not None and end.reason == "budget" and state.called.count:
+            now = _used(root).models
+            if now.calls > used.models.calls and not models_spent(terms, now):
+                continue  # the caps of one run: the line had several
         if end is None or end.reason not in ("waiting", "interrupted"):
             return state
         if end.reason == "interrupted":
             raise UsageError("arm-interrupted", "the control arm was stopped", fix="festina growth --control goes on")
         _approve(root)
+
+
+def _used(root: Path) -> Spent:
+    home = homes.find(Repo.discover(root))
+    if home is None or not home.ledger.exists():
+        return Spent()
+    with Ledger.open(home.ledger, readonly=True) as ledger:
+        return spent(ledger.records(), 0)
 
 
 def _state(root: Path) -> State:
@@ -203,10 +221,11 @@ def _compared(b: Bench, terms: e.ArmStarted, root: Path, arm: State, units: int)
         final = compare(b, label, ours, theirs, units, where=where)
         origin, size, root_hash = ledger.genesis.origin, arm.size, ledger.root().hex()
     reason = arm.last_end.reason if arm.last_end is not None else ""
-    ended = Arm(len(arm.line) - 1, used.proposals, used.trials, reason)
+    ended = Arm(len(arm.line) - 1, used.proposals, used.trials, reason, used.models)
     body = e.ArmEnded(
         arm=terms.arm, origin=origin, size=size, root=root_hash, generations=ended.generations,
         proposals=used.proposals, trials=used.trials, wall_s=round(used.wall_s, 3), reason=reason,
+        calls=used.models.calls, tokens=used.models.tokens, money=float(used.models.money),
         **compared(b.state, terms, ended, final),
     )  # fmt: skip
     b.append(Draft(body), still=lambda now: now.growth.open_arm is not None)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -32,7 +32,7 @@ from festina.loop.growth import Crossplay, played
 from festina.loop.terms import asking
 from festina.propose.own import OwnImprover
 from festina.propose.types import NoProposal, Proposal, View
-from festina.select.pairing import Scale, mean
+from festina.select.pairing import Scale, mean, worst
 from festina.select.productivity import LEAST_PROBLEMS
 from festina.system.manifest import parse_manifest
 from festina.system.scope import Refused, screen_files
@@ -112,12 +112,21 @@ def check(b: Bench, wanted: Wanted) -> None:
 
 
 def _resumed(b: Bench, wanted: Wanted) -> Crossplay | None:
+    """The open cross-play of these improvers. Another size is refused: whoever has seen its first problems could stop
+    where he likes.  # L-4
+    """
     for play in reversed(b.state.growth.going):
         plan = play.plan
-        same = Wanted(plan.left, plan.right, plan.start, plan.problems, plan.units) == wanted
-        budget = (plan.wall_s, plan.cpu_s) == (b.propose_budget.wall_s, b.propose_budget.cpu_s)
-        if same and budget:
-            return play
+        if (plan.left, plan.right, plan.start) != (wanted.left, wanted.right, wanted.start):
+            continue
+        if (plan.problems, plan.units) != (wanted.problems, wanted.units):
+            raise UsageError(
+                "crossplay-open", f"one of these improvers was begun with --problems {plan.problems} --units "
+                f"{plan.units}, and {len(play.problems)} are played: it ends as it was planned",
+                fix=f"festina growth --crossplay --left {plan.left} --right {plan.right} --start {plan.start} "
+                f"--problems {plan.problems} --units {plan.units}",
+            )  # fmt: skip
+        return play
     return None
 
 
@@ -150,7 +159,7 @@ def _problem(b: Bench, play: Crossplay) -> e.CrossplayProblem:
         raise Replan
     results = _scored(b, units.Trees(left.tree, right.tree, start), [unit_seed(leaf, 0, i) for i in range(count)])
     details = canonical({"units": [unit.record() for unit in results]})
-    scores = {role: _mean(results, role) for role in ("candidate", "incumbent", "anchor")}
+    scores = means([dict(unit.scores) for unit in results], b.scale.sign)
     body = e.CrossplayProblem(
         crossplay=plan.crossplay, problem=number, measure=measure, left=product(left, scores["candidate"]),
         right=product(right, scores["incumbent"]), start=scores["anchor"], details=hashlib.sha256(details).hexdigest(),
@@ -215,18 +224,23 @@ def _scored(b: Bench, trees: units.Trees, seeds: Sequence[int]) -> list[units.Un
     )
 
 
-def _mean(results: Sequence[units.Unit], role: str) -> float:
-    """A side's mean score. The start is run once where it is also the right product.
+def means(units_: Sequence[Mapping[str, units.Scored]], sign: float) -> dict[str, float]:
+    """Each side's mean score over the units. The start is run once where it is also the right product.
 
-    Without a declared range a product that does not run has no score, not even a worst one: it then counts as the
-    start, as a product does that is refused.
+    Without a declared range a run that gives nothing has no worst score: it then counts as worse than the start by all
+    of the start's size, as it does in a test.  # V-1
     """
-    scores = [dict(unit.scores) for unit in results]
-    found_ = mean([each.get(role, each["incumbent"]).mean for each in scores])
-    if found_ is None and role != "anchor":
-        return _mean(results, "anchor")
-    if found_ is None:
+    starts = [scores.get("anchor", scores["incumbent"]).mean for scores in units_]
+    base = mean(starts)
+    if base is None:
         raise Fault("start-broken", "the start of a cross-play gave nothing to score", fix="see that it runs")
+    found_: dict[str, float] = {"anchor": base}
+    for role in ("candidate", "incumbent"):
+        values = [
+            worst(base if start is None else start, sign) if scores[role].mean is None else scores[role].mean
+            for scores, start in zip(units_, starts, strict=True)
+        ]
+        found_[role] = mean(values) or 0.0
     return found_
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop.rows import Proposed, misfit
+from festina.propose.meter import Cost
 from festina.select.productivity import (
     LEAST_PROBLEMS,
     Share,
@@ -130,6 +131,7 @@ class Arm:
     proposals: int
     trials: int
     reason: str  # of its last run's end
+    models: Cost = field(default_factory=Cost)  # what it asked of models
 
 
 def compared(s: State, terms: e.ArmStarted, arm: Arm, final: e.FinalScored) -> dict[str, Any]:
@@ -175,8 +177,14 @@ def _cut_short(s: State, terms: e.ArmStarted, arm: Arm) -> bool:
     """Whether time, faults or items stopped an arm that could have gone on: a lead over it shows nothing."""
     archive = s.epoch.archive if s.epoch is not None else None
     unit = LARGEST_UNIT + (archive.seeds if archive is not None else 0)
-    left = arm.proposals < terms.proposals and terms.trials - arm.trials >= unit
+    left = arm.proposals < terms.proposals and terms.trials - arm.trials >= unit and not models_spent(terms, arm.models)
     return left and arm.reason not in ("finished", "exhausted")
+
+
+def models_spent(terms: e.ArmStarted, used: Cost) -> bool:
+    """Whether the arm has used as much of models as the line, in calls, tokens or money.  # E-5"""
+    pairs = ((used.calls, terms.calls), (used.tokens, terms.tokens), (used.money, terms.money))
+    return any(mine >= lines > 0 for mine, lines in pairs)
 
 
 def check(s: State, body: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 - one of some thirty types
@@ -186,7 +194,8 @@ def check(s: State, body: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 - 
         play = s.growth.crossplays[body.crossplay]
         wanted = dict(played(s, play)) if len(play.problems) >= LEAST_PROBLEMS else {}
     elif isinstance(body, e.ArmEnded) and s.growth.open_arm is not None and s.finals:
-        arm = Arm(body.generations, body.proposals, body.trials, body.reason)
+        models = Cost(body.tokens, 0, body.money, body.calls)
+        arm = Arm(body.generations, body.proposals, body.trials, body.reason, models)
         wanted = compared(s, s.growth.open_arm, arm, s.finals[-1])
     rows = [(name, getattr(body, name), value) for name, value in wanted.items()]
     return [(name, str(said), str(made)) for name, said, made in rows if repr(said) != repr(made)]

@@ -28,12 +28,14 @@ def lineage_history(b: Bench, author: str, parent: int) -> tuple[HistoryRow, ...
 
     known, nodes = searching.archive(b.state), b.state.search.nodes
     assert known is not None
-    trees = {node.tree for node in nodes.values()}
+    trees, kept = {node.tree for node in nodes.values()}, searching.standing(b.state)
     rows = [_row(b, 0, p) for p in _told(b, author) if p.word != "accepted" or p.tree not in trees]
     path = known.lineage(parent)
     for at, number in enumerate(path):
         after = path[at + 1] if at + 1 < len(path) else None
-        children = [each for each in known.children.get(number, ()) if after is None or each <= after]
+        children = [
+            each for each in known.children.get(number, ()) if each in kept and (after is None or each <= after)
+        ]
         rows += [_tried(b, known, each, "accepted" if each == after else None) for each in children]
     return tuple(
         HistoryRow(at, row.author, row.patch, row.word, row.reason, row.gain) for at, row in enumerate(rows)
@@ -41,9 +43,11 @@ def lineage_history(b: Bench, author: str, parent: int) -> tuple[HistoryRow, ...
 
 
 def tried_rows(b: Bench, known: Archive) -> tuple[TriedRow, ...]:
-    """Every tree that was tried, with its parent and its public gain over it."""
+    """Trees that were tried, with their parents and public gains over them: none of an improver that was taken back."""
+    from festina.loop import searching
+
     rows = []
-    for number in sorted(known.nodes)[-SHOWN_TRIES:]:
+    for number in sorted(searching.standing(b.state))[-SHOWN_TRIES:]:
         node = b.state.search.nodes[number]
         patch = b.ledger.get_blob(node.patch).decode(errors="replace") if node.patch is not None else ""
         gain, works = _gain(known, number), known.nodes[number].works

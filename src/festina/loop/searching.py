@@ -98,14 +98,12 @@ def archive(s: State) -> Archive | None:
         return None
     sign = 1.0 if epoch.suite.direction == "higher" else -1.0
     handed: dict[str, list[Proposed]] = {}
-    standing_ones: set[int] = set()  # made by improvers that nobody has taken back
+    kept = standing(s)
     for p in s.proposals.values():
         if p.tree is not None and p.plant is None:
             handed.setdefault(p.tree, []).append(p)
     nodes: dict[int, Node] = {}
     for t in q.nodes.values():
-        standing = t.parent is None or (t.from_generation in s.line and t.parent in standing_ones)  # P-5, R-1
-        standing_ones |= {t.number} if standing else set()
         mine = handed.get(t.tree, [])
         if blocks.shared(epoch):  # one word for all that was not accepted  # P-4
             refused = any(p.word not in (None, "accepted") for p in mine)
@@ -114,13 +112,22 @@ def archive(s: State) -> Archive | None:
         tested = any(p.word is None or p.base_commit == s.head.commit for p in mine)
         scores = tuple(None if x is None else sign * x for x in t.scores)
         nodes[t.number] = Node(
-            t.number, t.parent, t.tree, scores, sound=standing and _sound(s, t), dry=t.dry, barren=t.barren,
+            t.number, t.parent, t.tree, scores, sound=t.number in kept and _sound(s, t), dry=t.dry, barren=t.barren,
             refused=refused, tested=refused or tested,
         )  # fmt: skip
     return Archive(
         nodes, head, running=tuple(b.node for b in q.open.values() if b.parent is None),
         making=tuple(b.parent for b in q.open.values() if b.parent is not None),
     )  # fmt: skip
+
+
+def standing(s: State) -> set[int]:
+    """Nodes that improvers made whom nobody has taken back, on nothing but such nodes.  # P-5, R-1"""
+    found: set[int] = set()
+    for t in s.search.nodes.values():  # parents before children
+        if t.parent is None or (t.from_generation in s.line and t.parent in found):
+            found.add(t.number)
+    return found
 
 
 def terms(s: State) -> Terms:

@@ -241,10 +241,20 @@ def _productivity(manifest: Manifest, suite: e.SuiteTerms) -> e.ProductivityTerm
     table = manifest.improver.productivity
     if table is None:
         return None
-    if manifest.improver.use != "own" or suite.assumed != "bounded" or suite.mode != "fresh":
+    wrong = {
+        f'the improver is no part of the system (use = "{manifest.improver.use}")':
+            'improver.use = "own"' if manifest.improver.use != "own" else "",
+        "the hidden suite declares no range": "suite.hidden.range" if suite.low is None else "",
+        f'the hidden suite\'s test is "{suite.test}"':
+            'suite.hidden.test = "bounded"' if suite.low is not None and suite.assumed != "bounded" else "",
+        f'the hidden suite shares its items (mode = "{suite.mode}")':
+            'suite.hidden.mode = "fresh"' if suite.mode != "fresh" else "",
+    }  # fmt: skip
+    if any(wrong.values()):
         raise UsageError(
-            "productivity-needs-own", "the improver must be part of the system, and judged on fresh items with a range",
-            fix='improver.use = "own", and suite.hidden with range and mode = "fresh"',
+            "productivity-needs-own", "proposals for the improver's sake cannot be judged here: "
+            + "; ".join(what for what, fix in wrong.items() if fix),
+            fix=f"{', '.join(filter(None, wrong.values()))}; or take [improver.productivity] out",
             where=f"{FILE_NAME}: improver.productivity",
         )  # fmt: skip
     detect, max_loss = float(table.detect or suite.detect), float(table.max_loss or suite.detect)

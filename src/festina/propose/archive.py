@@ -4,7 +4,8 @@ An archive holds every tree that was tried, with its parent and its scores on pu
 same seeds in the same order, so that any two compare pair by pair. ``next_try`` says what to do next, ``ready`` which
 node to hand in:
 
-- the incumbent is run first; where two seeds give it the same score nothing is noise, and one run a tree is enough;
+- the incumbent is run first; where four seeds give it the same score, and no tree has shown two, nothing is noise, and
+  one run a tree is enough;
 - the node that leads with fewer runs than ``seeds`` is run again, twice as often each time, until it holds or falls;
 - else a child is made. Its parent is drawn by what the clade (a node and all its descendants) has come to, not by the
   node's own score alone: a good tree from which nothing but failures comes is left for others (clade
@@ -25,7 +26,8 @@ __all__ = ["Archive", "Make", "Node", "Run", "Terms"]
 
 RESTARTS = 0.1  # share of children that are made of the incumbent itself, whatever its clade came to
 SHARPER = 10  # nodes: as their number grows, a result weighs more, or the many newcomers would always win the draw
-NOISELESS_RUNS = 2
+FIRST_RUNS = 2  # of the incumbent
+SAME_RUNS = 4  # of the incumbent that score alike: two do by luck where scores are coarse
 GIVE_UP = 4  # times ``tries`` without anything to hand in
 LEAST_STEP = 1e-9
 
@@ -127,12 +129,20 @@ class Archive:
         return all(x is not None and (y is None or x > y) for x, y in pairs)
 
     def noiseless(self) -> bool:
-        """Whether the incumbent scores the same on every seed."""
-        scores = self.nodes[self.head].scores
-        return len(scores) >= NOISELESS_RUNS and len(set(scores)) == 1
+        """Whether the incumbent scored the same on ``SAME_RUNS`` seeds, and no tree has shown two scores."""
+        head = self.nodes[self.head]
+        return head.works and len(head.scores) >= SAME_RUNS and all(
+            len(set(node.scores)) <= 1 for node in self.nodes.values()
+        )
 
     def runs_wanted(self, terms: Terms) -> int:
         return 1 if self.noiseless() else terms.seeds
+
+    def runs_of_head(self, terms: Terms) -> int:
+        """How often the incumbent is run before anything is made of it: further where that may save every other run."""
+        scores = self.nodes[self.head].scores
+        alike = len(scores) >= FIRST_RUNS and len(set(scores)) == 1 and terms.seeds >= SAME_RUNS
+        return SAME_RUNS if alike else min(FIRST_RUNS, terms.seeds)
 
     def floor(self, number: int) -> float:
         """The lead that a node must beat: the incumbent's, or that of a rejected tree that it stands on."""
@@ -153,7 +163,7 @@ class Archive:
     def next_try(self, terms: Terms, seed: int) -> Run | Make | None:
         """What to do beside what is under way; None: nothing can be done until that has ended, or nothing is left."""
         head = self.nodes[self.head]
-        wanted = min(NOISELESS_RUNS, terms.seeds)
+        wanted = self.runs_of_head(terms)
         if len(head.scores) < wanted:
             return None if self.running else Run(self.head, len(head.scores), wanted - len(head.scores))
         more = self._more(terms)

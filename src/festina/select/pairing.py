@@ -88,8 +88,13 @@ def _gain(candidate: float | None, incumbent: float | None, scale: Scale) -> flo
     if incumbent is None:
         return 0.0 if candidate is not None else -1.0
     if candidate is None:
-        return -max(abs(incumbent), 1.0) / scale.width
+        return -max(abs(incumbent), 1.0) / scale.width  # ``worst``, to the last bit
     return scale.sign * (candidate - incumbent) / scale.width
+
+
+def worst(other: float, sign: float) -> float:
+    """What a run without a score counts as beside one of ``other``, where no range is declared."""
+    return other - sign * max(abs(other), 1.0)
 
 
 def mean(values: Sequence[float | None]) -> float | None:
