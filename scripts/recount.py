@@ -148,7 +148,7 @@ class Test:
         if improver:  # the task itself and conduct follow the declared guards
             terms = epoch["productivity"]
             self.margin, self.detect = 0.0, terms["detect"] / self.width
-            self.losses += [terms["max_loss"] / self.width, terms["conduct"]]
+            self.losses += [terms["max_loss"] / self.width] * (2 if terms.get("anchored") else 1) + [terms["conduct"]]
 
         def better(margin: float, detect: float, noise: tuple[int, float] = (0, 0.0)) -> tuple[Any, Any]:
             effect = detect - margin

@@ -17,16 +17,16 @@ import pytest
 
 from festina.cli.words import recursion_sentence
 from festina.errors import Fault, IntegrityError, UsageError
-from festina.experiment.batch import Scored
 from festina.ledger import entries as e
 from festina.loop.arm import spent
 from festina.loop.bench import Bench, Replan
-from festina.loop.crossplay import Wanted, _resumed, means
+from festina.loop.crossplay import Wanted, _resumed
 from festina.loop.engine import Options, measuring
 from festina.loop.growth import HANDLERS, Arm, Crossplay, Grown, by_changed, compared, models_spent, sentences
 from festina.loop.recount import recount
 from festina.propose.meter import Cost
 from festina.report.certified import Steps
+from festina.select.pairing import product_means
 from tests.loop.commandline import festina
 from tests.loop.forging import edited, ledger_of, signed_again, wrong
 from tests.loop.invariants import check, no_orphans, read
@@ -224,21 +224,20 @@ def test_W2_E5_an_arm_has_as_much_of_models_as_the_line_which_may_have_had_sever
 
 
 def test_V1_W2_without_a_range_a_product_that_does_not_run_is_no_better_than_a_bad_one() -> None:
-    def unit(product: float | None, right: float | None, start: float | None) -> dict[str, Scored]:
-        return {"candidate": Scored(product, (), 0), "incumbent": Scored(right, (), 0), "anchor": Scored(start, (), 0)}
+    def unit(product: float | None, right: float | None, start: float | None) -> dict[str, float | None]:
+        return {"candidate": product, "incumbent": right, "anchor": start}
 
     fine = [unit(5.0, 4.0, 4.0), unit(5.0, 4.0, 4.0)]
-    assert means(fine, 1.0) == {"candidate": 5.0, "incumbent": 4.0, "anchor": 4.0}
-    half = [unit(5.0, 4.0, 4.0), unit(None, 4.0, 4.0)]  # it used to count as 5.0: its failures were left out
-    assert means(half, 1.0)["candidate"] == 2.5
-    assert means([unit(None, 4.0, 4.0)] * 2, 1.0)["candidate"] == 0.0  # and used to count as the start, 4.0
-    assert means([unit(None, 4.0, 4.0)] * 2, -1.0)["candidate"] == 8.0  # lower is better
-    assert means([unit(None, 1.0, None), unit(3.0, 1.0, 2.0)], 1.0) == {
+    assert product_means(fine, 1.0) == {"candidate": 5.0, "incumbent": 4.0, "anchor": 4.0}
+    half = product_means([unit(5.0, 4.0, 4.0), unit(None, 4.0, 4.0)], 1.0)
+    assert half == {"candidate": 2.5, "incumbent": 4.0, "anchor": 4.0}  # its failure used to be left out: 5.0
+    none = [unit(None, 4.0, 4.0)] * 2  # and used to count as the start, 4.0
+    assert [made["candidate"] for sign in (1.0, -1.0) if (made := product_means(none, sign))] == [0.0, 8.0]
+    assert product_means([unit(None, 1.0, None), unit(3.0, 1.0, 2.0)], 1.0) == {
         "candidate": 1.5, "incumbent": 1.0, "anchor": 2.0}  # fmt: skip
-    twice = [{"candidate": Scored(None, (), 0), "incumbent": Scored(0.1, (), 0)}]  # the right product is the start
-    assert means(twice, 1.0) == {"candidate": -0.9, "incumbent": 0.1, "anchor": 0.1}
-    with pytest.raises(Fault, match="start of a cross-play"):
-        means([unit(1.0, 1.0, None)], 1.0)
+    twice = [{"candidate": None, "incumbent": 0.1}]  # the right product is the start
+    assert product_means(twice, 1.0) == {"candidate": -0.9, "incumbent": 0.1, "anchor": 0.1}
+    assert product_means([unit(1.0, 1.0, None)], 1.0) is None
 
 
 def test_L4_W2_a_crossplay_that_was_begun_is_finished_as_it_was_planned() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from festina.experiment.batch import Scored, Trees, run_unit
 from festina.experiment.trial import Side
+from festina.ledger import entries as e
 from festina.ledger.seeds import problem_seed, unit_seed
 from festina.loop import contents
 from festina.loop.certifying import total_gain
@@ -21,6 +22,7 @@ from festina.select.pairing import Scale
 from festina.system import home as homes
 from festina.system.repo import Repo
 from festina.verify.account import Account
+from festina.verify.verdicts import losses_of
 from tests.loop.commandline import festina
 from tests.loop.invariants import check, read
 from tests.loop.paper import PaperLoop
@@ -149,6 +151,19 @@ class Scores:
     def score(self, ticket: str, answer: bytes, role: str = "") -> Scored:
         self.roles.append(role)
         return Scored(self.scores[answer.decode()], (), 0)
+
+
+def test_V4_S6_the_task_is_guarded_against_the_anchor_so_that_small_losses_do_not_add_up() -> None:
+    box = Scores(start=0.3, better=0.4, carrier=0.35, head=0.4, anchor=0.9)
+    trees = Trees("better", "start", "anchor", carrier="carrier", head="head")
+    old, new = (run_unit(box, box, trees, Scale(1.0, 1.0, (), anchored=on), 3) for on in (False, True))  # type: ignore[arg-type]
+    assert old.guards == pytest.approx((-0.05, 0.0))  # the control: beside the version in use it has hardly lost
+    assert new.guards == pytest.approx((-0.05, -0.55, 0.0))  # and beside the anchor everything
+    alone = run_unit(box, box, replace(trees, anchor="head"), Scale(1.0, 1.0, (), anchored=True), 3)  # type: ignore[arg-type]
+    assert alone.guards == pytest.approx((-0.05, -0.05, 0.0))  # the anchor is the version in use: run once
+    terms = e.ProductivityTerms(detect=0.1, max_loss=0.2, conduct=0.1, max_units=9)
+    assert losses_of(terms, 2.0) == (0.1, 0.1)  # as epochs from before have it: their records hold  # S-4
+    assert losses_of(terms.model_copy(update={"anchored": True}), 2.0) == (0.1, 0.1, 0.1)
 
 
 @pytest.mark.parametrize(("made", "gain"), [(0.2, -0.3), (0.9, 0.0)])

@@ -59,6 +59,7 @@ class CrossplayProblem(Body):
     right: Product
     start: Number
     details: Digest  # canonical JSON: the unit records
+    worst: bool = False  # runs without a score count as worse than the start; False: they were left out
 
 
 class CrossplayEnded(Body):
@@ -129,3 +130,4 @@ class ProductivityTerms(BaseModel):
     max_loss: Number  # how much worse at the task itself, in the suite's own unit
     conduct: Number  # how much more often refused, as a share of the problems
     max_units: Count
+    anchored: bool = False  # the task is compared with the anchor, too; False: with the version in use alone  # V-4

@@ -23,7 +23,7 @@ from festina.ledger.seeds import control_seed, unit_seed
 from festina.loop import effects
 from festina.select import overfit
 from festina.select.overfit import Spread
-from festina.select.pairing import OURS, Differences, mean, unit_differences
+from festina.select.pairing import OURS, Differences, mean, product_means, unit_differences
 from festina.select.report import estimate, interval
 from festina.select.student import spread
 from festina.verify.account import Account, Mismatch
@@ -89,7 +89,7 @@ def _batch(c: Contents, b: e.BatchEnded, details: Any) -> Wrong:  # noqa: ANN401
     made = [_unit(c, unit) for unit in units]
     sides = [dict(_sides(unit)) for unit in units]
     head = "head" if test.terms.target == "productivity" else "incumbent"
-    if any("anchor" not in each and c.account.anchor_apart(each[head]["tree"]) for each in sides):
+    if any("anchor" not in each and c.account.anchor_apart(each[head]["tree"], test.terms.target) for each in sides):
         raise ValueError("guards without the anchor's side")  # V-4
     seeds = [unit_seed(test.leaf, b.batch, i) for i in range(len(units))]
     candidates = [each["candidate"] for each in sides]
@@ -185,6 +185,9 @@ def _problem(c: Contents, b: e.CrossplayProblem, details: Any) -> Wrong:  # noqa
     scores = [{role: side["score"] for role, side in _sides(unit)} for unit in units]
     start = mean([each.get("anchor", each["incumbent"]) for each in scores])
     left, right = (mean([each[role] for each in scores]) for role in ("candidate", "incumbent"))
+    made = product_means(scores, scale_of(c.account.rules()).sign) if b.worst else None
+    if made is not None:
+        start, left, right = made["anchor"], made["candidate"], made["incumbent"]
     seeds = [unit_seed(c.account.measure_leaf, 0, i) for i in range(len(units))]
     return _exactly(
         {

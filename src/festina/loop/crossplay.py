@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -32,7 +32,7 @@ from festina.loop.growth import Crossplay, played
 from festina.loop.terms import asking
 from festina.propose.own import OwnImprover
 from festina.propose.types import NoProposal, Proposal, View
-from festina.select.pairing import Scale, mean, worst
+from festina.select.pairing import Scale, product_means
 from festina.select.productivity import LEAST_PROBLEMS
 from festina.system.manifest import parse_manifest
 from festina.system.scope import Refused, screen_files
@@ -159,10 +159,15 @@ def _problem(b: Bench, play: Crossplay) -> e.CrossplayProblem:
         raise Replan
     results = _scored(b, units.Trees(left.tree, right.tree, start), [unit_seed(leaf, 0, i) for i in range(count)])
     details = canonical({"units": [unit.record() for unit in results]})
-    scores = means([dict(unit.scores) for unit in results], b.scale.sign)
+    scores = product_means(
+        [{role: scored.mean for role, scored in unit.scores} for unit in results], b.scale.sign
+    )
+    if scores is None:
+        raise Fault("start-broken", "the start of a cross-play gave nothing to score", fix="see that it runs")
     body = e.CrossplayProblem(
         crossplay=plan.crossplay, problem=number, measure=measure, left=product(left, scores["candidate"]),
         right=product(right, scores["incumbent"]), start=scores["anchor"], details=hashlib.sha256(details).hexdigest(),
+        worst=True,
     )  # fmt: skip
     blobs = (details, *(made.patch for made in (left, right) if made.patch is not None))
     found(b, "crossplay", measure, Draft(body, blobs=blobs, signer=b.signing([unit.shown for unit in results])))
@@ -222,26 +227,6 @@ def _scored(b: Bench, trees: units.Trees, seeds: Sequence[int]) -> list[units.Un
     return units.run_units(
         lambda seed: units.run_unit(b.trials, b.judge, trees, scale, seed, lambda: b.cut_off), seeds, b.workers
     )
-
-
-def means(units_: Sequence[Mapping[str, units.Scored]], sign: float) -> dict[str, float]:
-    """Each side's mean score over the units. The start is run once where it is also the right product.
-
-    Without a declared range a run that gives nothing has no worst score: it then counts as worse than the start by all
-    of the start's size, as it does in a test.  # V-1
-    """
-    starts = [scores.get("anchor", scores["incumbent"]).mean for scores in units_]
-    base = mean(starts)
-    if base is None:
-        raise Fault("start-broken", "the start of a cross-play gave nothing to score", fix="see that it runs")
-    found_: dict[str, float] = {"anchor": base}
-    for role in ("candidate", "incumbent"):
-        values = [
-            worst(base if start is None else start, sign) if scores[role].mean is None else scores[role].mean
-            for scores, start in zip(units_, starts, strict=True)
-        ]
-        found_[role] = mean(values) or 0.0
-    return found_
 
 
 def product(made: Made, score: float) -> e.Product:

@@ -4,7 +4,8 @@ The candidate's improver and the one in force get the version in use, the same s
 after the other in an order that the seed decides. Where the one in force runs out of wall time, the start stands in for
 its product and nothing counts in the candidate's favour: one that makes the machine slow gains nothing by it. Their
 products answer the same fresh items, and so do the candidate itself and the version in use, whose difference is the
-guard *task*. Refusals count: one more than the improver in force has is a loss of the guard *conduct*, and more
+guard *task*; a second one sets the candidate beside the anchor, so that small losses of many such steps do not add up.
+Refusals count: one more than the improver in force has is a loss of the guard *conduct*, and more
 attempts on what judges them end the test at once (``next``).
 """
 
@@ -20,6 +21,7 @@ from festina.ledger.seeds import problem_seed
 from festina.loop.bench import Bench
 from festina.loop.crossplay import Made, own_improver, side_by_side
 from festina.loop.rows import OpenTest
+from festina.verify.verdicts import anchor_needed
 
 IMPROVER_RUNS = 2  # of one unit, beside its sides
 
@@ -27,7 +29,8 @@ IMPROVER_RUNS = 2  # of one unit, beside its sides
 def trees(b: Bench, test: OpenTest) -> units.Trees:
     """The sides of every unit, with the start in the place of products that are not made yet."""
     assert b.state.epoch is not None
-    head, anchor = b.repo.tree_of(test.terms.base_commit), test.terms.anchor_tree if b.state.epoch.guards else None
+    head, needed = b.repo.tree_of(test.terms.base_commit), anchor_needed(b.state.epoch, "productivity")
+    anchor = test.terms.anchor_tree if needed else None  # V-4
     return units.Trees(head, head, anchor, carrier=test.terms.tree, head=head)
 
 

@@ -183,7 +183,8 @@ def check_controls(b: Bench, _: plan.CheckControls) -> None:
         b.append(Draft(body, signer=b.verifier_signer))
         return
     source = epoch.suite.source
-    apart = bool(epoch.guards) and epoch.anchor_tree != b.repo.tree_of(b.state.head.commit)
+    guarded = bool(epoch.guards) or (epoch.productivity is not None and epoch.productivity.anchored)
+    apart = guarded and epoch.anchor_tree != b.repo.tree_of(b.state.head.commit)
     measure = charge(
         b, "rehearsal", trials=1 + apart, units=1, items=epoch.suite.batch_items if source else 0, source=source,
         fresh=False,

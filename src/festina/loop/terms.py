@@ -30,6 +30,7 @@ from festina.system.manifest import FILE_NAME, EachModel, HiddenSuite, Manifest,
 from festina.system.repo import Repo
 from festina.verify.types import Source
 from festina.verify.vault import Vault
+from festina.verify.verdicts import ANCHORED, losses_of
 
 if TYPE_CHECKING:
     from festina.propose.model import Settings
@@ -101,7 +102,8 @@ def epoch(
     )  # S-7
     if body.productivity is not None:
         improver = improver_plan(body)
-        ranges = [*((g.name, g.high - g.low) for g in guards), ("task", _width(suite)), ("conduct", 1.0)]
+        ranges = [*((g.name, g.high - g.low) for g in guards), ("task", _width(suite)), (ANCHORED, _width(suite)),
+                  ("conduct", 1.0)]  # fmt: skip
         planning.check_reachable(improver, width=_width(suite), guards=ranges)
     return body, (data,)
 
@@ -148,7 +150,7 @@ def improver_plan(body: e.EpochOpened) -> Plan:
     assert terms is not None  # asked only where there are some
     return replace(
         first_plan(body), kind="bounded", margin=0.0, detect=terms.detect / width, judges=(), units_max=terms.max_units,
-        guards=(*(g.max_loss / (g.high - g.low) for g in body.guards), terms.max_loss / width, terms.conduct),
+        guards=(*(g.max_loss / (g.high - g.low) for g in body.guards), *losses_of(terms, width)),
     )  # fmt: skip
 
 
@@ -263,11 +265,12 @@ def _productivity(manifest: Manifest, suite: e.SuiteTerms) -> e.ProductivityTerm
         kind="bounded", level=manifest.policy.alpha / (2 * manifest.policy.spread + 1), margin=0.0,
         detect=detect / width, beta=manifest.policy.beta,
         guards=(*(g.max_loss / (g.range[1] - g.range[0]) for g in manifest.guard.values()), max_loss / width,
-                float(table.conduct)), units_max=1,
+                max_loss / width, float(table.conduct)), units_max=1,
     )  # fmt: skip
     most = table.max_units or planning.units_max_default(plan, 0.5 / suite.batch_items + PRODUCTS_VARIANCE)
     return e.ProductivityTerms(
-        detect=detect, max_loss=max_loss, conduct=float(table.conduct), max_units=min(most, MOST_UNITS)
+        detect=detect, max_loss=max_loss, conduct=float(table.conduct), max_units=min(most, MOST_UNITS),
+        anchored=True,
     )
 
 

@@ -19,6 +19,7 @@ class Scale:
     width: float
     guards: tuple[tuple[float, float], ...]  # (sign, width) of each guard
     judges: tuple[tuple[float, float], ...] = ()  # and of each further verifier
+    anchored: bool = False  # in a test for the improver the task is compared with the anchor, too  # V-4
 
 
 class Score(Protocol):
@@ -69,8 +70,9 @@ def unit_differences(sides: Mapping[str, Score], scale: Scale, *, late: bool, co
     """The same from a unit's sides by role, of either kind of test.
 
     In a test for the improver *candidate* and *incumbent* are what the two improvers made of one problem, *carrier* is
-    the candidate itself and *head* the version in use. The declared guards are the carrier's; two more follow them: the
-    task itself (carrier minus head), and ``conduct`` (refusals of the improver in force minus the candidate's).  # S-6
+    the candidate itself and *head* the version in use. The declared guards are the carrier's; behind them stand the
+    task itself (carrier minus head; where the scale is ``anchored``, carrier minus anchor, too), and ``conduct``
+    (refusals of the improver in force minus the candidate's).  # S-6
     """
     incumbent = sides["incumbent"]
     if "carrier" not in sides:
@@ -78,6 +80,10 @@ def unit_differences(sides: Mapping[str, Score], scale: Scale, *, late: bool, co
     made = differences(sides["candidate"], incumbent, incumbent, Scale(scale.sign, scale.width, ()), late=late)
     head, alone = sides["head"], Scale(scale.sign, scale.width, scale.guards)
     task = differences(sides["carrier"], head, sides.get("anchor", head), alone, late=late)
+    if scale.anchored:
+        anchor, plain = sides.get("anchor", head), Scale(scale.sign, scale.width, ())
+        since = differences(sides["carrier"], anchor, anchor, plain, late=late)
+        return Differences(made.gain, (*task.guards, task.gain, since.gain, conduct), ())
     return Differences(made.gain, (*task.guards, task.gain, conduct), ())
 
 
@@ -88,12 +94,31 @@ def _gain(candidate: float | None, incumbent: float | None, scale: Scale) -> flo
     if incumbent is None:
         return 0.0 if candidate is not None else -1.0
     if candidate is None:
-        return -max(abs(incumbent), 1.0) / scale.width  # ``worst``, to the last bit
+        return -max(abs(incumbent), 1.0) / scale.width
     return scale.sign * (candidate - incumbent) / scale.width
 
 
-def worst(other: float, sign: float) -> float:
-    """What a run without a score counts as beside one of ``other``, where no range is declared."""
+def product_means(units: Sequence[Mapping[str, float | None]], sign: float) -> dict[str, float] | None:
+    """Each side's mean score over a problem's units, by role; None where the start gave no score at all.  # W-2
+
+    The start is run once where it is also the right product. Without a declared range a run that gives nothing has no
+    worst score: it counts as worse than the start by all of the start's size, as it does in a test.  # V-1
+    """
+    starts = [scores.get("anchor", scores["incumbent"]) for scores in units]
+    base = mean(starts)
+    if base is None:
+        return None
+    found = {"anchor": base}
+    for role in ("candidate", "incumbent"):
+        values = [
+            _worst(base if start is None else start, sign) if scores[role] is None else scores[role]
+            for scores, start in zip(units, starts, strict=True)
+        ]
+        found[role] = mean(values) or 0.0
+    return found
+
+
+def _worst(other: float, sign: float) -> float:
     return other - sign * max(abs(other), 1.0)
 
 

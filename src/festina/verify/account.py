@@ -27,7 +27,7 @@ from festina.select.budget import AnyBudget, Budget, FdrBudget, InformationLedge
 from festina.select.noise import UNKNOWN, Noise
 from festina.select.sameness import Sameness
 from festina.verify import blocks, denials
-from festina.verify.verdicts import alpha_with, compose, known, learn, plan_of, tampered, units_max_of
+from festina.verify.verdicts import alpha_with, anchor_needed, compose, known, learn, plan_of, tampered, units_max_of
 
 LEVEL_ROUNDING = 1e-12  # of a level that took an exponential
 DECIDED = {
@@ -173,10 +173,10 @@ class Account:
             raise IntegrityError("entry-does-not-fit", "no epoch is open")
         return self.epoch
 
-    def anchor_apart(self, incumbent_tree: str) -> bool:
+    def anchor_apart(self, incumbent_tree: str, target: e.Target) -> bool:
         """Whether guards need a side of their own: the anchor is another tree than the incumbent.  # V-4"""
         epoch = self.rules()
-        return bool(epoch.guards) and epoch.anchor_tree != incumbent_tree
+        return anchor_needed(epoch, target) and epoch.anchor_tree != incumbent_tree
 
     def least_units(self, plan: gate.Plan) -> int:
         """The fewest units that could accept, computed once a level."""

@@ -26,7 +26,7 @@ from festina.ledger.record import Record
 from festina.ledger.seeds import control_seed, unit_seed
 from festina.ledger.signing import PUBLIC_BYTES, SIGNATURE_BYTES, LocalKey
 from festina.ledger.statement import NO_PREV, Entry, decode, glance, seal
-from festina.select.pairing import OURS, Differences, Scale, mean, unit_differences
+from festina.select.pairing import OURS, Differences, Scale, mean, product_means, unit_differences
 from festina.select.report import estimate, interval
 from festina.verify.account import TAKEN, Account, Open
 from festina.verify.receipts import Receipts, ScoreRow, digest_of, rows_of
@@ -97,8 +97,9 @@ class Notary:
     def _batch(self, b: e.BatchEnded, shown: object) -> None:
         test, epoch = self._account.test(b.test), self._account.rules()
         incumbent = self._account.line.trees.get(test.terms.base_commit, "")
-        roles = {"candidate", "incumbent"} | ({"anchor"} if self._account.anchor_apart(incumbent) else set())
         improver = test.terms.target == "productivity"
+        apart = self._account.anchor_apart(incumbent, test.terms.target)
+        roles = {"candidate", "incumbent"} | ({"anchor"} if apart else set())
         roles |= {"carrier", "head"} if improver else set()
         units = self._units(shown, roles, _hidden(epoch))
         if len(units) != len(b.gain):
@@ -173,9 +174,10 @@ class Notary:
         leaf = self._account.measure_leaf
         _seeded("crossplay-problem", units, [unit_seed(leaf, 0, i) for i in range(measure.units)])
         sides = (("candidate", b.left.score), ("incumbent", b.right.score), ("anchor", b.start))
+        means = [{role: row.mean for role, row in unit.items()} for unit in units]
+        made = product_means(means, scale_of(self._account.rules()).sign) or {}
         for role, said in sides:
-            made = mean([unit.get(role, unit["incumbent"]).mean for unit in units])
-            _same("crossplay-problem", role, said, made)
+            _same("crossplay-problem", role, said, made.get(role))
 
     def _controls(self, b: e.ControlsChecked, shown: object) -> None:
         """A failed control needs no proof: whoever says so accepts nothing."""

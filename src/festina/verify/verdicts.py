@@ -20,7 +20,9 @@ from festina.select.report import estimate, interval
 from festina.select.rules import RULES
 from festina.select.words import Finding, Reason, sentence
 
-TASK, CONDUCT = "task", "conduct"  # guards of a test for the improver, after the declared ones  # S-6
+# Guards of a test for the improver, after the declared ones: the candidate itself beside the version in use, and
+# beside the anchor, so that what each of many such steps may lose does not add up; and its improver's refusals.  # S-6
+TASK, ANCHORED, CONDUCT = "task", "task since the anchor", "conduct"
 Word = Literal["accept", "reject", "inconclusive"]
 
 
@@ -45,7 +47,7 @@ def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
     width = width_of(suite)
     if test.target == "productivity":
         terms = _productivity(epoch)
-        extra = (terms.max_loss / width, terms.conduct)
+        extra = losses_of(terms, width)
         return gate.Plan(
             kind="bounded", level=test.level, margin=0.0, detect=terms.detect / width, beta=epoch.beta,
             guards=tuple(g.max_loss / (g.high - g.low) for g in epoch.guards) + extra, units_max=test.units_max,
@@ -59,6 +61,17 @@ def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
         ),
         units_max=test.units_max, rule=epoch.rule, noise=Noise(test.noise_tests, test.noise_squares),
     )  # fmt: skip
+
+
+def losses_of(terms: e.ProductivityTerms, width: float) -> tuple[float, ...]:
+    """What a test for the improver may lose, after the declared guards, in shares of the range.  # V-4, S-6"""
+    task = terms.max_loss / width
+    return (task, task, terms.conduct) if terms.anchored else (task, terms.conduct)
+
+
+def anchor_needed(epoch: e.EpochOpened, target: e.Target) -> bool:
+    """Whether a test's guards are compared with the anchor.  # V-4"""
+    return bool(epoch.guards) or (target == "productivity" and _productivity(epoch).anchored)
 
 
 def _productivity(epoch: e.EpochOpened) -> e.ProductivityTerms:
@@ -75,7 +88,9 @@ def units_max_of(epoch: e.EpochOpened, target: e.Target) -> int:
 def guards_of(epoch: e.EpochOpened, target: e.Target) -> tuple[str, ...]:
     """Names of a test's guards, in the order of its evidence.  # V-4, S-6"""
     names = tuple(guard.name for guard in epoch.guards)
-    return names if target == "gain" else (*names, TASK, CONDUCT)
+    if target == "gain":
+        return names
+    return (*names, TASK, ANCHORED, CONDUCT) if _productivity(epoch).anchored else (*names, TASK, CONDUCT)
 
 
 def alpha_with(alpha: float, before: e.EpochOpened | None, tested: bool, epoch: e.EpochOpened) -> float:
@@ -169,6 +184,7 @@ def scale_of(epoch: e.EpochOpened) -> Scale:
         width_of(epoch.suite),
         tuple((_sign(g.direction), g.high - g.low) for g in epoch.guards),
         tuple((_sign(v.direction), v.high - v.low) for v in epoch.judges),
+        anchored=epoch.productivity is not None and epoch.productivity.anchored,
     )
 
 
