@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -98,18 +99,25 @@ def test_E6_P5_an_agent_and_its_candidates_ask_through_the_gateway_and_it_is_in_
     assert called.proposals[0].calls == 1  # the agent's, charged to what it proposed
     with Ledger.open(homes.require(Repo.discover(toy.root)).ledger, readonly=True) as ledger:
         pairs: dict[str, list[Any]] = {"improver": [], "candidate": []}
-        askers = {}
+        askers, salts = {}, {}
         for record in ledger.records():
             if record.kind == "model-asked":
                 askers[record.body.call] = record.body.asker
             elif record.kind == "model-answered":
                 lines = ledger.get_blob(record.body.reply).splitlines()
+                salts[record.body.call] = ledger.opening(record, "salt")
                 pairs[askers[record.body.call]] += [json.loads(line) for line in lines]
         batch = next(r.body for r in ledger.records() if r.kind == "batch-ended")
         sides = [side for unit in json.loads(ledger.get_blob(batch.details))["units"] for side in unit["sides"]]
     (mine,) = pairs["improver"]
     assert json.loads(mine["asked"])["messages"][0]["content"].startswith("edit skill.json")
     assert not any("asked" in row for row in pairs["candidate"])  # hidden items are not told to the record  # L-5
+    opened = [bytes.fromhex(salt[1]) for salt in salts.values() if salt is not None]
+    bodies = [json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() for body in served.asked]
+    proven = {hashlib.sha256(salt + body).hexdigest() for salt in opened for body in bodies}
+    assert {row["request"] for row in pairs["candidate"]} <= proven  # whoever has the salts can prove what was asked
+    plain = {hashlib.sha256(body).hexdigest() for body in bodies}
+    assert not {row["request"] for row in pairs["candidate"]} & plain  # and nobody else can guess it  # L-5
     assert all(askers[call] == "candidate" for side in sides for call in side["calls"])
     assert all(len(side["calls"]) == 1 for side in sides)
 
@@ -123,7 +131,12 @@ def test_E5_the_runs_budget_ends_the_run_before_a_box_and_charges_no_candidate(t
         assert len(served.asked) <= 12
         state = state_of(toy)
         assert not state.proposals[0].word  # still open: it goes on with the next run's budget
-        assert "fault" not in [record.kind for record in records(toy)]
+        kinds = [record.kind for record in records(toy)]
+        assert "fault" not in kinds
+        assert kinds.count("batch-started") == kinds.count("batch-ended") > 0  # begun only where it could be paid for
+        calls = [record.body for record in records(toy) if record.kind == "model-asked"]
+        answered = [record.body.call for record in records(toy) if record.kind == "model-answered"]
+        assert sorted(answered) == [body.call for body in calls]
 
 
 @pytest.mark.slow

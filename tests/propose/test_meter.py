@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,21 @@ def test_E5_what_fits_exactly_is_allowed_and_one_more_is_not() -> None:
     assert account.over(Caps(calls=1), Cost(0, 0, 0.0, 1)) == "calls"
     with pytest.raises(KeyError):
         account.settle(0, Cost()).settle(0, Cost())  # nothing is given back twice
+
+
+@given(prices, caps, calls, st.integers(0, 9_000))
+def test_E5_as_many_calls_fit_as_are_said_to(price: Price, limit: Caps, asked: list[Any], tokens: int) -> None:
+    one, account = Cost.of(price, tokens, 10), Account()
+    for number, (tokens_in, tokens_out, *_) in enumerate(asked[:3]):
+        account = account.hold(-1 - number, Cost.of(price, tokens_in, tokens_out))
+    room = account.room(limit, one)
+    if room is None:
+        assert account.over(limit, one) is None
+        return
+    for number in range(min(room, 40)):
+        assert account.over(limit, one) is None
+        account = account.hold(number, one)
+    assert room > 40 or account.over(limit, one) is not None
 
 
 @given(st.text())

@@ -89,6 +89,13 @@ class Trials:
         self.gateway = gateway
         self._spent = spent
 
+    def sides_left(self) -> int | None:
+        """How many sides the run's budget for models allows now, each at its worst; None: any number.  # E-5"""
+        if self.gateway is None or self.recipe.models is None:
+            return None
+        boxes = self.gateway.book.room(self.gateway.most(self.recipe.models))
+        return None if boxes is None else boxes // (1 if self.recipe.answer is None else 2)
+
     def show(self, tree: str) -> Bind:
         """How ``tree`` stands in a box; made once, so that its objects may go afterwards."""
         shown = self._export(tree)

@@ -18,7 +18,7 @@ from festina.ledger.signing import Signer
 from festina.loop.crash import crash_point
 from festina.loop.state import State
 from festina.propose.book import Answer, Ask, digest, name_of
-from festina.propose.meter import Account, Cap, Caps
+from festina.propose.meter import Account, Cap, Caps, Cost
 from festina.system.manifest import ModelTable
 
 __all__ = ["LedgerBook", "caps_of"]
@@ -54,6 +54,9 @@ class LedgerBook:
 
     def settle(self, call: int, answer: Answer) -> None:
         self._clerk.submit(self._settle, call, answer).result()
+
+    def room(self, one: Cost) -> int | None:
+        return self._clerk.submit(lambda: self._account.room(self._caps, one)).result()
 
     def paid(self, request: bytes) -> bytes | None:
         return self._clerk.submit(self._paid, request).result()

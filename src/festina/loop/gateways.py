@@ -14,7 +14,7 @@ from festina.loop.state import State
 from festina.propose.book import Answer, Ask, Book, PaperBook
 from festina.propose.chat import key_from
 from festina.propose.gateway import Gateway
-from festina.propose.meter import Cap, Price
+from festina.propose.meter import Cap, Cost, Price
 from festina.sandbox.job import Level
 from festina.system.manifest import EachModel, Manifest
 
@@ -67,6 +67,9 @@ class Switched:
             self._paper.settle(-1 - call, answer)
         else:
             self._book.settle(call, answer)
+
+    def room(self, one: Cost) -> int | None:
+        return (self._book if self._running() else self._paper).room(one)
 
     def paid(self, request: bytes) -> bytes | None:
         return self._book.paid(request)

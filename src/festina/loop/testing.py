@@ -76,6 +76,9 @@ class _Batch:
 def run_batch(b: Bench, action: plan.RunBatch) -> None:
     """Charge, draw seeds, run paired trials, record.  # E-1, E-3, L-3"""
     batches = _planned(b, [b.state.open[number] for number in action.tests])
+    if not batches and b.trials.sides_left() is not None:
+        b.model_spent.set()  # it is why no test of this round can go on
+        return
     b.append(*(_intent(b, batch) for batch in batches))
     crash_point("batch-started")
     began = time.monotonic()
@@ -105,15 +108,18 @@ def _planned(b: Bench, tests: Sequence[OpenTest]) -> list[_Batch]:
     left = b.state.looks_left if shared else b.items_left
     room = MAX_BATCH * len(tests) if left is None else left // epoch.suite.batch_items
     trials = run.trials - b.state.run_trials
+    sides = b.trials.sides_left()  # a batch is begun only where models can be paid to its end: what was paid stays
     batches = []
     for test in tests:
         improver = test.terms.target == "productivity"
         trees = improving.trees(b, test) if improver else _trees(b, test)
         most = max(1, b.workers) if improver else size  # an improver's run takes long, and a crash costs a batch
         count = min(most, test.terms.units_max - len(test.gains), trials // cost(trees, improver), room)
+        count = count if sides is None else min(count, sides // len(trees.roles))
         if count < 1:
             continue  # the next decision ends the run or the test
         room, trials = room - count, trials - count * cost(trees, improver)
+        sides = None if sides is None else sides - count * len(trees.roles)
         seeds = [unit_seed(test.leaf, test.batches, i) for i in range(count)]
         first = test.terms.first_item + len(test.gains) * epoch.suite.batch_items
         places = {seed: first + i * epoch.suite.batch_items for i, seed in enumerate(seeds)} if shared else {}

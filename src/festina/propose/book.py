@@ -53,6 +53,10 @@ class Book(Protocol):
         """Enter the end of a call, once."""
         ...
 
+    def room(self, one: Cost) -> int | None:
+        """How many calls of at most ``one`` the caps allow now; None: any number."""
+        ...
+
     def paid(self, request: bytes) -> bytes | None:
         """The reply to this very request, its seed included, where it was paid for before a crash."""
         ...
@@ -93,6 +97,10 @@ class PaperBook:
         with self._lock:
             self.account = self.account.settle(call, answer.used)
             self.calls[call] = (self.calls[call][0], answer)
+
+    def room(self, one: Cost) -> int | None:
+        with self._lock:
+            return self.account.room(self._caps, one)
 
     def paid(self, request: bytes) -> bytes | None:
         return None

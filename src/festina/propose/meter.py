@@ -96,6 +96,15 @@ class Account:
             return "money"
         return None
 
+    def room(self, caps: Caps, one: Cost) -> int | None:
+        """How many calls of at most ``one`` fit under the caps now; None: any number."""
+        spent = self.spent
+        rows = ((caps.calls, spent.calls, one.calls), (caps.tokens, spent.tokens, one.tokens))
+        found = [max(0, cap - used) // each for cap, used, each in rows if cap is not None and each > 0]
+        if caps.money is not None and one.money > 0.0:
+            found.append(int(max(0.0, caps.money * (1 + 1e-12) - spent.money) / one.money))
+        return min(found, default=None)
+
     def hold(self, call: int, most: Cost) -> Account:
         return Account(self.settled, {**self.held, call: most})
 

@@ -94,13 +94,17 @@ class Gateway:
         self, allowed: Allowance, asker: Literal["improver", "candidate"], *, proposal: int | None = None
     ) -> Passage:
         """Hold a run's whole allowance. Raises ``Spent``."""
-        dearest = max((max(price.input, price.output) for price in self.prices.values()), default=0.0)
-        most = Cost.of(Price(dearest, dearest), allowed.tokens, 0, allowed.calls)
+        most = self.most(allowed)
         text = canonical({"allowance": {"calls": allowed.calls, "tokens": allowed.tokens}, "models": list(self.names)})
         call = self.book.hold(Ask("gateway", text, most, asker, proposal))
         if isinstance(call, str):
             raise Spent(call)
         return Passage(self, allowed, call, keep=asker == "improver")
+
+    def most(self, allowed: Allowance) -> Cost:
+        """What a run with this allowance may cost."""
+        dearest = max((max(price.input, price.output) for price in self.prices.values()), default=0.0)
+        return Cost.of(Price(dearest, dearest), allowed.tokens, 0, allowed.calls)
 
     def headers(self, path: str, version: str) -> dict[str, str]:
         """Of a request to the endpoint."""
