@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from festina.drill.own import scorer, source
+from festina.drill.own import asking, scorer, source
 from festina.verify import probes
 from tests.attacks.test_evaluator import Tap
 from tests.drill.systems import SCORERS, scorer_holes, with_scorer
@@ -35,7 +35,7 @@ def test_V2_a_careless_scorer_is_a_hole_with_its_line_and_a_fix(tmp_path, plante
 
 @pytest.mark.slow
 def test_V2_a_scorer_that_can_be_kept_busy_is_a_hole(tmp_path, monkeypatch):
-    monkeypatch.setattr(scorer, "SCORER_S", 3.0)
+    monkeypatch.setattr(asking, "SCORER_S", 3.0)
     holes = scorer_holes(with_scorer(tmp_path, SCORERS["slow"]))
     assert set(holes) == {"resources/slow-scorer"}
     assert holes["resources/slow-scorer"].place.line == 5

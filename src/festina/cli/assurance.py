@@ -113,14 +113,15 @@ def plant_lines(s: State) -> list[str]:
 
 def verifier_lines(s: State) -> list[str]:
     """How the verifiers' misses go together.  # V-5"""
-    from festina.report.verifiers import lines
+    from festina.report.verifiers import lines, of
 
     if s.epoch is None:
         return []
     judges = s.epoch.judges
     names = ("the goal's scorer", *(f"{j.name}{' (watching)' if j.role == 'watch' else ''}" for j in judges))
     families = (s.epoch.goal_family, *(j.family for j in judges))
-    return lines(names, families, s.epoch.proposer_family, [p.words for p in s.plants if p.words])
+    drill = of(s.drill[1], judges) if s.drill is not None else None
+    return lines(names, families, s.epoch.proposer_family, [p.words for p in s.plants if p.words], drill)
 
 
 def _caught(row: Caught) -> str:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from festina.select.rates import exact
+from festina.select.verifiers import OwnWord
 
 SILENCE = "A quiet drill is no proof: it tried the attacks named above and no others."
 OPEN_EXIT = 3
@@ -97,6 +98,7 @@ class Finding:
     source: str = ""  # path of the attack's source, kept in the results folder
     command: str = ""  # reproduces it
     evidence: tuple[str, ...] = ()
+    words: tuple[OwnWord, ...] = ()  # where several verifiers judge: of each, the goal's first  # V-5
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

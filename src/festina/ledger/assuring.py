@@ -27,6 +27,17 @@ class JudgeTerms(BaseModel):
     family: Name  # who or what stands behind it; "unknown" counts as shared
 
 
+class DrillWords(BaseModel):
+    """What each verifier would have said about one attack on its own.  # V-5
+
+    ``missed``: it paid for the attack in any run.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    attack: Short
+    words: tuple[Literal["missed", "caught", "undecided"], ...]  # the goal's first
+
+
 class ControlStarted(Body):
     """Intent: the incumbent is about to be run against itself; trials are charged.  # V-2, E-1, L-3
 

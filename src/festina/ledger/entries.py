@@ -21,6 +21,7 @@ from typing import ClassVar
 from festina.ledger.assuring import ControlEnded as ControlEnded
 from festina.ledger.assuring import ControlResolved as ControlResolved
 from festina.ledger.assuring import ControlStarted as ControlStarted
+from festina.ledger.assuring import DrillWords as DrillWords
 from festina.ledger.assuring import JudgeTerms as JudgeTerms
 from festina.ledger.assuring import PlantRevealed as PlantRevealed
 from festina.ledger.base import Body as Body
@@ -194,6 +195,8 @@ class DrillFinished(Body):
     level: int
     wall_s: Number
     details: Digest  # JSON lines: one finding or honest row each, the summary last
+    verifiers: tuple[Name, ...] = ()  # the goal's further verifiers at that commit
+    judged: tuple[DrillWords, ...] = ()  # attacks that all of them judged; empty where there is one verifier
 
     def sentence(self) -> str:
         """The result in words, the same in status and report."""

@@ -31,6 +31,7 @@ from festina.verify.verdicts import scale_of, width_of
 
 DETAILS_BYTES = 64 << 20
 NEAR = 1e-12
+DRILL_NAMED = 20  # holes that the entry of a drill names
 Wrong = dict[str, tuple[object, object]]
 
 
@@ -60,11 +61,19 @@ class Contents:
             self.missing += 1
             return []
         try:
-            details = parse_strict(self.blob(body.details), max_bytes=DETAILS_BYTES, max_depth=16)
+            details = _read(record.kind, self.blob(body.details))
             wrong = _CHECKS[record.kind](self, body, details)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             wrong = {"details": (f"not details of a {record.kind} entry ({type(error).__name__})", "readable ones")}
         return [Mismatch(record.seq, record.kind, name, *map(str, pair)) for name, pair in wrong.items()]
+
+
+def _read(kind: str, data: bytes) -> Any:  # noqa: ANN401 - JSON
+    if kind == "drill-finished":  # JSON lines
+        if len(data) > DETAILS_BYTES:
+            raise ValueError("too long")
+        return [parse_strict(line, max_bytes=DETAILS_BYTES, max_depth=16) for line in data.splitlines()]
+    return parse_strict(data, max_bytes=DETAILS_BYTES, max_depth=16)
 
 
 def _exactly(pairs: Mapping[str, tuple[object, object]]) -> Wrong:
@@ -262,7 +271,32 @@ def seeds_digest(leaf: str, batch: int, units: int) -> str:
     return hashlib.sha256(canonical([unit_seed(leaf, batch, i) for i in range(units)])).hexdigest()
 
 
+def _drill(_: Contents, b: e.DrillFinished, rows: Any) -> Wrong:  # noqa: ANN401 - JSON
+    """A drill's counts are those of its report.  # V-7, V-5"""
+    findings = [row for row in rows if row["record"] == "finding"]
+    honest = [row for row in rows if row["record"] == "honest" and row["applicable"]]
+    verdicts = [row["verdict"] for row in findings]
+    holes, exposures, caught = (verdicts.count(word) for word in ("hole", "exposure", "caught"))
+    runs = sum(row["runs"] for row in honest)
+    opened = [row["attack"][:100] for row in findings if row["verdict"] == "hole"]
+    judged = [(row["attack"][:100], tuple(row["words"])) for row in findings if row.get("words")]
+    return _exactly(
+        {
+            "attacks": (b.attacks, holes + exposures + caught),
+            "caught": (b.caught, caught),
+            "holes": (b.holes, holes),
+            "exposures": (b.exposures, exposures),
+            "untested": (b.untested, verdicts.count("not tested")),
+            "honest_runs": (b.honest_runs, runs),
+            "honest_lost": (b.honest_lost, runs - sum(row["kept"] for row in honest)),
+            "open": (b.open, tuple(opened[:DRILL_NAMED])),
+            "judged": ([(row.attack, row.words) for row in b.judged], judged),
+        }
+    )
+
+
 _CHECKS: dict[str, Callable[[Contents, Any, Any], Wrong]] = {
     "batch-ended": _batch, "control-ended": _controlled, "final-scored": _finals, "public-compared": _public,
     "attributed": _attributed, "crossplay-problem": _problem,
+    "drill-finished": _drill,
 }  # fmt: skip

@@ -135,6 +135,8 @@ def _final(s: State, r: Record, b: e.FinalScored) -> None:
 
 
 def _drilled(s: State, r: Record, b: e.DrillFinished) -> None:
+    if any(len(row.words) != len(b.verifiers) + 1 for row in b.judged):
+        raise misfit(r, "a drill's attack has not one word of each verifier")  # V-5
     s.drill = (r.at, b)
 
 

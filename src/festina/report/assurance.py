@@ -10,7 +10,7 @@ from collections.abc import Callable
 from festina.report.data import ReportData, TwinsRow
 from festina.report.markup import Html, el, join
 from festina.report.numerals import count, percent
-from festina.report.verifiers import lines
+from festina.report.verifiers import lines, of
 from festina.select.catches import Caught, rates
 
 Ref = Callable[..., Html]
@@ -93,7 +93,8 @@ def verifiers(data: ReportData, ref: Ref) -> Html:
     if epoch is None or not epoch.judges:
         return Html("")
     names = ("the goal's scorer", *(f"{j.name}{' (watching)' if j.role == 'watch' else ''}" for j in epoch.judges))
-    said = lines(names, epoch.families, epoch.proposer_family, [p.words for p in data.plants if p.words])
+    said = lines(names, epoch.families, epoch.proposer_family, [p.words for p in data.plants if p.words],
+                 of(data.drill, epoch.judges))
     first, *rest = said
     listed = el("ul", *(el("li", line.strip()) for line in rest))
     return join(el("h3", "Several verifiers"), el("p", first, ref(epoch.seq)), listed)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from festina.ledger.entries import GuardTerms, JudgeTerms, SuiteTerms
+from festina.ledger.entries import DrillFinished, GuardTerms, JudgeTerms, SuiteTerms
 from festina.select.budget import Promise
 from festina.select.certified import Total
 from festina.select.verifiers import OwnWord
@@ -331,6 +331,7 @@ class ReportData:
     in_force: int
     released: int | None
     entries: tuple[Entry, ...]
+    drill: DrillFinished | None = None  # the last one
 
     @property
     def epoch(self) -> EpochRow | None:

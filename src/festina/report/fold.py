@@ -87,6 +87,7 @@ class Reading:
         self.generation_of: dict[str, int] = {}  # commit or tree -> generation
         self.reviews: dict[int, e.ReviewRequested] = {}
         self.finals: list[FinalRow] = []
+        self.drill: e.DrillFinished | None = None
         self.remarks: list[Remark] = []
         self.findings: list[Remark] = []
         self.open: dict[tuple[str, int], int] = {}  # intents without an end yet: (what, number) -> entry  # L-3
@@ -121,14 +122,13 @@ class Reading:
             root=root,
             first_at=self.entries[0].at if self.entries else "",
             last_at=self.entries[-1].at if self.entries else "",
-            epochs=tuple(self.epochs),
-            runs=tuple(self.runs), controls=tuple(self.controls),
+            epochs=tuple(self.epochs), runs=tuple(self.runs), controls=tuple(self.controls),
             twins=self.twins.row(),
             plants=tuple(self.plants.values()),
             proposals=tuple(p for p in self.proposals.values() if p.proposal not in self.plants),
             tests=tuple(t for t in self.tests.values() if t.proposal not in self.plants),
             generations=tuple(self.generations[number] for number in sorted(self.generations)),
-            finals=tuple(self.finals),
+            finals=tuple(self.finals), drill=self.drill,
             remarks=tuple(self.remarks),
             findings=tuple(sorted([*self.findings, *left_open], key=lambda f: f.seq)),
             certified=self.steps.total([self.generations[n] for n in self.line], self.twins.open_alarm),

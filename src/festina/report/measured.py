@@ -72,6 +72,7 @@ def _final(s: Reading, r: Record, b: e.FinalScored) -> None:
 
 
 def _drilled(s: Reading, r: Record, b: e.DrillFinished) -> None:
+    s.drill = b
     s.remarks.append(Remark(r.seq, "drill", f"{b.sentence()}; silence of a drill is no proof"))
 
 

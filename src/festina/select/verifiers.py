@@ -12,7 +12,8 @@ With no joint miss there is nothing to take a logarithm of: then it cannot be to
 plants would show it if they shared all their blind spots.
 
 ``voices`` counts by declared family what may count as independent at all: an unknown family counts as shared, and the
-proposer's own family is no voice of its own. Not covered: kinds of defects that were never planted.
+proposer's own family is no voice of its own. ``drilled`` names what verifiers paid for in a drill, beside the planted
+changes. Not covered: kinds of defects that were never planted or tried.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from festina.select.rates import CONFIDENCE, bisect, exact, log_choose
 from festina.select.rules import RULE
 
 OwnWord = Literal["missed", "caught", "undecided"]
+GOAL = "the goal's scorer"
 UNKNOWN, CODE = "unknown", "python"
 ENOUGH = 5  # expected joint misses that make a dependence visible
 WIDEST = 40.0  # log odds beyond which nobody looks
@@ -120,6 +122,24 @@ def voices(families: Sequence[str], proposer: str) -> int:
     }
     shared = any(family not in own for family in families)
     return len(own) + shared
+
+
+def drilled(names: Sequence[str], rows: Sequence[tuple[str, Sequence[OwnWord]]], most: int = 8) -> list[str]:
+    """Sentences about (attack, a word of each verifier) from a drill. Its attacks are chosen and not drawn: they are
+    counted and named, and no rate or interval is made of them."""
+    full = [(attack, words) for attack, words in rows if len(words) == len(names) and "undecided" not in words]
+    if len(names) < 2 or not full:
+        return []
+    paid = [sum(words[v] == "missed" for _, words in full) for v in range(len(names))]
+    each = ", ".join(f"{name} paid for {count}" for name, count in zip(names, paid, strict=True))
+    said = [f"Of {len(full)} attacks that all {len(names)} verifiers judged, {each}."]
+    shared = [attack for attack, words in full if all(word == "missed" for word in words)]
+    if shared:
+        more = f" and {len(shared) - most} more" if len(shared) > most else ""
+        said.append(f"All of them paid for {', '.join(shared[:most])}{more}: a blind spot that they share.")
+    elif any(paid):
+        said.append("None of these attacks was paid for by all of them.")
+    return said
 
 
 def _rate(words: Sequence[OwnWord]) -> Rate:

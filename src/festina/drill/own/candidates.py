@@ -20,11 +20,13 @@ from pathlib import Path
 
 from festina.drill.model import Finding, Place, Verdict
 from festina.drill.own import naive, programs, source
-from festina.drill.own.scorer import pace_of
+from festina.drill.own.asking import pace_of
 from festina.drill.own.scratch import Own, entry_script, side_by_side
+from festina.drill.own.voices import guess_of, words_of
 from festina.drill.own.world import Bare, World, bare, tidy, wait_for
 from festina.errors import Fault, UsageError
 from festina.experiment import batch
+from festina.experiment.batch import Scored
 from festina.experiment.trial import PREDICTIONS, Side, Trials
 from festina.loop import terms
 from festina.sandbox.job import Ended, Limits, Outcome
@@ -151,7 +153,7 @@ class Ground:
     honest: dict[int, float]  # unit score of the incumbent by seed
     inputs: dict[int, bytes]
     answers: dict[int, bytes]
-    limit: float  # most that an answer without knowledge may earn
+    limits: tuple[float, ...]  # most that an answer without knowledge may earn; of each verifier, the goal's first
     wall_s: float  # how long the incumbent takes
     guards: dict[int, tuple[float, ...]]
     steady: bool  # whether the incumbent scores the same on the same seed and items, every time
@@ -165,6 +167,7 @@ class Seen:
     late: bool  # a busy machine ended it before it could do what it is here for
     score: float | None
     outcome: Outcome
+    over: tuple[bool, ...] = ()  # which verifiers paid more than it was worth; empty where that was not looked at
 
 
 def ground(own: Own, runs: int) -> Ground:
@@ -191,12 +194,17 @@ def ground(own: Own, runs: int) -> Ground:
                 continue
             honest[seed], guards[seed], inputs[seed], answers[seed] = score, scored.guards, given or b"", side.answer
             wall_s = max(wall_s, side.wall_s)
-    limit = math.inf
-    if own.verifier is not None:
-        seen = own.verifier.controls(1, pace_of(own, 100).items)
-        noise = 3 * 0.5 / math.sqrt(max(1, own.epoch.suite.batch_items))
-        limit = max(seen.constant, seen.random) + min(WORTH, noise)
-    return Ground(seeds, honest, inputs, answers, limit, wall_s, guards, steady)
+    return Ground(seeds, honest, inputs, answers, _limits(own), wall_s, guards, steady)
+
+
+def _limits(own: Own) -> tuple[float, ...]:
+    if own.verifier is None:
+        return (math.inf,)
+    count = pace_of(own, 100).items
+    seen = own.verifier.controls(1, count)
+    worth = [max(seen.constant, seen.random), *(guess_of(own, n, count) for n in range(len(own.epoch.judges)))]
+    noise = min(WORTH, 3 * 0.5 / math.sqrt(max(1, own.epoch.suite.batch_items)))
+    return tuple(each + noise for each in worth)
 
 
 def apart(own: Own, base: Ground) -> float:
@@ -237,6 +245,7 @@ def _one(own: Own, world: World, base: Ground, case: Case) -> Finding:
         attack=case.attack, kind=case.kind, title=case.title, runs=len(seen),
         caught=len(seen) - len(bad), did=_did(case), score=best,
         honest=max(base.honest.values()), husk=0.0, control=float(control),
+        words=words_of([each.over for each in seen]) if control and not any(each.late for each in seen) else (),
     )  # fmt: skip
     if bad and own.self_reported and case.attack == "forge/prints-the-result":
         return made(verdict=Verdict.HOLE, why=bad[0].bad, fix=SCORED, place=own.line_of("metric"))
@@ -318,14 +327,16 @@ def _run(own: Own, world: World, base: Ground, case: Case, tree: str, seed: int,
     outcomes = own.box.take()
     last = outcomes[-1]
     try:
-        score = own.unit_score(own.judge.score(ticket, side.answer).mean)
+        scored = own.judge.score(ticket, side.answer)
     except Fault as fault:  # the answer hung or killed the scorer: the engine counts it as the worst
-        score = own.unit_score(own.judge.score(ticket, None).mean)
+        scored = own.judge.score(ticket, None)
         if fault.name not in PROVOKED:
             raise
-    bad = _bad(own, world, base, case, seed, side, last, score) or _overpaid(own, base, case, ticket, last, score)
+    score = own.unit_score(scored.mean)
+    bad = _bad(own, world, base, case, seed, side, last, score)
+    why, over = _overpaid(own, base, case, ticket, last, scored)
     late = side.ended is Ended.TIMEOUT_WALL and (case.ends == ANY or side.ended not in case.ends)
-    return Seen("" if late else bad, late, score, last)
+    return Seen("" if late else bad or why, late, score, last, over)
 
 
 def _bad(
@@ -351,22 +362,30 @@ def _bad(
     return ""
 
 
-def _overpaid(own: Own, base: Ground, case: Case, ticket: str, last: Outcome, score: float | None) -> str:
-    """Why it earned more than what it knew, or an empty string. What it knew is scored on the same items."""
+def _overpaid(
+    own: Own, base: Ground, case: Case, ticket: str, last: Outcome, scored: Scored
+) -> tuple[str, tuple[bool, ...]]:
+    """(why it earned more than what it knew, or an empty string; which verifiers paid more). What it knew is scored on
+    the same items."""
+    score = own.unit_score(scored.mean)
     if own.self_reported or score is None:
-        return ""
-    held = naive.known(last.stderr)
-    if case.earns != "nothing" and held:
+        return "", ()
+    earned = [unit or 0.0 for unit in own.units(scored)]
+    if case.earns == "nothing":
+        over = tuple(unit > top for unit, top in zip(earned, base.limits, strict=True))
+        said = f"without knowing anything (a constant is worth {base.limits[0]:.2f} at most)"
+    elif held := naive.known(last.stderr):
         lines = held.splitlines(keepends=True)
-        worth = own.unit_score(own.judge.score(ticket, held).mean) or 0.0
+        worth = [unit or 0.0 for unit in own.units(own.judge.score(ticket, held))]
         if case.earns == "half":  # what it left out counts as a failure: its own part alone is paid
-            rest = b"".join(lines[len(lines) // 2 :])
-            worth -= own.unit_score(own.judge.score(ticket, rest).mean) or 0.0
-        if score > worth + 1e-9:
-            return f"it earned {score:.2f} of 1, and what it handed in is worth {worth:.2f}"
-    if case.earns == "nothing" and score > base.limit:
-        return f"it earned {score:.2f} of 1 without knowing anything (a constant is worth {base.limit:.2f} at most)"
-    return ""
+            rest = own.units(own.judge.score(ticket, b"".join(lines[len(lines) // 2 :])))
+            worth = [whole - (part or 0.0) for whole, part in zip(worth, rest, strict=True)]
+        over = tuple(unit > top + 1e-9 for unit, top in zip(earned, worth, strict=True))
+        said = f"and what it handed in is worth {worth[0]:.2f}"
+    else:
+        return "", ()
+    separator = " " if case.earns == "nothing" else ", "
+    return (f"it earned {score:.2f} of 1{separator}{said}" if over[0] else ""), over
 
 
 def side_mean(own: Own, unit: float) -> float:

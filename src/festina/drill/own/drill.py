@@ -27,6 +27,7 @@ from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
+from festina.select.verifiers import GOAL, drilled
 from festina.system import home as homes
 from festina.system.repo import Repo
 
@@ -115,11 +116,13 @@ def _report(
     caught = sum(f.verdict is Verdict.CAUGHT for f in findings)
     tried = caught + sum(f.verdict in (Verdict.HOLE, Verdict.EXPOSURE) for f in findings)
     alarms = sum(row.runs - row.kept for row in kept if row.applicable)
-    summary = (
+    summary: tuple[str, ...] = (
         f"{name}: {tried} attacks worked without the defence and were tried against it; {caught} were caught, "
         f"{holes} {'is an open hole' if holes == 1 else 'are open holes'}.",
         f"{sum(row.runs for row in kept if row.applicable)} honest runs; {alarms} were refused or lost their score.",
     )
+    names = (GOAL, *(judge.name for judge in own.epoch.judges))
+    summary += tuple(drilled(names, [(f.attack, f.words) for f in findings if f.words]))
     return Report(
         target=str(own.root), summary=summary, findings=tuple(findings), honest=tuple(kept),
         notes=_notes(own), seconds=seconds, strict=strict, extra={"level": own.box.level.name, "looks": str(own.looks)},
@@ -185,6 +188,8 @@ def _record(own: Own, report: Report) -> int | None:
         untested=sum(f.verdict is Verdict.NOT_TESTED for f in report.findings), honest_runs=runs, honest_lost=lost,
         open=tuple(f.attack[:100] for f in report.holes[:MOST_NAMED]), looks=own.looks, level=int(own.box.level),
         wall_s=round(report.seconds, 1), details=hashlib.sha256(details).hexdigest(),
+        verifiers=tuple(judge.name for judge in own.epoch.judges),
+        judged=tuple(e.DrillWords(attack=f.attack[:100], words=f.words) for f in report.findings if f.words),
     )  # fmt: skip
     with Ledger.open(home.ledger, signers={"engine": LocalKey.load(home.key("engine"), "engine")}) as ledger:
         return ledger.append([Draft(body, blobs=(details,))])[0].seq

@@ -17,9 +17,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from festina.drill.model import Finding, Verdict
-from festina.drill.own import source
-from festina.drill.own.scratch import SCORER_S, Own
+from festina.drill.own import source, voices
+from festina.drill.own.asking import PATIENCE, Pace, Rows, ask, pace_of
+from festina.drill.own.scratch import Own
 from festina.errors import Fault
+from festina.select.verifiers import OwnWord
 from festina.verify import probes
 from festina.verify.types import Probed
 
@@ -27,11 +29,6 @@ ECHO = 0.9  # of 1: copying the input earns nearly everything
 GAP = 0.1  # of the range: a trick pays when it beats the best plain guess by this and by three standard errors
 ERRORS = 3.0
 SLOW_S = 5.0  # one answer that takes a scorer longer than this, and than ``PATIENCE`` right ones
-PATIENCE = 20.0
-ANSWER_SETS = 64  # sets of answers in one request, about
-PILOT = 4  # items on which the scorer's pace is measured
-FEWEST = 12  # items of a sample
-LONG_S = 15.0  # what one request should take at most
 DRIFT = 1e-9
 ODD = "denominator/confusing-type"
 BY_TYPE = ("objects/truth", "numbers/not-a-number")  # groups that hold values of other types, too
@@ -191,8 +188,9 @@ def attack(own: Own, runs: int, only: Callable[[str], bool]) -> list[Finding]:
     pace = pace_of(own, max(50, min(own.epoch.suite.batch_items, 200)))
     runs = min(runs, pace.runs)
     findings = [_memory(own, name, label, number, runs, pace) for number, name, label in every]  # while it is fresh
-    seen = [_ask(own, "answers", seed, pace.items, pace=pace) for seed in range(1, runs + 1)]
-    findings += _one_fault([_judged(own, trick, scorer, seen) for trick in TRICKS])
+    seen = [ask(own, "answers", seed, pace.items, pace=pace) for seed in range(1, runs + 1)]
+    judged = _one_fault([_judged(own, trick, scorer, seen) for trick in TRICKS])
+    findings += voices.heard(own, judged, lambda number: _words(own, number, seen, runs, pace))
     findings += [_vacuous(own, scorer, seen), _echo(own, scorer, seen)]
     findings.append(_controls(own, scorer, pace, [each for each in findings if each.verdict is Verdict.HOLE]))
     findings += [_code(own, name, label, number, runs, pace) for number, name, label in every]
@@ -213,36 +211,24 @@ def _one_fault(findings: Sequence[Finding]) -> list[Finding]:
     ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast the scorer is, and how much of it the drill asks therefore."""
-
-    row_s: float  # for one answer
-    items: int  # of a sample
-    runs: int  # at most
-
-    def limit_s(self, rows: int) -> float:
-        """Long enough for a scorer that is merely slow, so that what runs over it hangs."""
-        return max(SCORER_S, PATIENCE * self.row_s * rows)
-
-
-def pace_of(own: Own, items: int) -> Pace:
-    """Measured on a few right answers."""
-    assert own.verifier is not None
-    row_s = own.verifier.tricks("pace", 1, PILOT)[0].seconds / PILOT
-    fitting = int(LONG_S / (ANSWER_SETS * row_s)) if row_s else items
-    return Pace(row_s, max(FEWEST, min(items, fitting)), 1 if fitting < FEWEST else 1_000)
+def _words(own: Own, number: int, goal: Sequence[Rows | Fault], runs: int, pace: Pace) -> dict[str, OwnWord]:
+    """What one verifier alone would have said, by attack; on the same answers to the same items.  # V-5"""
+    seen = goal
+    if number >= 0:
+        seen = [ask(own, "answers", seed, pace.items, number, pace=pace) for seed in range(1, runs + 1)]
+    found: dict[str, OwnWord] = {}
+    for trick in TRICKS:
+        if control_pays(trick):
+            paid = [None if isinstance(rows, Fault) else _pays(trick, rows)[2] for rows in seen]
+            found[trick.attack] = "undecided" if None in paid else "missed" if any(paid) else "caught"
+    return found
 
 
-Rows = tuple[Probed, ...]
-
-
-def _ask(own: Own, what: str, seed: int, count: int, guard: int = -1, *, pace: Pace) -> Rows | Fault:
-    assert own.verifier is not None
-    try:
-        return own.verifier.tricks(what, seed, count, guard=guard, limit_s=pace.limit_s(count * ANSWER_SETS))
-    except Fault as fault:  # it hung, or ended the verifier: a finding by itself
-        return fault
+def _pays(trick: Trick, rows: Rows) -> tuple[Probed, float, bool]:
+    """(its best answer, what a plain guess earns, whether the answer beats that)."""
+    guess = max(row.mean for row in rows if row.name.startswith("guess:"))
+    best = max((row for row in rows if trick.picks(row)), key=lambda row: row.mean)
+    return best, guess, best.mean - guess > max(GAP, ERRORS * best.spread)
 
 
 def _judged(own: Own, trick: Trick, scorer: str, seen: Sequence[Rows | Fault]) -> Finding:
@@ -257,11 +243,10 @@ def _judged(own: Own, trick: Trick, scorer: str, seen: Sequence[Rows | Fault]) -
     for rows in seen:
         if isinstance(rows, Fault):
             return made(verdict=Verdict.NOT_TESTED, why=rows.what)
-        guess = max(row.mean for row in rows if row.name.startswith("guess:"))
         oracle = next(row.mean for row in rows if row.name == "oracle")
-        best = max((row for row in rows if trick.picks(row)), key=lambda row: row.mean)
+        best, guess, pays = _pays(trick, rows)
         worst = best if worst is None or best.mean > worst.mean else worst
-        if best.mean - guess > max(GAP, ERRORS * best.spread):
+        if pays:
             paid.append((best, guess))
     caught = len(seen) - len(paid)
     assert worst is not None  # there is one run or more
@@ -379,7 +364,7 @@ def _code(own: Own, scorer: str, label: str, guard: int, runs: int, pace: Pace) 
     )  # fmt: skip
     ran: list[str] = []
     for seed in range(1, runs + 1):
-        rows = _ask(own, "code", seed, 5, guard, pace=pace)
+        rows = ask(own, "code", seed, 5, guard, pace=pace)
         if isinstance(rows, Fault):
             ran.append(f"the verifier's process did not survive it: {rows.what}")
             continue
@@ -419,7 +404,7 @@ def _memory(own: Own, scorer: str, label: str, guard: int, runs: int, pace: Pace
     )  # fmt: skip
     drifts: list[tuple[str, float, float]] = []
     for seed in range(1, runs + 1):
-        rows = _ask(own, "memory", seed, pace.items, guard, pace=pace)
+        rows = ask(own, "memory", seed, pace.items, guard, pace=pace)
         if isinstance(rows, Fault):
             return made(verdict=Verdict.NOT_TESTED, why=rows.what)
         means = {row.name: row.mean for row in rows}
@@ -465,7 +450,7 @@ def _slow(
     top, done = 0.0, 0
     for seed in range(1, runs + 1):
         done = seed
-        rows = _ask(own, "slow", seed, 2, guard, pace=pace)
+        rows = ask(own, "slow", seed, 2, guard, pace=pace)
         if isinstance(rows, Fault):
             late.append(rows.what)
             break  # each such run costs the whole time limit

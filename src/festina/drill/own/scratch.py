@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from festina.drill.model import Finding, Place
 from festina.errors import UsageError
-from festina.experiment.batch import Judge
+from festina.experiment.batch import Judge, Scored
 from festina.experiment.trial import Side, Trials
 from festina.ledger import entries as e
 from festina.ledger.signing import LocalKey
@@ -171,21 +171,30 @@ class Own:
             return None
         if suite.low is None or suite.high is None:
             return self.scale.sign * mean
-        part = (mean - suite.low) / (suite.high - suite.low)
-        return part if suite.direction == "higher" else 1.0 - part
+        return _unit(mean, suite.low, suite.high, suite.direction)
+
+    def units(self, scored: Scored) -> tuple[float | None, ...]:
+        """The goal's unit score and that of each further verifier.  # V-5"""
+        others = zip(scored.judges, self.epoch.judges, strict=True)
+        return self.unit_score(scored.mean), *(_unit(mean, j.low, j.high, j.direction) for mean, j in others)
 
     def start_verifier(self, key: Path, *, timeout_s: float = SCORER_S) -> Verifier:
         """Another verifier process on the same vault and scorers, with its own key."""
         return self.stack.enter_context(
             Verifier.start(
                 vault=self.home.vault, evaluator=self.tree_dir, key=key, suite=self.epoch.suite,
-                guards=self.epoch.guards, used=0, timeout_s=timeout_s,
+                guards=(*self.epoch.guards, *self.epoch.judges), used=0, timeout_s=timeout_s,
             )
         )  # fmt: skip
 
     def new_key(self, name: str, role: e.Role) -> LocalKey:
         path = self.home.path / "keys" / f"{name}.pem"
         return LocalKey.load(path, role) if path.exists() else LocalKey.create(path, role)
+
+
+def _unit(mean: float, low: float, high: float, direction: str) -> float:
+    part = (mean - low) / (high - low)
+    return part if direction == "higher" else 1.0 - part
 
 
 def side_by_side(own: Own, workers: int, work: Callable[[Given], Made], given: Sequence[Given]) -> list[Made]:
@@ -231,7 +240,7 @@ def scratch(root: Path) -> Iterator[Own]:
         if body.suite.assurance != "self-reported":
             own.new_key("verifier", "verifier")
             own.verifier = own.start_verifier(home.key("verifier"))
-            own.judge = HiddenJudge(own.verifier, body.suite.batch_items)
+            own.judge = HiddenJudge(own.verifier, body.suite.batch_items, len(body.guards))
         yield own
 
 
