@@ -30,16 +30,19 @@ class Source:
     root: Path
     ledger: Path | None
 
+    def path(self) -> Path:
+        """The ledger's file."""
+        from festina.system import home
+        from festina.system.repo import Repo
+
+        return self.ledger or home.require(Repo.discover(self.root)).ledger
+
     @contextmanager
     def open(self) -> Iterator[Ledger]:
         from festina.ledger.log import Ledger
 
-        if self.ledger is None:
-            with opened(self.root) as here:
-                yield here.ledger
-        else:
-            with Ledger.open(self.ledger, readonly=True) as ledger:
-                yield ledger
+        with Ledger.open(self.path(), readonly=True) as ledger:
+            yield ledger
 
 
 @click.command()
@@ -131,6 +134,29 @@ def state(
         person = stating.Person(here.ledger, here.state, here.home, reviewer)
         record = stating.state_field(person, key(kind, about), field, text)
     click.echo(f"entry {record.seq}: {'taken back' if retract else 'stated'} by {reviewer}", err=True)
+
+
+@click.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--public", is_flag=True, help="Leave out the openings of sealed fields.")
+@click.option(
+    "--withhold", multiple=True, metavar="DIGEST=GROUND", help="Leave a content out, and say why; repeatable."
+)
+@click.pass_obj
+def bundle(source: Source, target: Path, public: bool, withhold: tuple[str, ...]) -> None:
+    """Write record, documents and a verifier to the new folder TARGET, for somebody without Festina."""
+    from festina.report.bundle.make import make
+
+    grounds: dict[str, str] = {}
+    for row in withhold:
+        digest, sign, ground = row.partition("=")
+        if len(digest) != 64 or not sign or not ground.strip():
+            raise UsageError("bad-withhold", f"'{row[:80]}' is no DIGEST=GROUND", fix="the sha256 in hex, =, and why")
+        grounds[digest] = ground
+    made = make(source.path(), target, public=public, withhold=grounds)
+    click.echo(f"{made.files:,} files in {target}; {made.complete} documents complete, {made.drafts} drafts", err=True)
+    click.echo(f"Check it anywhere: python3 {target}/verify.py --key ENGINE-KEY", err=True)
+    click.echo(made.digest)
 
 
 @click.command()

@@ -56,7 +56,7 @@ def command(
     click.echo(f"report: {out.resolve()}", err=True)
 
 
-for _made in (documents.documents, documents.document, documents.state, documents.duties):
+for _made in (documents.documents, documents.document, documents.state, documents.bundle, documents.duties):
     command.add_command(_made)
 
 
