@@ -10,6 +10,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
+
+if sys.argv[1:2] == ["halt"]:  # G-5: before anything is loaded, so that a busy machine does not hold it up
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
 
 import click
 

@@ -27,8 +27,8 @@ __all__ = ["Stopped", "hurrying", "leave", "stop_all", "sweep_helpers"]
 
 HALTED = 7  # exit status
 HOW_ON = "festina unhalt --as NAME --reason TEXT"
-GRACE_S = 0.15
-TIDY_S = 0.3
+GRACE_S = 0.1
+TIDY_S = 0.2
 DEADLINE_S = 5.0  # nothing that is killed takes so long but by the kernel's doing
 _ROUND_S = 0.01
 _URGENT = -20  # the nicest that there is, to the kernel
