@@ -27,6 +27,7 @@ from festina.ledger.signing import LocalKey
 from festina.loop import acts, holds
 from festina.loop import next as plan
 from festina.loop.state import fold
+from festina.notify import outbox
 from festina.review.desk import reviewer_key
 from festina.system import halts
 from festina.system import home as homes
@@ -232,6 +233,7 @@ def test_G5_D5_a_halted_run_is_dead_refused_resumed_and_loses_nothing(tmp_path: 
     done = festina("halt", "--reason", "smoke \x1b[31m", toy=toy)
     assert done.returncode == 0, done.stderr
     no_orphans(str(tmp_path), within_s=0.0)
+    _told_of_everything(toy)
     process.communicate(timeout=30)
     assert process.returncode in (7, -signal.SIGKILL)
 
@@ -257,6 +259,18 @@ def test_G5_D5_a_halted_run_is_dead_refused_resumed_and_loses_nothing(tmp_path: 
     assert over.returncode == 0, over.stderr
     finish(engine(toy, "--proposals", "1"))
     check(toy.root, settled=True)
+    told = [letter.message.title for letter in outbox.letters(home.path)]
+    assert told[0] == "A halt was ended"
+    assert "The run has ended (finished)" in told
+    for letter in outbox.letters(home.path):
+        letter.remove(home.path)  # its courier leaves
+
+
+def _told_of_everything(toy: Toy) -> None:
+    """Notifications to an endpoint that is not there: they are kept, and cost the run nothing."""
+    found = homes.find(Repo.discover(toy.root))
+    assert found is not None
+    (found.path / "notify.toml").write_text('[[webhook]]\nurl = "http://127.0.0.1:1"\n')
 
 
 def test_G5_halts_are_recorded_once_also_those_whose_command_died(tmp_path: Path) -> None:

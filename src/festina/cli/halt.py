@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ def command(root: Path, reason: str) -> int:
     with hurrying():
         home = _home(root)
         done = stop_all(home.path, by=user(), reason=reason)
+    os.setpriority(os.PRIO_PROCESS, 0, max(0, os.getpriority(os.PRIO_PROCESS, 0)))  # the rest has time
     click.echo(f"Halted: {done.processes} processes ended in {done.took_s:.2f} s.", err=True)
     for pid in done.left:
         click.echo(f"NOT ENDED: process {pid} (not yours to end, or the kernel holds it)", err=True)
@@ -63,7 +65,9 @@ def unhalt(root: Path, reviewer: str, reason: str) -> None:
     from festina.loop import acts, holds
 
     with opened(root, write=True) as here:
+        before = here.ledger.size
         holds.record(here.ledger, here.state, here.home)
         for each in acts.resume(here.ledger, here.state, here.home, reviewer, reason):
             click.echo(f"Over: halted by {each.by or 'somebody'} at {each.since}.", err=True)
+        holds.tell(here.ledger, here.home, before)
     click.echo("Signed: the run may go on. Next: festina run", err=True)

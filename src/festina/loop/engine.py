@@ -25,7 +25,7 @@ from festina.errors import Fault, UsageError
 from festina.experiment.trial import Trials
 from festina.govern.stopping import leave, sweep_helpers
 from festina.ledger import entries as e
-from festina.ledger.log import Draft, Ledger
+from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey
 from festina.loop import acts, holds, planting, proposing, requesting, terms, trying
 from festina.loop import next as plan
@@ -38,6 +38,7 @@ from festina.loop.judges import HiddenJudge, MetricJudge
 from festina.loop.state import State, fold
 from festina.loop.steps import STEPS
 from festina.loop.workspaces import Workspaces, box_for, export
+from festina.notify.outbox import Outbox
 from festina.propose.types import Improver
 from festina.review.binding import stamp
 from festina.sandbox import PROPOSER_UID, choose, shows_layers, sweep
@@ -103,6 +104,7 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
         home.wipe_scratch()
         repo.sweep_stale_locks()
         repo = stack.enter_context(Repo(repo.root, scratch=home.work))  # a killed engine leaves nothing elsewhere
+        told = holds.outbox(home, _name(repo, manifest))  # a mistake in its settings is said before anything starts
         wanted = Level[manifest.policy.min_level]
         if wanted < Level.L2 and not options.weak_sandbox:
             raise UsageError(
@@ -124,7 +126,22 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
         )  # fmt: skip
         _one_at_a_time(fresh[0], options)
         _epoch(ledger, state, fresh, options)
-        yield _bench(stack, home, repo, ledger, state, sandbox, options, listener)
+        if told is not None:
+            told.catch_up(ledger, state.size)
+        yield _bench(stack, home, repo, ledger, state, sandbox, options, _telling(told, listener))
+
+
+def _telling(box: Outbox | None, listener: Listener | None) -> Listener | None:
+    """What is recorded is told to whoever listens here and to whoever is to be notified."""
+    if box is None:
+        return listener
+
+    def tell(record: Record, state: State) -> None:
+        box.see(record)
+        if listener is not None:
+            listener(record, state)
+
+    return tell
 
 
 @contextmanager

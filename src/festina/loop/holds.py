@@ -7,7 +7,7 @@ effect comes first; whoever next opens the ledger with the engine's key records 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,11 +18,13 @@ from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
 from festina.loop import acts
 from festina.loop.state import State, fold
+from festina.notify.outbox import Outbox
+from festina.notify.settings import read
 from festina.system import halts
 from festina.system.halts import Halt
 from festina.system.home import Home
 
-__all__ = ["Halting", "guarded", "halt", "record", "recorded", "require_free", "standing"]
+__all__ = ["Halting", "guarded", "halt", "outbox", "record", "recorded", "require_free", "standing", "tell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,24 @@ def recorded(home: Home, done: Stopped) -> bool:
 def _record_now(home: Home, done: Stopped) -> bool:
     with Ledger.open(home.ledger, signers={"engine": LocalKey.load(home.key("engine"), "engine")}) as ledger:
         state = fold(ledger.records())
+        before = ledger.size
         record(ledger, state, home, done)
+        tell(ledger, home, before)
         return done.halt.id in state.halts.standing
+
+
+def outbox(home: Home, system: str) -> Outbox | None:
+    """Where notifications go; None where nobody is to be told. Raises ``UsageError`` for settings that are none."""
+    settings = read(home.path)
+    return Outbox(home.path, system, settings) if settings is not None and settings.channels() else None
+
+
+def tell(ledger: Ledger, home: Home, since: int) -> None:
+    """Put out notifications of what a command recorded from entry ``since`` on. Fails nobody."""
+    with suppress(FestinaError, OSError):
+        box = outbox(home, ledger.genesis.system)
+        if box is not None:
+            box.catch_up(ledger, since)
 
 
 def standing(home: Home, state: State) -> list[Halt]:
