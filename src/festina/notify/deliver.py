@@ -18,9 +18,8 @@ import urllib.request
 from collections.abc import Callable
 from email.message import EmailMessage
 from email.utils import formatdate
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException
 from pathlib import Path
-from typing import IO
 
 from festina.errors import FestinaError, UsageError
 from festina.notify.messages import Message, render
@@ -55,9 +54,7 @@ def deliver(channel: Channel, message: Message, home: Path) -> str:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
+    def redirect_request(self, *_: object, **__: object) -> None:
         return None
 
 
