@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from festina.drill.model import Verdict
+from festina.drill.outside import catalog
 from festina.drill.outside.given import given
 from festina.drill.outside.run import Options, drill
+from festina.drill.outside.shapes import form, turns
 from festina.drill.outside.study import NotScored
 from festina.errors import UsageError
 
@@ -131,3 +133,63 @@ def _using(folder):
         except OSError:
             continue
     return found
+
+
+TWO_FORMS = """
+import importlib.util
+
+
+def evaluate(path):
+    spec = importlib.util.spec_from_file_location("candidate", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    good = 0
+    for n in range(12):
+        xs = [n * 7 % 5, n, 3]
+        if hasattr(module, "Sorter"):
+            good += module.Sorter().run(list(xs)) == sorted(xs)
+        else:
+            got = module.solve(list(xs))
+            good += type(got) is list and all(type(x) is int for x in got) and got == sorted(xs)
+    return {"combined_score": good / 12}
+"""
+CLASS = "class Sorter:\n    def run(self, xs):\n        return sorted(xs)\n"
+
+
+@pytest.mark.slow
+def test_attacks_are_built_on_every_form_of_honest_candidate(tmp_path):
+    (tmp_path / "sorter.py").write_text(CLASS)
+    (tmp_path / "same.py").write_text("def solve(xs):\n    return sorted(xs)\n")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "evaluator.py").write_text(TWO_FORMS)
+    (tmp_path / "candidate.py").write_text(SORTING)
+    said = []
+    kept = {"where": tmp_path / "theirs", "only": ("objects/anything",), "controls": False, "out": tmp_path / "out"}
+    alone = drill(Options("evaluator.py:evaluate", (tmp_path / "candidate.py",), **kept), said.append)
+    assert not alone.holes
+    every = tuple(tmp_path / name for name in ("candidate.py", "same.py", "sorter.py"))
+    report = drill(Options("evaluator.py:evaluate", every, **kept), said.append)
+    assert [hole.attack for hole in report.holes] == ["objects/anything"]
+    assert report.holes[0].why.endswith("; built on sorter.py")
+    assert "class Sorter" in Path(report.holes[0].source).read_text()
+    assert sum("has another form" in line for line in said) == 1  # same.py has the first one's
+    assert any("built on 2 forms" in note for note in report.notes)
+    assert {row.variant for row in report.honest} == {"as given"}  # a drill of one attack is brief
+
+
+def test_attacks_go_round_the_forms_where_time_is_limited():
+    class Facts:
+        def __init__(self, *lacking):
+            self.lacking = lacking
+
+        def lacks(self, needs):
+            return next((need for need in needs if need in self.lacking), "")
+
+    every = catalog.everything()
+    turn = turns(every, [Facts(), Facts("timing")])
+    assert set(turn) == {attack.id for attack in every}
+    share = sum(turn.values()) / len(turn)
+    assert 0.35 < share < 0.55
+    assert all(turn[attack.id] == 0 for attack in every if attack.kind == "limits" or "timing" in attack.needs)
+    assert form(SORTING, "a.py") == form("def solve(xs):\n    return 1\n", "b.py") != form(CLASS, "a.py")
+    assert form("x: 1\n", "a.yaml") != form("{}", "a.json")

@@ -1,7 +1,7 @@
 """The honest candidate as it was given: one file, or a folder in which one file, the entry, is what attacks replace.
 
-Why only the first ``--honest`` is the base of attacks: an attack keeps nothing of the honest work but its names and
-signatures, so a second base would repeat every attack. Further files and folders are run as honest candidates.
+Attacks are built on the first ``--honest`` and on each further one of another form (``shapes``). All of them are run as
+honest candidates.
 
 Not covered: an entry that is not text, and work that is done while a folder's other modules are imported.
 """

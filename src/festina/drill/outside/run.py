@@ -13,8 +13,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from festina.drill import render
@@ -29,10 +30,13 @@ from festina.drill.outside.judge import constant
 from festina.drill.outside.lint import lint
 from festina.drill.outside.locate import locate
 from festina.drill.outside.mutants import mutants
+from festina.drill.outside.shapes import form, turns
 from festina.drill.outside.study import Listener, NotScored, Study, study
 from festina.drill.outside.target import Target, parse
 from festina.drill.outside.wave import Wave, asked
 from festina.errors import Fault, UsageError
+
+FORMS = 4  # of honest candidates that are studied, at most: each costs some twenty evaluations
 
 
 @dataclass(frozen=True)
@@ -78,26 +82,20 @@ def drill(options: Options, say: Callable[[str], None]) -> Report:
 
 
 def _drill(options: Options, bench: Bench, honest: Sequence[Given], folder: Path, say: Callable[[str], None]) -> Report:
-    raw = bench.given.text()
     until = time.monotonic() + options.seconds if options.seconds else math.inf
     say(
         f"The drill copies {bench.target.root} and runs the copy with honest candidates and with exploits: they try to "
         "change files, start processes and reach this machine's loopback. Home and temp folders are the drill's own."
     )
-    found = study(bench, raw, metric=options.metric, runs=options.runs, timeout=options.timeout, say=say)
+    found = _studied(options, bench, say)
     say(found.reading.sentence())
     _is_read(found)
+    studies = [found, *_others(options, bench, honest, until, say)]
     listener = Listener(bench.token)
     try:
-        assault = Assault(
-            found, folder / "attacks", options.runs, listener.port, lambda: listener.count > 0, options.fresh
-        )
-        wave = Wave(assault, options.only, say, until)
-        findings = [*_workless(found, options), *wave.attacks()]
+        findings = _attacks(options, studies, folder, listener, say, until)
     finally:
         listener.close()
-    if options.controls:
-        findings = _proven(found, findings, options, say, until)
     rows = variants.honest(found, honest[1:], options.runs, say, brief=bool(options.only))
     command = _command(options)
     findings = [
@@ -109,7 +107,80 @@ def _drill(options: Options, bench: Bench, honest: Sequence[Given], folder: Path
         *(each for each in findings if each.verdict is not Verdict.HOLE),
     ]
     _some_tested(findings)
-    return _report(options, found, findings, rows, folder)
+    return _report(options, studies, findings, rows, folder)
+
+
+def _studied(options: Options, bench: Bench, say: Callable[[str], None]) -> Study:
+    text = bench.given.text()
+    return study(bench, text, metric=options.metric, runs=options.runs, timeout=options.timeout, say=say)
+
+
+def _others(
+    options: Options, bench: Bench, honest: Sequence[Given], until: float, say: Callable[[str], None]
+) -> list[Study]:
+    """One study for each further form of honest candidate; one that gets no score is a row of its own elsewhere."""
+    seen = {form(honest[0].text(), honest[0].file.name)}
+    found = []
+    for number, each in enumerate(honest[1:], 1):
+        kind = form(each.text(), each.file.name)
+        if kind in seen or len(seen) >= FORMS or time.monotonic() > until:
+            continue
+        seen.add(kind)
+        say(f"{each.path.name} has another form: attacks are built on it, too")
+        try:
+            found.append(_studied(options, _beside(options, bench, each, number), say))
+        except NotScored:
+            say(f"{each.path.name} gets no score")
+    return found
+
+
+def _beside(options: Options, bench: Bench, honest: Given, number: int) -> Bench:
+    """The same evaluator for another honest candidate."""
+    work = bench.work / f"form-{number}"
+    work.mkdir()
+    return Bench(
+        bench.target, work, honest, python=bench.python, result=bench.result, fixed=bench.fixed, token=bench.token,
+        inside=bench.inside if bench.fixed else honest.inside(bench.target.root), timeout=options.timeout or 120.0,
+    )  # fmt: skip
+
+
+def _attacks(
+    options: Options, studies: Sequence[Study], folder: Path, listener: Listener, say: Callable[[str], None],
+    until: float,
+) -> list[Finding]:
+    """Every attack on every form of candidate, each beside its positive control; in turns where time is limited."""
+    python = [each for each in studies if each.honest is not None]
+    limited = math.isfinite(until) and len(python) > 1
+    turn = turns(catalog.everything(), [each.facts for each in python]) if limited else {}
+    found: dict[str, Finding] = {}
+    for number, each in enumerate(studies):
+        mine = python.index(each) if each in python else -1
+        place = folder / "attacks" if number == 0 else folder / "attacks" / each.bench.given.path.name
+        place.mkdir(parents=True, exist_ok=True)
+        assault = Assault(each, place, options.runs, listener.port, lambda: listener.count > 0, options.fresh)
+        built = partial(_built, turn, mine)
+        wave = Wave(assault, options.only, say, until, built=built, lenient=len(studies) > 1)
+        part = [*_workless(each, options), *wave.attacks()]
+        if options.controls:
+            part = _proven(each, part, options, say, until)
+        for finding in part:
+            told = _named(finding, each) if len(studies) > 1 else finding
+            known = found.get(finding.attack)
+            if known is None or GRAVITY.index(told.verdict) < GRAVITY.index(known.verdict):
+                found[finding.attack] = told
+    return list(found.values())
+
+
+# Of one attack on several forms of candidate the gravest is reported.
+GRAVITY = (Verdict.HOLE, Verdict.EXPOSURE, Verdict.NOT_TESTED, Verdict.CAUGHT, Verdict.NOT_APPLICABLE)
+
+
+def _built(turn: Mapping[str, int], mine: int, attack: Attack) -> bool:
+    return mine < 0 or turn.get(attack.id, mine) == mine
+
+
+def _named(finding: Finding, study: Study) -> Finding:
+    return replace(finding, why=f"{finding.why}; built on {study.bench.given.path.name}") if finding.runs else finding
 
 
 def _some_tested(findings: Sequence[Finding]) -> None:
@@ -238,8 +309,9 @@ def _by_user_alone(attack: str) -> bool:
 
 
 def _report(
-    options: Options, found: Study, findings: Sequence[Finding], honest: Sequence[Honest], folder: Path
+    options: Options, studies: Sequence[Study], findings: Sequence[Finding], honest: Sequence[Honest], folder: Path
 ) -> Report:
+    found = studies[0]
     holes = sum(each.verdict is Verdict.HOLE for each in findings)
     exposed = sum(each.verdict is Verdict.EXPOSURE for each in findings)
     caught = sum(each.verdict is Verdict.CAUGHT for each in findings)
@@ -276,7 +348,11 @@ def _report(
         notes += lint((found.bench.base / file).read_text(encoding="utf-8", errors="replace"), file)
     if found.facts.blind:
         notes.append("Nothing that a candidate reported came out of its sandbox; attacks were run blind.")
-    if found.honest is None:
+    if len(studies) > 1:
+        names = ", ".join(each.bench.given.path.name for each in studies)
+        how = ", each on one of them in turn, since time was limited" if options.seconds else ""
+        notes.append(f"The attacks were built on {len(studies)} forms of candidate{how}: {names}.")
+    if all(each.honest is None for each in studies):
         notes.append("The candidate is not Python: only attacks on its text and on the files around it were run.")
     return Report(
         options.target,
@@ -287,7 +363,7 @@ def _report(
         tuple(notes),
         str(folder),
         strict=options.strict,
-        extra={"evaluations": str(found.bench.evaluations)},
+        extra={"evaluations": str(sum(each.bench.evaluations for each in studies))},
     )
 
 

@@ -32,12 +32,14 @@ def asked(attack: Attack, only: Sequence[str]) -> bool:
 
 @dataclass
 class Wave:
-    """``until``: by the monotonic clock, after which no attack begins."""
+    """All attacks on one honest candidate. ``until``: by the monotonic clock, after which no attack begins."""
 
     assault: Assault
     only: Sequence[str]
     say: Callable[[str], None]
     until: float = math.inf
+    built: Callable[[Attack], bool] = lambda _: True  # whether an attack is built on this study's candidate
+    lenient: bool = False  # other candidates know other attacks
     done: int = 0
 
     def attacks(self) -> list[Finding]:
@@ -45,7 +47,7 @@ class Wave:
         if study.honest is None:
             return self._mutants()
         wanted = [a for a in catalog.everything() if not self.only or asked(a, self.only)]
-        if self.only and not wanted:
+        if self.only and not wanted and not self.lenient:
             known = sorted({a.kind for a in catalog.everything()} | {"constant"})
             if not any(name == "constant" or name.startswith("constant/") for name in self.only):
                 raise UsageError(
@@ -55,6 +57,7 @@ class Wave:
                 )
         if any(a.id == "limits/alarm" for a in wanted) and not any(a.id == "limits/hang" for a in wanted):
             wanted += [a for a in catalog.everything() if a.id == "limits/hang"]
+        wanted = [a for a in wanted if self.built(a)]
         if math.isfinite(self.until):
             wanted = _by_turns(wanted)
             self.assault.hang = max(5.0, (self.until - time.monotonic()) / 3)
