@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.review.conftest import world, worlds  # noqa: F401 - fixtures
 from tests.web.signed import SignedLoop, made
 from tests.web.visiting import Visitor
 

@@ -13,6 +13,7 @@ from typing import Any
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
+from festina.loop import next as plan
 from festina.review.desk import reviewer_key
 from festina.system.home import Home
 from festina.system.repo import Repo
@@ -58,6 +59,17 @@ class SignedLoop(PaperLoop):
         self.ann = reviewer_key("ann", create=True)
         self.keys = {role: LocalKey.create(self.home.key(role), role) for role in ("engine", "verifier")}
         self.ledger: Ledger | None = None
+
+    def some(self, actions: int) -> None:
+        """So many more actions, of another run where one ends."""
+        for _ in range(actions):
+            self.people()
+            action = plan.next_action(self.state, self.facts())
+            if isinstance(action, plan.Finish):
+                self.put(e.RunEnded(run="run-x", reason=action.reason, detail=action.detail, wall_s=1.0))
+                self.start_run()
+                continue
+            getattr(self, "_" + type(action).__name__)(action)
 
     def put(self, *bodies: e.Body, commitments: dict[str, str] | None = None) -> None:
         if self.ledger is None:

@@ -125,7 +125,7 @@ def test_L1_a_ledger_changed_behind_the_pages_is_told_on_every_page(place: Path)
     visitor = Visitor.of(feed)
     assert feed.broken is not None
     for path in PAGES:
-        assert "do not approve anything on it" in visitor.page(path), path
+        assert "do not approve anything on it" in visitor.ask(path).text, path
     feed.ledger.close()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import html5lib
 import httpx
 
+from festina.web.acting import acts
 from festina.web.app import Site, create
 from festina.web.feed import Feed
 from festina.web.gate import Pass
@@ -35,7 +36,7 @@ class Visitor:
         sent = {k: v for k, v in (self.headers | headers).items() if v}
 
         async def asked() -> httpx.Response:
-            transport = httpx.ASGITransport(create(self.site))
+            transport = httpx.ASGITransport(create(self.site, acts(self.site)))
             async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client:
                 request = client.build_request(method, path, data=data, headers=sent)
                 if "host" not in sent:

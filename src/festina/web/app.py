@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, is_dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.applications import Starlette
@@ -32,31 +33,43 @@ from festina.web.render import page
 KEPT_PAGES = 400
 QUIET_S = 15.0  # an open stream says something at least so often, so that a dead one is noticed
 PER_PAGE = 100
+MOVED = frozenset({"binding-differs", "review-patch-differs"})  # what was shown is not what waits: look again  # R-1
+STATUS = {"bad-address": 404, "no-entry": 404, "foreign-form": 403}
 Values = dict[str, Any]
 
 
 class Site:
     """One start of the server: what it reads, who may ask, who decides (``reviewer``; empty: nobody does here)."""
 
-    def __init__(self, feed: Feed, door: Pass, reviewer: str = "") -> None:
+    def __init__(
+        self, feed: Feed, door: Pass, reviewer: str = "", now: Callable[[], datetime | None] = lambda: None
+    ) -> None:
         self.feed, self.door, self.reviewer = feed, door, reviewer
+        self.now = now  # a clock for tests; None: the machine's
         self.stopping = asyncio.Event()
         self._pages: dict[tuple[str, str], tuple[object, Response]] = {}
 
     def hidden(self) -> frozenset[int]:
         """Proposals whose evidence this start may not show yet.  # R-2"""
-        return frozenset()
+        return review_view.sealed(self.feed.state, self.reviewer)
+
+    def forget(self) -> None:
+        """Drop the finished pages that are kept."""
+        self._pages.clear()
 
     # -- answering
+
+    def json(self, values: Values) -> Response:
+        """Values as an answer."""
+        return Response(as_json(values), media_type="application/json")
 
     def frame(self, here: str, title: str) -> Values:
         """What every page has around it."""
         s = self.feed.state
         return {
             "here": here, "title": title, "system": s.genesis.system if s.genesis else "", "asset": address,
-            "badge": run_view.state_word(s, self.feed.running), "waiting": len(s.waiting), "form": self.door.form,
+            "badge": run_view.state_word(self.feed), "waiting": len(s.waiting), "form": self.door.form,
             "reviewer": self.reviewer, "size": self.feed.ledger.size, "last_at": s.last_at, "notice": "",
-            "may_halt": False,
             "broken": str(self.feed.broken) if self.feed.broken is not None else "",
         }  # fmt: skip
 
@@ -66,19 +79,19 @@ class Site:
     ) -> Response:  # fmt: skip
         """A page from its values: JSON where the address asks for it, else the template ``here``.html."""
         key = (request.url.path, request.url.query)
-        mark = (self.feed.mark, self.feed.broken, self.hidden())
+        mark = (self.feed.mark, self.hidden())
         kept = self._pages.get(key)
         if kept is not None and kept[0] == mark:
             return kept[1]
         found = values()
         if request.url.path.endswith(".json"):
-            answer = Response(as_json(found), media_type="application/json")
+            answer = self.json(found)
         else:
             pictures = drawn(found) if drawn is not None else {}
             body = page(f"{here}.html", self.frame(here, title) | {"v": found} | pictures)
             answer = Response(body, media_type="text/html")
         if len(self._pages) >= KEPT_PAGES:
-            self._pages.clear()
+            self.forget()
         self._pages[key] = (mark, answer)
         return answer
 
@@ -114,7 +127,13 @@ def pages(site: Site) -> list[Route]:
     feed = site.feed
 
     async def run(request: Request) -> Response:
-        return site.answer(request, "run", "Run", lambda: run_view.view(feed), lambda v: run_view.pictures(feed, v))
+        return site.answer(
+            request,
+            "run",
+            "Run",
+            lambda: run_view.view(feed, site.hidden()),
+            lambda v: run_view.pictures(feed, v, site.hidden()),
+        )
 
     async def lineage(request: Request) -> Response:
         until = number(request, "until")
@@ -137,13 +156,7 @@ def pages(site: Site) -> list[Route]:
         )  # fmt: skip
 
     async def growth(request: Request) -> Response:
-        return site.answer(request, "growth", "Growth", lambda: growth_view.view(feed))
-
-    async def review(request: Request) -> Response:
-        return site.answer(request, "review", "Review", lambda: review_view.queue(feed.state))
-
-    async def reviewers(request: Request) -> Response:
-        return site.answer(request, "reviewers", "Reviewers", lambda: review_view.people(feed.state))
+        return site.answer(request, "growth", "Growth", lambda: growth_view.view(feed, site.hidden()))
 
     async def ledger(request: Request) -> Response:
         before, kind = number(request, "before"), request.query_params.get("kind", "")[:60]
@@ -156,7 +169,6 @@ def pages(site: Site) -> list[Route]:
     return [
         *both("/", run, name="/run"), *both("/lineage", lineage), *both("/proposals", proposals),
         *both("/proposal/{number:int}", proposal), *both("/growth", growth), *both("/ledger", ledger),
-        *both("/review", review), *both("/reviewers", reviewers),
         *both("/ledger/{number:int}", entry),
     ]  # fmt: skip
 
@@ -193,12 +205,13 @@ async def _stream(site: Site) -> AsyncIterator[bytes]:
 
 
 def _event(site: Site) -> bytes:
-    feed = site.feed
+    feed, hidden = site.feed, site.hidden()
+    news = next((n.text for n in reversed(feed.news) if n.about not in hidden), "")
     said = {
         "size": feed.ledger.size,
-        "state": run_view.state_word(feed.state, feed.running),
+        "state": run_view.state_word(feed),
         "waiting": len(feed.state.waiting),
-        "news": visible(feed.news[-1].text, limit=300) if feed.news else "",
+        "news": visible(news, limit=300),
     }
     return f"event: entry\ndata: {json.dumps(said)}\n\n".encode()
 
@@ -207,7 +220,7 @@ def create(site: Site, extra: list[Route] | None = None) -> ASGIApp:
     """The application behind its gate."""
 
     async def wrong(request: Request, error: Exception) -> Response:
-        status, what, fix, name = _told(error)
+        status, what, fix, name = told(error)
         if request.url.path.endswith(".json"):
             body = as_json({"error": name, "what": what, "fix": fix})
             return Response(body, status, media_type="application/json")
@@ -230,14 +243,18 @@ def create(site: Site, extra: list[Route] | None = None) -> ASGIApp:
     return Gate(app, site.door)
 
 
-def _told(error: Exception) -> tuple[int, str, str, str]:
+def told(error: Exception) -> tuple[int, str, str, str]:
     """Status, what happened, what to do, and the stable name of an error, for a page."""
     if isinstance(error, HTTPException):
         words = {404: "There is no such page.", 405: "Not something that this page does."}
         return error.status_code, words.get(error.status_code, error.detail), "Go back to the run.", "no-such-page"
     if isinstance(error, IntegrityError):
-        return 500, error.what, error.fix, error.name
+        return (409 if error.name in MOVED else 500), error.what, error.fix, error.name
     if isinstance(error, FestinaError):
-        missing = error.name.startswith("no-") or error.name == "bad-address"
-        return (404 if missing else 409), error.what, error.fix, error.name
+        return (
+            STATUS.get(error.name, 404 if error.name.startswith("no-such-") else 409),
+            error.what,
+            error.fix,
+            error.name,
+        )
     return 500, "Something of Festina's own failed.", "", "fault"

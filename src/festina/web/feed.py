@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from festina.errors import Busy, FestinaError
 from festina.ledger.entries import SCHEMA
@@ -22,6 +23,7 @@ from festina.loop.state import State
 from festina.report.fold import Reading
 
 if TYPE_CHECKING:
+    from festina.system.halts import Halt
     from festina.system.home import Home
     from festina.system.repo import Repo
 
@@ -36,6 +38,25 @@ class News:
     seq: int
     at: str
     text: str
+    about: int | None  # the proposal of whose evidence it tells, if of any  # R-2
+
+
+# kinds that tell of a test's evidence, and so stay closed to a reviewer who has not spoken yet  # R-2
+TELLING = frozenset(
+    {"batch-ended", "verdict", "public-compared", "attributed", "measure-ended", "final-scored", "measure-skipped"}
+)
+
+
+def tells_of(record: Record, reading: Reading) -> int | None:
+    """The proposal of whose evidence an entry tells; None where it tells of none."""
+    if record.kind not in TELLING:
+        return None
+    body: Any = record.body
+    number: int | None = getattr(body, "proposal", None)
+    if number is None and (test := reading.tests.get(getattr(body, "test", -1))) is not None:
+        number = test.proposal
+    generation = reading.generations.get(getattr(body, "generation", None) or -1)
+    return generation.proposal if number is None and generation is not None else number
 
 
 class Feed:
@@ -47,43 +68,55 @@ class Feed:
         self.reading = Reading(ledger.get_blob)
         self.news: deque[News] = deque(maxlen=NEWS)
         self.broken: FestinaError | None = None
+        self.halts: tuple[Halt, ...] = ()
         self.running = False
         self.version = 0  # rises whenever a page may look different
         self._changed = asyncio.Condition()
-        self._take(ledger.records())
-        self.running = home.engine_running()
+        self._take()
+        self._look()
 
     @property
-    def mark(self) -> tuple[int, int, bytes, bool]:
-        """What a page is a reading of: schema, size and root of the ledger, and whether an engine runs."""
-        return SCHEMA, self.ledger.size, self.ledger.root(), self.running
+    def mark(self) -> tuple[object, ...]:
+        """What a page is a reading of: schema, size and root of the ledger, and what stands beside it."""
+        return SCHEMA, self.ledger.size, self.ledger.root(), self.running, self.halts, self.broken
 
-    def _take(self, records: object) -> None:
+    def _take(self) -> None:
+        """Fold in what the ledger has and the folds have not. A step signed here is in the state already."""
         from festina.cli.words import told
 
         try:
-            for record in records:  # type: ignore[attr-defined]
-                assert isinstance(record, Record)
-                self.state.apply(record)
-                self.reading.take(record)
-                line = told(record, self.state)
-                if line is not None:
-                    self.news.append(News(record.seq, record.at, line))
+            with closing(self.ledger.records(len(self.reading.entries))) as records:
+                for record in records:
+                    if record.seq == self.state.size:
+                        self.state.apply(record)
+                    self.reading.take(record)
+                    line = told(record, self.state)
+                    if line is not None:
+                        self.news.append(News(record.seq, record.at, line, tells_of(record, self.reading)))
         except FestinaError as error:
             self.broken = error
 
+    def _look(self) -> None:
+        """What stands beside the ledger: a live engine, and halts that it does not have yet.  # G-5"""
+        from festina.loop import holds
+
+        self.running = self.home.engine_running()
+        self.halts = tuple(holds.standing(self.home, self.state))
+
     def poll(self) -> bool:
         """Take in what is new; whether anything a page shows has changed."""
-        before = (self.ledger.size, self.running, self.broken)
+        before = (len(self.reading.entries), self.running, self.halts, self.broken)
         if self.broken is None:
             try:
-                self._take(self.ledger.refresh())
+                self.ledger.refresh()
             except Busy:
                 pass  # somebody writes: the next look finds it
             except FestinaError as error:
                 self.broken = error
-        self.running = self.home.engine_running()
-        return before != (self.ledger.size, self.running, self.broken)
+            else:
+                self._take()
+        self._look()
+        return before != (len(self.reading.entries), self.running, self.halts, self.broken)
 
     async def follow(self) -> None:
         """Poll for ever and wake everyone who waits."""

@@ -8,8 +8,12 @@ from festina.cli.growth import summary
 from festina.loop import growth
 from festina.web.feed import Feed
 
+CLOSED = "Closed to you until you have judged the changes that wait for you: gains would tell of them."
 
-def view(feed: Feed) -> dict[str, Any]:
-    """The sentences, and the numbers behind them."""
+
+def view(feed: Feed, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
+    """The sentences, and the numbers behind them; closed as a whole while a reviewer owes a judgement.  # R-2"""
     s = feed.state
+    if hidden:
+        return {"sentences": [CLOSED], "generations": len(s.line), "authors": [], "control_arm": {}, "crossplay": {}}
     return {"sentences": growth.sentences(s), "generations": len(s.line)} | summary(s)

@@ -48,11 +48,11 @@ class Shown:
     files: tuple[str, ...]
 
 
-def shown(data: bytes, first: int = 0) -> Shown:
-    """The lines from ``first`` on, at most ``LINES`` of them."""
+def shown(data: bytes, first: int = 0, most: int = LINES) -> Shown:
+    """The lines from ``first`` on, at most ``most`` of them."""
     text = data.decode("utf-8", "replace")
     rows = list(_rows(text.split("\n")[:-1] if text.endswith("\n") else text.split("\n")))
-    part = rows[first : first + LINES]
+    part = rows[first : first + most]
     coloured = _coloured(part) if len(data) <= COLOURED_BYTES else {}
     lines = tuple(
         Line(sort, old, new, body[:LINE_CHARACTERS], coloured.get(i) or marked(body[:LINE_CHARACTERS]))

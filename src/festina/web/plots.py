@@ -92,6 +92,16 @@ def meter(share: float, words: str) -> Html:
     )  # fmt: skip
 
 
+def interval(low: float, high: float, at: float | None, words: str) -> Html:
+    """A share between 0 and 1 with its interval on a rail."""
+    dot = el("rect", x=_r(at * 100 - 1), y=0, width=2, height=6, cls="full") if at is not None else None
+    bar = el("rect", x=_r(low * 100), y=1, width=_r((high - low) * 100), height=4, cls="fill")
+    return el(
+        "svg", el("rect", x=0, y=2, width=100, height=2, cls="rail"), bar, dot, cls="meter", viewbox="0 0 100 6",
+        preserveaspectratio="none", role="img", aria_label=words,
+    )  # fmt: skip
+
+
 def _scales(x0: float, x1: float, y0: float, y1: float) -> tuple[Scale, Scale]:
     """From values to places in the picture."""
     wide, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from itertools import islice
 from typing import Any
 
 from festina.errors import UsageError
 from festina.ledger.entries import KINDS
 from festina.ledger.proof import prove
-from festina.ledger.record import Record
-from festina.web.feed import Feed
+from festina.web import review_view
+from festina.web.feed import Feed, tells_of
 
 PAGE = 50
-SCANNED = 3000  # entries looked at, at most, for a page of one kind
-# kinds that tell of a test's evidence, and so stay closed to a reviewer who has not spoken yet  # R-2
-TELLING = frozenset({"batch-ended", "verdict", "public-compared", "attributed", "measure-ended", "final-scored"})
 
 
 def view(feed: Feed, before: int | None = None, kind: str = "") -> dict[str, Any]:
@@ -24,26 +21,16 @@ def view(feed: Feed, before: int | None = None, kind: str = "") -> dict[str, Any
     top = size if before is None else max(0, min(before, size))
     if kind and kind not in KINDS:
         raise UsageError("no-such-kind", f"no entry is of the kind '{kind}'", fix="choose one from the list")
-    rows: list[Record] = []
-    at = top
-    while at > 0 and len(rows) < PAGE and top - at < SCANNED:
-        start = max(0, at - PAGE)
-        chunk = []
-        with closing(feed.ledger.records(start)) as records:
-            for record in records:
-                if record.seq >= at:
-                    break
-                if not kind or record.kind == kind:
-                    chunk.append(record)
-        rows += reversed(chunk)
-        at = start
-    rows = rows[:PAGE]
-    older = rows[-1].seq if len(rows) == PAGE else at
+    known = feed.reading.entries
+    numbers = islice((n for n in range(top - 1, -1, -1) if not kind or known[n].kind == kind), PAGE + 1)
+    shown = list(numbers)
+    older = shown[PAGE - 1] if len(shown) > PAGE else None
+    rows = [feed.ledger.record(n) for n in shown[:PAGE]]
     return {
         "entries": [
             {"seq": r.seq, "kind": r.kind, "at": r.at, "role": type(r.body).role, "leaf": r.leaf} for r in rows
         ],
-        "kind": kind, "kinds": sorted(KINDS), "size": size, "older": older if older > 0 else None,
+        "kind": kind, "kinds": sorted(KINDS), "size": size, "older": older,
         "newer": min(size, top + PAGE) if top < size else None,
         "root": feed.ledger.root().hex(), "covered": feed.ledger.covered, "origin": feed.ledger.origin,
     }  # fmt: skip
@@ -52,7 +39,8 @@ def view(feed: Feed, before: int | None = None, kind: str = "") -> dict[str, Any
 def entry(feed: Feed, seq: int, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
     """One entry: its body, who signed it, and the proof that it stands in the signed record."""
     record = feed.ledger.record(seq)
-    sealed = record.kind in TELLING and _proposal(feed, record) in hidden
+    sealed = tells_of(record, feed.reading) in hidden
+    sealed = sealed or review_view.closed(feed.state, record.body, record.kind)
     found: dict[str, Any] = {
         "seq": seq, "kind": record.kind, "at": record.at, "role": type(record.body).role, "keyid": record.keyid,
         "leaf": record.leaf, "sealed": sealed, "size": feed.ledger.size,
@@ -67,15 +55,3 @@ def entry(feed: Feed, seq: int, hidden: frozenset[int] = frozenset()) -> dict[st
             "file": prove(feed.ledger, seq),
         }  # fmt: skip
     return found
-
-
-def _proposal(feed: Feed, record: Record) -> int | None:
-    body: Any = record.body
-    number = getattr(body, "proposal", None)
-    if number is None and getattr(body, "test", None) is not None:
-        test = feed.reading.tests.get(body.test)
-        number = test.proposal if test is not None else None
-    if number is None and getattr(body, "generation", None) is not None:
-        generation = feed.state.generations.get(body.generation)
-        number = generation.proposal if generation is not None else None
-    return number

@@ -1,24 +1,111 @@
-"""What waits for a person, as values."""
+"""Reviews as values: what waits, and one review at the stage where its reviewer stands.  # R-2
+
+What may be shown follows from the ledger's fold alone (``loop.reviews``): a page before the first classification holds
+no score, no author's words and no way to them, and neither does any other page of this start (``sealed``). What others
+said stays closed until the review is settled (``closed_entries``), also to somebody who only looks.  # R-5
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import Any, get_args
 
+from festina.ledger import entries as e
+from festina.loop import admitting, reviews
 from festina.loop.state import State
+from festina.report.markup import join
+from festina.web import patch, plots
+from festina.web.feed import Feed
+
+LINES = 900  # of a change on the page where it is judged
+OUTCOMES = 15  # settled reviews listed, newest first
+WORDS: tuple[e.Classification, ...] = get_args(e.Classification)
+MEANING = {
+    "sound": "it does what it should, and nothing else",
+    "scope": "it does more, or something else, than it should, or it is too large to judge",
+    "integrity": "it gets at what judges it: hidden answers, measurements, records, the sandbox",
+    "capability": "it gives the system an ability that nobody asked for",
+    "unsure": "you cannot tell",
+}
+UNSPOKEN = ("unopened", "reading")
 
 
-def queue(s: State) -> dict[str, Any]:
-    """Reviews that wait, oldest first."""
-    rows = []
-    for review in sorted(s.waiting, key=lambda r: r.seq):
-        g = s.generations[review.terms.generation]
-        rows.append(
-            {"review": review.terms.review, "generation": g.number, "lines": g.changed_lines,
-             "improver_changed": review.terms.improver_changed, "expires": review.terms.expires}
-        )  # fmt: skip
-    return {"waiting": rows}
+def place(feed: Feed) -> reviews.Place:
+    """The opened system as the protocol wants it."""
+    return reviews.Place(feed.repo, feed.home, feed.ledger, feed.state)
 
 
-def people(s: State) -> dict[str, Any]:
-    """Who may decide."""
-    return {"reviewers": [{"name": name, "demo": body.demo} for name, body in s.reviewers.items()]}
+def queue(feed: Feed, reviewer: str) -> dict[str, Any]:
+    """What waits, oldest first, and what came of earlier reviews."""
+    here = place(feed)
+    settled = sorted((r for r in feed.state.reviews.values() if r.settled is not None), key=lambda r: -r.seq)
+    return {
+        "reviewer": reviewer,
+        "waiting": [asdict(row) for row in reviews.queue(here, reviewer or None)],
+        "held_up": reviews.waits(feed.state),
+        "settled": [asdict(reviews.outcome(here, r.terms.review)) for r in settled[:OUTCOMES]],
+    }
+
+
+def people(feed: Feed) -> dict[str, Any]:
+    """How well each reviews.  # R-3"""
+    return {"reviewers": [asdict(c) | {"sentence": c.sentence} for c in reviews.calibration(feed.state)]}
+
+
+def one(feed: Feed, number: int, reviewer: str, first: int = 0) -> dict[str, Any]:
+    """One review: ``blind`` once its diff was opened, ``evidence`` after the classification, ``outcome`` at the end."""
+    here, s = place(feed), feed.state
+    stage = reviews.stage(s, number, reviewer or None)
+    found: dict[str, Any] = {
+        "stage": stage, "reviewer": reviewer, "meaning": MEANING, "words": WORDS,
+        "row": asdict(reviews.row(s, s.reviews[number], reviewer or None)),
+        "blind": None, "evidence": None, "outcome": None, "shown": None, "in_use": None,
+    }  # fmt: skip
+    if stage == "settled":
+        return found | {"outcome": asdict(reviews.outcome(here, number))}
+    if stage not in ("reading", "classified", "decided"):
+        return found
+    blind = reviews.blind_page(here, number, reviewer)
+    found["blind"] = asdict(blind)
+    found["shown"] = _change(blind.patch, first)
+    found["in_use"] = _change(blind.in_use, first) if blind.in_use else None
+    if stage != "reading":
+        page = reviews.evidence_page(here, number, reviewer)
+        found["evidence"] = [asdict(section) for section in page.sections]
+    return found
+
+
+def _change(text: str, first: int) -> dict[str, Any]:
+    data = text.encode("utf-8", "surrogateescape")
+    return {"problem": "", "shown": patch.shown(data, first, LINES)}
+
+
+def sealed(s: State, reviewer: str) -> frozenset[int]:
+    """Proposals of changes that wait for ``reviewer``, who has not said yet what he or she thinks of them.  # R-2"""
+    if not reviewer:
+        return frozenset()
+    waiting = [r for r in s.waiting if reviews.stage(s, r.terms.review, reviewer) in UNSPOKEN]
+    steps = [g for review in waiting for g in admitting.steps_of(s, review)]
+    return frozenset(g.proposal for g in steps if g.proposal is not None)
+
+
+CLOSED = frozenset({"review-opened", "review-classified", "review-decided", "review-withdrawn", "review-brought"})
+
+
+def closed(s: State, body: Any, kind: str) -> bool:  # noqa: ANN401 - an entry's body of any kind
+    """Whether an entry tells what somebody said in a review that is not settled.  # R-5"""
+    if kind not in CLOSED:
+        return False
+    review = s.reviews.get(getattr(body, "review", -1))
+    return review is None or (review.settled is None and bool(review.terms.protocol))
+
+
+def intervals(found: dict[str, Any]) -> dict[str, Any]:
+    """Each reviewer's hit rate, drawn."""
+    return {
+        "intervals": [
+            join(plots.interval(c["low"], c["high"], c["hits"] / c["trials"] if c["trials"] else None, words), words)
+            for c in found["reviewers"]
+            for words in [f"{c['low']:.0%} to {c['high']:.0%}"]
+        ]
+    }

@@ -10,6 +10,7 @@ from typing import Any
 
 from festina.cli.assurance import sameness_lines
 from festina.cli.status import advice, outcomes, overfitting
+from festina.loop import reviews
 from festina.loop.certifying import total_gain
 from festina.loop.rows import Generation, OpenTest, Proposed
 from festina.loop.state import State
@@ -37,35 +38,38 @@ ENDS = {
 }  # G-6
 
 
-def view(feed: Feed) -> dict[str, Any]:
-    """Everything on the run page."""
+def view(feed: Feed, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
+    """Everything on the run page. ``hidden``: proposals of whose evidence this viewer may not read yet.  # R-2"""
     s = feed.state
     return {
         "system": s.genesis.system if s.genesis else "",
         "entries": feed.ledger.size,
         "last_at": s.last_at,
         "running": feed.running,
-        "state": state_word(s, feed.running),
+        "state": state_word(feed),
         "now": now(s, feed.running),
         "why": why(s, feed.running),
         "next": advice(s, running=feed.running),
-        "alarms": alarms(s),
+        "alarms": [*(f"Everything is {h.sentence()}." for h in feed.halts), *alarms(s)],
         "notes": notes(s),
         "tests": [test_of(s, t) for t in s.open.values()],
         "budgets": budgets(s),
         "outcomes": outcomes(s),
-        "certified": certified(s),
-        "line": [generation(s, s.generations[n]) for n in s.line[-LINE_SHOWN:][::-1]],
+        "certified": None if hidden else certified(s),
+        "line": [generation(s, s.generations[n], hidden) for n in s.line[-LINE_SHOWN:][::-1]],
         "line_length": len(s.line),
-        "news": [asdict(n) for n in list(feed.news)[-NEWS_SHOWN:][::-1]],
+        "news": [asdict(n) for n in feed.news if n.about not in hidden][-NEWS_SHOWN:][::-1],
     }
 
 
-def state_word(s: State, running: bool) -> str:
+def state_word(feed: Feed) -> str:
     """One word for the badge on every page."""
+    s = feed.state
+    if feed.halts:
+        return "halted"
     if s.twins is not None and s.twins.alarm is not None:
         return "alarm"
-    if running:
+    if feed.running:
         return "running"
     return "waits for you" if s.waiting else "stopped"
 
@@ -100,11 +104,13 @@ def why(s: State, running: bool) -> list[str]:
     """What it waits for, and why."""
     found = []
     if s.waiting:
-        names = ", ".join(str(r.terms.generation) for r in s.waiting)
+        names = ", ".join(map(str, sorted({r.terms.generation for r in s.waiting})))
         found.append(
             f"Generation {names} waits for a person: nothing leaves the loop, and no changed improver proposes, before "
             "somebody who did not write it has approved exactly it."
         )  # R-1
+    if held := reviews.waits(s):
+        found.append(f"The loop {held}.")  # R-4
     if s.epoch is not None and s.line:
         generations, lines = s.debt
         if generations >= s.epoch.debt_generations or lines >= s.epoch.debt_lines:
@@ -202,15 +208,19 @@ def certified(s: State) -> str | None:
     return found.sentence() if found is not None else None
 
 
-def generation(s: State, g: Generation) -> dict[str, Any]:
+CLOSED = "its evidence is closed to you until you have judged the change"
+
+
+def generation(s: State, g: Generation, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
     """One generation for a row."""
-    verdict = g.verdict
+    closed = g.proposal in hidden
+    verdict = None if closed else g.verdict
     return {
         "generation": g.number,
         "commit": g.commit,
         "proposal": g.proposal,
         "author": g.author,
-        "sentence": verdict.sentence if verdict is not None else "the starting point",
+        "sentence": verdict.sentence if verdict is not None else CLOSED if closed else "the starting point",
         "estimate": verdict.estimate if verdict is not None else None,
         "interval": list(verdict.interval) if verdict is not None and verdict.interval is not None else None,
         "changed_lines": g.changed_lines,
@@ -225,13 +235,13 @@ def generation(s: State, g: Generation) -> dict[str, Any]:
     }
 
 
-def pictures(feed: Feed, found: dict[str, Any]) -> dict[str, Any]:
+def pictures(feed: Feed, found: dict[str, Any], hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
     """The plots and bars of the page."""
     s = feed.state
     rows = [
         (g.number, g.verdict.estimate, g.verdict.interval)
         for g in (s.generations[n] for n in s.line[-STEPS_DRAWN:])
-        if g.verdict is not None and g.verdict.estimate is not None
+        if g.verdict is not None and g.verdict.estimate is not None and g.proposal not in hidden
     ]
     paths = [_path(feed, t) for t in s.open.values()]
     return {

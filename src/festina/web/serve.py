@@ -9,6 +9,7 @@ from pathlib import Path
 
 from festina.errors import UsageError
 from festina.ledger.log import Ledger
+from festina.review.desk import reviewer_key
 from festina.system import home as homes
 from festina.system.repo import Repo
 
@@ -46,6 +47,7 @@ def serve(root: Path, *, port: int, reviewer: str, started: Callable[[str], None
     require_extra()
     import uvicorn
 
+    from festina.web.acting import acts
     from festina.web.app import Site, create
     from festina.web.assets import assets
     from festina.web.feed import Feed
@@ -54,12 +56,19 @@ def serve(root: Path, *, port: int, reviewer: str, started: Callable[[str], None
     repo = Repo.discover(root)
     home = homes.require(repo)
     assets()
-    with Ledger.open(home.ledger, readonly=True) as ledger:
+    if reviewer:
+        reviewer_key(reviewer, home=home.path)  # its owner started this, or it ends here
+    with Ledger.open(home.ledger, readonly=not reviewer) as ledger:  # without the engine's key: only people's entries
+        feed = Feed(ledger, repo, home)
+        if reviewer and reviewer not in feed.state.reviewers:
+            raise UsageError(
+                "not-enrolled", f"'{reviewer}' may not decide here", fix=f"festina reviewer add {reviewer}"
+            )
         sock = bind(port)
         door = Pass(sock.getsockname()[1])
-        site = Site(Feed(ledger, repo, home), door, reviewer)
+        site = Site(feed, door, reviewer)
         config = uvicorn.Config(
-            create(site), log_level="error", access_log=False, server_header=False, date_header=False,
+            create(site, acts(site)), log_level="error", access_log=False, server_header=False, date_header=False,
             timeout_graceful_shutdown=1, h11_max_incomplete_event_size=32 << 10, limit_concurrency=400,
         )  # fmt: skip
         started(f"http://{LOOPBACK}:{sock.getsockname()[1]}/?token={door.token}")

@@ -39,7 +39,7 @@ def view(s: State, until: int | None = None, hidden: frozenset[int] = frozenset(
     for number in shown:
         candidates = beside.get(number, [])
         rows.append(
-            generation(s, s.generations[number])
+            generation(s, s.generations[number], hidden)
             | {
                 "parent": s.generations[number].parent,
                 "lane": lanes[number],
