@@ -20,6 +20,8 @@ from festina.report.trust.judging import judge
 from festina.report.trust.model import Checked, Ground, Stage, Trust
 from festina.report.trust.seen import seen
 from festina.report.trust.stages import Case
+from festina.review.calibration import Calibration
+from festina.select.rates import exact
 from tests.report.made_ledger import Log, digest, made_run, oid
 from tests.report.test_command import ledger as ledger  # a fixture
 
@@ -174,6 +176,19 @@ def test_W5_a_record_or_a_number_that_does_not_hold_is_a_no() -> None:
     assert ground(quick, "selection", "the verdicts' numbers").answer == "cannot tell yet"
 
 
+@pytest.mark.parametrize(
+    ("trials", "hits", "answer"),
+    [(0, 0, "cannot tell yet"), (5, 5, "cannot tell yet"), (6, 6, "yes"), (10, 9, "yes"), (10, 1, "no")],
+)
+def test_R3_people_count_where_they_were_shown_to_find_planted_bad_changes(trials: int, hits: int, answer: str) -> None:
+    low, high = exact(hits, trials)
+    eye = Calibration("ann", False, trials, hits, low, high, 3, 0, None, 0, 0, 0, None, True, "")
+    found = judge(replace(case(made_run()), eyes=(eye,)))
+    assert ground(found, "next rung", "people").answer == answer
+    demo = judge(replace(case(made_run()), eyes=(replace(eye, demo=True),)))
+    assert ground(demo, "next rung", "people").answer == "no"
+
+
 def test_W5_the_next_rung_needs_every_stage_and_attested_safeguards() -> None:
     found = trust(made_run())
     assert (found.autonomy, found.rung) == ("release-by-approval", "unattended")
@@ -200,12 +215,13 @@ def test_C2_T5_forms_are_stable_complete_and_escaped() -> None:
 
 def test_festina_trust_reads_a_real_ledger_and_names_what_to_do(ledger: Path, tmp_path: Path) -> None:
     page = tmp_path / "trust.html"
-    done = CliRunner().invoke(
-        command, ["--ledger", str(ledger), "--quick", "--html", str(page)], catch_exceptions=False
-    )
+    words = ["--ledger", str(ledger), "--quick", "--html", str(page)]
+    done = CliRunner().invoke(command, words, catch_exceptions=False)
     assert "Can library be trusted enough yet?" in done.stdout
     assert "festina drill" in done.stdout
     assert page.read_text().startswith("<!doctype html>")
+    assert "- the record: entry 9" in done.stdout  # signed, and yet its plan is not what the budget gives
+    assert done.exit_code == 6
     with ledger.open("r+b") as file:  # one byte of an entry
         raw = file.read()
         at = raw.rindex(b"festina.local")

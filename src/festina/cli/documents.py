@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,28 +113,43 @@ def state(
     source: Source, name: str, field: str, incident: int | None, reviewer: str, text: str | None, file: Path | None,
     retract: bool,
 ) -> None:  # fmt: skip
-    """State what FIELD of document NAME says, signed with your key."""
+    """State what FIELD of document NAME says, signed with your key.
+
+    NAME may be safety-case: then FIELD is one of its nodes.
+    """
     from festina.loop import stating
+    from festina.report.case.model import DOCUMENT
     from festina.report.law.documents import key
     from festina.report.law.incidents import fold
     from festina.report.law.packs import find, load
 
     if sum((text is not None, file is not None, retract)) != 1:
         raise UsageError("nothing-stated", "give one of --text, --file and --retract", fix="--text WORDS")
-    _, kind = find(load(), name)
-    known = [entry.name for entry in kind.fields]
-    if field not in known:
-        raise UsageError("no-such-field", f"'{name}' has no field '{field}'", fix=f"one of: {', '.join(known)}")
+    kind = None if name == DOCUMENT else find(load(), name)[1]
+    _known_field(name, kind, field)
     if file is not None:
         try:
             text = file.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise UsageError("not-text", "it is not text in UTF-8", fix="--file FILE", where=str(file)) from None
     with opened(source.root, write=True) as here:
-        about = _incident(fold(here.ledger.records(), here.ledger.get_blob), kind, incident)
+        written = DOCUMENT
+        if kind is not None:
+            written = key(kind, _incident(fold(here.ledger.records(), here.ledger.get_blob), kind, incident))
         person = stating.Person(here.ledger, here.state, here.home, reviewer)
-        record = stating.state_field(person, key(kind, about), field, text)
+        record = stating.state_field(person, written, field, text)
     click.echo(f"entry {record.seq}: {'taken back' if retract else 'stated'} by {reviewer}", err=True)
+
+
+def _known_field(name: str, kind: DocumentType | None, field: str) -> None:
+    """Raise unless the document has that field; any node's name will do for a safety case, which may be one's own."""
+    if kind is None:
+        if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", field) is None:
+            raise UsageError("no-such-node", f"'{field[:60]}' is no node of a case", fix="festina report case")
+        return
+    known = [entry.name for entry in kind.fields]
+    if field not in known:
+        raise UsageError("no-such-field", f"'{name}' has no field '{field}'", fix=f"one of: {', '.join(known)}")
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from festina.cli import documents
+from festina.cli import case, documents
 from festina.cli.common import system_option
 from festina.errors import UsageError
 
@@ -56,7 +56,7 @@ def command(
     click.echo(f"report: {out.resolve()}", err=True)
 
 
-for _made in (documents.documents, documents.document, documents.state, documents.bundle, documents.duties):
+for _made in (documents.documents, documents.document, documents.state, documents.bundle, documents.duties, case.case):
     command.add_command(_made)
 
 

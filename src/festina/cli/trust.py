@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from festina.cli.common import INTEGRITY, system_option
-from festina.errors import UsageError
+from festina.errors import IntegrityError, UsageError
 
 if TYPE_CHECKING:
     from festina.report.trust.model import Checked, Trust
@@ -35,7 +35,7 @@ def command(
     """
     from festina.report.trust import forms
 
-    judged, sound = assess(ledger or _own(root), quick=quick, now=_time(at))
+    judged, sound = assess(ledger or _own(root), quick=quick, now=time_of(at))
     click.echo(forms.as_json(judged) if as_json else forms.as_text(judged), nl=False)
     if page is not None:
         try:
@@ -51,9 +51,12 @@ def command(
 def assess(path: Path, *, quick: bool = False, now: datetime | None = None) -> tuple[Trust, bool]:
     """The judgement of a ledger, and whether the record holds."""
     from festina.ledger.log import Ledger
+    from festina.loop.reviews import calibration
+    from festina.loop.state import fold as state_of
     from festina.report.fold import fold
     from festina.report.law import incidents
     from festina.report.trust.judging import judge
+    from festina.report.trust.model import Checked
     from festina.report.trust.seen import seen
     from festina.report.trust.stages import Case
 
@@ -61,7 +64,11 @@ def assess(path: Path, *, quick: bool = False, now: datetime | None = None) -> t
     with Ledger.open(path, readonly=True) as ledger:
         data = fold(ledger.records(), ledger.get_blob, root=ledger.root().hex())
         people = incidents.fold(ledger.records(), ledger.get_blob)
-        case = Case(data, seen(ledger.records()), people, checked, now or datetime.now(UTC))
+        try:
+            eyes = calibration(state_of(ledger.records()))
+        except IntegrityError as error:  # every signature may hold, and the order of events still make no sense
+            eyes, checked = (), Checked(False, error.what, None)
+        case = Case(data, seen(ledger.records()), people, checked, now or datetime.now(UTC), eyes)
     return judge(case), checked.ok and checked.numbers is not False
 
 
@@ -90,7 +97,7 @@ def _own(root: Path) -> Path:
     return home.require(Repo.discover(root)).ledger
 
 
-def _time(text: str | None) -> datetime | None:
+def time_of(text: str | None) -> datetime | None:
     from festina.report.law.calendar import moment
 
     if text is None:

@@ -11,6 +11,7 @@ from festina.report.trust import stages
 from festina.report.trust.model import Gate, Ground, Stage, Trust
 from festina.report.trust.stages import Case
 
+EYE_RATE = 0.50  # of the catch trials that a person sees through, to be shown with 95 %: 6 of 6, or 9 of 10
 LADDER = ("observe", "propose-only", "release-by-approval", "unattended")  # G-7
 
 
@@ -64,26 +65,20 @@ def _rung(case: Case, found: tuple[Stage, ...], rung: str) -> Stage:
 
 
 def _people(case: Case) -> Ground:
-    real = [name for name, demo in case.seen.people.items() if not demo]
+    """Whoever may decide was shown to find more planted bad changes than they miss.  # R-3"""
+    real = [each for each in case.eyes if not each.demo]
     if not real:
         return Ground("people", "no", "no person may decide here", next="festina reviewer add NAME")
-    decided = [(at, body) for at, body in case.seen.decided.values() if not body.without_person]
-    if not decided:
+    seqs = tuple(at.seq for at, body in case.seen.decisions if not body.without_person)
+    at = case.at(seqs[-1]) if seqs else ""
+    said = "; ".join(each.sentence for each in real)
+    if any(each.high < EYE_RATE for each in real):
+        return Ground("people", "no", said, seqs, at, next="other people review, or look longer: docs/review.md")
+    if any(each.low < EYE_RATE for each in real):
         return Ground(
-            "people",
-            "cannot tell yet",
-            f"{count(len(real), 'person')} may decide, and decided nothing yet",
-            next="festina review",
+            "people", "cannot tell yet", said, seqs, at, next="more reviews, so that more catch trials come up"
         )
-    at, _ = decided[-1]
-    return Ground(
-        "people",
-        "cannot tell yet",
-        f"{count(len(decided), 'decision')} by people; how often they find a bad change was not measured",
-        tuple(a.seq for a, _ in decided),
-        at.at,
-        next="catch trials: festina review",
-    )
+    return Ground("people", "yes", said, seqs, at)
 
 
 def never_probed(case: Case) -> tuple[str, ...]:
@@ -117,9 +112,9 @@ def warning(case: Case) -> tuple[str, ...]:
     else:
         said.append("between accepted changes: cannot tell yet, fewer than two were accepted")
     waits = [
-        (moment(at.at) - moment(case.seen.asked[number].at)).total_seconds()
-        for number, (at, _) in case.seen.decided.items()
-        if number in case.seen.asked
+        (moment(at.at) - moment(case.seen.asked[body.review].at)).total_seconds()
+        for at, body in case.seen.decisions
+        if body.review in case.seen.asked
     ]
     said.append(
         f"until a person decided: {_span(median(waits))} in the middle, {_span(max(waits))} at most"
@@ -182,14 +177,10 @@ def gates(case: Case) -> tuple[Gate, ...]:
                 data.twins.seqs,
             )
         )
-    denied = [number for number, (_, body) in case.seen.decided.items() if body.decision == "deny"]
+    denied = [body for _, body in case.seen.decisions if body.decision == "deny"]
+    people = f"{count(len(case.seen.decisions), 'decision')}"
     found.append(
-        Gate(
-            "people",
-            f"{count(len(case.seen.decided), 'decision')}",
-            f"{count(len(denied), 'denial')}",
-            tuple(at.seq for at, _ in case.seen.decided.values()),
-        )
+        Gate("people", people, f"{count(len(denied), 'denial')}", tuple(a.seq for a, _ in case.seen.decisions))
     )
     return tuple(found)
 

@@ -30,8 +30,7 @@ class Seen:
     resumed: set[str] = field(default_factory=set)
     rollbacks: list[tuple[At, At]] = field(default_factory=list)  # intent and end
     asked: dict[int, At] = field(default_factory=dict)
-    decided: dict[int, tuple[At, e.ReviewDecided]] = field(default_factory=dict)
-    people: dict[str, bool] = field(default_factory=dict)  # enrolled, and whether by a demonstration key
+    decisions: list[tuple[At, e.ReviewDecided]] = field(default_factory=list)
     calibrated: At | None = None
     back: dict[int, At] = field(default_factory=dict)  # roll backs begun
 
@@ -52,9 +51,7 @@ class Seen:
         elif isinstance(body, e.ReviewRequested):
             self.asked[body.review] = at
         elif isinstance(body, e.ReviewDecided):
-            self.decided[body.review] = (at, body)
-        elif isinstance(body, e.ReviewerEnrolled):
-            self.people[body.reviewer] = body.demo
+            self.decisions.append((at, body))
         elif isinstance(body, e.Calibrated):
             self.calibrated = at
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from festina.report.data import ReportData
     from festina.report.law.incidents import People
     from festina.report.trust.seen import Seen
+    from festina.review.calibration import Calibration
 
 DRILL_DAYS = 30  # attacks are found weekly: an older drill says little
 RUN_DAYS = 30  # controls and planted defects are about the scorer as it was run
@@ -36,6 +37,7 @@ class Case:
     people: People
     checked: Checked
     now: datetime
+    eyes: tuple[Calibration, ...] = ()  # how well each person who may decide reviews
 
     def until(self, at: str, days: int) -> str:
         return (moment(at) + timedelta(days=days)).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""A safety case as data, checked against the record: why a release is acceptable, and what speaks against it."""
