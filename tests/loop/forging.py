@@ -14,6 +14,7 @@ from festina.ledger.signing import LocalKey, pae
 from festina.ledger.statement import NO_PREV, PAYLOAD_TYPE, seal, statement
 from festina.ledger.store import Store
 from festina.loop.recount import Recount
+from festina.review.binding import binding
 from tests.toy import Toy
 
 Mutate = Callable[[int, Record], e.Body | None]
@@ -39,7 +40,9 @@ def signed_again(toy: Toy, target: Path, mutate: Mutate) -> Path:
             if body is None:
                 continue
             if isinstance(body, e.ReviewRequested):
-                body = body.model_copy(update={"evidence": leaves[body.evidence]})
+                leaf = leaves[body.evidence]
+                bound = binding(patch=body.patch, evidence=leaf, evaluator=body.evaluator, commit=body.commit)
+                body = body.model_copy(update={"evidence": leaf, "binding": bound})
             entry, key = record.entry, keys[record.body.role]
             payload = statement(
                 seq=seq, prev=prev, at=entry.at, body=body, content=entry.content, commitments=entry.commitments,

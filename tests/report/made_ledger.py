@@ -23,6 +23,8 @@ class Made:
     kind: str
     at: str
     body: e.Body
+    leaf: str = "0" * 64
+    commitments: dict[str, str] = field(default_factory=dict)
 
 
 def oid(word: str) -> str:

@@ -227,14 +227,21 @@ def prove(seq: int, path: str | None) -> None:
 @_LEDGER
 @click.pass_context
 def plants(ctx: click.Context, path: str | None) -> None:
-    """Recompute which slots had to be filled with known-bad changes, and whether they were."""
+    """Recompute which slots and requests to people had to hold known-bad changes, and whether they did."""
     from festina.ledger.log import Ledger
+    from festina.loop import reviewed
     from festina.loop.planting import audit
     from festina.loop.state import fold
 
     with Ledger.open(_where(path), readonly=True) as ledger:
         state = fold(ledger.records())
-        found = audit(ledger, state)
+        found, asked = audit(ledger, state), reviewed.audit(ledger)
+    if asked.requests:
+        real = f"{asked.left} drawn and left as they were"
+        click.echo(f"{asked.requests} requests to people in this epoch, {asked.planted} planted, {real}")
+        if asked.wrong:
+            click.echo(f"These do not follow from the epoch's secret: review {', '.join(map(str, asked.wrong))}")
+            ctx.exit(INTEGRITY)
     if found.slots == 0:
         click.echo("Nothing to recompute: this epoch plants nothing, or this copy lacks what opens the sealed fields.")
         return

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from festina.cli import review_files
 from festina.cli.common import Opened, duration, opened, system_option
 
 if TYPE_CHECKING:
@@ -213,6 +214,9 @@ def control(root: Path, reviewer: str | None, reason: str) -> None:
         acts.resolve_control(here.ledger, here.state, here.home, reviewer, reason)
     click.echo("Signed: the run may go on. Next: festina run", err=True)
 
+
+for _command in (review_files.export, review_files.sign, review_files.import_):
+    group.add_command(_command)
 
 # -- steps ---------------------------------------------------------------------------------------------------
 

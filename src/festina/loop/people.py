@@ -6,7 +6,6 @@ Steps that do not fit (too early, out of order, of somebody who may not) are rec
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from festina.ledger.log import Record
 from festina.ledger.statement import commitment
 from festina.loop import admitting
 from festina.loop.rows import Generation, Review, misfit
-from festina.review import away
+from festina.review import away, desk
 from festina.review.catch import catch_of, real_origin
 from festina.review.seats import Person, Seat, Vote
 
@@ -76,7 +75,7 @@ def _step(s: State, r: Record, body: admitting.Step) -> None:
 def _brought(s: State, r: Record, b: e.ReviewBrought) -> None:
     """A step that was signed elsewhere counts like one that was signed here.  # T-1"""
     try:
-        body = away.checked(b, {name: base64.b64decode(who.key) for name, who in s.reviewers.items()})
+        body = away.checked(b, desk.public_keys(s.reviewers))
     except UsageError as error:
         s.ignored.append((r.seq, b.step, error.name))
         return

@@ -16,7 +16,7 @@ from festina.ledger.audit import reading
 from festina.ledger.entries import BatchStarted
 from festina.ledger.merkle import leaf_hash
 from festina.ledger.record import Record
-from festina.loop import growth
+from festina.loop import growth, reviewed
 from festina.loop.contents import Contents, seeds_digest
 from festina.loop.state import State
 from festina.verify.account import Account, Mismatch
@@ -57,7 +57,7 @@ def recount(path: Path, tell: Tell = lambda _: None) -> Recount:
 class _Pass:
     def __init__(self, blob: Callable[[str], bytes]) -> None:
         self.account, self.state = Account(), State()
-        self.contents = Contents(self.account, blob)
+        self.contents, self.blob = Contents(self.account, blob), blob
         self.found: list[Mismatch] = []
         self.batches = 0
 
@@ -67,7 +67,8 @@ class _Pass:
         try:
             self.found += self.account.check(record.seq, kind, record.body)
             self.found += self.contents.check(record)
-            self.found += [Mismatch(record.seq, kind, *row) for row in growth.check(self.state, record.body)]
+            told = growth.check(self.state, record.body) + reviewed.check(self.state, record.body, self.blob)
+            self.found += [Mismatch(record.seq, kind, *row) for row in told]
             if kind == "batch-started":
                 self._seeds(record)
             self.state.apply(record)  # first: it refuses what has not the form that the books rely on
@@ -107,4 +108,4 @@ class _Pass:
             notes.append(f"{self.contents.missing} entries came without their details: their sums were not made again.")
         if self.contents.brief:
             notes.append(f"{self.contents.brief} units were recorded without guards' scores: those are as recorded.")
-        return notes
+        return notes + reviewed.without_effect(self.state)

@@ -33,8 +33,8 @@ from festina.system.home import Home
 from festina.system.repo import Repo
 
 __all__ = [
-    "Here", "Place", "at_once", "blind_page", "calibration", "classify", "decide", "evidence_page", "open_review",
-    "outcome", "queue", "row", "settle", "stage", "waits", "withdraw",
+    "Here", "Place", "at_once", "blind_page", "calibration", "choice", "classify", "decide", "evidence_page", "in_use",
+    "open_review", "outcome", "patch_of", "queue", "row", "settle", "stage", "waits", "withdraw",
 ]  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def _blocked(state: State, review: Review, reviewer: str | None, at: str) -> str
     number, bound, empty = review.terms.review, review.terms.binding, "0" * 64
     step: admitting.Step = (
         e.ReviewOpened(
-            review=number, binding=bound, reviewer=reviewer, in_use=_in_use(state), without_person=False
+            review=number, binding=bound, reviewer=reviewer, in_use=in_use(state), without_person=False
         )
         if seat is None
         else e.ReviewClassified(
@@ -131,7 +131,7 @@ def open_review(here: Here, number: int, reviewer: str, *, now: datetime | None 
     if review.terms.protocol and reviewer not in review.seats and review.undecided:
         who, key = _who(here, reviewer)
         body = e.ReviewOpened(
-            review=number, binding=review.terms.binding, reviewer=reviewer, in_use=_in_use(here.state),
+            review=number, binding=review.terms.binding, reviewer=reviewer, in_use=in_use(here.state),
             without_person=who.demo,
         )  # fmt: skip
         _sign(here, body, key, (), now)
@@ -170,13 +170,13 @@ def classify(
     who, key = _who(here, reviewer)
     asked = question(patch_of(here, review), review.terms.binding)
     body, text = desk.classification(
-        review.terms, reviewer=who, classification=classification, cite=cite, answer=_choice(asked.choices, answer),
+        review.terms, reviewer=who, classification=classification, cite=cite, answer=choice(asked.choices, answer),
         predicted=predicted,
     )  # fmt: skip
     _sign(here, body, key, (text,), now)
 
 
-def _choice(choices: tuple[str, ...], answer: str) -> int:
+def choice(choices: tuple[str, ...], answer: str) -> int:
     """The number of the chosen answer: as it is worded, or counted from 1."""
     if answer in choices:
         return choices.index(answer)
@@ -273,7 +273,8 @@ def _at(state: State, now: datetime | None) -> str:
     return max(stamp(now or datetime.now(UTC)), state.last_at)
 
 
-def _in_use(state: State) -> str:
+def in_use(state: State) -> str:
+    """The commit that is used outside the loop: the released one, or the start.  # R-2"""
     return state.generations[state.released if state.released is not None else state.line[0]].commit
 
 

@@ -323,6 +323,7 @@ class ReportData:
     overfit: OverfitRow | None
     attributions: tuple[AttributionRow, ...]  # the newest of each generation
     unattributed: tuple[Remark, ...]  # accepted changes that were not taken apart, and why
+    reviewers: tuple[str, ...]  # how well each person reviews, one sentence each  # R-3
     grown: tuple[Remark, ...]  # what control arms and cross-play found  # W-2
     models: tuple[str, ...]  # what models were asked and what it cost, in sentences  # E-5
     for_improver: tuple[int, ...]  # proposals whose target is productivity: their estimates are no gain at the task

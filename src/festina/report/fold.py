@@ -7,7 +7,7 @@ ledger must still be written, so what does not fit becomes a finding.  # L-3
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from math import inf, log
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from festina.errors import FestinaError, IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.canonical import parse_strict
 from festina.loop.called import Called
-from festina.report import measured
+from festina.report import measured, reviewed
 from festina.report.certified import Steps
 from festina.report.data import (
     AttributionRow,
@@ -53,6 +53,10 @@ class Record(Protocol):
     @property
     def at(self) -> str: ...
     @property
+    def leaf(self) -> str: ...
+    @property
+    def commitments(self) -> Mapping[str, str]: ...
+    @property
     def body(self) -> e.Body: ...
 
 
@@ -85,7 +89,7 @@ class Reading:
         self.generations: dict[int, GenerationRow] = {}
         self.line: list[int] = []
         self.generation_of: dict[str, int] = {}  # commit or tree -> generation
-        self.reviews: dict[int, e.ReviewRequested] = {}
+        self.people = reviewed.People()
         self.finals: list[FinalRow] = []
         self.drill: e.DrillFinished | None = None
         self.remarks: list[Remark] = []
@@ -104,6 +108,7 @@ class Reading:
         self.entries.append(Entry(record.seq, record.kind, record.at, type(record.body).role))
         self.steps.take(record.body)
         self.called.take(record.body)
+        self.people.take(record)
         if (handler := _HANDLERS.get(record.kind)) is not None:
             handler(self, record, record.body)
 
@@ -134,7 +139,7 @@ class Reading:
             certified=self.steps.total([self.generations[n] for n in self.line], self.twins.open_alarm),
             overfit=self.overfit,
             attributions=tuple(self.attributions.values()), unattributed=tuple(self.unattributed.values()),
-            grown=tuple(self.grown), models=tuple(self.called.sentences()),
+            reviewers=self.people.sentences(), grown=tuple(self.grown), models=tuple(self.called.sentences()),
             for_improver=tuple(sorted(self.steps.improvers)),
             trials=self.trials, looks=self.looks,
             in_force=self.in_force, released=self.released,
@@ -384,42 +389,6 @@ def _line_moved(s: Reading, r: Record, b: e.LineMoved) -> None:
         s.generations[b.generation] = replace(row, moved_seq=r.seq)
 
 
-def _enrolled(s: Reading, r: Record, b: e.ReviewerEnrolled) -> None:
-    key = "a demonstration key, which speaks for no person" if b.demo else "a person's own key"
-    s.remarks.append(Remark(r.seq, "reviewer enrolled", f"{b.reviewer}: {key}"))
-
-
-def _review_requested(s: Reading, r: Record, b: e.ReviewRequested) -> None:
-    s.reviews[b.review] = b
-
-
-def _review_decided(s: Reading, r: Record, b: e.ReviewDecided) -> None:
-    review = s.reviews.get(b.review)
-    if review is None or review.binding != b.binding:
-        s.finding(r.seq, f"a decision on review {b.review} that binds something else than what was asked")
-        return
-    if r.at > review.expires:
-        s.remarks.append(Remark(r.seq, "review expired", f"the decision on review {b.review} came too late to count"))
-        return
-    row = s.generations.get(review.generation)
-    if b.decision == "deny" or row is None:
-        s.remarks.append(Remark(r.seq, "review denied", f"{b.reviewer} denied generation {review.generation}"))
-        return
-    s.generations[row.generation] = _approved(row, r.seq, b, None)
-    on_line = s.line[: s.line.index(row.generation)] if row.generation in s.line else []
-    for number in reversed(on_line):  # the patch under review runs from the last approved generation
-        earlier = s.generations[number]
-        if earlier.approved_seq is not None or earlier.proposal is None:
-            break
-        s.generations[number] = _approved(earlier, r.seq, b, row.generation)
-
-
-def _approved(row: GenerationRow, seq: int, b: e.ReviewDecided, together_with: int | None) -> GenerationRow:
-    return replace(
-        row, approved_by=b.reviewer, approved_seq=seq, without_person=b.without_person, approved_with=together_with
-    )
-
-
 def _in_force(s: Reading, r: Record, b: e.InForce) -> None:
     s.in_force = b.generation
     row = s.generations.get(b.generation)
@@ -493,8 +462,7 @@ _HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
     "controls-checked": _controls, "proposal-requested": _requested, "proposal-received": _received,
     "screened": _screened, "test-opened": _test_opened, "batch-started": _batch_started,
     "batch-ended": _batch_ended, "verdict": _verdict, "line-intent": _line_intent, "line-moved": _line_moved,
-    "reviewer-enrolled": _enrolled, "review-requested": _review_requested, "review-decided": _review_decided,
-    "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
+    **reviewed.HANDLERS, "improver-in-force": _in_force, "release-intent": _release_intent, "released": _released,
     "control-started": _control_started, "control-ended": _control_ended, "control-resolved": _control_resolved,
     **measured.HANDLERS, "waiver": _waiver, "fault": _fault, "plant-revealed": _plant,
 }  # fmt: skip

@@ -10,7 +10,7 @@ import base64
 import hashlib
 from importlib import resources
 
-from festina.report import attribution, compare, growth, sections
+from festina.report import attribution, compare, growth, reviewed, sections
 from festina.report.data import ReportData
 from festina.report.markup import Html, el, raw
 
@@ -29,6 +29,7 @@ def page(data: ReportData, control: ReportData | None = None, *, plots: bool = T
         sections.budget(data, ref, figure),
         sections.proposals(data, ref, figure),
         growth.section(data, ref),
+        reviewed.section(data),
         compare.section(data, control, ref, figure) if control is not None else None,
         sections.rules(data, ref),
         sections.remarks(data, ref),

@@ -8,6 +8,8 @@ in, like any other step, and it counts once.
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +20,8 @@ from festina.ledger import entries as e
 from festina.ledger.canonical import canonical, parse_strict
 from festina.ledger.signing import LocalKey, keyid, pae, verify
 
+FORMAT = "festina-review-1"
+MOST_BYTES = 8 << 20  # of a file that somebody brings
 Signable = e.ReviewClassified | e.ReviewDecided | e.ReviewWithdrawn
 TYPE = "application/vnd.festina.review-step+json"
 KINDS: dict[str, type[Signable]] = {
@@ -49,3 +53,51 @@ def checked(brought: e.ReviewBrought, keys: Mapping[str, bytes]) -> Signable:
     if not verify(public, base64.b64decode(brought.sig), pae(TYPE, brought.statement.encode())):
         raise UsageError("bad-signature", f"{body.reviewer}'s signature does not match the statement", fix="sign anew")
     return body
+
+
+def names(body: Signable) -> str:
+    """The digest of the text that a step names."""
+    return body.cite if isinstance(body, e.ReviewClassified) else body.reason
+
+
+def packed(terms: e.ReviewRequested, reviewer: str, page: Mapping[str, object]) -> bytes:
+    """The file for one person: the request's terms and a page, as JSON."""
+    whole = {"format": FORMAT, "terms": terms.model_dump(mode="json", exclude_unset=True), "reviewer": reviewer, **page}
+    return json.dumps(whole, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def unpacked(data: bytes) -> tuple[e.ReviewRequested, str, dict[str, Any]]:
+    """(terms, reviewer, the whole) of a file that ``packed`` wrote; its patch checked against the terms.  # R-1
+
+    Raises ``UsageError`` for anything else. Whether the terms are the ledger's shows when a statement is brought in.
+    """
+    try:
+        whole = json.loads(data[:MOST_BYTES])
+        terms = e.ReviewRequested.model_validate_json(json.dumps(whole["terms"]))
+        patch, reviewer = str(whole["patch"]), str(whole["reviewer"])
+        if whole["format"] != FORMAT:
+            raise ValueError
+        right = hashlib.sha256(patch.encode("utf-8", "surrogateescape")).hexdigest() == terms.patch
+    except (ValidationError, KeyError, TypeError, ValueError, RecursionError):
+        what = "this is no file of `festina review export`"
+        raise UsageError("no-review-file", what, fix="ask for it again") from None
+    if not right:
+        raise IntegrityError("review-patch-differs", "the patch in this file is not the one that its terms name")
+    return terms, reviewer, whole
+
+
+def written(brought: e.ReviewBrought, text: bytes) -> bytes:
+    """A signed statement as a file: the entry, and the text that it names by its digest."""
+    row = {"format": FORMAT, "signed": brought.model_dump(mode="json"), "text": text.decode()}
+    return json.dumps(row, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def read(data: bytes) -> tuple[e.ReviewBrought, bytes]:
+    """What ``written`` wrote."""
+    try:
+        whole = json.loads(data[:MOST_BYTES])
+        if whole["format"] != FORMAT:
+            raise ValueError
+        return e.ReviewBrought.model_validate_json(json.dumps(whole["signed"])), str(whole["text"]).encode()
+    except (ValidationError, KeyError, TypeError, ValueError, RecursionError):
+        raise UsageError("no-statement", "this is no file of `festina review sign`", fix="sign it again") from None

@@ -7,10 +7,11 @@ difference from what the engine asked for is refused. There is no default and no
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -168,6 +169,15 @@ def resumed(halts: Sequence[str], *, reviewer: e.ReviewerEnrolled, key: LocalKey
         without_person=reviewer.demo,
     )  # fmt: skip
     return Draft(body, blobs=(text,), signer=key)
+
+
+def digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
+
+
+def public_keys(reviewers: Mapping[str, e.ReviewerEnrolled]) -> dict[str, bytes]:
+    """Enrolled people's public keys by name."""
+    return {name: base64.b64decode(who.key) for name, who in reviewers.items()}
 
 
 def control_resolved(alarm: int, *, reviewer: e.ReviewerEnrolled, key: LocalKey, reason: str) -> Draft:

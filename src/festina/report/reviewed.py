@@ -1,0 +1,121 @@
+"""The report's reading of reviews: who approved what, and how well each person reviews.  # R-1, R-3, C-4
+
+People's steps count as the loop's own fold says; where the ledger does not fold, what came before still stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from festina.errors import FestinaError
+from festina.ledger import entries as e
+from festina.loop import reviews
+from festina.loop.state import State
+from festina.report.data import GenerationRow, Remark, ReportData
+from festina.report.markup import Html, el, join
+from festina.review import catch
+
+if TYPE_CHECKING:
+    from festina.ledger.log import Record as Whole
+    from festina.report.fold import Reading, Record
+
+
+class People:
+    """The loop's state beside the report's rows, as far as it goes."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.broken = False
+        self.asked: dict[int, e.ReviewRequested] = {}
+
+    def take(self, record: Record) -> None:
+        body = record.body
+        if isinstance(body, e.ReviewRequested):
+            self.asked[body.review] = body
+        if self.broken:
+            return
+        try:
+            self.state.apply(cast("Whole", record))  # the report's own protocol names less of it
+        except FestinaError:
+            self.broken = True
+
+    def sentences(self) -> tuple[str, ...]:
+        """Each person's record in one line. Empty before anybody was enrolled."""
+        return tuple(each.sentence for each in reviews.calibration(self.state) if not each.demo)
+
+
+def _enrolled(s: Reading, r: Record, b: e.ReviewerEnrolled) -> None:
+    key = "a demonstration key, which speaks for no person" if b.demo else "a person's own key"
+    s.remarks.append(Remark(r.seq, "reviewer enrolled", f"{b.reviewer}: {key}"))
+
+
+def _decided(s: Reading, r: Record, b: e.ReviewDecided) -> None:
+    review = s.people.asked.get(b.review)
+    if review is None or review.binding != b.binding:
+        s.finding(r.seq, f"a decision on review {b.review} that binds something else than what was asked")  # R-1
+        return
+    if review.protocol:
+        return  # it counts when it is settled
+    if r.at > review.expires:
+        s.remarks.append(Remark(r.seq, "review expired", f"the decision on review {b.review} came too late to count"))
+        return
+    if b.decision == "deny" or review.generation not in s.generations:
+        s.remarks.append(Remark(r.seq, "review denied", f"{b.reviewer} denied generation {review.generation}"))
+        return
+    _approve(s, review.generation, r.seq, b.reviewer, without_person=b.without_person)
+
+
+def _settled(s: Reading, r: Record, b: e.ReviewSettled) -> None:
+    review, state = s.people.asked.get(b.review), s.people.state
+    if review is None:
+        s.finding(r.seq, f"review {b.review} was settled and never asked for")
+        return
+    votes = state.reviews[b.review].votes if b.review in state.reviews else ()
+    names = ", ".join(vote.decision.reviewer for vote in votes) or "somebody"
+    if b.outcome == "approve":
+        demo = any(vote.decision.without_person for vote in votes)
+        _approve(s, review.generation, r.seq, names, without_person=demo)
+    elif b.outcome == "deny":
+        s.remarks.append(Remark(r.seq, "review denied", f"{names} denied generation {review.generation}"))
+    elif b.outcome == "catch":
+        told = [f"{v.decision.reviewer} {'missed it' if v.approved else 'saw through it'}" for v in votes]
+        what = catch.words(catch.catch_of(b.origin) or "")
+        s.remarks.append(Remark(r.seq, "catch trial", f"{what}: {', '.join(told)}"))
+    else:
+        s.remarks.append(Remark(r.seq, "review set aside", f"{names}: an approval that does not count for now"))
+
+
+def _approve(s: Reading, generation: int, seq: int, by: str, *, without_person: bool) -> None:
+    """This generation, and with it the earlier ones that its patch holds."""
+    if generation not in s.generations:
+        return
+    s.generations[generation] = _approved(s.generations[generation], seq, by, without_person, None)
+    on_line = s.line[: s.line.index(generation)] if generation in s.line else []
+    for number in reversed(on_line):  # the patch under review runs from the last approved generation
+        earlier = s.generations[number]
+        if earlier.approved_seq is not None or earlier.proposal is None:
+            break
+        s.generations[number] = _approved(earlier, seq, by, without_person, generation)
+
+
+def _approved(row: GenerationRow, seq: int, by: str, without_person: bool, together_with: int | None) -> GenerationRow:
+    return replace(row, approved_by=by, approved_seq=seq, without_person=without_person, approved_with=together_with)
+
+
+def section(data: ReportData) -> Html:
+    """How well people review; empty where nobody is enrolled."""
+    if not data.reviewers:
+        return Html("")
+    return join(
+        el("h2", "How well do people review?", id="reviewers"),
+        el("p", "About every fifth change that a person is asked about has a planted defect, which nobody can tell "
+                "beforehand. The interval is of the share that this person sees through, exact, 95 %.", cls="note"),
+        el("ul", *(el("li", sentence) for sentence in data.reviewers)),
+    )  # fmt: skip
+
+
+HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
+    "reviewer-enrolled": _enrolled, "review-decided": _decided, "review-settled": _settled,
+}  # fmt: skip
