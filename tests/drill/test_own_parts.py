@@ -7,9 +7,9 @@ import re
 import pytest
 
 from festina.drill.model import Verdict
-from festina.drill.own import approvals, candidates, honest, naive, patches, proposals, selection, settings
+from festina.drill.own import approvals, candidates, honest, naive, patches, proposals, reviewing, selection, settings
 from festina.drill.own.scratch import Recorder
-from festina.drill.own.staged import stage
+from festina.drill.own.staged import Case, stage
 from festina.drill.own.world import planted, tidy
 from festina.errors import UsageError
 from festina.experiment.batch import Scored
@@ -68,11 +68,12 @@ def test_P3_honest_patches_pass_and_a_persons_own_is_tried_too(own, tmp_path):
 def test_R1_every_attack_on_approvals_and_record_is_refused_by_name(own):
     found = by_verdict(approvals.attack(own, everything))
     assert set(found) == {Verdict.CAUGHT}
-    assert len(found[Verdict.CAUGHT]) == len(approvals.CASES + approvals.SIGNED) + len(approvals.TAMPERS)
+    cases = approvals.CASES + reviewing.CASES + approvals.SIGNED
+    assert len(found[Verdict.CAUGHT]) == len(cases) + len(approvals.TAMPERS)
 
 
 def test_D2_a_release_without_the_check_would_be_a_hole(tmp_path):
-    case = approvals.Case("x", "x", lambda s: None, ("released-content-differs",), lambda s: None)
+    case = Case("x", "x", lambda s: None, ("released-content-differs",), lambda s: None)
     with scratched(make_toy(tmp_path)) as own:
         assert approvals._acted(stage(own), case).verdict is Verdict.HOLE
 

@@ -14,14 +14,15 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from festina.drill.model import Finding, Verdict
+from festina.drill.own import reviewing
 from festina.drill.own.scratch import Own
-from festina.drill.own.staged import Staged, made_up, open_test, stage
+from festina.drill.own.staged import Act, Case, Staged, made_up, open_test, stage
 from festina.errors import FestinaError
 from festina.ledger import entries as e
 from festina.ledger.audit import verify
@@ -33,26 +34,14 @@ from festina.release import refs
 from festina.release.releaser import Claim, check
 from festina.review import desk
 
-Act = Callable[[Staged], None]
 LATER = timedelta(days=400)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """An act that must be refused with one of ``names``, and its counterpart that must work."""
-
-    attack: str
-    title: str
-    act: Act
-    names: tuple[str, ...]
-    control: Act
 
 
 def attack(own: Own, only: Callable[[str], bool]) -> list[Finding]:
     if not only("approval/"):
         return []
     staged = stage(own)
-    cases = CASES if own.verifier is None else CASES + SIGNED
+    cases = CASES + reviewing.CASES + (SIGNED if own.verifier is not None else ())
     return [_acted(staged, case) for case in cases] + [_tampered(staged, name, make) for name, make in TAMPERS.items()]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,20 @@ class Staged:
         }  # fmt: skip
         terms = options.pop("terms")
         return desk.decision(terms, **options)  # type: ignore[arg-type]  # a drill may pass what no type allows
+
+
+Act = Callable[[Staged], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An act that must be refused with one of ``names``, and its counterpart that must work."""
+
+    attack: str
+    title: str
+    act: Act
+    names: tuple[str, ...]
+    control: Act
 
 
 def stage(own: Own) -> Staged:
