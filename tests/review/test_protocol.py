@@ -31,7 +31,7 @@ def test_R2_the_steps_come_in_their_order_and_what_is_approved_counts_after_the_
     assert "total = total + x * 1" in page.patch
     assert page.confirm == world.state.reviews[0].terms.binding
     assert len(set(page.question.choices)) == 3
-    assert "better" not in page.patch + page.prediction.replace("came out better by at least", "")
+    assert "better" not in repr(page)
     assert refused(lambda: reviews.evidence_page(world, 0, "ann")) == "classify-first"
     assert refused(lambda: world.step("decide", 0, "ann")) == "classify-first"
     world.wait(3600)

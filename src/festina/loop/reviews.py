@@ -156,9 +156,7 @@ def prediction(state: State, review: Review) -> str:
     """What a reviewer gives a probability for."""
     suite = state.epoch.suite if state.epoch is not None else None
     unit = "hidden items" if suite is not None and suite.assurance == "hidden" else "the system's own score"
-    return (
-        f"How likely is it that its last step came out better by at least {admitting.aim(state, review):g} on {unit}?"
-    )
+    return f"How likely is it that its last step gained at least {admitting.aim(state, review):g} on {unit}?"
 
 
 def classify(
