@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,8 @@ from festina.drill.outside.given import given
 from festina.drill.outside.run import Options, drill
 from festina.drill.outside.shapes import form, turns
 from festina.drill.outside.study import NotScored
-from festina.errors import UsageError
+from festina.drill.outside.target import parse
+from festina.errors import Fault, UsageError
 
 SORTING = "def solve(xs):\n    out = list(xs)\n    out.sort()\n    return out\n"
 HERE = Path(__file__).parent / "zoo"
@@ -120,7 +123,42 @@ def test_a_drill_that_is_told_to_end_leaves_no_process_and_no_folder(tmp_path, n
         finally:
             process.kill()
     assert not _using(temp)
-    assert not list(temp.glob("festina-drill-work-*"))
+    assert not list(temp.glob("festina-drill-*"))
+
+
+def test_a_folder_or_a_file_alone_is_refused_with_what_in_it_looks_like_an_evaluator(tmp_path):
+    (tmp_path / "bench").mkdir()
+    text = "def helper(a, b):\n    pass\n\ndef evaluate(path, more=1):\n    pass\n"
+    (tmp_path / "bench" / "judge.py").write_text(text)
+    (tmp_path / "bench" / "broken.py").write_text("def (")
+    (tmp_path / "plain.py").write_text("print(1)\n")
+    for text, wanted in (
+        ("bench", "cd bench && festina drill judge.py:evaluate --honest FILE"),
+        ("bench/judge.py", "festina drill bench/judge.py:evaluate --honest FILE"),
+        ("plain.py", 'festina drill "python plain.py {candidate}" --honest FILE'),
+    ):
+        with pytest.raises(UsageError) as caught:
+            parse(text, tmp_path)
+        assert wanted in caught.value.fix
+    (tmp_path / "bench" / "judge.py").unlink()
+    with pytest.raises(UsageError, match="bench is a folder"):
+        parse("bench", tmp_path, fixed=True)
+
+
+def test_a_time_that_is_too_short_says_how_long_it_takes_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+    (tmp_path / "temp").mkdir()
+    said = []
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "evaluator.py").write_text((HERE / "items" / "evaluator.py").read_text())
+    (tmp_path / "candidate.py").write_text(SORTING)
+    short = Options("evaluator.py:evaluate", (tmp_path / "candidate.py",), tmp_path / "theirs", only=("denominator",),
+                    seconds=1.0)  # fmt: skip
+    with pytest.raises(Fault, match="no attack could be tried") as caught:
+        drill(short, said.append)
+    assert re.fullmatch(r"--seconds \d+0, or leave it out", caught.value.fix)
+    assert any("takes about" in line for line in said)
+    assert list((tmp_path / "temp").iterdir()) == []
 
 
 def _using(folder):

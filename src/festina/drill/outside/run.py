@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from festina.drill.outside.target import Target, parse
 from festina.drill.outside.wave import Wave, asked
 from festina.errors import Fault, UsageError
 
+CONTROLS_S = 15.0  # positive controls where none are kept from an earlier drill
 FORMS = 4  # of honest candidates that are studied, at most: each costs some twenty evaluations
 
 
@@ -71,18 +73,23 @@ def drill(options: Options, say: Callable[[str], None]) -> Report:
     target = parse(options.target, options.where, options.root, fixed=True)
     folder = options.out or Path(tempfile.mkdtemp(prefix="festina-drill-"))
     (folder / "attacks").mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix="festina-drill-work-"))
-    try:
-        report = _drill(options, _bench(options, target, honest[0], work), honest, folder, say)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    report = replace(report, seconds=time.monotonic() - start)
-    save(report, folder)
+    with ExitStack() as undo:
+        if options.out is None:  # what comes to no report leaves nothing behind
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix="festina-drill-work-"))
+        try:
+            report = _drill(options, _bench(options, target, honest[0], work), honest, folder, say)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        report = replace(report, seconds=time.monotonic() - start)
+        save(report, folder)
+        undo.pop_all()
     return report
 
 
 def _drill(options: Options, bench: Bench, honest: Sequence[Given], folder: Path, say: Callable[[str], None]) -> Report:
-    until = time.monotonic() + options.seconds if options.seconds else math.inf
+    start = time.monotonic()
+    until = start + options.seconds if options.seconds else math.inf
     say(
         f"The drill copies {bench.target.root} and runs the copy with honest candidates and with exploits: they try to "
         "change files, start processes and reach this machine's loopback. Home and temp folders are the drill's own."
@@ -90,6 +97,13 @@ def _drill(options: Options, bench: Bench, honest: Sequence[Given], folder: Path
     found = _studied(options, bench, say)
     say(found.reading.sentence())
     _is_read(found)
+    needed = _needed(options, found, time.monotonic() - start)
+    if options.seconds and needed > options.seconds:
+        spent = f"{time.monotonic() - start:.0f} of the {options.seconds:.0f} s"
+        say(
+            f"Looking at the evaluator took {spent}; all that was asked for takes about {needed:.0f} s. What does not "
+            "begin in time is named."
+        )
     studies = [found, *_others(options, bench, honest, until, say)]
     listener = Listener(bench.token)
     try:
@@ -106,7 +120,7 @@ def _drill(options: Options, bench: Bench, honest: Sequence[Given], folder: Path
         *worst([each for each in findings if each.verdict is Verdict.HOLE]),
         *(each for each in findings if each.verdict is not Verdict.HOLE),
     ]
-    _some_tested(findings)
+    _some_tested(findings, needed)
     return _report(options, studies, findings, rows, folder)
 
 
@@ -183,11 +197,22 @@ def _named(finding: Finding, study: Study) -> Finding:
     return replace(finding, why=f"{finding.why}; built on {study.bench.given.path.name}") if finding.runs else finding
 
 
-def _some_tested(findings: Sequence[Finding]) -> None:
+def _needed(options: Options, found: Study, studied_s: float) -> float:
+    """About how many seconds the whole drill takes: the attacks that make sense here, half of them with a control of
+    their own and a third repeated, then the controls on undefended evaluators."""
+    asked_for = [a for a in catalog.everything() if not options.only or asked(a, options.only)]
+    fitting = sum(not found.facts.lacks(attack.needs) for attack in asked_for)
+    one = found.outcomes[0].ended.seconds
+    return studied_s + fitting * (1.5 + options.runs / 3) * (one + 0.5) / found.bench.workers + CONTROLS_S
+
+
+def _some_tested(findings: Sequence[Finding], needed: float) -> None:
     """A drill in which nothing could be tried is an error and no quiet drill."""
     reasons = {each.verdict: each.why for each in findings}
     if reasons and Verdict.NOT_TESTED in reasons and not reasons.keys() & TRIED:
-        raise Fault("drill-nothing-tested", f"no attack could be tried: {reasons[Verdict.NOT_TESTED]}")
+        why = reasons[Verdict.NOT_TESTED]
+        fix = f"--seconds {10 * math.ceil(needed / 10)}, or leave it out" if "--seconds" in why else ""
+        raise Fault("drill-nothing-tested", f"no attack could be tried: {why}", fix=fix)
 
 
 def _bench(options: Options, target: Target, honest: Given, work: Path) -> Bench:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -51,6 +52,8 @@ def parse(text: str, where: Path, root: Path | None = None, *, fixed: bool = Fal
         return Target("function", text, top, _cwd(where, top, file), file=_below(file, top), name=found["function"])
     if "{candidate}" in text or (fixed and _starts(text, where)):
         return _command(text, where, root)
+    if (place := where / text).exists():
+        raise _bare(text, place)
     raise UsageError(
         "drill-target",
         f"'{text}' is not an evaluator that can be drilled",
@@ -59,10 +62,40 @@ def parse(text: str, where: Path, root: Path | None = None, *, fixed: bool = Fal
     )
 
 
+def _bare(text: str, place: Path) -> UsageError:
+    """A folder, or a file without its function: say what in it looks like an evaluator."""
+    files = sorted(place.glob("*.py")) if place.is_dir() else [place]
+    found = [f"{file.name if place.is_dir() else text}:{name}" for file in files for name in _judging(file)]
+    where = f"cd {shlex.quote(text)} && " if place.is_dir() and text != "." else ""
+    kind = "a folder" if place.is_dir() else "a file"
+    likely = f"{where}festina drill {shlex.quote(found[0])} --honest FILE" if found else ""
+    more = f" (or {', '.join(found[1:4])})" if len(found) > 1 else ""
+    return UsageError(
+        "drill-target", f"{text} is {kind}, and a drill needs the call that gives a candidate its score",
+        fix=f"{likely}{more}; or the command with {{candidate}} in place of the candidate's path" if likely else
+        f'name the command: festina drill "python {text if place.is_file() else "evaluate.py"} {{candidate}}" --honest '
+        "FILE; or the function, FILE.py:function",
+    )  # fmt: skip
+
+
+def _judging(file: Path) -> list[str]:
+    """Functions of one argument whose names say that they judge, the likeliest first."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return []
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    fitting = [node.name for node in functions if len(node.args.args) - len(node.args.defaults) == 1]
+    return [name for word in ("evaluate", "eval", "score", "judge", "grade") for name in fitting if name == word] + [
+        name for name in fitting if name.startswith(("evaluate_", "eval_", "score_", "judge_", "grade_"))
+    ]
+
+
 def _starts(text: str, where: Path) -> bool:
     """Does the text begin with a program, or a setting before one?"""
     first = text.split()[0] if text.split() else ""
-    return bool(_SETTING.match(text)) or shutil.which(first) is not None or os.access(where / first, os.X_OK)
+    program = (where / first).is_file() and os.access(where / first, os.X_OK)
+    return bool(_SETTING.match(text)) or shutil.which(first) is not None or program
 
 
 def _command(text: str, where: Path, root: Path | None) -> Target:
