@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from festina.cli.common import opened, system_option
+from festina.cli.common import duration, opened, system_option
 
 if TYPE_CHECKING:
     from festina.system.home import Home
@@ -71,3 +71,22 @@ def unhalt(root: Path, reviewer: str, reason: str) -> None:
             click.echo(f"Over: halted by {each.by or 'somebody'} at {each.since}.", err=True)
         holds.tell(here.ledger, here.home, before)
     click.echo("Signed: the run may go on. Next: festina run", err=True)
+
+
+@click.command()
+@system_option
+@click.option("--as", "reviewer", required=True, help="Your enrolled name.")
+def renew(root: Path, reviewer: str) -> None:
+    """Give a sign of life: signed with a reviewer's key.
+
+    Where festina.toml says `lease = "24h"` in [policy], the loop pauses when no person has signed anything for so long.
+    Any decision about a review counts as well.
+    """
+    from festina.loop import acts
+
+    with opened(root, write=True) as here:
+        acts.renew(here.ledger, here.state, here.home, reviewer)
+        terms = here.state.epoch.govern if here.state.epoch is not None else None
+    lease = terms.lease_s if terms is not None else None
+    until = f" It is good for {duration(lease)}." if lease is not None else " No lease is asked for here."
+    click.echo(f"Signed.{until}", err=True)

@@ -45,7 +45,8 @@ def command(root: Path, live: bool, tries: bool, as_json: bool) -> None:
     """Where the run stands, and what to do next."""
     with opened(root) as here:
         if as_json:
-            row = {"halted": _halts(here), **summary(here.state, running=here.home.engine_running())}
+            row = {"halted": _halts(here), "governor": _governor(here)}
+            row |= summary(here.state, running=here.home.engine_running())
             click.echo(json.dumps(row, indent=2))
             return
         from rich.console import Console
@@ -59,6 +60,8 @@ def command(root: Path, live: bool, tries: bool, as_json: bool) -> None:
             for line in _halts(here):
                 console.print(line, style="bold red", markup=False)
             console.print(page(here.state, running=here.home.engine_running()))
+            for reason in _governor(here)["reasons"]:
+                console.print(f"{reason['effect'].upper()}: {reason['sentence']}", style="bold", markup=False)
             return
         with Live(page(here.state, running=here.home.engine_running()), console=console, auto_refresh=False) as view:
             try:
@@ -75,6 +78,17 @@ def _halts(here: Opened) -> list[str]:
     from festina.loop.holds import standing
 
     return [f"HALTED: {each.sentence()}" for each in standing(here.home, here.state)]
+
+
+def _governor(here: Opened) -> dict[str, Any]:
+    """How fast the loop may go now, and what would let it go faster.  # G-2, G-6"""
+    from datetime import UTC, datetime
+
+    from festina.loop.governing import decided
+
+    now = decided(here.state, datetime.now(UTC))
+    rows = [{"rule": r.rule, "effect": r.effect, "rate": r.rate, "sentence": r.sentence()} for r in now.reasons]
+    return {"rate": now.rate, "reasons": rows}
 
 
 def _catch_up(here: Opened) -> None:

@@ -25,6 +25,7 @@ SLOWEST = 0.1
 QUEUE_FREE = 0.7  # share of the queue's room above which waiting times grow without bound (M/M/1)
 FAST_BURN, FAST_OVER = 6.0, 5  # times the budget of reverted changes, over so many of the last accepted ones
 SLOW_BURN, SLOW_OVER = 2.0, 20
+_ROUNDING = 1e-9
 DIVERGENCE = 0.05  # chance that capability diverges before three characterisations could be made
 MAX_LOGIT_SE = 0.3 / math.log(2)  # doublings: a coarser ability is not a characterisation
 
@@ -147,9 +148,9 @@ def _pauses(r: Reading, p: Policy) -> list[Reason]:
     for alarm in r.alarms:
         found.append(Reason("alarm", "pause", alarm, "a person looks at it and decides"))
     if r.incidents:
-        found.append(Reason("incident", "pause", "An incident is open", "festina incident resolve"))
+        found.append(Reason("incident", "hold", "An incident is open", "festina incident resolve"))
     share, burn = _burn(r, p, FAST_OVER)
-    if burn >= FAST_BURN:
+    if burn >= FAST_BURN - _ROUNDING:
         found.append(
             Reason("reverts", "pause", f"{share:.0%} of the last accepted changes were taken back",
                    "a person looks for the cause, then festina run --new-epoch")
@@ -186,7 +187,7 @@ def _slow(r: Reading, p: Policy) -> list[Reason]:
         what = f"{r.waiting} of {p.max_waiting} places in the reviewers' queue are taken"
         found.append(Reason("queue", "slow", what, "festina review", rate))
     share, burn = _burn(r, p, SLOW_OVER)
-    if burn >= SLOW_BURN:
+    if burn >= SLOW_BURN - _ROUNDING:
         what = f"{share:.0%} of the last accepted changes were taken back"
         found.append(Reason("reverts", "slow", what, "changes that last", max(SLOWEST, 1.0 / burn)))
     return found

@@ -40,7 +40,9 @@ from festina.ledger.deciding import ReviewerEnrolled as ReviewerEnrolled
 from festina.ledger.deciding import ReviewRequested as ReviewRequested
 from festina.ledger.deciding import Waiver as Waiver
 from festina.ledger.governing import EndReason
+from festina.ledger.governing import GovernTerms as GovernTerms
 from festina.ledger.governing import Halted as Halted
+from festina.ledger.governing import Renewed as Renewed
 from festina.ledger.governing import Resumed as Resumed
 from festina.ledger.growths import ArmEnded as ArmEnded
 from festina.ledger.growths import ArmStarted as ArmStarted
@@ -217,7 +219,7 @@ KINDS: dict[str, type[Body]] = {
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
         ModelAsked, ModelAnswered, TryStarted, TryEnded,
         ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled,
-        CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, Halted, Resumed,
+        CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, Halted, Resumed, Renewed,
         Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
     )
 }  # fmt: skip

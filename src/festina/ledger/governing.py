@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from festina.ledger.base import Body, Count, Digest, Name, Number, Role
 
@@ -13,6 +13,23 @@ EndReason = Literal[  # of a run
 ]  # fmt: skip
 HaltId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Words = Annotated[str, Field(max_length=300)]  # of whoever halted, made plain before they came here
+
+
+class GovernTerms(BaseModel):
+    """How fast the loop may go in an epoch.  # G-2, G-4"""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    lease_s: Number | None  # a person's sign of life is good for so long; None: for ever
+    reverts: Number  # share of accepted changes that may later be taken back
+
+
+class Renewed(Body):
+    """A person gives a sign of life, signed by that person's own key: the lease begins anew.  # G-4"""
+
+    kind: ClassVar[str] = "renewed"
+    role: ClassVar[Role] = "reviewer"
+    reviewer: Name
+    without_person: bool
 
 
 class Halted(Body):

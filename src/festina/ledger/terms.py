@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from festina.ledger.assuring import JudgeTerms
 from festina.ledger.base import Body, Count, Digest, Name, Number, Oid, Short
+from festina.ledger.governing import GovernTerms
 from festina.ledger.growths import ProductivityTerms
 from festina.ledger.reviewing import ReviewTerms
 from festina.ledger.searching import ArchiveTerms
@@ -88,4 +89,5 @@ class EpochOpened(Body):
     archive: ArchiveTerms | None = None  # the improver tries changes on public evidence before it hands one in  # P-7
     productivity: ProductivityTerms | None = None  # None: nothing may be proposed for the improver's sake alone  # S-6
     review: ReviewTerms | None = None  # how people review; None: before there were steps; sealed: ``catch_secret``
+    govern: GovernTerms | None = None  # how fast the loop may go; None: records from before there was a governor  # G-2
     rule: Count = 1  # version of the bets' numbers (``select.rules``); kept, so that verdicts can be recomputed  # S-5

@@ -220,6 +220,16 @@ def resolve_control(ledger: Ledger, state: State, home: Home, reviewer: str, rea
     write(ledger, state, lambda now: [draft] if now.twins is not None and now.twins.alarm == alarm else [])
 
 
+def renew(ledger: Ledger, state: State, home: Home, reviewer: str) -> None:
+    """Sign a sign of life.  # G-4"""
+    enrolled = state.reviewers.get(reviewer)
+    if enrolled is None:
+        raise UsageError("not-enrolled", f"'{reviewer}' may not decide here", fix=f"festina reviewer add {reviewer}")
+    key = desk.reviewer_key(reviewer, home=home.path)
+    draft = Draft(e.Renewed(reviewer=reviewer, without_person=enrolled.demo), signer=key)
+    write(ledger, state, lambda _: [draft])
+
+
 def resume(ledger: Ledger, state: State, home: Home, reviewer: str, reason: str) -> list[e.Halted]:
     """Sign that everything that stopped this system is over; returns the halts that this ended.  # G-5"""
     enrolled = state.reviewers.get(reviewer)

@@ -72,6 +72,8 @@ class Bench:
     asked: Asked | None = None  # a proposal that the improver is working on beside the tests
     tries: Tries = field(default_factory=dict)  # under way, by number  # P-7
     tryers: ThreadPoolExecutor | None = None
+    rested: int = -1  # proposals of the run after which it has rested for its rate  # G-2
+    rested_at: float = 0.0  # when it last had, in seconds of the run
     word_due: str = ""  # the test whose word's slot has come  # P-4
     expired: threading.Event = field(default_factory=threading.Event)  # the run's time is spent  # E-5
     model_spent: threading.Event = field(default_factory=threading.Event)  # nor can a trial ask models  # E-5

@@ -27,7 +27,7 @@ from festina.govern.stopping import leave, sweep_helpers
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey
-from festina.loop import acts, holds, planting, proposing, requesting, terms, trying
+from festina.loop import acts, governing, holds, planting, proposing, requesting, terms, trying
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan
 from festina.loop.book import LedgerBook, caps_of
@@ -371,7 +371,9 @@ def _loop(b: Bench, options: Options) -> None:
             elapsed, b.interrupted.is_set(), items_left=b.items_left, plant_due=planting.due(b), asked=_asked(b),
             tries=tuple(b.tries), tries_done=any(each.done() for each in b.tries.values()),
             tries_at_once=b.tries_at_once, queued=proposing.queued(b), model_spent=b.model_spent.is_set(),
-            word_due=b.word_due == b.state.word_from, review_wait_left_s=max(0.0, wait_left),
+            word_due=b.word_due == b.state.word_from,
+            governed=governing.decided(b.state, datetime.now(UTC)),
+            rested=b.rested == b.state.run_proposals, review_wait_left_s=max(0.0, wait_left),
             review_due=requesting.settle_due(b),
         )
         action = plan.next_action(b.state, facts)

@@ -40,11 +40,13 @@ def line_moved(s: State, r: Record, b: e.LineMoved) -> None:
         s.in_force = b.generation
     elif cause == "accept":
         s.generations[b.generation].commit = b.commit
+        s.govern.accepted.append(b.generation)
         s.line.append(b.generation)
     else:
         blocks.give_up(s)
         while s.line and s.line[-1] != b.generation:
             dropped = s.line.pop()
+            s.govern.taken_back.add(dropped)
             if cause == "denial":
                 s.generations[dropped].denied = True
         if not s.line:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from festina.govern.governor import FREE, Decision
 from festina.loop import blocks, searching
 from festina.loop.rows import OpenTest as Open
 from festina.loop.sameness import TRIES as CONTROL_TRIES
@@ -45,6 +46,8 @@ class Facts:
     tries_at_once: int = 1
     queued: bool = False  # a change that somebody handed in comes next
     review_due: int | None = None  # a review whose decisions count from now on  # R-1
+    governed: Decision = FREE  # G-2
+    rested: bool = False  # as long as its rate asks for
     review_wait_left_s: float = 0.0  # how long the operator wants to wait for a person before proposing on
 
 
@@ -111,6 +114,20 @@ class AskReview:
 @dataclass(frozen=True, slots=True)
 class AwaitReview:
     """Give a person a moment before going on."""
+
+
+@dataclass(frozen=True, slots=True)
+class HaltLoop:
+    """Stop everything until a person signs: the governor found what only a person may judge.  # G-1"""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitPace:
+    """Rest as long as the governor's rate says, before anything new is begun.  # G-2"""
+
+    rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +216,8 @@ class Finish:
 
 Action = (
     FinishMove | FinishRelease | StartLine | SettleReview | PutInForce | TakeBack | CheckControls | ComparePublic
-    | RunControl | Attribute | AskReview | AwaitReview | AwaitWord | Propose | TakeProposal | Try | TakeTries | Screen
+    | RunControl | Attribute | AskReview | AwaitReview | AwaitPace | HaltLoop
+    | AwaitWord | Propose | TakeProposal | Try | TakeTries | Screen
     | OpenTest | RunBatch | RevealPlant | Decide | Finish
 )  # fmt: skip
 
@@ -209,8 +227,8 @@ def next_action(state: State, facts: Facts) -> Action:
     if state.halts.standing:
         return Finish("halted", state.halts.sentence())  # G-5: nothing is finished first, not even a half
     return (
-        _halves(state, facts) or _people(state) or _stops(state, facts) or _control(state, facts) or _test(state, facts)
-        or _work(state, facts)
+        _halves(state, facts) or _people(state) or _stops(state, facts) or _governed(facts) or _control(state, facts)
+        or _test(state, facts) or _work(state, facts)
     )  # fmt: skip
 
 
@@ -263,6 +281,22 @@ def _stops(s: State, facts: Facts) -> Action | None:
     return None
 
 
+def _governed(facts: Facts) -> Action | None:
+    """What stops everything, open tests too: a halt is written down, a pause ends by itself.  # G-1, G-4, G-6"""
+    if (reason := facts.governed.first("halt")) is not None:
+        return HaltLoop(reason.sentence())
+    if (reason := facts.governed.first("pause")) is not None:
+        return Finish("waiting", reason.sentence())
+    return None
+
+
+def _paced(facts: Facts) -> Action | None:
+    """What keeps anything new from being begun.  # G-2"""
+    if (reason := facts.governed.first("hold")) is not None:
+        return AwaitReview() if facts.review_wait_left_s > 0 else Finish("waiting", reason.sentence())
+    return AwaitPace(facts.governed.rate) if facts.governed.rate < 1.0 and not facts.rested else None
+
+
 def _retired(s: State) -> Action | None:
     """A suite whose budget of looks is spent shows nothing any more, not even to the incumbent.  # V-3"""
     left, epoch = s.looks_left, s.epoch
@@ -306,7 +340,7 @@ def _test(s: State, facts: Facts) -> Action | None:
         more = _work(s, facts)
         later = isinstance(more, TakeProposal) and facts.asked == "working"
         later = later or (isinstance(more, TakeTries) and not facts.tries_done)
-        if not later and not isinstance(more, Finish | AwaitReview | AwaitWord):
+        if not later and not isinstance(more, Finish | AwaitReview | AwaitPace | AwaitWord):
             return more
     needed = max(IMPROVER_SIDES if t.terms.target == "productivity" else SIDES for t in s.open.values())
     if run.trials - s.run_trials < needed:
@@ -378,6 +412,8 @@ def _work(s: State, facts: Facts) -> Action:
         return Screen(s.again[0])
     if s.waiting and facts.review_wait_left_s > 0:
         return AwaitReview()
+    if (held := _paced(facts)) is not None:
+        return held
     if s.run_spent and epoch.archive is None:
         return Finish("budget", "the run's budget for models allows no other call")  # E-5
     if s.run_exhausted:

@@ -14,7 +14,7 @@ from typing import Any
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import blocks, called, growth, halting, lines, measured, people, plants, sameness, searching
+from festina.loop import blocks, called, governed, growth, halting, lines, measured, people, plants, sameness, searching
 from festina.loop import verifiers as judges
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
@@ -90,6 +90,7 @@ class State:
     called: called.Called = field(default_factory=called.Called)  # models  # E-5
     search: searching.Searched = field(default_factory=searching.Searched)  # what improvers tried in public  # P-7
     growth: growth.Grown = field(default_factory=growth.Grown)  # control arms and cross-play  # W-2
+    govern: governed.Governed = field(default_factory=governed.Governed)  # G-2, G-4
     halts: halting.Halts = field(default_factory=halting.Halts)  # G-5
     waivers: list[e.Waiver] = field(default_factory=list)
     last_end: e.RunEnded | None = None
@@ -186,6 +187,7 @@ class State:
         handler = _HANDLERS.get(record.kind)
         if handler is not None:
             handler(self, record, record.body)
+        governed.sign_of_life(self, record)
         self.size = record.seq + 1
         self.last_at = max(self.last_at, record.at)  # a clock that jumps back moves nothing back
 
@@ -232,6 +234,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     s.side.new_epoch()
     s.search.new_epoch(r.leaf)
     s.growth.new_epoch()
+    s.govern.new_epoch(r.at)
     s.alpha_epochs, s.tested = alpha_with(s.alpha_epochs, before, s.tested, b), False
     s.error = "fdr" if b.error == "fdr" else s.error  # any error at all bounds the share, but not the other way round
     s.budget, s.noise = blocks.start(s, b), UNKNOWN
@@ -444,6 +447,7 @@ def _waiver(s: State, r: Record, b: e.Waiver) -> None:
 def _fault(s: State, r: Record, b: e.FaultRecorded) -> None:
     s.faults += 1
     s.run_faults += 1
+    s.govern.fault(b)
     named = b.test is not None or s.run is None or s.run.at_once > 1
     number = b.test if named else next(iter(s.open), None)
     test = s.open.get(number) if number is not None else None
@@ -479,7 +483,7 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     **people.HANDLERS,
     "improver-in-force": lines.in_force, "release-intent": lines.release_intent, "released": lines.released,
     "waiver": _waiver, "fault": _fault, **measured.HANDLERS, **called.HANDLERS, **searching.HANDLERS,
-    **growth.HANDLERS, **halting.HANDLERS,
+    **growth.HANDLERS, **halting.HANDLERS, **governed.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
     "plant-revealed": plants.revealed,
 }  # fmt: skip

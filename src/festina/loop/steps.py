@@ -7,6 +7,7 @@ folds the ledger and is told by ``next_action`` to finish or to repeat it.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -97,6 +98,25 @@ def await_word(b: Bench, _: plan.AwaitWord) -> None:
         pass
     if b.elapsed_s >= end:
         b.word_due = b.state.word_from
+
+
+def await_pace(b: Bench, action: plan.AwaitPace) -> None:
+    """Rest: at half the rate as long as the work since the last rest took.  # G-2"""
+    end = b.elapsed_s + (1.0 / action.rate - 1.0) * (b.elapsed_s - b.rested_at)
+    while b.elapsed_s < min(end, b.wall_s) and not b.interrupted.wait(0.05):
+        if b.sync():
+            return  # somebody did something: decide anew
+    b.rested, b.rested_at = b.state.run_proposals, b.elapsed_s
+
+
+def halt_loop(b: Bench, action: plan.HaltLoop) -> None:
+    """A halt that nobody typed: the record has it, and only a signed resume ends it.  # G-1, G-5"""
+    since = datetime.now(UTC).isoformat(timespec="milliseconds")
+    body = e.Halted(
+        halt=secrets.token_hex(8), by="the governor", since=since, reason=action.reason[:300], processes=0
+    )
+    b.kill_boxes()
+    b.append(Draft(body))
 
 
 def await_review(b: Bench, _: plan.AwaitReview) -> None:
@@ -261,5 +281,6 @@ STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.OpenTest: testing.open_test, plan.RunBatch: testing.run_batch, plan.Decide: decide,
     plan.CheckControls: check_controls,
     plan.RunControl: run_control, plan.RevealPlant: planting.reveal, plan.AwaitWord: await_word,
+    plan.AwaitPace: await_pace, plan.HaltLoop: halt_loop,
     plan.ComparePublic: compare_public, plan.Attribute: attribute,
 }  # fmt: skip

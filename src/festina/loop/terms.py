@@ -94,6 +94,7 @@ def epoch(
         productivity=_productivity(manifest, suite),
         proposer_family="search" if manifest.improver.use == "search" else manifest.improver.family, rule=RULE,
         review=_review(manifest),
+        govern=e.GovernTerms(lease_s=manifest.policy.lease, reverts=float(manifest.policy.reverts)),
         archive=_archive(manifest),
     )  # fmt: skip
     planning.check_reachable(

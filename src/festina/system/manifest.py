@@ -12,140 +12,60 @@ whether a command exists (the sandbox finds out).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from festina.errors import UsageError
-from festina.system.globs import problem as glob_problem
+from festina.system.fields import (
+    Command,
+    Direction,
+    Duration,
+    Globs,
+    GuardName,
+    Metric,
+    ModelName,
+    ModuleName,
+    Name,
+    Number,
+    Paths,
+    Positive,
+    Range,
+    RepositoryPath,
+    ScorerName,
+    Size,
+    Table,
+    an_endpoint,
+    as_tuple,
+    seconds,
+)  # fmt: skip
 from festina.system.manifest_checks import check_across, check_files, explain, goal_names, scorer_files
+from festina.system.policy import Policy
 from festina.system.scope import Scope
-from festina.system.scorers import normal
 from festina.system.toml import lines_of_keys, load, nearest_line
 
 __all__ = ["FILE_NAME", "Manifest", "load_manifest", "parse_manifest", "seconds"]
 
 FILE_NAME = "festina.toml"
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)")
-_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(B|KiB|MiB|GiB|TiB)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
-
-def seconds(value: object) -> float:
-    """A duration such as "90s" or "8h" in seconds. Raises ``ValueError``."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None or float(match[1]) <= 0:
-        raise ValueError('a duration is a string such as "60s", "5m" or "8h"')
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-def _pause(value: object) -> float:
-    """As ``seconds``, and "0s" is one, too."""
-    return 0.0 if value == "0s" else seconds(value)
-
-
-def _bytes(value: object) -> object:
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if match is None or float(match[1]) <= 0:
-        raise ValueError('a size is a string such as "512MiB" or "2GiB"')
-    return int(float(match[1]) * _BYTES[match[2]])
-
-
-def _tuple(value: object) -> object:
-    if not isinstance(value, list):
-        raise ValueError('a list such as ["a", "b"] is needed')
-    return tuple(value)
-
-
-def _glob(value: str) -> str:
-    words = glob_problem(value)
-    if words:
-        raise ValueError(words)
-    return value
-
-
-def _repository_path(value: str) -> str:
-    parts = value.split("/")
-    if not value.isprintable() or "\\" in value or any(part in ("", ".", "..") for part in parts):
-        raise ValueError("a path relative to the repository's root is needed, without . and ..")
-    return value
-
-
-def _argument(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("a command's words cannot hold a zero byte")
-    return value
-
-
-def _endpoint(value: str) -> str:
-    """A base URL that holds no secret: the key comes from the environment, and only its name stands here.  # T-1"""
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        raise ValueError("this is no address") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ValueError('a base URL such as "http://127.0.0.1:11434/v1" is needed')
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise ValueError("no user, password, query or fragment; name the key's variable in key_env")
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("plain ASCII without blanks is needed")
-    return value.rstrip("/")
-
-
-def _ordered(value: tuple[float, float]) -> tuple[float, float]:
-    if not value[0] < value[1]:
-        raise ValueError("the first number must be lower than the second")
-    return value
-
-
-Duration = Annotated[float, BeforeValidator(seconds)]
-Pause = Annotated[float, BeforeValidator(_pause)]
-Size = Annotated[int, BeforeValidator(_bytes)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}$")]
-GuardName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Glob = Annotated[str, AfterValidator(_glob)]
-Globs = Annotated[tuple[Glob, ...], BeforeValidator(_tuple)]
-RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
-Paths = Annotated[tuple[RepositoryPath, ...], BeforeValidator(_tuple)]
-Command = Annotated[tuple[Annotated[str, AfterValidator(_argument)], ...], Field(min_length=1), BeforeValidator(_tuple)]
-ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)]
-ScorerName = Annotated[str, BeforeValidator(normal)]  # a command becomes one text: ``system.scorers``
-Metric = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}:(higher|lower)$")]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Range = Annotated[tuple[Number, Number], BeforeValidator(_tuple), AfterValidator(_ordered)]
-Direction = Literal["higher", "lower"]
-Positive = Annotated[int, Field(ge=1, le=10**9)]
-
-
-class _Table(BaseModel):
-    """A table of the manifest: exact keys, exact types, never changed after reading."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class System(_Table):
+class System(Table):
     """``[system]``: what people call it."""
 
     name: Name = "system"
     kind: Name = "system"
 
 
-class ScopeTable(_Table):
+class ScopeTable(Table):
     """``[scope]``: what a proposal may touch.  # P-2"""
 
     allow: Globs = ()
     deny: Globs = ()
     protect: Globs = ()
     kinds: Annotated[
-        tuple[Literal["add", "modify", "delete"], ...], Field(min_length=1), BeforeValidator(_tuple)
+        tuple[Literal["add", "modify", "delete"], ...], Field(min_length=1), BeforeValidator(as_tuple)
     ] = ("add", "modify", "delete")  # fmt: skip
     max_changed_lines: Positive = 200
     max_changed_files: Positive = 20
@@ -155,7 +75,7 @@ class ScopeTable(_Table):
     binary: bool = False
 
 
-class ExperimentLimits(_Table):
+class ExperimentLimits(Table):
     """``[experiment] limits``: caps for one trial's whole process tree.  # E-1"""
 
     wall: Duration = 60.0
@@ -176,19 +96,19 @@ class ExperimentLimits(_Table):
         return self.cpu if self.cpu is not None else self.wall * self.cpus
 
 
-class Experiment(_Table):
+class Experiment(Table):
     """``[experiment]``: how a candidate is run."""
 
     run: Command | None = None
     answer: Command | None = None
     outputs: Paths = ()
-    preload: Annotated[tuple[ModuleName, ...], Field(max_length=64), BeforeValidator(_tuple)] = ()
+    preload: Annotated[tuple[ModuleName, ...], Field(max_length=64), BeforeValidator(as_tuple)] = ()
     gpu: bool = False
     model: bool = False
     limits: ExperimentLimits = ExperimentLimits()
 
 
-class ImproverLimits(_Table):
+class ImproverLimits(Table):
     """``[improver] limits``: caps for one proposing run.  # E-5"""
 
     wall: Duration = 30.0
@@ -202,7 +122,7 @@ class ImproverLimits(_Table):
         return self.cpu if self.cpu is not None else self.wall
 
 
-class ArchiveTable(_Table):
+class ArchiveTable(Table):
     """``[improver] archive``: what an improver tries on public evidence before it hands something in.  # P-7"""
 
     tries: Positive = 24
@@ -211,7 +131,7 @@ class ArchiveTable(_Table):
     trials: Positive | None = None
 
 
-class ProductivityTable(_Table):
+class ProductivityTable(Table):
     """``[improver.productivity]``: proposals may set out to make the improver better, and are judged by that.  # S-6"""
 
     detect: Annotated[Number, Field(gt=0)] | None = None
@@ -220,7 +140,7 @@ class ProductivityTable(_Table):
     max_units: Positive | None = None
 
 
-class ImproverTable(_Table):
+class ImproverTable(Table):
     """``[improver]``: who proposes.  # P-5"""
 
     use: Literal["own", "command", "model", "search"] = "search"
@@ -243,23 +163,23 @@ class ImproverTable(_Table):
         return self.model or self.preset is not None
 
 
-class EachModel(_Table):
+class EachModel(Table):
     """``[model.each.NAME]``: one model's price per million tokens, weight in an ensemble and temperatures."""
 
     input: Annotated[Number, Field(ge=0, le=10**6)] = 0.0
     output: Annotated[Number, Field(ge=0, le=10**6)] = 0.0
     weight: Annotated[Number, Field(gt=0, le=10**6)] = 1.0
     temperature: Annotated[
-        tuple[Annotated[Number, Field(ge=0, le=2)], ...], Field(min_length=1, max_length=16), BeforeValidator(_tuple)
+        tuple[Annotated[Number, Field(ge=0, le=2)], ...], Field(min_length=1, max_length=16), BeforeValidator(as_tuple)
     ] = (0.7,)
 
 
-class ModelTable(_Table):
+class ModelTable(Table):
     """``[model]``: the one place where models are asked, and what that may cost in a run.  # E-5, E-6"""
 
-    endpoint: Annotated[str, AfterValidator(_endpoint)]
+    endpoint: Annotated[str, AfterValidator(an_endpoint)]
     key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")] | None = None
-    names: Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=64), BeforeValidator(_tuple)]
+    names: Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=64), BeforeValidator(as_tuple)]
     each: Mapping[ModelName, EachModel] = Field(default_factory=dict)
     tokens: Positive | None = None
     money: Annotated[Number, Field(gt=0, le=10**9)] | None = None
@@ -268,7 +188,7 @@ class ModelTable(_Table):
     wall: Duration = 120.0
 
 
-class PublicSuite(_Table):
+class PublicSuite(Table):
     """``[suite.public]``: items and scores that the improver may see."""
 
     scorer: ScorerName
@@ -276,7 +196,7 @@ class PublicSuite(_Table):
     direction: Direction = "higher"
 
 
-class HiddenSuite(_Table):
+class HiddenSuite(Table):
     """``[suite.hidden]``: the goal, on items that nobody sees.  # S-7"""
 
     scorer: ScorerName
@@ -295,7 +215,7 @@ class HiddenSuite(_Table):
     family: Name = "unknown"
 
 
-class FinalSuite(_Table):
+class FinalSuite(Table):
     """``[suite.final]``: items of its own in the vault, scored by the goal's scorer, once a release.  # V-3"""
 
     units: Annotated[int, Field(ge=10, le=10_000)] = 100
@@ -303,7 +223,7 @@ class FinalSuite(_Table):
     looks: Positive | None = None
 
 
-class Suites(_Table):
+class Suites(Table):
     """``[suite]``: at most one public, one hidden and one final suite."""
 
     public: PublicSuite | None = None
@@ -311,7 +231,7 @@ class Suites(_Table):
     final: FinalSuite | None = None
 
 
-class Guard(_Table):
+class Guard(Table):
     """``[guard.NAME]``: a property that must not get worse than on the anchor.  # V-4
 
     ``direction`` has no default: a guard that is read the wrong way round would reward what it forbids.
@@ -323,14 +243,14 @@ class Guard(_Table):
     max_loss: Annotated[Number, Field(gt=0)]
 
 
-class Verifier(_Table):
+class Verifier(Table):
     """``[verifier]``: caps of the scorers, which run in the verifier's own process tree.  # T-6"""
 
     wall: Duration = 60.0
     memory: Annotated[Size, Field(ge=256 << 20)] = 4 << 30
 
 
-class Judge(_Table):
+class Judge(Table):
     """``[judge.NAME]``: a further verifier of the goal, on the same answers.  # V-5
 
     ``family`` names who or what stands behind it (``"python"`` for plain code, else a model family). An unknown one
@@ -346,50 +266,7 @@ class Judge(_Table):
     family: Name = "unknown"
 
 
-class Debt(_Table):
-    """``[policy] debt``: how far the working line may run ahead of people.  # G-3"""
-
-    generations: Positive = 10
-    lines: Positive = 2000
-
-
-class Attribution(_Table):
-    """``[policy] attribution``: which hunk of an accepted change caused what.  # V-8"""
-
-    share: Annotated[Number, Field(ge=0, le=100)] = 0.25
-
-
-class ReviewPolicy(_Table):
-    """``[policy.review]``: how people review, how fast at most, and how they are measured.  # R-3, R-4, R-5"""
-
-    people: Annotated[int, Field(ge=1, le=9)] = 1
-    lines_per_hour: Annotated[Number, Field(gt=0, le=10**9)] = 500.0
-    max_lines: Positive = 400
-    per_hour: Positive = 6
-    per_day: Positive = 20
-    max_waiting: Positive = 10
-    cooling_off: Pause = 600.0
-    catch_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.2
-    authority: Annotated[Number, Field(ge=0, lt=1)] = 0.0
-
-
-class Policy(_Table):
-    """``[policy]``: error budget, autonomy, isolation."""
-
-    alpha: Annotated[Number, Field(gt=0, le=0.5)] = 0.05
-    error: Literal["familywise", "fdr"] = "familywise"
-    beta: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
-    spread: Annotated[Number, Field(ge=1, le=10**6)] = 50.0
-    min_level: Literal["L0", "L1", "L2", "L3"] = "L2"
-    autonomy: Literal["observe", "propose-only", "release-by-approval"] = "release-by-approval"
-    debt: Debt = Debt()
-    control_share: Annotated[Number, Field(ge=0, le=0.5)] = 0.02
-    plant_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.05
-    attribution: Attribution = Attribution()
-    review: ReviewPolicy = ReviewPolicy()
-
-
-class Manifest(_Table):
+class Manifest(Table):
     """The whole file. ``run``, ``metric`` and ``allow`` at the top are the three-line form of ``festina init``."""
 
     run: Command | None = None

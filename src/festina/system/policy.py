@@ -1,0 +1,54 @@
+"""``[policy]``: the error budget, how far and how fast the loop may go, how people review."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from festina.system.fields import Duration, Number, Pause, Positive, Table
+
+
+class Debt(Table):
+    """``[policy] debt``: how far the working line may run ahead of people.  # G-3"""
+
+    generations: Positive = 10
+    lines: Positive = 2000
+
+
+class Attribution(Table):
+    """``[policy] attribution``: which hunk of an accepted change caused what.  # V-8"""
+
+    share: Annotated[Number, Field(ge=0, le=100)] = 0.25
+
+
+class ReviewPolicy(Table):
+    """``[policy.review]``: how people review, how fast at most, and how they are measured.  # R-3, R-4, R-5"""
+
+    people: Annotated[int, Field(ge=1, le=9)] = 1
+    lines_per_hour: Annotated[Number, Field(gt=0, le=10**9)] = 500.0
+    max_lines: Positive = 400
+    per_hour: Positive = 6
+    per_day: Positive = 20
+    max_waiting: Positive = 10
+    cooling_off: Pause = 600.0
+    catch_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.2
+    authority: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+
+
+class Policy(Table):
+    """``[policy]``: error budget, autonomy, isolation."""
+
+    alpha: Annotated[Number, Field(gt=0, le=0.5)] = 0.05
+    error: Literal["familywise", "fdr"] = "familywise"
+    beta: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
+    spread: Annotated[Number, Field(ge=1, le=10**6)] = 50.0
+    min_level: Literal["L0", "L1", "L2", "L3"] = "L2"
+    autonomy: Literal["observe", "propose-only", "release-by-approval"] = "release-by-approval"
+    debt: Debt = Debt()
+    control_share: Annotated[Number, Field(ge=0, le=0.5)] = 0.02
+    plant_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.05
+    attribution: Attribution = Attribution()
+    review: ReviewPolicy = ReviewPolicy()
+    lease: Duration | None = None
+    reverts: Annotated[Number, Field(gt=0, le=1)] = 0.1

@@ -1,0 +1,126 @@
+"""The governor in the loop: it waits for a sign of life, rests, holds and halts, and says what would end it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from festina.govern.governor import Decision, Reason
+from festina.ledger import entries as e
+from festina.loop import next as plan
+from festina.loop.governing import decided, reading_of
+from tests.loop.paper import PaperLoop, digest
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def governed(lease_s: float | None = 3600.0, reverts: float = 0.1) -> PaperLoop:
+    loop = PaperLoop(1)
+    loop.begin()
+    epoch = loop.state.epoch
+    assert epoch is not None
+    loop.state.epoch = epoch.model_copy(update={"govern": e.GovernTerms(lease_s=lease_s, reverts=reverts)})
+    while not isinstance(action := plan.next_action(loop.state, loop.facts()), plan.Propose):
+        getattr(loop, f"_{type(action).__name__}")(action)
+    return loop
+
+
+def facts(loop: PaperLoop, after_s: float, **more: object) -> plan.Facts:
+    return plan.Facts(0.0, governed=decided(loop.state, START + timedelta(seconds=after_s)), **more)  # type: ignore[arg-type]
+
+
+def test_G4_without_a_sign_of_life_the_loop_pauses_and_says_how_to_go_on() -> None:
+    loop = governed()
+    assert not isinstance(plan.next_action(loop.state, facts(loop, 3000.0)), plan.Finish)
+    action = plan.next_action(loop.state, facts(loop, 3700.0))
+    assert isinstance(action, plan.Finish)
+    assert action.reason == "waiting"
+    assert "festina renew" in action.detail
+
+
+def test_G4_any_signed_act_of_a_person_is_a_sign_of_life_and_a_demos_key_is_none() -> None:
+    loop = governed()
+    before = reading_of(loop.state, START).lease_left_s
+    loop.put(e.Renewed(reviewer="ann", without_person=False))
+    after = reading_of(loop.state, START).lease_left_s
+    assert before is not None
+    assert after is not None
+    assert after > before
+    loop.put(e.ReviewerEnrolled(reviewer="toy", key="x", demo=True))
+    loop.put(e.Renewed(reviewer="toy", without_person=True), e.Renewed(reviewer="nobody", without_person=False))
+    assert reading_of(loop.state, START).lease_left_s == after
+    loop.put(e.Resumed(halts=("0" * 16,), reviewer="ann", reason=digest(1), without_person=False))
+    newest = reading_of(loop.state, START).lease_left_s
+    assert newest is not None
+    assert newest > after
+
+
+def test_G4_a_clock_that_jumped_back_never_makes_the_lease_longer() -> None:
+    loop = governed()
+    assert decided(loop.state, START - timedelta(hours=1)).rate == 0.0
+    assert reading_of(loop.state, START - timedelta(hours=1)).lease_left_s is None
+    assert decided(governed(lease_s=None).state, START - timedelta(hours=1)).rate == 1.0
+
+
+def test_G1_T6_something_that_outlived_its_box_halts_until_a_person_has_looked() -> None:
+    loop = governed(lease_s=None)
+    loop.put(e.FaultRecorded(what="sandbox-error", detail=None))
+    assert decided(loop.state, START).rate == 1.0
+    loop.put(e.FaultRecorded(what="tree-would-not-die", detail=None))
+    action = plan.next_action(loop.state, facts(loop, 1.0))
+    assert isinstance(action, plan.HaltLoop)
+    loop.put(e.Halted(halt="1" * 16, by="the governor", since="2026-01-01T00:00:00+00:00", reason=action.reason))
+    assert isinstance(plan.next_action(loop.state, facts(loop, 1.0)), plan.Finish)
+    loop.put(e.Resumed(halts=("1" * 16,), reviewer="ann", reason=digest(1), without_person=False))
+    assert decided(loop.state, START).rate == 1.0
+
+
+def test_D4_an_open_incident_lets_nothing_new_begin() -> None:
+    loop = governed(lease_s=None)
+    body = e.IncidentOpened(
+        incident=0, aware="2026-01-01T00:00:00.000Z", text=digest(1), about=None, reviewer="ann", without_person=False
+    )
+    loop.put(body)
+    decision = decided(loop.state, START)
+    assert [(r.rule, r.effect) for r in decision.reasons] == [("incident", "hold")]
+    loop.put(
+        e.IncidentResolved(
+            incident=0, resolved="2026-01-01T00:00:00.000Z", text=digest(1), reviewer="ann", without_person=False
+        )
+    )
+    assert decided(loop.state, START).rate == 1.0
+
+
+def test_G2_a_held_or_slowed_loop_begins_nothing_new_and_goes_on_with_what_is_open() -> None:
+    loop = PaperLoop(3)
+    loop.begin()
+    slow = Decision(0.5, (Reason("queue", "slow", "a queue", "festina review", 0.5),))
+    held = Decision(0.0, (Reason("incident", "hold", "an incident", "end it"),))
+    seen = set()
+    for _ in range(400):
+        free = loop.facts()
+        action = plan.next_action(loop.state, free)
+        for decision in (slow, held):
+            other = plan.next_action(loop.state, replace(free, governed=decision))
+            if isinstance(action, plan.Propose) and action.attempt == 1:
+                assert isinstance(other, plan.AwaitPace if decision is slow else plan.Finish)
+            elif not isinstance(action, plan.Finish):
+                assert other == action
+        if isinstance(action, plan.Propose) and action.attempt == 1:
+            assert plan.next_action(loop.state, replace(free, governed=slow, rested=True)) == action
+        seen.add(type(action))
+        if isinstance(action, plan.Finish):
+            break
+        getattr(loop, f"_{type(action).__name__}")(action)
+    assert {plan.RunBatch, plan.Propose, plan.OpenTest} <= seen
+
+
+def test_G2_changes_that_are_taken_back_slow_the_loop_and_then_pause_it() -> None:
+    loop = governed(lease_s=None)
+    g = loop.state.govern
+    g.accepted = list(range(1, 21))
+    for taken, rate in ((0, 1.0), (3, 1.0), (4, 0.5), (8, 0.25)):
+        g.taken_back = set(range(1, 1 + taken))  # long ago
+        assert abs(decided(loop.state, START).rate - rate) < 1e-9
+    g.taken_back = {18, 19, 20}
+    assert decided(loop.state, START).first("pause") is not None
