@@ -27,7 +27,7 @@ from searching.systems import Tuned  # noqa: E402
 
 ARMS: dict[str, tuple[type[Play], str]] = {
     "keep if better": (KeepIfBetter, ""), "OpenEvolve's database": (OpenEvolve, ""),
-    "Festina, one by one": (Play, "one by one"), "Festina, archive": (Play, "clade"),
+    "Festina, one by one": (Play, "one by one"), "Festina, archive": (Play, "mixed"),
 }  # fmt: skip
 
 

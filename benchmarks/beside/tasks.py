@@ -83,7 +83,7 @@ def _copy(source: Path, folder: Path, *leave_out: str) -> None:
 
 
 class Library(Task):
-    file, runs = "library.json", 1500
+    file, runs = "library.json", 600
 
     def __init__(self, seed: int, shown: int = 800, grown: bool = False) -> None:
         super().__init__(seed)
@@ -194,9 +194,9 @@ def _write_items(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 class Packing(Task):
-    name, file, runs = "packing", "rule.json", 200
+    name, file, runs = "packing", "rule.json", 80
     start = '{\n  "priority": "-left",\n  "tables": {}\n}\n'
-    INSTANCES, HELD = 4, 12
+    INSTANCES, HELD = 2, 12
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)

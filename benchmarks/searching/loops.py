@@ -13,26 +13,12 @@ from festina.select import Budget, Evidence, Plan, gate
 from searching.systems import Edge, System, Tree
 
 
-class ByScore(Archive):
-    """Thompson sampling on each node's own rank."""
-
-    def clade(self, number: int) -> Iterator[int]:
-        yield number
-
-
-class Leader(Archive):
-    """Always a child of what leads."""
+class Clade(Archive):
+    """By what clades came to alone."""
 
     def _parent(self, rng: random.Random) -> int | None:
-        return next(iter(self.candidates()), self.head)
-
-
-class Mixed(Archive):
-    """Half of the children are made of what leads, the others by clade."""
-
-    def _parent(self, rng: random.Random) -> int | None:
-        leader = next(iter(self.candidates()), None)
-        return leader if leader is not None and rng.random() < 0.5 else super()._parent(rng)
+        open_nodes = [node for node in self.nodes.values() if node.works]
+        return self.head if rng.random() < 0.1 else self._by_clade(rng, open_nodes)
 
 
 class FromRoot(Archive):
@@ -62,9 +48,23 @@ class Islands(Archive):
         return path[1] % 4 if len(path) > 1 else 0
 
 
+class ByScore(Clade):
+    """Thompson sampling on each node's own rank."""
+
+    def clade(self, number: int) -> Iterator[int]:
+        yield number
+
+
+class Leader(Archive):
+    """Always a child of what leads."""
+
+    def _parent(self, rng: random.Random) -> int | None:
+        return next(iter(self.candidates()), self.head)
+
+
 ARMS: dict[str, type[Archive] | None] = {
     "one by one": None, "best of N": FromRoot, "leader": Leader, "own score": ByScore, "islands": Islands,
-    "clade": Archive, "mixed": Mixed,
+    "clade": Clade, "mixed": Archive,
 }  # fmt: skip
 
 
@@ -159,7 +159,7 @@ class Play:
         while self.used < self.trials:
             archive = self._archive(kind)
             best = archive.ready(terms)
-            enough = since >= terms.tries and best is not None and archive.lead(best) >= terms.least
+            enough = best is not None and archive.due(terms, since, self.trials - self.used)
             over = idle >= GIVE_UP * terms.tries
             if best is not None and (enough or over):
                 tree = self.trees[best]

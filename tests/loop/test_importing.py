@@ -103,6 +103,9 @@ def test_V10_a_task_of_another_tool_runs_says_whose_word_its_score_is_and_stays_
     assert f'metric = "{metric}"' in (tmp_path / "system" / "festina.toml").read_text()
     assert digest(task) == before
     toy = Toy(tmp_path / "system", {})
+    manifest = toy.root / "festina.toml"
+    manifest.write_text("improver.archive = { tries = 6 }\n" + manifest.read_text())  # a shorter search than by default
+    toy.commit("a shorter search")
     said = ""
     for _ in range(4):  # the search draws by lot: a run may spend its trials on tries alone, and the next goes on
         run = festina("run", "--proposals", "1", "--trials", "200", "--yes", "--workers", "1", toy=toy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -18,9 +19,11 @@ from festina.loop.bench import Bench
 from festina.loop.engine import Options, run
 from festina.loop.history import lineage_history, tried_rows
 from festina.loop.state import State, fold
+from festina.loop.terms import _archive, manifest_at
 from festina.propose.types import Budget, NoProposal, Proposal, View
 from festina.sandbox.job import Sandbox
 from festina.system.manifest import Manifest
+from festina.system.repo import Repo
 from festina.verify.account import Account
 from tests.loop.invariants import check, read
 from tests.loop.paper import Paper, Searching
@@ -165,6 +168,58 @@ def test_P4_a_try_shows_public_gains_of_its_lineage_and_the_gates_word(tmp_path:
     told = [p.word for p in state.proposals.values() if p.word is not None and p.number == 0]
     assert [row.word for row in gate_rows if row.word != "accepted"] == [w for w in told if w != "accepted"]
     assert set(last.public_scores) == {"tree", "incumbent"}
+
+
+class Weights:
+    """Raises the skill, and hands in bytes that are no text along with it."""
+
+    author = "own"
+
+    def __init__(self) -> None:
+        self.views: list[View] = []
+
+    def propose(self, view: View, budget: Budget) -> Proposal | NoProposal:
+        self.views.append(view)
+        skill = json.loads((view.tree / "skill.json").read_text())["skill"]
+        text = json.dumps({"skill": round(min(1.0, skill + 0.2), 6)})
+        return Proposal("own", files={"skill.json": text.encode(), "notes.txt": b"\0\xff" + os.urandom(64)})
+
+
+def test_P1_P7_what_leads_with_binary_files_is_handed_in_as_it_is(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, skill=0.2, public=20, improver=ARCHIVE.replace("tries = 6", "tries = 2"))
+    path = toy.root / "festina.toml"
+    path.write_text(path.read_text().replace("[scope]\n", "[scope]\nbinary = true\n"))
+    toy.commit("weights are in scope")
+    maker = Weights()
+
+    def make(_manifest: Manifest, _sandbox: Sandbox) -> Weights:
+        return maker
+
+    run(toy.root, Options(wall_s=120, proposals=1, trials=16, improver=make))
+    state = check(toy.root, settled=False)
+    first = state.proposals[0]
+    assert (first.binary, first.reason) == (True, "")
+    assert first.tree in state.search.by_tree  # screened, and what was tried is what is tested
+    assert all("GIT binary patch" not in row.patch for view in maker.views for row in (*view.history, *view.tried))
+    assert any("Binary file" in row.patch for view in maker.views for row in view.tried)
+
+
+def test_P7_the_built_in_search_tries_in_public_where_there_is_evidence(tmp_path: Path) -> None:
+    def archive_of(base: Path, line: str, public: int) -> object:
+        base.mkdir()
+        toy = make_toy(base, public=public)
+        path = toy.root / "festina.toml"
+        path.write_text(re.sub(r"\[improver\].*?\n\n", f"[improver]\n{line}\n\n", path.read_text(), flags=re.DOTALL))
+        toy.commit("another improver")
+        repo = Repo.discover(toy.root)
+        manifest, data = manifest_at(repo, repo.head())
+        assert data
+        return _archive(manifest)
+
+    assert archive_of(tmp_path / "a", 'use = "search"', 60) is not None
+    assert archive_of(tmp_path / "b", 'use = "search"', 0) is None
+    assert archive_of(tmp_path / "c", 'use = "search"\narchive = false', 60) is None
+    assert archive_of(tmp_path / "d", 'use = "command"\nrun = ["a"]', 60) is None
 
 
 def test_P7_an_archive_without_public_evidence_is_refused(tmp_path: Path) -> None:

@@ -86,8 +86,30 @@ def test_P7_a_good_tree_from_which_only_failures_come_is_left_for_another() -> N
     known = {0: Node(0, None, "a", (0.3,) * 4), 1: Node(1, 0, "x", (0.6,)), 2: Node(2, 0, "y", (0.5,))}
     archive = Archive({**known, **barren, **fertile}, 0)
     drawn = Counter(what.parent for seed in range(400) if isinstance(what := archive.next_try(TERMS, seed), Make))
-    assert drawn[1] < drawn[2] / 2
-    assert sum(drawn[n] for n in fertile) > 3 * drawn[1]
+    assert drawn[1] < 200 < 220 < 400 - drawn[0]  # its share as the leader, and next to nothing by its clade
+    assert sum(drawn[n] for n in (2, *fertile)) > 10 * sum(drawn[n] for n in barren)
     busy = Archive({**known, **barren, **fertile}, 0, making=(2,) * 20)  # tries under way count as failures till then
     again = Counter(what.parent for seed in range(400) if isinstance(what := busy.next_try(TERMS, seed), Make))
     assert again[2] < drawn[2]
+
+
+def test_P7_a_search_that_still_climbs_goes_on_and_one_at_rest_hands_in() -> None:
+    known = {0: Node(0, None, "0", (0.0,) * 4)}
+    climbing = {n: Node(n, n - 1, str(n), (0.1 * n,)) for n in range(1, 13)}
+    assert not Archive(known | climbing, 0).due(TERMS, since=12, left=1000)
+    resting = climbing | {n: Node(n, 12, str(n), (0.0,)) for n in range(13, 13 + TERMS.tries // 2)}
+    assert Archive(known | resting, 0).due(TERMS, since=17, left=1000)
+    assert not Archive(known | resting, 0).due(TERMS, since=TERMS.tries - 1, left=1000)  # too soon
+    assert not Archive(known | resting, 0).due(Terms(10, 4, least=2.0), since=17, left=1000)  # not worth a test
+    assert Archive(known | climbing, 0).due(TERMS, since=12, left=12)  # the rest is for the test
+    assert Archive(known | climbing, 0).due(TERMS, since=4 * TERMS.tries, left=1000)  # bounded, come what may
+
+
+def test_P7_half_of_the_children_are_made_of_what_leads_and_none_of_a_leader_that_is_dry() -> None:
+    nodes = {0: Node(0, None, "0", (0.0,) * 4), **{n: Node(n, 0, str(n), (0.1 * n,)) for n in range(1, 9)}}
+    drawn = Counter(Archive(nodes, 0).next_try(TERMS, seed).parent for seed in range(400))  # type: ignore[union-attr]
+    assert 170 < drawn[8] < 330
+    assert drawn[0] > 20
+    dry = nodes | {8: Node(8, 0, "8", (0.8,), dry=True)}
+    again = Counter(Archive(dry, 0).next_try(TERMS, seed).parent for seed in range(400))  # type: ignore[union-attr]
+    assert again[8] == 0 < again[7]

@@ -13,7 +13,7 @@ from festina.propose.chat import ChatModel, Completion, Failed, Request
 from festina.propose.meter import Cost
 from festina.propose.model import ModelImprover, Settings, Voice
 from festina.propose.prompt import tell
-from festina.propose.types import Budget, HistoryRow, NoProposal, Proposal, View
+from festina.propose.types import Budget, HistoryRow, NoProposal, Proposal, TriedRow, View
 from festina.sandbox.job import Level
 from festina.system.manifest import parse_manifest
 from tests.modelserver import edit
@@ -62,6 +62,23 @@ def test_P4_a_prompt_holds_the_scope_and_the_own_history_and_keeps_to_its_budget
     other = tell(replace(view, history=rows, seed=6), goal="g", task="t", form="edits", budget=12_000)
     assert other.user != told.user
     assert len(told.files) == 31  # what is not shown may be changed all the same
+
+
+def test_P7_a_prompt_shows_the_best_tries_of_other_lineages_and_none_twice(view: View) -> None:
+    def row(node: int, lead: float | None, *, shown: bool = False) -> TriedRow:
+        return TriedRow(node, 0, "model:a", f"+rate = {node}\n", lead, lead is not None, lead, shown)
+
+    rows = (row(1, 0.5), row(2, 0.9), row(3, -0.2), row(4, None), row(5, 0.7, shown=True), row(6, 0.1))
+    told = tell(replace(view, tried=rows), goal="g", task="t", form="edits", budget=12_000)
+    part = told.user.split("# The best of your other tries")[1].split("# How to answer")[0]
+    assert part.index("tree 2") < part.index("tree 1") < part.index("tree 6")
+    assert "+rate = 2" in part
+    assert not any(f"tree {n}," in part for n in (3, 4, 5))  # worse, broken, or in the history already
+    assert "other tries" not in tell(view, goal="g", task="t", form="edits", budget=12_000).user
+    hostile = TriedRow(7, 0, "model:a", "+\x1b[2J\u202eabc\n", 1.0, True, 1.0)  # T-5
+    shown = tell(replace(view, tried=(hostile,)), goal="g", task="t", form="edits", budget=12_000).user
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
 
 
 def test_P5_the_seed_draws_model_and_temperature_and_the_author_is_named(view: View) -> None:

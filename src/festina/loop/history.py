@@ -7,6 +7,8 @@ over its parent. Nothing hidden is in either.
 
 from __future__ import annotations
 
+import math
+
 from festina.loop import blocks
 from festina.loop.bench import Bench
 from festina.loop.rows import Proposed
@@ -42,17 +44,32 @@ def lineage_history(b: Bench, author: str, parent: int) -> tuple[HistoryRow, ...
     )
 
 
-def tried_rows(b: Bench, known: Archive) -> tuple[TriedRow, ...]:
-    """Trees that were tried, with their parents and public gains over them: none of an improver that was taken back."""
+def tried_rows(b: Bench, known: Archive, parent: int) -> tuple[TriedRow, ...]:
+    """Trees that were tried, with their parents and public gains over them: none of an improver that was taken back.
+
+    ``parent`` is changed now.
+    """
     from festina.loop import searching
 
+    lineage = known.lineage(parent)
     rows = []
     for number in sorted(searching.standing(b.state))[-SHOWN_TRIES:]:
-        node = b.state.search.nodes[number]
-        patch = b.ledger.get_blob(node.patch).decode(errors="replace") if node.patch is not None else ""
-        gain, works = _gain(known, number), known.nodes[number].works
-        rows.append(TriedRow(number, node.parent, node.author, patch, gain, works))
+        node, gain, works = b.state.search.nodes[number], _gain(known, number), known.nodes[number].works
+        lead = known.lead(number)
+        rows.append(
+            TriedRow(
+                number, node.parent, node.author, _patch(b, number), gain, works,
+                lead=lead if works and math.isfinite(lead) else None,
+                shown=number in lineage or node.parent in lineage,
+            )
+        )  # fmt: skip
     return tuple(rows)
+
+
+def _patch(b: Bench, number: int) -> str:
+    """A try's change of its parent, in words that fit: of weights, that they changed."""
+    digest = b.state.search.nodes[number].patch
+    return "" if digest is None else without_binary(b.ledger.get_blob(digest)).decode(errors="replace")
 
 
 def _told(b: Bench, author: str) -> list[Proposed]:
@@ -77,10 +94,9 @@ def _row(b: Bench, at: int, p: Proposed) -> HistoryRow:
 
 def _tried(b: Bench, known: Archive, number: int, word: Word | None) -> HistoryRow:
     node = b.state.search.nodes[number]
-    patch = b.ledger.get_blob(node.patch).decode(errors="replace") if node.patch is not None else ""
     gain = _gain(known, number)
     told: Word = word or ("failed" if gain is None else "better" if gain > 0.0 else "worse")
-    return HistoryRow(0, node.author, patch, told, "", gain)
+    return HistoryRow(0, node.author, _patch(b, number), told, "", gain)
 
 
 def _gain(known: Archive, number: int) -> float | None:

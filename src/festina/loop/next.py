@@ -435,10 +435,10 @@ def _search(s: State, facts: Facts) -> Action | None:
     """What comes before the improver hands in: tries on public evidence, until enough were made.  # P-7"""
     if facts.tries_done:
         return TakeTries()
-    if searching.due(s):
-        return None
     run = s.run
     assert run is not None
+    if searching.due(s, run.trials - s.run_trials):
+        return None
     if run.trials - s.run_trials < SIDES + searching.terms(s).seeds:
         return TakeTries() if facts.tries else Finish("budget", "the run's trials are spent")  # E-5
     if len(facts.tries) < facts.tries_at_once:

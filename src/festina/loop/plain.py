@@ -70,7 +70,7 @@ def plain(
         f"metric = {json.dumps(f'{found.metric}:{found.direction}')}",
         f"allow = {json.dumps(list(found.allow))}",
         f'experiment.limits = {{ wall = "{wall}s", memory = "4GiB" }}',
-        *(["improver.archive = {}"] if search else []),
+        "improver.archive = {}" if search else "improver.archive = false",
     ]
     data = ("\n".join(lines) + "\n").encode()
     return Plain(parse_manifest(data, "the guessed manifest"), data, found, first.wall_s)
@@ -96,7 +96,7 @@ def told(plain_: Plain) -> str:
     if plain_.guess is None or plain_.run_s is None:
         return "\n".join(guesses(plain_))
     why = plain_.guess.why
-    tries = manifest.improver.archive.tries if manifest.improver.archive is not None else 1
+    tries = manifest.improver.archive.tries if manifest.improver.archive else 1
     level = Budget(manifest.policy.alpha, manifest.policy.spread).next_level()
     least = units_min_accept(Plan("symmetric", level, 0.0, 0.0, manifest.policy.beta, (), 1000))
     pairs = 2 * plain_.run_s

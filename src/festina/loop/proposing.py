@@ -155,7 +155,10 @@ def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str
                 reason=made.reason[:300], wall_s=made.wall_s, cpu_s=made.cpu_s, spent=made.spent,
             )
         )  # fmt: skip
-    patch, binary = (made.patch, False) if made.patch is not None else _as_patch(b, base_tree, made.files or {})
+    if made.patch is not None:
+        patch, binary = made.patch, isinstance(made, trying.HandedIn) and read_patch(made.patch).binary
+    else:
+        patch, binary = _as_patch(b, base_tree, made.files or {})
     words = canonical({"rationale": made.rationale, "weakness": made.weakness, "predicted": made.predicted})
     return Draft(
         e.ProposalReceived(

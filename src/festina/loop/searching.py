@@ -142,13 +142,10 @@ def best(s: State) -> int | None:
     return None if found is None else found.ready(terms(s))
 
 
-def due(s: State) -> bool:
-    """Whether enough was tried since the last hand-in, and what leads would be found out by a test."""
-    found, wanted = archive(s), terms(s)
-    if found is None or s.search.since < wanted.tries:
-        return False
-    number = found.ready(wanted)
-    return number is not None and found.lead(number) >= wanted.least  # less is not worth its test, yet
+def due(s: State, left: int) -> bool:
+    """Whether what leads is to be handed in now; ``left``: runs that this engine run may still make."""
+    found = archive(s) if s.search.since >= terms(s).tries else None
+    return found is not None and found.due(terms(s), s.search.since, left)
 
 
 def exhausted(s: State) -> bool:
@@ -172,7 +169,8 @@ def next_step(s: State, flight: tuple[int, ...]) -> Step | None:
     what = found.next_try(terms(s), seed)
     if isinstance(what, Make) and (s.run_spent or exhausted(s)):
         return None  # no more new trees; what leads is still run on all its seeds
-    if what is None or (isinstance(what, Make) and q.open and q.since >= terms(s).tries and _leads(found, terms(s))):
+    left = 0 if s.run is None else s.run.trials - s.run_trials
+    if what is None or (isinstance(what, Make) and q.open and found.enough(terms(s), q.since, left)):
         return None  # enough was tried, and what is under way decides what is handed in
     return Step(q.count, 1, q.next_node if isinstance(what, Make) else what.node, seed, what)
 
@@ -180,10 +178,6 @@ def next_step(s: State, flight: tuple[int, ...]) -> Step | None:
 def _again(b: e.TryStarted) -> Step:
     what = Run(b.node, b.first, b.runs) if b.parent is None else Make(b.parent, b.runs)
     return Step(b.number, b.attempt + 1, b.node, b.seed, what)
-
-
-def _leads(found: Archive, wanted: Terms) -> bool:
-    return any(found.lead(number) >= wanted.least for number in found.candidates()[:1])
 
 
 def spent(s: State) -> bool:

@@ -148,7 +148,7 @@ def _child(b: Bench, body: e.TryStarted) -> Callable[[], Came]:
     view = View(
         tree=b.tree_dir(parent), improver_tree=b.tree_dir(b.repo.tree_of(generation.commit)),
         history=lineage_history(b, b.improver.author, body.parent), seed=body.seed, allow=b.scope.allow,
-        max_changed_lines=b.scope.max_changed_lines, public_scores=means, tried=tried_rows(b, known),
+        max_changed_lines=b.scope.max_changed_lines, public_scores=means, tried=tried_rows(b, known, body.parent),
     )  # fmt: skip
     left = max(1.0, b.wall_s - b.elapsed_s)  # E-5
     budget = replace(b.propose_budget, wall_s=min(b.propose_budget.wall_s, left))
@@ -252,6 +252,11 @@ def _digest(data: bytes | None) -> str | None:
 # -- handing in -----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class HandedIn(Proposal):
+    """A proposal whose patch the engine wrote itself: it may name binary objects, which no other patch may.  # P-1"""
+
+
 class HandIn:
     """A node of the archive as the proposal of whoever made it: the whole difference, as one change.  # P-5"""
 
@@ -268,7 +273,7 @@ class HandIn:
         path = [b.state.search.nodes[each] for each in known.lineage(number) if each != known.head]
         words = [_said(b, each.plan) for each in path if each.parent is not None]
         steps = "; ".join(text for text, _ in words[-8:] if text)
-        return Proposal(
+        return HandedIn(
             node.author, patch=b.repo.diff(base_tree, node.tree), weakness=words[-1][1] if words else "",
             rationale=f"The best of {len(b.state.search.nodes)} trees tried on public evidence, "
             f"{len(words)} changes in a row: {steps}"[:4000],

@@ -7,9 +7,13 @@ node to hand in:
 - the incumbent is run first; where four seeds give it the same score, and no tree has shown two, nothing is noise, and
   one run a tree is enough;
 - the node that leads with fewer runs than ``seeds`` is run again, twice as often each time, until it holds or falls;
-- else a child is made. Its parent is drawn by what the clade (a node and all its descendants) has come to, not by the
-  node's own score alone: a good tree from which nothing but failures comes is left for others (clade
-  metaproductivity: Wang et al., Huxley-Goedel Machine, arXiv 2510.21614; each member counts once here).
+- else a child is made, half of them of the node that leads. The other parents are drawn by what the clade (a node and
+  all its descendants) has come to, not by the node's own score alone: a good tree from which nothing but failures
+  comes is left for others (clade metaproductivity: Wang et al., Huxley-Goedel Machine, arXiv 2510.21614; each member
+  counts once here).
+
+What leads is handed in once nothing better has come for a while: a test of half the gain costs twice the runs, so that
+two steps of half the size cost four times what one does, while a search that still climbs pays for itself.
 
 A node that the gate did not accept stays a parent, but only what is publicly better than it by itself is handed in
 from its clade: its lead was luck or does not carry over. Every choice follows from the nodes and a seed.
@@ -25,6 +29,7 @@ from dataclasses import dataclass, field
 __all__ = ["Archive", "Make", "Node", "Run", "Terms"]
 
 RESTARTS = 0.1  # share of children that are made of the incumbent itself, whatever its clade came to
+LEADERS = 0.5  # share of the others that are made of the node that leads (benchmarks/search.py)
 SHARPER = 10  # nodes: as their number grows, a result weighs more, or the many newcomers would always win the draw
 FIRST_RUNS = 2  # of the incumbent
 SAME_RUNS = 4  # of the incumbent that score alike: two do by luck where scores are coarse
@@ -34,7 +39,10 @@ LEAST_STEP = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """``tries``: new trees for each hand-in. ``seeds``: runs of one tree at most. ``least``: lead worth a test."""
+    """``tries``: new trees for each hand-in at least, and half as many without a better one before it.
+
+    ``seeds``: runs of one tree at most. ``least``: lead worth a test.
+    """
 
     tries: int
     seeds: int
@@ -172,14 +180,26 @@ class Archive:
         parent = self._parent(random.Random(seed))
         return None if parent is None else Make(parent, 1)
 
+    def due(self, terms: Terms, since: int, left: int) -> bool:
+        """Whether to hand in now, ``since`` new trees after the last time and with ``left`` runs to go."""
+        return self.ready(terms) is not None and self.enough(terms, since, left)
+
+    def enough(self, terms: Terms, since: int, left: int) -> bool:
+        """Whether what leads is worth a test, and the search is at rest or has had as much as is left for testing."""
+        best = self._leader()
+        if best is None or since < terms.tries or self.lead(best) < terms.least:
+            return False
+        newer = sum(number > best for number in self.nodes)
+        return newer >= terms.tries // 2 or since >= min(left, GIVE_UP * terms.tries)
+
     def ready(self, terms: Terms) -> int | None:
         """The node to hand in: the best lead, if it has held on as many seeds as are wanted."""
-        best = next(iter(self.candidates()), None)
+        best = self._leader()
         return best if best is not None and len(self.nodes[best].scores) >= self.runs_wanted(terms) else None
 
     def _more(self, terms: Terms) -> Run | None:
         """Further runs of the node that leads: what one lucky seed has lifted is found out before it leads on."""
-        best = next(iter(self.candidates()), None)
+        best = self._leader()
         if best is None or best in self.running:
             return None
         have, wanted = len(self.nodes[best].scores), self.runs_wanted(terms)
@@ -191,12 +211,22 @@ class Archive:
         return Run(best, have, min(known, 2 * have, wanted) - have)
 
     def _parent(self, rng: random.Random) -> int | None:
-        """A node to make a child of, by Thompson sampling over what each clade has come to."""
+        """A node to make a child of: sometimes the incumbent, often what leads, else by clade."""
         open_nodes = [node for node in self.nodes.values() if node.works and node.sound and not node.dry]
         if not open_nodes:
             return None
         if not self.nodes[self.head].dry and rng.random() < RESTARTS:
             return self.head
+        leader = self._leader()
+        if leader is not None and not self.nodes[leader].dry and rng.random() < LEADERS:
+            return leader
+        return self._by_clade(rng, open_nodes)
+
+    def _leader(self) -> int | None:
+        return next(iter(self.candidates()), None)
+
+    def _by_clade(self, rng: random.Random, open_nodes: list[Node]) -> int | None:
+        """By Thompson sampling over what each clade has come to."""
         worth = self._ranks()
         best, chosen = -1.0, None
         for node in open_nodes:

@@ -220,10 +220,14 @@ def task_text(view: View, goal: str = "", *, models: bool = False) -> str:
 
 def told(row: HistoryRow) -> str:
     """An earlier proposal for a model or a person: its word, and the start of what it changed.  # P-4"""
-    lines = row.patch.split("\n")
-    changed = [line for line in lines if line.startswith(("+", "-")) and not line.startswith(("+++ ", "--- "))]
-    shown = [f"      {visible(line, lines=False, limit=160)}" for line in changed[:SHOWN_LINES]]
-    more = [f"      … {len(changed) - SHOWN_LINES} more"] if len(changed) > SHOWN_LINES else []
     word = row.word + (f" ({visible(row.reason, lines=False, limit=40)})" if row.reason else "")
     word += f", public gain {row.gain:+.4g}" if row.gain is not None else ""
-    return "\n".join([f"- proposal {row.proposal}: {word}", *shown, *more])
+    return "\n".join([f"- proposal {row.proposal}: {word}", *changed_lines(row.patch)])
+
+
+def changed_lines(patch: str) -> list[str]:
+    """The first lines that a patch adds and takes away, harmless to show.  # T-5"""
+    lines = patch.split("\n")
+    changed = [line for line in lines if line.startswith(("+", "-")) and not line.startswith(("+++ ", "--- "))]
+    shown = [f"      {visible(line, lines=False, limit=160)}" for line in changed[:SHOWN_LINES]]
+    return shown + ([f"      … {len(changed) - SHOWN_LINES} more"] if len(changed) > SHOWN_LINES else [])

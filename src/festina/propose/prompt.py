@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from festina.propose.answers import Form
-from festina.propose.command import told
+from festina.propose.command import changed_lines, told
 from festina.propose.knobs import schema, settings_in
 from festina.propose.text import visible
 from festina.propose.types import View
@@ -28,6 +28,8 @@ MAX_FILE = 256 << 10
 MAX_FILES = 500
 FILES_SHARE = 0.7  # of the budget
 HISTORY_SHARE = 0.2
+BEST_SHARE = 0.08
+BEST_SHOWN = 5
 WINDOW = 400  # lines at most of a file that does not fit
 SMALL_WINDOW = 400  # bytes: less is not worth showing
 PUBLIC_ROWS = 3
@@ -91,6 +93,7 @@ def tell(view: View, *, goal: str, task: str, form: Form, budget: int, public: s
         parts.append("Not shown: " + ", ".join(left_out[:40]))
     parts.append("# Your earlier proposals and what became of them, newest first")
     parts += _history(view, int(HISTORY_SHARE * rest))
+    parts += _best(view, int(BEST_SHARE * rest))
     how = _FORMS[form] + _example(files, coins) if form == "knobs" else _PLAN + _FORMS[form]
     parts.append(
         f"# How to answer\nChange at most {view.max_changed_lines} lines. Do not repeat an earlier proposal.\n{how}"
@@ -184,6 +187,20 @@ def _history(view: View, room: int) -> list[str]:
             break
         rows.append(text)
     return rows or ["None yet."]
+
+
+def _best(view: View, room: int) -> list[str]:
+    """What did well on public evidence elsewhere in the archive, best first: to be combined with the tree shown."""
+    found = [row for row in view.tried if row.lead is not None and row.lead > 0.0 and not row.shown and row.patch]
+    rows: list[str] = []
+    for row in sorted(found, key=lambda row: (-(row.lead or 0.0), row.node))[:BEST_SHOWN]:
+        origin = f"tree {row.node}, made of tree {row.parent}: {row.lead:+.4g} in public over the version in use"
+        text = "\n".join([f"- {origin}", *changed_lines(row.patch)])
+        room -= len(text.encode())
+        if room < 0:
+            break
+        rows.append(text)
+    return ["# The best of your other tries, which the files above do not hold", *rows] if rows else []
 
 
 def _scores(view: View) -> list[str]:

@@ -33,7 +33,10 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class TriedRow:
-    """One tree of the archive: which tree it changed, how, and its public gain over it (None: it has none).  # P-7"""
+    """One tree of the archive: which tree it changed, how, and its public gain over it (None: it has none).  # P-7
+
+    ``lead``: its public gain over the version in use. ``shown``: its change stands in the history already.
+    """
 
     node: int
     parent: int | None
@@ -41,6 +44,8 @@ class TriedRow:
     patch: str
     gain: float | None
     works: bool
+    lead: float | None = None
+    shown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

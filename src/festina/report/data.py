@@ -297,6 +297,32 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
+class TryRow:
+    """One tree of the archive. ``gain``: mean public gain over its parent, seed by seed, in the goal's direction."""
+
+    node: int
+    parent: int | None
+    author: str
+    seq: int
+    scores: tuple[float | None, ...]
+    gain: float | None = None
+    judged: tuple[tuple[int, str], ...] = ()  # proposals that handed it in, and the gate's word
+
+    @property
+    def works(self) -> bool:
+        return bool(self.scores) and None not in self.scores
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What was tried on public evidence before anything was handed in.  # P-7"""
+
+    trees: tuple[TryRow, ...] = ()
+    runs: int = 0  # charged
+    fruitless: int = 0  # tries that gave no new tree
+
+
+@dataclass(frozen=True, slots=True)
 class ReportData:
     """Everything that a report shows. The same entries give the same value.  # C-2"""
 
@@ -333,6 +359,7 @@ class ReportData:
     released: int | None
     entries: tuple[Entry, ...]
     drill: DrillFinished | None = None  # the last one
+    tried: Tried = Tried()
 
     @property
     def epoch(self) -> EpochRow | None:

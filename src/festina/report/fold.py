@@ -35,6 +35,7 @@ from festina.report.data import (
     TestRow,
 )
 from festina.report.paths import evidence_path, own_words
+from festina.report.tries import Tries
 from festina.report.twins import Twins
 
 PLAN_BYTES = 64 << 10
@@ -80,7 +81,7 @@ class Reading:
         self.runs: list[RunRow] = []
         self.controls: list[ControlRow] = []
         self.twins = Twins()
-        self.steps = Steps()
+        self.steps, self.tries = Steps(), Tries()
         self.proposals: dict[int, ProposalRow] = {}
         self.plants: dict[int, PlantRow] = {}
         self.tests: dict[int, TestRow] = {}
@@ -100,13 +101,13 @@ class Reading:
         self.attributions: dict[int, AttributionRow] = {}
         self.unattributed: dict[int, Remark] = {}
         self.grown: list[Remark] = []  # findings of control arms and cross-play
-        self.called = Called()
-        self.trials = self.looks = self.in_force = 0
+        self.called, self.trials, self.looks, self.in_force = Called(), 0, 0, 0
         self.released: int | None = None
 
     def take(self, record: Record) -> None:
         self.entries.append(Entry(record.seq, record.kind, record.at, type(record.body).role))
         self.steps.take(record.body)
+        self.tries.take(record.seq, record.body)
         self.called.take(record.body)
         self.people.take(record)
         if (handler := _HANDLERS.get(record.kind)) is not None:
@@ -127,8 +128,7 @@ class Reading:
             root=root,
             first_at=self.entries[0].at if self.entries else "",
             last_at=self.entries[-1].at if self.entries else "",
-            epochs=tuple(self.epochs), runs=tuple(self.runs), controls=tuple(self.controls),
-            twins=self.twins.row(),
+            epochs=tuple(self.epochs), runs=tuple(self.runs), controls=tuple(self.controls), twins=self.twins.row(),
             plants=tuple(self.plants.values()),
             proposals=tuple(p for p in self.proposals.values() if p.proposal not in self.plants),
             tests=tuple(t for t in self.tests.values() if t.proposal not in self.plants),
@@ -141,7 +141,7 @@ class Reading:
             attributions=tuple(self.attributions.values()), unattributed=tuple(self.unattributed.values()),
             reviewers=self.people.sentences(), grown=tuple(self.grown), models=tuple(self.called.sentences()),
             for_improver=tuple(sorted(self.steps.improvers)),
-            trials=self.trials, looks=self.looks,
+            trials=self.trials + self.tries.runs, looks=self.looks, tried=self.tries.row(),
             in_force=self.in_force, released=self.released,
             entries=tuple(self.entries),
         )  # fmt: skip

@@ -10,7 +10,7 @@ import base64
 import hashlib
 from importlib import resources
 
-from festina.report import attribution, compare, growth, reviewed, sections
+from festina.report import attribution, compare, growth, reviewed, sections, tries
 from festina.report.data import ReportData
 from festina.report.markup import Html, el, raw
 
@@ -28,6 +28,7 @@ def page(data: ReportData, control: ReportData | None = None, *, plots: bool = T
         attribution.attribution(data, ref, figure),
         sections.budget(data, ref, figure),
         sections.proposals(data, ref, figure),
+        tries.section(data.tried, ref),
         growth.section(data, ref),
         reviewed.section(data),
         compare.section(data, control, ref, figure) if control is not None else None,

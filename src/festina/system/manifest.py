@@ -151,7 +151,7 @@ class ImproverTable(Table):
     prompt: Annotated[Size, Field(ge=1 << 10, le=1 << 20)] = 48 << 10
     tries: Annotated[int, Field(ge=1, le=10)] = 3
     family: Name = "unknown"
-    archive: ArchiveTable | None = None
+    archive: ArchiveTable | Literal[False] | None = None  # none: on for the built-in search
     model: bool = False
     preset: Literal["aider", "claude", "codex", "opencode"] | None = None
     productivity: ProductivityTable | None = None
