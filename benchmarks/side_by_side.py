@@ -29,12 +29,13 @@ sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
 from beside.endpoint import serving  # noqa: E402
 from beside.loops import Played, cpu_s, festina, keep_if_better, openevolve  # noqa: E402
+from beside.rules import festina_rules  # noqa: E402
 from beside.tasks import KINDS, task_of  # noqa: E402
 from search import interval  # noqa: E402
 
 LOOPS: dict[str, Callable[..., Played]] = {
     "keep if better": keep_if_better, "OpenEvolve": openevolve, "Festina, one by one": festina,
-    "Festina, archive": partial(festina, archive="archive = { workers = 1 }"),
+    "Festina, in process": festina_rules, "Festina, archive": partial(festina, archive="archive = { workers = 1 }"),
 }  # fmt: skip
 QUICK = 0.2  # of the runs
 

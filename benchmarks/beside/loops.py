@@ -40,7 +40,7 @@ def keep_if_better(task: Task, kind: str, stream: Stream, runs: int, folder: Pat
     """autoresearch's rule (karpathy/autoresearch, program.md): one run a change, kept if its number is better."""
     line, best = [task.start], task.public(task.start)
     for _ in range(runs - 1):
-        made = _changed(_ask(stream, f"# Score\n{best}\n\n# Current Program\n```\n{line[-1]}```\n"), line[-1])
+        made = changed(ask(stream, f"# Score\n{best}\n\n# Current Program\n```\n{line[-1]}```\n"), line[-1])
         score = task.public(made)
         if score is not None and (best is None or score > best):
             line.append(made)
@@ -48,7 +48,7 @@ def keep_if_better(task: Task, kind: str, stream: Stream, runs: int, folder: Pat
     return Played(tuple(line), runs)
 
 
-def _ask(stream: Stream, prompt: str) -> str:
+def ask(stream: Stream, prompt: str) -> str:
     where = re.fullmatch(r"http://([\d.]+):(\d+)(/v1)", stream.url)
     assert where is not None
     link = http.client.HTTPConnection(where[1], int(where[2]), timeout=60)
@@ -59,7 +59,7 @@ def _ask(stream: Stream, prompt: str) -> str:
     return answer["choices"][0]["message"]["content"]
 
 
-def _changed(answer: str, text: str) -> str:
+def changed(answer: str, text: str) -> str:
     found = re.search(r"<<<<<<< SEARCH\n(.*?)\n=======\n(.*?)\n>>>>>>> REPLACE", answer, re.DOTALL)
     assert found is not None
     assert found[1] in text

@@ -45,6 +45,7 @@ class Task:
     name: str
     file: str
     runs: int  # a fair budget
+    width, detect = 1.0, 0.04  # of the hidden score's range; gain worth finding
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -58,6 +59,10 @@ class Task:
 
     def public(self, text: str) -> float | None:
         """None: it does not run."""
+        raise NotImplementedError
+
+    def unit(self, text: str, seed: int) -> float:
+        """One side of a unit of the gate: the hidden items that the vault would draw for ``seed``."""
         raise NotImplementedError
 
     def truth(self, text: str) -> float:
@@ -103,6 +108,14 @@ class Library(Task):
     def fresh(self) -> list[Any]:
         drawn = self.chains.generator.draw(8000 + self.seed, 8000, 1)
         return self.chains.as_tasks([item for item in drawn if _side(item["input"]["table"])])
+
+    @cached_property
+    def vault(self) -> list[Any]:
+        drawn = self.chains.generator.draw(9000 + self.seed, 8000, 1)
+        return self.chains.as_tasks([item for item in drawn if not _side(item["input"]["table"])])
+
+    def unit(self, text: str, seed: int) -> float:
+        return self.improve.solved(self._read(text), random.Random(seed).sample(self.vault, 40))
 
     @cached_property
     def start(self) -> str:
@@ -197,6 +210,7 @@ class Packing(Task):
     name, file, runs = "packing", "rule.json", 80
     start = '{\n  "priority": "-left",\n  "tables": {}\n}\n'
     INSTANCES, HELD = 2, 12
+    width, detect = 5.0, 0.1
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -248,6 +262,11 @@ class Packing(Task):
         items = [list(bytes.fromhex(row["label"]["items"])) for row in self.shown]
         return -statistics.fmean(self._excess(rule, each) for each in items)
 
+    def unit(self, text: str, seed: int) -> float:
+        rule = self._rule(text)
+        items = bytes.fromhex(self.draw.generate(seed, 1)[0]["label"]["items"])
+        return -5.0 if rule is None else -self._excess(rule, list(items))
+
     @lru_cache(4000)  # noqa: B019
     def truth(self, text: str) -> float:
         rule = self._rule(text)
@@ -264,6 +283,7 @@ class Packing(Task):
 
 class TinyLM(Task):
     name, file, runs = "tinylm", "train.py", 120
+    width, detect = 21.0, 0.05
     GFLOP, ITEMS = 4.0, 600  # of 200, and of all passages
 
     def __init__(self, seed: int) -> None:
@@ -301,6 +321,10 @@ class TinyLM(Task):
     def public(self, text: str) -> float | None:
         found = self._bits(text, random.Random().getrandbits(31), self.shown)  # a run has luck of its own
         return None if found is None else -found
+
+    def unit(self, text: str, seed: int) -> float:
+        found = self._bits(text, seed % (1 << 31), self.draw.generate(seed, self.ITEMS))
+        return -21.0 if found is None else -found
 
     @lru_cache(4000)  # noqa: B019
     def truth(self, text: str) -> float:

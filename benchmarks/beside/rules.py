@@ -1,0 +1,58 @@
+"""Festina's own choices in one process: its archive and its gate on the same stream, without boxes, verifier or ledger.
+
+``propose/archive.py`` and ``select/gate.py`` decide as they do in the engine, and runs are counted as it charges them
+(tries, and both sides of every unit). It costs a tenth of the engine's processor time, so that more seeds can be had.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from beside.endpoint import Stream
+from beside.loops import Played, ask, changed
+from beside.tasks import Task
+from searching.loops import Play
+from searching.systems import Edge
+
+
+class Fed:
+    """A task as ``searching.loops`` wants a system; its changes come from the endpoint."""
+
+    kind, most = "bounded", 2000
+
+    def __init__(self, task: Task, stream: Stream) -> None:
+        self._task, self._stream = task, stream
+        self.name, self.start, self.detect = task.name, task.start, task.detect / task.width
+
+    def public(self, tree: str, seed: int) -> float | None:
+        found = self._task.public(tree)
+        return None if found is None else found / self._task.width
+
+    def unit(self, tree: str, seed: int) -> float:
+        return self._task.unit(tree, seed) / self._task.width
+
+    def truth(self, tree: str) -> float:
+        return self._task.truth(tree)
+
+    def child(self, tree: str, own: str, past: list[Edge], seed: int) -> str:
+        return changed(ask(self._stream, f"# Current Program\n```\n{tree}```\n"), tree)
+
+
+class Line(Play):
+    """Keeps what was accepted, in order."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.line = [self.head]
+
+    def test(self, tree: str) -> bool | None:
+        won = super().test(tree)
+        if won:
+            self.line.append(tree)
+        return won
+
+
+def festina_rules(task: Task, kind: str, stream: Stream, runs: int, folder: Path) -> Played:
+    play = Line(Fed(task, stream), task.seed, runs)
+    play.play("mixed")
+    return Played(tuple(play.line), play.used)
