@@ -99,6 +99,7 @@ def _catch_up(here: Opened) -> None:
 def summary(s: State, *, running: bool) -> dict[str, Any]:
     """The state as plain data: what a script would ask for."""
     from festina.cli.growth import summary as growth
+    from festina.loop import reviews
     from festina.select.words import promise
 
     generations, lines = s.debt
@@ -131,6 +132,8 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "growth": growth(s),
         "unreviewed": {"generations": generations, "lines": lines},
         "waiting_reviews": [r.terms.review for r in s.waiting],
+        "waits_for_people": reviews.waits(s),
+        "reviewers": [each.sentence for each in reviews.calibration(s)],
         "faults": s.faults,
         "drill": {"at": s.drill[0], **s.drill[1].model_dump(mode="json")} if s.drill is not None else None,
         "calibration": calibration(s),
@@ -270,6 +273,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     from rich.text import Text
 
     from festina.cli.run import progress
+    from festina.loop import reviews
     from festina.loop.growth import sentences
     from festina.select.words import promise
 
@@ -302,6 +306,8 @@ def page(s: State, *, running: bool) -> RenderableType:
         parts.append(Text(forecast["sentence"]))
     parts += [Text(line) for line in (*plant_lines(s), *verifier_lines(s))]
     parts += [Text(line) for line in s.called.sentences()]
+    if waits := reviews.waits(s):
+        parts.append(Text(f"{waits[0].upper()}{waits[1:]}.", style="bold"))
     if s.faults:
         parts.append(Text(f"{s.faults} failures of the engine or its host: festina ledger show --kind fault"))
     parts.append(Text(f"Next: {advice(s, running=running)}", style="bold"))

@@ -17,6 +17,7 @@ _REFUSED = {
     "scope": "it touches files outside the scope",
     "protected": "it touches what judges it",
     "apply": "the patch does not apply",
+    "split": "it is larger than one review may show: it can be split",
     "target": "its target is productivity, and it changes nothing of the improver or festina.toml has no "
     "[improver.productivity]",
 }
@@ -230,10 +231,16 @@ def _resumed(b: e.Resumed, s: State) -> str:
     return f"{b.reviewer} signed that the halt is over"
 
 
+def _settled(b: e.ReviewSettled, s: State) -> str:
+    from festina.loop.reviews import came_of
+
+    return came_of(s, b)
+
+
 _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "run-started": _run_started, "controls-checked": _controls, "proposal-requested": _requested,
     "proposal-received": _received, "screened": _screened, "verdict": _verdict, "line-moved": _moved,
     "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
-    "plant-revealed": _plant, "halted": _halted, "resumed": _resumed,
+    "plant-revealed": _plant, "review-settled": _settled, "halted": _halted, "resumed": _resumed,
     "try-ended": _tried, "public-compared": _compared, "attributed": _attributed,
 }  # fmt: skip

@@ -33,8 +33,8 @@ from festina.system.home import Home
 from festina.system.repo import Repo
 
 __all__ = [
-    "Here", "Place", "at_once", "blind_page", "calibration", "choice", "classify", "decide", "evidence_page", "in_use",
-    "open_review", "outcome", "patch_of", "queue", "row", "settle", "stage", "waits", "withdraw",
+    "Here", "Place", "at_once", "blind_page", "calibration", "came_of", "choice", "classify", "decide", "evidence_page",
+    "in_use", "open_review", "outcome", "patch_of", "queue", "row", "settle", "stage", "waits", "withdraw",
 ]  # fmt: skip
 
 
@@ -262,6 +262,21 @@ def outcome(here: Here, number: int) -> Outcome:
     )  # fmt: skip
     word = results[settled.outcome]
     return Outcome(number, word, catch.words(planted) if planted else "", votes, asked.choices[settled.answer])  # type: ignore[arg-type]
+
+
+def came_of(state: State, settled: e.ReviewSettled) -> str:
+    """What a settled review came to, in one line for the log; the reviews' own page says more."""
+    review = state.reviews[settled.review]
+    names = ", ".join(vote.decision.reviewer for vote in review.votes)
+    number = review.terms.generation
+    if settled.outcome == "catch":
+        told = [f"{v.decision.reviewer} {'missed it' if v.approved else 'saw through it'}" for v in review.votes]
+        return f"Review {settled.review} was a catch trial: {', '.join(told)}; the real change is asked for next"
+    words = {
+        "approve": f"Generation {number} was approved by {names}", "deny": f"Generation {number} was denied by {names}",
+        "void": f"Review {settled.review} is set aside: an approval by {names} does not count for now",
+    }  # fmt: skip
+    return words[settled.outcome]
 
 
 # -- what they share -----------------------------------------------------------------------------------------
