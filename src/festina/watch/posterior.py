@@ -1,0 +1,356 @@
+"""The law by which a run grows: a posterior from measured gains and what they cost, and forecasts.  # W-1, W-4
+
+Capability ``x`` is counted in doublings of whatever scale the gains are measured on (here: of the odds of a paired
+comparison). Effort ``E`` is what a generation cost, of which the mean is 1. A generation gains on average
+
+    m = E 2^(a + min(phi x + drift t, cap)),   variance D m (successes of one size) or D m^2 (luck in proportion)
+
+Two explanations of a changing pace compete: *compounding* (``phi``: capability itself makes the next gain cheaper or
+dearer) and *drift* (``drift`` log2 a generation: cheaper computing, human help, anything that goes by time). A log
+alone hardly tells them apart, and never says how much of ``phi`` is the improver's: ``festina growth --crossplay`` does.
+``cap`` is a hard limit of speed: without one, forecasts of what compounds are worthless. Its priors are 2, 4 and 16
+times the first pace; those of ``phi`` are p (1 - 1/r) of Davidson and Houlden 2025, mixed with a normal law.
+
+One extended Kalman filter for each cell of a grid over (a, phi or drift, D, kind, cap), all at once. Innovations have
+Student tails, so that a jump moves the level and not the law; older evidence fades (``FADE`` a generation), so that
+the law may change. A first coarse grid finds where the mass is, a second refines there. Nothing here is random but
+the draws of a forecast, which follow from ``SEED``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+LEAST = 3  # generations below which nothing is fitted
+NU = 10.0  # degrees of freedom of innovations
+FADE = 0.96  # weight of evidence that is one generation older
+WALK = 0.12  # natural log a generation: how far the pace may wander in a forecast
+SPREAD = 1.3  # variance of a forecast's gains, of the fitted one: D is known only so well
+CELLS, DRAWS, SEED = 200, 2000, 1
+CAPS, CAP_WEIGHTS = (1.0, 2.0, 4.0), (0.05, 0.1, 0.85)  # log2 of the first pace
+DRIFT_PRIOR, DRIFT_SD = 0.35, 0.06  # chance of drift, and its size in log2 a generation
+LN2 = float(np.log(2.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Gains by generation. ``gain``, ``error`` (standard errors): doublings. ``effort``: in any unit, above 0.
+
+    ``levels``: each version's level was measured by itself, so that the error of a gain is that of two levels;
+    otherwise each gain was measured by itself, against the version before.
+    """
+
+    gain: Array
+    error: Array
+    effort: Array
+    levels: bool = False
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.gain), len(self.error), len(self.effort)}
+        numbers = np.concatenate([self.gain, self.error, self.effort])
+        if len(lengths) != 1 or not np.isfinite(numbers).all():
+            raise ValueError("gains, errors and efforts are finite and as many as each other")
+        if len(self.gain) and (self.error.min() <= 0.0 or self.effort.min() <= 0.0):
+            raise ValueError("errors and efforts are above 0")
+
+    def first(self, count: int) -> Series:
+        return Series(self.gain[:count], self.error[:count], self.effort[:count], self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Cells: parameters as arrays of one length."""
+
+    phi: Array
+    drift: Array
+    log_rate: Array  # log2 of the pace now, over ``scale``
+    spread: Array  # D
+    kind: Array  # 0: successes of one size; 1: luck in proportion
+    cap: Array
+
+    def take(self, rows: NDArray[np.int64]) -> Grid:
+        return Grid(
+            self.phi[rows], self.drift[rows], self.log_rate[rows], self.spread[rows], self.kind[rows], self.cap[rows]
+        )
+
+    @property
+    def slope(self) -> Array:
+        """What of ``phi`` and ``drift`` the cell has."""
+        return self.phi + self.drift
+
+
+@dataclass(slots=True)
+class Filtered:
+    """After the last generation, an entry a cell. ``scores``: standardised innovations, generations x cells."""
+
+    level: Array
+    variance: Array
+    evidence: Array  # log likelihood, faded
+    base: Array  # pace where x and t are 0
+    means: list[Array]
+    scores: list[Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """What a series says. ``grid`` with ``weights`` (sum 1); ``picked``: ``CELLS`` cells in proportion to them."""
+
+    series: Series
+    grid: Grid
+    weights: Array
+    scale: float  # doublings for the mean effort, by which log_rate is counted
+    unit: float  # mean effort
+    picked: Grid
+    state: Filtered  # of the picked cells
+
+    def share(self, flags: Flags) -> float:
+        return float(self.weights @ flags)
+
+    @property
+    def compounding(self) -> float:
+        """P(phi > 0): of all laws, those by which capability makes the next gain cheaper."""
+        return self.share(self.grid.phi > 0.0)
+
+    @property
+    def speeding_up(self) -> float:
+        """Chance that the pace for one effort rises, whatever the reason."""
+        return self.share(self.grid.slope > 0.0)
+
+    @property
+    def drifting(self) -> float:
+        """Chance that what changes the pace goes by time and not by capability."""
+        return self.share(self.grid.drift != 0.0)
+
+    def phi(self, *chances: float) -> tuple[float, ...]:
+        """Quantiles of phi, of the laws without drift: for each doubling, log2 by which a gain gets cheaper."""
+        weights = self.weights * (self.grid.drift == 0.0)
+        return quantiles(self.grid.phi, weights, chances)
+
+    def pace(self, *chances: float) -> tuple[float, ...]:
+        """Quantiles of the gain that the mean effort brings now, doublings."""
+        return quantiles(self.scale * np.exp2(self.grid.log_rate), self.weights, chances)
+
+    def diverges_within(self, generations: float) -> float:
+        """Chance that, but for the limit of speed, capability diverges within so many generations of mean effort."""
+        speed = self.scale * np.exp2(self.grid.log_rate)
+        rising = self.grid.phi > 0.0
+        return self.share(rising & (1.0 / np.maximum(self.grid.phi * LN2 * speed, 1e-12) < generations))
+
+    def divergence(self) -> float | None:
+        """Median generations to divergence, at the mean effort; None where it may well never do so."""
+        speed = self.scale * np.exp2(self.grid.log_rate)
+        until = np.where(self.grid.phi > 0.0, 1.0 / np.maximum(self.grid.phi * LN2 * speed, 1e-12), np.inf)
+        middle = quantiles(until, self.weights, (0.5,))[0]
+        return middle if np.isfinite(middle) and middle < 1e6 else None
+
+
+def quantiles(values: Array, weights: Array, chances: tuple[float, ...]) -> tuple[float, ...]:
+    """Of a weighted sample; nan where nothing has weight."""
+    total = float(weights.sum())
+    if total <= 0.0:
+        return tuple(float("nan") for _ in chances)
+    order = np.argsort(values)
+    below = np.cumsum(weights[order]) / total
+    rows = np.minimum(np.searchsorted(below, chances), len(values) - 1)
+    return tuple(float(value) for value in values[order][rows])
+
+
+# -- the filter -----------------------------------------------------------------------------------------------
+
+
+def filtered(series: Series, grid: Grid, scale: float, *, fade: float = FADE, keep: bool = False) -> Filtered:
+    """Run every cell through the series. ``keep``: also means and scores of every generation."""
+    count = len(series.gain)
+    level = np.cumsum(series.gain)
+    effort = series.effort / series.effort.mean()
+    rate = scale * np.exp2(grid.log_rate)
+    now = np.minimum(grid.phi * level[-1] + grid.drift * count, grid.cap)
+    base = rate * np.exp2(np.clip(-now, -30.0, 30.0))
+    x, var, evidence = np.zeros_like(base), np.zeros_like(base), np.zeros_like(base)
+    flat, steep = np.where(grid.kind == 0.0, grid.spread * rate, 0.0), np.where(grid.kind == 0.0, 0.0, grid.spread)
+    out = Filtered(x, var, evidence, base, [], [])
+    for g in range(count):
+        exponent = grid.phi * x + grid.drift * g
+        free = exponent < grid.cap
+        np.minimum(exponent, grid.cap, out=exponent)
+        mean = np.minimum(effort[g] * base * np.exp2(exponent), 1e4 * scale)
+        slope = np.clip(mean * grid.phi * LN2 * free, -0.95, 30.0)
+        process = (flat + steep * mean) * mean
+        noise = float(series.error[g]) ** 2
+        grown = 1.0 + slope
+        if series.levels:
+            total, innovation = grown * grown * var + process + noise, level[g] - x - mean
+        else:
+            total, innovation = slope * slope * var + process + noise, series.gain[g] - mean
+        square = innovation * innovation / total
+        evidence *= fade
+        evidence -= 0.5 * np.log(total) + 0.5 * (NU + 1.0) * np.log1p(square / NU)
+        if keep:
+            out.means.append(mean)
+            out.scores.append(innovation / np.sqrt(total))
+        wide = np.maximum(total * (NU + square) / (NU + 1.0), total)
+        if series.levels:
+            trust = 1.0 - noise / wide
+            x = x + mean + trust * innovation
+            var = trust * noise
+        else:
+            process = process + (wide - total)
+            shared = var * slope * grown + process
+            trust = shared / wide
+            x = x + mean + trust * innovation
+            var = np.maximum(grown * grown * var + process - trust * shared, 0.0)
+    out.level, out.variance = x, var
+    return out
+
+
+# -- the grids ----------------------------------------------------------------------------------------------------
+
+COARSE_PHI = np.sign(np.linspace(-1, 1, 29)) * np.abs(np.linspace(-1, 1, 29)) ** 1.6 * 0.8
+COARSE_DRIFT = np.linspace(-0.15, 0.15, 10)  # never 0: that is phi's
+COARSE_SPREAD, FINE_SPREAD = (0.03, 0.15, 0.8), (0.015, 0.04, 0.1, 0.25, 0.6, 1.6)
+
+
+def fit(series: Series) -> Posterior:
+    """Raises ``ValueError`` with fewer than ``LEAST`` generations."""
+    if len(series.gain) < LEAST:
+        raise ValueError(f"at least {LEAST} generations")
+    scale = _scale(series)
+    coarse = _product(COARSE_PHI, np.zeros(1), CAPS)
+    drifts = _product(np.zeros(1), COARSE_DRIFT, CAPS[-1:])
+    grid = _joined([coarse, drifts])
+    width = np.where(grid.drift == 0.0, np.interp(grid.phi, COARSE_PHI, np.gradient(COARSE_PHI)), 0.033)
+    rough = _weights(0.5 * filtered(series, grid, scale).evidence + _prior(grid) + np.log(width))
+    parts, logs = _refined(grid, rough)
+    fine = _joined(parts)
+    weights = _weights(filtered(series, fine, scale).evidence + _prior(fine) + np.concatenate(logs))
+    rows = np.minimum(np.searchsorted(np.cumsum(weights), (np.arange(CELLS) + 0.5) / CELLS), len(weights) - 1)
+    picked = fine.take(rows)
+    state = filtered(series, picked, scale, keep=True)
+    return Posterior(series, fine, weights, scale, float(series.effort.mean()), picked, state)
+
+
+def _scale(series: Series) -> float:
+    """Pace at the end, roughly: what the grid of ``log_rate`` is centred on. Above 0 whatever was measured."""
+    count = len(series.gain)
+    effort = series.effort / series.effort.mean()
+    recent = 0.85 ** np.arange(count)[::-1]
+    late = float(recent @ series.gain / (recent @ effort))
+    overall = float(series.gain.sum() / effort.sum())
+    floor = 0.5 * float(np.sqrt(np.mean(series.error**2))) / np.sqrt(count)
+    return float(max(late, 0.3 * overall, floor, 1e-6))
+
+
+def _product(phi: Array, drift: Array, caps: tuple[float, ...]) -> Grid:
+    axes = np.meshgrid(
+        phi, drift, np.linspace(-2.2, 2.2, 12), np.array(COARSE_SPREAD), np.array([0.0, 1.0]), np.array(caps),
+        indexing="ij",
+    )  # fmt: skip
+    return Grid(*(axis.ravel() for axis in axes))
+
+
+def _refined(grid: Grid, weights: Array) -> tuple[list[Grid], list[Array]]:
+    """Cells around the mass of each cap, and of drift, with the logs of what a cell is worth."""
+    parts, logs = [], []
+    drifting = grid.drift != 0.0
+    for cap in CAPS:
+        for going in (False, True):
+            here = (grid.cap == cap) & (drifting == going)
+            total = float(weights[here].sum())
+            if total < 2e-3:
+                continue
+            share, slope, rate = weights[here] / total, grid.slope[here], grid.log_rate[here]
+            middle, height = float(share @ slope), float(share @ rate)
+            varied = max(float(share @ (slope - middle) ** 2), 1e-8)
+            tilt = float(share @ ((slope - middle) * (rate - height))) / varied
+            beside = max(float(share @ (rate - height) ** 2) - tilt**2 * varied, 0.04)
+            step = 0.033 if going else float(np.interp(middle, COARSE_PHI, np.gradient(COARSE_PHI)))
+            sd = max(float(np.sqrt(varied)), 0.6 * step)
+            slopes, offsets = middle + sd * np.linspace(-3, 3, 19), np.sqrt(beside) * np.linspace(-3, 3, 11)
+            axes = np.meshgrid(slopes, offsets, np.array(FINE_SPREAD), np.array([0.0, 1.0]), indexing="ij")
+            at, off, spread, kind = (axis.ravel() for axis in axes)
+            none = np.zeros_like(at)
+            rates = height + tilt * (at - middle) + off
+            phi, drift = (none, at) if going else (at, none)
+            parts.append(Grid(phi, drift, rates, spread, kind, np.full_like(at, cap)))
+            logs.append(np.full_like(at, np.log(sd * np.sqrt(beside))))
+    return parts, logs
+
+
+def _joined(parts: list[Grid]) -> Grid:
+    return Grid(
+        *(
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ("phi", "drift", "log_rate", "spread", "kind", "cap")
+        )
+    )
+
+
+def _prior(grid: Grid) -> Array:
+    """Log density, up to a constant."""
+    caps = np.log(np.select([grid.cap == cap for cap in CAPS], CAP_WEIGHTS))
+    phi = np.interp(grid.phi, *_forethought()) + 0.3 * np.exp(-0.5 * (grid.phi / 0.5) ** 2)
+    drift = np.exp(-0.5 * (grid.drift / DRIFT_SD) ** 2) / (DRIFT_SD * 2.5066)
+    law = np.where(grid.drift == 0.0, np.log(1.0 - DRIFT_PRIOR) + np.log(phi / 1.376), np.log(DRIFT_PRIOR * drift))
+    return np.asarray(law + caps - 0.5 * (grid.log_rate / 1.5) ** 2)
+
+
+_TABLE: list[tuple[Array, Array]] = []
+
+
+def _forethought() -> tuple[Array, Array]:
+    """Density of p (1 - 1/r) under the priors of ``takeoff.Forethought``, as a table (points, density)."""
+    if not _TABLE:
+        chance = (np.arange(400) + 0.5) / 400
+        p = np.exp(np.log(0.15) + chance * np.log(4.0))[:, None]
+        r = np.exp(np.log(0.4) + chance * np.log(9.0))[None, :]
+        density, edges = np.histogram((p * (1.0 - 1.0 / r)).ravel(), bins=80, range=(-1.0, 0.6), density=True)
+        _TABLE.append(((edges[1:] + edges[:-1]) / 2.0, density))
+    return _TABLE[0]
+
+
+def _weights(logs: Array) -> Array:
+    logs = np.where(np.isfinite(logs), logs, -np.inf)
+    weights = np.exp(logs - logs.max())
+    return np.asarray(weights / weights.sum())
+
+
+# -- forecasts ------------------------------------------------------------------------------------------------------
+
+
+def forecast(posterior: Posterior, effort: Array, error: float | None = None, *, draws: int = DRAWS) -> Array:
+    """Draws of what will be measured: generations ahead x ``draws``, doublings gained from now on.
+
+    ``effort``: of each generation to come, in the series' unit. ``error``: standard error of each measurement, by
+    default the last one's. Gains are drawn from the fitted law and, the longer the series, from its own surprises.
+    """
+    rng = np.random.Generator(np.random.SFC64(SEED))
+    cell = np.arange(draws) % CELLS
+    p, state = posterior.picked, posterior.state
+    sigma = float(posterior.series.error[-1]) if error is None else error
+    x = state.level[cell] + np.sqrt(state.variance[cell]) * rng.standard_normal(draws)
+    start = posterior.series.gain.sum() if posterior.series.levels else x.copy()
+    rate = posterior.scale * np.exp2(p.log_rate[cell])
+    scores = np.array(state.scores)
+    count = len(scores)
+    walk, noise, out = np.zeros(draws), np.zeros(draws), np.empty((len(effort), draws))
+    for k, each in enumerate(np.asarray(effort, np.float64) / posterior.unit):
+        walk += WALK / LN2 * rng.standard_normal(draws)
+        exponent = np.minimum(p.phi[cell] * x + p.drift[cell] * (count + k), p.cap[cell])
+        mean = each * state.base[cell] * np.exp2(np.minimum(exponent + walk, 30.0))
+        process = np.where(p.kind[cell] == 0.0, p.spread[cell] * rate, p.spread[cell] * mean) * mean
+        wide = np.maximum(process * SPREAD, 1e-300)
+        drawn = rng.standard_gamma(np.maximum(mean * mean / wide, 1e-3)) * wide / np.maximum(mean, 1e-300)
+        own = rng.random(draws) < count / (count + 5.0)
+        x = x + np.where(own, mean + np.sqrt(process) * scores[rng.integers(0, count, draws), cell], drawn)
+        if posterior.series.levels:
+            out[k] = x - start + sigma * rng.standard_normal(draws)
+        else:
+            noise += sigma * rng.standard_normal(draws)
+            out[k] = x - start + noise
+    return out

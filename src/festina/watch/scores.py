@@ -1,0 +1,104 @@
+"""How good forecasts were: each made from what was known then, scored against what was measured after.  # W-4
+
+CRPS (continuous ranked probability score, in doublings; less is better) beside that of a straight line through the last
+five; the place of what came in what was foreseen (PIT), and how often the 50 and 90 % intervals held it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from festina.watch.posterior import Array, Series, fit, forecast
+
+EARLIEST = 5  # generations before the first forecast that is scored
+TRUSTED = 0.01  # chance of places so uneven, below which forecasts are not trusted
+ENOUGH = 10  # scored forecasts, before which nothing is said of trust
+RECENT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One forecast and what came. ``crps``, ``line``: doublings. ``place``: share of the forecast below what came."""
+
+    origin: int  # generations known
+    ahead: int
+    crps: float
+    line: float  # absolute miss of the straight line, which is the CRPS of a forecast without a width
+    place: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All of one horizon."""
+
+    ahead: int
+    scores: tuple[Score, ...]
+
+    @property
+    def crps(self) -> float:
+        return float(np.mean([s.crps for s in self.scores]))
+
+    @property
+    def line(self) -> float:
+        return float(np.mean([s.line for s in self.scores]))
+
+    def covered(self, level: float) -> float:
+        """Share of intervals of ``level`` that held what came."""
+        edge = (1.0 - level) / 2.0
+        return float(np.mean([edge < s.place < 1.0 - edge for s in self.scores]))
+
+
+def crps(draws: Array, came: float) -> float:
+    """Of a forecast given by draws."""
+    ordered = np.sort(draws)
+    count = len(ordered)
+    spread = float((2.0 * np.arange(count) - count + 1.0) @ ordered) / count**2
+    return float(np.mean(np.abs(ordered - came))) - spread
+
+
+def straight_line(levels: Array, ahead: int, last: int = 5) -> float:
+    """The line of least squares through the ``last`` levels, so far ahead."""
+    tail = levels[-last:]
+    if len(tail) < 2:
+        return float(tail[-1])
+    at = np.arange(len(tail)) - (len(tail) - 1) / 2.0
+    slope = float(at @ tail / (at @ at))
+    return float(tail.mean()) + slope * float(at[-1] + ahead)
+
+
+def scored(series: Series, horizons: Sequence[int] = (1, 5), every: int = 1) -> tuple[Record, ...]:
+    """Every forecast that this series allows, from every origin; of effort, what was really spent is taken."""
+    levels = np.cumsum(series.gain)
+    rows: dict[int, list[Score]] = {ahead: [] for ahead in horizons}
+    for origin in range(EARLIEST, len(levels), every):
+        reach = min(max(horizons), len(levels) - origin)
+        error = float(series.error[origin - 1])
+        draws = forecast(fit(series.first(origin)), series.effort[origin : origin + reach], error)
+        for ahead in (h for h in horizons if h <= reach):
+            came = float(levels[origin + ahead - 1] - levels[origin - 1])
+            line = abs(straight_line(levels[:origin], ahead) - float(levels[origin + ahead - 1]))
+            place = float(np.mean(draws[ahead - 1] < came))
+            rows[ahead].append(Score(origin, ahead, crps(draws[ahead - 1], came), line, place))
+    return tuple(Record(ahead, tuple(found)) for ahead, found in rows.items())
+
+
+def evenness(places: Sequence[float]) -> float:
+    """Chance of places at least as uneven if forecasts are right (Kolmogorov and Smirnov, Stephens' correction)."""
+    ordered = np.sort(np.asarray(places))
+    count = len(ordered)
+    above = np.arange(1, count + 1) / count - ordered
+    below = ordered - np.arange(count) / count
+    distance = max(float(above.max()), float(below.max()))
+    z = distance * (math.sqrt(count) + 0.12 + 0.11 / math.sqrt(count))
+    total = sum((-1) ** (k - 1) * math.exp(-2.0 * k * k * z * z) for k in range(1, 101))
+    return min(1.0, max(0.0, 2.0 * total)) if z > 0.2 else 1.0
+
+
+def trusted(record: Record) -> bool | None:
+    """Whether the newest forecasts hold what they say; None with too few."""
+    places = [score.place for score in record.scores][-RECENT:]
+    return evenness(places) >= TRUSTED if len(places) >= ENOUGH else None
