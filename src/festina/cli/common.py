@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from festina.errors import UsageError
 
 if TYPE_CHECKING:
     from festina.ledger.entries import Role
@@ -60,6 +63,18 @@ def opened(root: Path, *, write: bool = False) -> Iterator[Opened]:
         yield Opened(repo, home, ledger, fold(ledger.records()))
     finally:
         ledger.close()
+
+
+def drawable(plot: Path | None) -> None:
+    """Before minutes of work: whether the picture can be drawn at all."""
+    if plot is None:
+        return
+    if plot.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise UsageError("plot-format", f"{plot.name} does not end in .png, .svg or .pdf", fix="give such a name")
+    if not plot.resolve().parent.is_dir():
+        raise UsageError("plot-folder", f"there is no folder {plot.parent}", fix="make it, or give another place")
+    if find_spec("matplotlib") is None:
+        raise UsageError("no-matplotlib", "--plot needs matplotlib", fix='pip install "festina[report]"')
 
 
 def duration(seconds: float) -> str:

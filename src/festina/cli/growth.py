@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from festina.cli.common import INTERRUPTED, Opened, duration, opened, parse_duration, system_option
+from festina.cli.common import INTERRUPTED, Opened, drawable, duration, opened, parse_duration, system_option
+from festina.errors import UsageError
 
 if TYPE_CHECKING:
     from festina.ledger import entries as e
     from festina.loop.engine import Options
     from festina.loop.state import State
+    from festina.watch.readings import Reading
 
 GUESS_S = 1.0  # of a run that nobody has timed yet
 
@@ -27,28 +30,43 @@ GUESS_S = 1.0  # of a run that nobody has timed yet
 @click.option("--start", type=click.IntRange(0), help="Cross-play: what both improve; default the start.")
 @click.option("--problems", type=click.IntRange(3, 1000), help="Cross-play: fresh problems; default 24.")
 @click.option(
-    "--units", type=click.IntRange(1, 1000),
+    "--units",
+    type=click.IntRange(1, 1000),
     help="Paired runs by which results are scored; default 8 a problem, or 80 for --control.",
 )
 @click.option("--budget", help="Time at most: 90s, 5m, 8h. Default 1h; for --control three times what the line took.")
 @click.option("--weak-sandbox", default="", help="Go on below the demanded confinement, and why.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw growth and its forecast to this file."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else.")
-def command(root: Path, crossplay: bool, control: bool, as_json: bool, **asked: Any) -> int:  # noqa: ANN401 - click's
+def command(
+    root: Path,
+    crossplay: bool,
+    control: bool,
+    as_json: bool,
+    plot: Path | None,
+    **asked: Any,  # noqa: ANN401 - click's
+) -> int:
     """Whether recursion pays: who made the gain, and whether changed improvers improve more than the first.
 
-    Without an option it tells what the record holds. --crossplay sets two generations' improvers the same fresh
-    problems, with the same start, seed and budget. --control runs the whole loop again beside the line, with the
-    improver that it started with. Both are charged, recorded, and go on where they were cut off.
+    Without an option it tells what the record holds, how the run grows, and what is to be expected.
+    --crossplay sets two generations' improvers the same fresh problems, with the same start, seed and budget.
+    --control runs the whole loop again beside the line, with the improver that it started with. Both are charged,
+    recorded, and go on where they were cut off.
     """
     from festina.loop.bench import Replan
 
     if crossplay and control:
         raise click.UsageError("--crossplay and --control are two things: ask for one")
     _fits(crossplay, control, asked)
+    if plot is not None and (crossplay or control):
+        raise click.UsageError("--plot draws what the record holds: give it alone")
+    drawable(plot)
     with opened(root) as here:
         options = _options(here, asked)
         if not crossplay and not control:
-            _tell(here, as_json)
+            _tell(here, as_json, plot)
             return 0
     try:
         body = _play(root, options, asked) if crossplay else _control(root, options, asked)
@@ -129,7 +147,8 @@ def _planned(terms: e.ArmStarted, changed: int) -> None:
         + (
             f"Of models it may use what the line used ({terms.calls:,} calls, {terms.tokens:,} tokens"
             f"{f', {terms.money:.4g} in money' if terms.money else ''}) and at most one run's caps more."
-            if terms.calls else ""
+            if terms.calls
+            else ""
         ),
         err=True,
     )
@@ -139,18 +158,34 @@ def _planned(terms: e.ArmStarted, changed: int) -> None:
         )
 
 
-def _tell(here: Opened, as_json: bool) -> None:
-    from festina.loop import growth
+def _tell(here: Opened, as_json: bool, plot: Path | None) -> None:
+    from festina.loop import growth, outlook, outlook_words
 
     s = here.state
+    reading = outlook.read(s)
+    if plot is not None:
+        _draw(s, plot)
     if as_json:
         click.echo(json.dumps(summary(s), indent=2))
         return
-    said = growth.sentences(s)
-    for line in said or ["Nothing has been accepted yet, so there is no gain to share out."]:
+    for line in (outlook_words.headline(s), *outlook_words.told(s, reading), *growth.sentences(s), *_missing(s)):
         click.echo(line)
-    for line in _missing(s):
-        click.echo(line)
+
+
+def _draw(s: State, plot: Path) -> None:
+    from festina.loop import outlook
+    from festina.watch.readings import LEAST
+
+    made = outlook.gains(s)
+    if len(made) < LEAST:
+        raise UsageError(
+            "too-few-generations", f"{len(made)} measured generations, and a plot of growth needs {LEAST}",
+            fix="festina run, then again",
+        )  # fmt: skip
+    from festina.watch import figure
+    from festina.watch.outlook import series
+
+    figure.growth(series(made), [g.generation for g in made], plot)
 
 
 def _missing(s: State) -> list[str]:
@@ -167,10 +202,13 @@ def _missing(s: State) -> list[str]:
 
 def summary(s: State) -> dict[str, Any]:
     """As plain data."""
-    from festina.loop import growth
+    from festina.loop import growth, outlook, outlook_words
 
     arm, played = s.growth.last_arm, s.growth.last_crossplay
     return {
+        "answer": outlook_words.headline(s),
+        "growth": _growth(outlook.read(s)),
+        "alarms": [alarm.model_dump(mode="json") for alarm in s.growth.alarms],
         "authors": [
             {"author": a.author, "generations": a.generations, "estimate": a.estimate, "part": a.part}
             for a in growth.authors(s)
@@ -178,3 +216,22 @@ def summary(s: State) -> dict[str, Any]:
         "control_arm": arm.model_dump(mode="json") if arm is not None else None,
         "crossplay": played.model_dump(mode="json") if played is not None else None,
     }
+
+
+def _growth(r: Reading | None) -> dict[str, Any] | None:
+    if r is None:
+        return None
+    return {
+        "generations": [asdict(g) for g in r.gains],
+        "tendency": r.tendency, "speeding_up": r.speeding_up, "compounding": r.compounding, "drifting": r.drifting,
+        "phi": r.phi, "pace": r.pace, "next_gain": r.next_gain, "ahead": r.ahead, "escape": r.escape,
+        "divergence": r.divergence, "evidence": r.evidence, "more": r.more, "trust": r.trust,
+        "scores": [
+            {
+                "ahead": record.ahead, "forecasts": len(record.scores), "crps": record.crps, "line": record.line,
+                "covered_90": record.covered(0.9), "covered_50": record.covered(0.5),
+                "places": [score.place for score in record.scores],
+            }
+            for record in r.scores
+        ],
+    }  # fmt: skip

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from festina.cli.common import drawable
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def command(
     whether its published figures come out.
     """
     _fits(model, limit, retraining, stress)
-    _drawable(plot)
+    drawable(plot)
     if model == "rules":
         _rules(worlds or 10_000, seed, limit or (1.0, 2.0), assigned, stress, plot, as_json)
     else:
@@ -62,18 +62,6 @@ def _fits(model: str, limit: tuple[float, ...], retraining: str | None, stress: 
         raise click.UsageError(f"--{'limit' if limit else 'stress'} belongs to --model rules")
     if retraining is not None and model != "forethought":
         raise click.UsageError("--retraining belongs to --model forethought")
-
-
-def _drawable(plot: Path | None) -> None:
-    """Before minutes of work: whether the picture can be drawn at all."""
-    if plot is None:
-        return
-    if plot.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise UsageError("plot-format", f"{plot.name} does not end in .png, .svg or .pdf", fix="give such a name")
-    if not plot.resolve().parent.is_dir():
-        raise UsageError("plot-folder", f"there is no folder {plot.parent}", fix="make it, or give another place")
-    if find_spec("matplotlib") is None:
-        raise UsageError("no-matplotlib", "--plot needs matplotlib", fix='pip install "festina[report]"')
 
 
 def _assign(priors: Any, assigned: tuple[str, ...], skip: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - dataclasses

@@ -39,6 +39,7 @@ from festina.ledger.deciding import ReviewDecided as ReviewDecided
 from festina.ledger.deciding import ReviewerEnrolled as ReviewerEnrolled
 from festina.ledger.deciding import ReviewRequested as ReviewRequested
 from festina.ledger.deciding import Waiver as Waiver
+from festina.ledger.forecasting import GrowthAlarm as GrowthAlarm
 from festina.ledger.governing import EndReason
 from festina.ledger.governing import GovernTerms as GovernTerms
 from festina.ledger.governing import Halted as Halted
@@ -219,7 +220,8 @@ KINDS: dict[str, type[Body]] = {
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
         ModelAsked, ModelAnswered, TryStarted, TryEnded,
         ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled,
-        CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, Halted, Resumed, Renewed,
+        CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, GrowthAlarm, Halted, Resumed,
+        Renewed,
         Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
     )
 }  # fmt: skip

@@ -27,7 +27,7 @@ from festina.govern.stopping import leave, sweep_helpers
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
 from festina.ledger.signing import LocalKey
-from festina.loop import acts, governing, holds, planting, proposing, requesting, terms, trying
+from festina.loop import acts, governing, holds, outlook, planting, proposing, requesting, terms, trying
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan
 from festina.loop.book import LedgerBook, caps_of
@@ -359,8 +359,10 @@ def _begin(b: Bench, options: Options) -> None:
 def _loop(b: Bench, options: Options) -> None:
     """Fold, decide, act, until the decision is to stop."""
     waited_since: float | None = None
+    judged = len(b.state.line)
     while True:
         b.sync()
+        judged = _foresee(b, judged)
         if not b.state.waiting:
             waited_since = None
         elif waited_since is None:
@@ -397,6 +399,13 @@ def _loop(b: Bench, options: Options) -> None:
         except Fault as fault:
             if not b.cut_off:  # a killed trial is no fault
                 record_fault(b, fault)
+
+
+def _foresee(b: Bench, judged: int) -> int:
+    """After each new generation: an alarm if nothing before it explains what it gained.  # W-3"""
+    if len(b.state.line) > judged and (alarm := outlook.alarm_due(b.state)) is not None:
+        b.append(Draft(alarm), still=lambda s: outlook.alarm_due(s) == alarm)
+    return len(b.state.line)
 
 
 def _asked(b: Bench) -> Literal["", "working", "done"]:

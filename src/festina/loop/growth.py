@@ -48,6 +48,7 @@ class Grown:
     crossplays: list[Crossplay] = field(default_factory=list)
     arms: list[tuple[e.ArmStarted, e.ArmEnded | None]] = field(default_factory=list)
     old: tuple[int, int] = (0, 0)
+    alarms: list[e.GrowthAlarm] = field(default_factory=list)  # W-3
 
     def new_epoch(self) -> None:
         self.old = len(self.crossplays), len(self.arms)
@@ -249,7 +250,13 @@ def _arm_ended(s: State, r: Record, b: e.ArmEnded) -> None:
     s.growth.arms[-1] = (now, b)
 
 
+def _alarmed(s: State, r: Record, b: e.GrowthAlarm) -> None:
+    if b.generation not in s.generations:
+        raise misfit(r, "an alarm about a generation that is not there")
+    s.growth.alarms.append(b)
+
+
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "crossplay-planned": _planned, "crossplay-problem": _problem, "crossplay-ended": _ended,
-    "arm-started": _arm_started, "arm-ended": _arm_ended,
+    "arm-started": _arm_started, "arm-ended": _arm_ended, "growth-alarm": _alarmed,
 }  # fmt: skip

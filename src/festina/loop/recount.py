@@ -16,7 +16,7 @@ from festina.ledger.audit import reading
 from festina.ledger.entries import BatchStarted
 from festina.ledger.merkle import leaf_hash
 from festina.ledger.record import Record
-from festina.loop import growth, reviewed
+from festina.loop import growth, outlook, reviewed
 from festina.loop.contents import Contents, seeds_digest
 from festina.loop.state import State
 from festina.verify.account import Account, Mismatch
@@ -67,7 +67,8 @@ class _Pass:
         try:
             self.found += self.account.check(record.seq, kind, record.body)
             self.found += self.contents.check(record)
-            told = growth.check(self.state, record.body) + reviewed.check(self.state, record.body, self.blob)
+            told = growth.check(self.state, record.body) + outlook.check(self.state, record.body)
+            told += reviewed.check(self.state, record.body, self.blob)
             self.found += [Mismatch(record.seq, kind, *row) for row in told]
             if kind == "batch-started":
                 self._seeds(record)

@@ -127,6 +127,8 @@ class Generation:
     public: e.PublicCompared | e.MeasureSkipped | None = None  # V-6
     attribution: e.Attributed | e.MeasureSkipped | None = None  # V-8
     step: Step | None = None  # what its verdict rests on, for what is certified of the line
+    means: tuple[float, float] | None = None  # of the candidate and of the incumbent, in the suite's own unit  # W-1
+    trials: int = 0  # charged in all when it was accepted
     target: Target = "gain"  # "productivity": its estimate is about its improver, not about the task  # S-6
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from festina.watch.pacing import Outcome, World
+    from festina.watch.posterior import Series
     from festina.watch.published import Run
 
 COLOURS = {"none": "#444444", "watch": "#8c564b", "stop-after": "#d62728", "step": "#ff7f0e", "pace": "#1f77b4"}
@@ -70,6 +71,30 @@ def published(found: Run, path: Path) -> None:
         ylabel="share of worlds that get further" if found.model == "forethought" else "share of worlds by then",
     )  # fmt: skip
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _finish((axes,), figure, path)
+
+
+def growth(series: Series, generations: list[int], path: Path) -> None:
+    """Measured growth with its errors, and the next ten generations at the usual effort."""
+    from festina.watch.posterior import fit, forecast
+
+    posterior = fit(series)
+    draws = forecast(posterior, np.full(10, posterior.unit), 1e-6)
+    level = np.cumsum(series.gain)
+    error = 1.96 * (series.error if series.levels else np.sqrt(np.cumsum(series.error**2)))
+    figure = Canvas(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.errorbar(
+        [0, *generations], [0.0, *level], yerr=[0.0, *error], fmt="o-", color="#1f77b4", label="measured, 95 %"
+    )
+    ahead = generations[-1] + np.arange(11)
+    for low, high, shade in ((0.05, 0.95, 0.15), (0.25, 0.75, 0.3)):
+        band = np.concatenate([[[level[-1]], [level[-1]]], level[-1] + np.quantile(draws, (low, high), axis=1)], axis=1)
+        axes.fill_between(ahead, *band, alpha=shade, color="#ff7f0e", linewidth=0, label=f"forecast, {high - low:.0%}")
+    axes.set(xlabel="generation", ylabel="doublings since the start", title="How the run has grown, and may go on")
+    top = float(np.quantile(draws[-1], 0.75))
+    axes.set_ylim(min(0.0, float(level.min())) - 0.1, (float(level[-1]) + max(top, 0.1)) * 1.25)
+    axes.legend(loc="upper left", frameon=False)
     _finish((axes,), figure, path)
 
 

@@ -6,8 +6,9 @@ comparison). Effort ``E`` is what a generation cost, of which the mean is 1. A g
     m = E 2^(a + min(phi x + drift t, cap)),   variance D m (successes of one size) or D m^2 (luck in proportion)
 
 Two explanations of a changing pace compete: *compounding* (``phi``: capability itself makes the next gain cheaper or
-dearer) and *drift* (``drift`` log2 a generation: cheaper computing, human help, anything that goes by time). A log
-alone hardly tells them apart, and never says how much of ``phi`` is the improver's: ``festina growth --crossplay`` does.
+dearer) and *drift* (``drift`` log2 a generation: cheaper computing, human help, all that goes by time). A log
+alone hardly tells them apart, and never says how much of ``phi`` is the improver's: that takes a
+cross-play.
 ``cap`` is a hard limit of speed: without one, forecasts of what compounds are worthless. Its priors are 2, 4 and 16
 times the first pace; those of ``phi`` are p (1 - 1/r) of Davidson and Houlden 2025, mixed with a normal law.
 

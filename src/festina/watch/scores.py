@@ -8,48 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from festina.watch.posterior import Array, Series, fit, forecast
+from festina.watch.readings import Score, Scored
 
 EARLIEST = 5  # generations before the first forecast that is scored
 TRUSTED = 0.01  # chance of places so uneven, below which forecasts are not trusted
 ENOUGH = 10  # scored forecasts, before which nothing is said of trust
 RECENT = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One forecast and what came. ``crps``, ``line``: doublings. ``place``: share of the forecast below what came."""
-
-    origin: int  # generations known
-    ahead: int
-    crps: float
-    line: float  # absolute miss of the straight line, which is the CRPS of a forecast without a width
-    place: float
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """All of one horizon."""
-
-    ahead: int
-    scores: tuple[Score, ...]
-
-    @property
-    def crps(self) -> float:
-        return float(np.mean([s.crps for s in self.scores]))
-
-    @property
-    def line(self) -> float:
-        return float(np.mean([s.line for s in self.scores]))
-
-    def covered(self, level: float) -> float:
-        """Share of intervals of ``level`` that held what came."""
-        edge = (1.0 - level) / 2.0
-        return float(np.mean([edge < s.place < 1.0 - edge for s in self.scores]))
 
 
 def crps(draws: Array, came: float) -> float:
@@ -70,7 +38,7 @@ def straight_line(levels: Array, ahead: int, last: int = 5) -> float:
     return float(tail.mean()) + slope * float(at[-1] + ahead)
 
 
-def scored(series: Series, horizons: Sequence[int] = (1, 5), every: int = 1) -> tuple[Record, ...]:
+def scored(series: Series, horizons: Sequence[int] = (1, 5), every: int = 1) -> tuple[Scored, ...]:
     """Every forecast that this series allows, from every origin; of effort, what was really spent is taken."""
     levels = np.cumsum(series.gain)
     rows: dict[int, list[Score]] = {ahead: [] for ahead in horizons}
@@ -83,7 +51,7 @@ def scored(series: Series, horizons: Sequence[int] = (1, 5), every: int = 1) -> 
             line = abs(straight_line(levels[:origin], ahead) - float(levels[origin + ahead - 1]))
             place = float(np.mean(draws[ahead - 1] < came))
             rows[ahead].append(Score(origin, ahead, crps(draws[ahead - 1], came), line, place))
-    return tuple(Record(ahead, tuple(found)) for ahead, found in rows.items())
+    return tuple(Scored(ahead, tuple(found)) for ahead, found in rows.items())
 
 
 def evenness(places: Sequence[float]) -> float:
@@ -98,7 +66,7 @@ def evenness(places: Sequence[float]) -> float:
     return min(1.0, max(0.0, 2.0 * total)) if z > 0.2 else 1.0
 
 
-def trusted(record: Record) -> bool | None:
+def trusted(record: Scored) -> bool | None:
     """Whether the newest forecasts hold what they say; None with too few."""
     places = [score.place for score in record.scores][-RECENT:]
     return evenness(places) >= TRUSTED if len(places) >= ENOUGH else None

@@ -1,0 +1,179 @@
+"""What ``festina growth`` says first: whether recursion pays, and how the run grows, in sentences that claim no more.
+
+The headline comes from control arms and cross-plays alone: no log of gains, however it rises, shows that letting
+the improver change paid. Each state has its own sentence: nothing accepted, too few generations, no scale,
+contrary answers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from festina.loop import outlook
+from festina.watch.readings import LEAST
+
+if TYPE_CHECKING:
+    from festina.loop.state import State
+    from festina.watch.readings import Reading
+
+Answers = tuple[int, int, int]  # paid, did not pay, cannot tell
+
+
+def headline(s: State) -> str:
+    """Recursion pays, does not pay, or cannot be told yet, and by what."""
+    arms = _count([str(ended.answer) for _, ended in s.growth.arms if ended is not None])
+    plays = _count([str(play.ended.answer) for play in s.growth.crossplays if play.ended is not None])
+    told = _told(arms, plays)
+    if len(s.line) < 2:
+        return "Whether recursion pays cannot be told yet: nothing has been accepted."
+    if not any(arms) and not any(plays):
+        return (
+            "Whether recursion pays cannot be told yet: that takes a comparison with the first improver, and none was "
+            "run (festina growth --control; festina growth --crossplay)."
+        )
+    if arms[0] and not arms[1] and not plays[1]:
+        return f"Recursion pays here, by {told}."
+    if arms[1] and not arms[0] and not plays[0]:
+        return f"Recursion does not pay here, by {told}."
+    if (arms[0] or plays[0]) and (arms[1] or plays[1]):
+        return f"Whether recursion pays cannot be told: {told} point both ways."
+    if plays[0] and not arms[1]:
+        return (
+            f"The improver got better at improving, by {told}; whether letting it change paid cannot be told yet"
+            f"{'' if any(arms) else ': no control arm was run (festina growth --control)'}."
+        )
+    if plays[1] and not arms[0]:
+        return f"The changed improver is worse at improving than the first, by {told}; that it paid is not shown."
+    return f"Whether recursion pays cannot be told yet: {told}.{_problems(s)}"
+
+
+def _count(answers: list[str]) -> Answers:
+    return answers.count("paid"), answers.count("did not pay"), answers.count("cannot tell")
+
+
+def _told(arms: Answers, plays: Answers) -> str:
+    parts = []
+    for what, found in (("control arm", arms), ("cross-play", plays)):
+        total = sum(found)
+        if total:
+            words = ((found[0], "paid"), (found[1], "did not pay"), (found[2], "cannot tell"))
+            said = ", ".join(f"{n} {word}" for n, word in words if n)
+            parts.append(f"{total} {what}{'s' if total > 1 else ''} ({said})")
+    return " and ".join(parts)
+
+
+def _problems(s: State) -> str:
+    """How many problems the last cross-play would have needed, if the difference that it saw is real."""
+    ended = s.growth.last_crossplay
+    if ended is None or ended.answer != "cannot tell" or ended.ahead[0] == 0.0:
+        return ""
+    half = (ended.ahead[2] - ended.ahead[1]) / 2.0
+    wanted = round(ended.problems * (half / abs(ended.ahead[0])) ** 2 * 1.2)
+    if wanted <= ended.problems or wanted > 1000:
+        return ""
+    return f" If the difference of the last cross-play is real, about {wanted} problems would show it."
+
+
+def told(s: State, reading: Reading | None) -> list[str]:
+    """How the run grows: measured, foreseen, and how well that was foreseen before."""
+    made = outlook.gains(s) if reading is None else reading.gains
+    if reading is None:
+        return _too_few(s, len(made))
+    total = sum(g.doublings for g in made)
+    error = 1.96 * sum(g.error**2 for g in made) ** 0.5
+    lines = [
+        f"Growth of {len(made)} measured generations: {_scale(s)} doubled {total:.2f} times in all "
+        f"({total - error:.2f} to {total + error:.2f}; the gains that were accepted, which flatters)."
+    ]
+    lines.append(_tendency(reading))
+    lines.append(_foreseen(reading))
+    lines += _scored(reading)
+    lines += alarms(s)
+    return lines
+
+
+def _too_few(s: State, count: int) -> list[str]:
+    accepted = sum(s.generations[number].target == "gain" for number in s.line[1:])
+    if accepted == 0:
+        return []
+    if count < accepted:
+        return [
+            f"How the run grows cannot be told: the gains of {accepted - count} of {accepted} generations are on no "
+            "scale that compares generations (a declared range would give one)."
+        ]
+    lack = LEAST - count
+    return [
+        f"How the run grows cannot be told from {count} measured generation{'s' if count > 1 else ''}: it takes {lack} "
+        "more at least, and usually 10 to 30."
+    ]
+
+
+def _scale(s: State) -> str:
+    suite = s.epoch.suite if s.epoch is not None else None
+    ranged = suite is not None and suite.low is not None and suite.high is not None
+    return "the odds of a better score" if ranged else "the score"
+
+
+def _tendency(r: Reading) -> str:
+    chance = f"chance that it rises {r.speeding_up:.0%}"
+    if r.tendency == "cannot tell":
+        more = f"; if what is seen is real, about {r.more} more generations would tell" if r.more is not None else ""
+        line = f"Whether the pace (gain for the same effort) rises or falls cannot be told yet: {chance}{more}."
+    else:
+        rises = "rises" if r.tendency == "speeding up" else "falls"
+        shown = ""
+        if rises == "rises" and r.evidence < 20.0:
+            shown = ", though not so clearly that it holds however often one looks"
+        line = (
+            f"The pace (gain for the same effort) {rises}: {chance}{shown}. Why cannot be told from this: cheaper "
+            "computing, help, or a system that shows less or more than it can look the same."
+        )
+    return line
+
+
+def _foreseen(r: Reading) -> str:
+    low, middle, high = r.pace
+    rows = {h: (a, b, c) for h, a, b, c in r.ahead}
+    five = rows[5]
+    line = (
+        f"A generation's usual effort brings {middle:.2f} doublings now ({low:.2f} to {high:.2f}); the next five, "
+        f"{five[1]:.1f} ({five[0]:.1f} to {five[2]:.1f}, 90 %)."
+    )
+    if r.escape > 0.05:
+        line += (
+            f" WARNING: a chance of {r.escape:.0%} that capability runs away within three generations, limits apart."
+        )
+    return line
+
+
+def _scored(r: Reading) -> list[str]:
+    lines = []
+    for record in r.scores:
+        n = len(record.scores)
+        ahead = "the next generation" if record.ahead == 1 else f"{record.ahead} generations ahead"
+        lines.append(
+            f"Forecasts of {ahead}, {n} of them: 90 % intervals held {record.covered(0.9):.0%} of what came, 50 % "
+            f"ones {record.covered(0.5):.0%}; mean error (CRPS) {record.crps:.2f} doublings, "
+            f"a straight line's {record.line:.2f}."
+        )
+    if not lines:
+        lines.append("Forecasts: too few generations to score any yet.")
+    if r.trust is False:
+        lines.append("These forecasts do NOT hold what they say: trust none of them.")
+    return lines
+
+
+def alarms(s: State) -> list[str]:
+    """Every alarm of the record, newest last."""
+    rows = []
+    for a in s.growth.alarms:
+        if a.alarm == "jump":
+            rows.append(
+                f"ALARM at generation {a.generation}: it gained {a.size:.0f} generations' worth more than foreseen "
+                f"(chance of that by luck {a.chance:.1g})."
+            )
+        elif a.alarm == "drop":
+            rows.append(f"ALARM at generation {a.generation}: measured capability fell by {-a.gain:.2f} doublings.")
+        else:
+            rows.append(f"ALARM at generation {a.generation}: the pace of growth is shown to rise (error at most 5 %).")
+    return rows

@@ -1,0 +1,73 @@
+"""What is read off a run's growth: plain values, for whoever must not load numpy to know them.  # W-1, W-3, W-4"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+LEAST = 3  # measured generations before anything is said of growth
+Z95 = 1.6448536269514722
+Tendency = Literal["speeding up", "slowing down", "cannot tell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One forecast and what came. ``crps``, ``line``: doublings. ``place``: share of the forecast below what came."""
+
+    origin: int  # generations known
+    ahead: int
+    crps: float
+    line: float  # absolute miss of the straight line, which is the CRPS of a forecast without a width
+    place: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """All forecasts of one horizon; at least one."""
+
+    ahead: int
+    scores: tuple[Score, ...]
+
+    @property
+    def crps(self) -> float:
+        return sum(s.crps for s in self.scores) / len(self.scores)
+
+    @property
+    def line(self) -> float:
+        return sum(s.line for s in self.scores) / len(self.scores)
+
+    def covered(self, level: float) -> float:
+        """Share of intervals of ``level`` that held what came."""
+        edge = (1.0 - level) / 2.0
+        return sum(edge < s.place < 1.0 - edge for s in self.scores) / len(self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """One accepted generation: ``doublings`` with its standard ``error``, for ``effort`` runs since the one before."""
+
+    generation: int
+    doublings: float
+    error: float
+    effort: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What may be said of the growth of a line with at least ``LEAST`` measured generations. Pairs: (5 %, 95 %)."""
+
+    gains: tuple[Gain, ...]
+    tendency: Tendency
+    speeding_up: float  # chance that the pace rises, for whatever reason
+    compounding: float  # chance that capability itself makes the next gain cheaper
+    drifting: float  # chance that the pace goes by time
+    phi: tuple[float, float, float]  # 5, 50, 95 %
+    pace: tuple[float, float, float]  # doublings that the mean effort brings now
+    next_gain: tuple[float, float]  # of the next generation at the mean effort: mean, 95 % upper
+    ahead: tuple[tuple[int, float, float, float], ...]  # (generations, 5, 50, 95 %) of doublings to come
+    escape: float  # chance that capability diverges within three generations, but for a limit of speed
+    divergence: float | None  # median generations to that; None: it may well never
+    evidence: float  # that the pace rises; 20 is shown at 1 in 20, however often it was looked at
+    more: int | None  # generations until the tendency is told, if what is seen is real; None: told, or nothing seen
+    trust: bool | None  # of forecasts; None with too few
+    scores: tuple[Scored, ...]

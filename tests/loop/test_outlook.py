@@ -1,0 +1,159 @@
+"""Growth read off the record: gains on one scale, sentences that are true in every state, alarms made again."""
+
+from __future__ import annotations
+
+import itertools
+from math import log2
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from festina.ledger import entries as e
+from festina.loop import outlook, outlook_words
+from festina.loop.rows import Generation
+from festina.loop.state import State
+from festina.select.certified import Step
+
+
+def line(
+    shares: list[float], trials: list[int] | None = None, *, direction: str = "higher", ranged: bool = True,
+    targets: dict[int, str] | None = None,
+) -> State:  # fmt: skip
+    """A state whose line had these mean scores, in a range of 0 to 10 (``lower``: 10 is worst)."""
+    s = State()
+    low, high = (0.0, 10.0) if ranged else (None, None)
+    s.epoch = cast(Any, SimpleNamespace(suite=SimpleNamespace(low=low, high=high, direction=direction)))
+    s.line = list(range(len(shares)))
+    for number, share in enumerate(shares):
+        value = 10.0 * share if direction == "higher" else 10.0 * (1.0 - share)
+        g = Generation(number, f"{number:040x}", number - 1 if number else None, trials=(trials or [100] * 99)[number])
+        if number:
+            before = shares[number - 1]
+            old = 10.0 * before if direction == "higher" else 10.0 * (1.0 - before)
+            wobble = itertools.cycle((-0.01, 0.01))
+            g.means, g.target = (value, old), cast(Any, (targets or {}).get(number, "gain"))
+            g.step = Step(tuple(share - before + next(wobble) for _ in range(40)), 0.1)
+        s.generations[number] = g
+    return s
+
+
+def growing(odds: list[float]) -> list[float]:
+    """Mean scores whose odds double so many times, from even."""
+    return [float(1.0 / (1.0 + 2.0**-x)) for x in np.cumsum([-4.0, *odds])]
+
+
+@pytest.mark.parametrize("direction", ["higher", "lower"])
+def test_W1_a_gain_is_the_doublings_of_the_odds_whatever_the_direction(direction: str) -> None:
+    s = line([0.2, 0.5, 0.8], [0, 100, 250], direction=direction)
+    made = outlook.gains(s)
+    assert [g.doublings for g in made] == pytest.approx([2.0, 2.0], abs=1e-6)
+    assert [g.effort for g in made] == [100, 150]
+    assert 0.0 < made[0].error < 0.1
+
+
+def test_W1_without_a_range_a_gain_is_doublings_of_the_score_and_where_that_means_nothing_there_is_none() -> None:
+    made = outlook.gains(line([0.1, 0.2, 0.4], ranged=False))
+    assert [g.doublings for g in made] == pytest.approx([1.0, 1.0])
+    assert outlook.gains(line([0.1, -0.2], ranged=False)) == ()
+
+
+def test_W1_what_only_changed_the_improver_has_no_gain_and_its_cost_counts_for_the_next() -> None:
+    s = line([0.2, 0.2, 0.5], [0, 100, 250], targets={1: "productivity"})
+    assert [(g.generation, g.effort) for g in outlook.gains(s)] == [(2, 250)]
+
+
+def test_W3_the_gap_is_what_was_gained_since_and_missing_where_a_gain_is() -> None:
+    s = line(growing([0.5, 0.25, 0.25]))
+    gap = outlook.gap_since(s, 1)
+    assert gap is not None
+    assert gap[0] == pytest.approx(0.5, abs=1e-6)
+    assert gap[1] > gap[0]
+    assert outlook.gap_since(s, 3) == (0.0, 0.0)
+    assert outlook.gap_since(s, 9) is None
+    s.generations[2].means = None
+    assert outlook.gap_since(s, 1) is None
+    assert outlook.gap_since(s, 2) is not None
+
+
+def test_W1_too_few_generations_say_how_many_more_it_takes() -> None:
+    assert outlook.read(line(growing([0.5, 0.5]))) is None
+    said = outlook_words.told(line(growing([0.5])), None)
+    assert said == [
+        "How the run grows cannot be told from 1 measured generation: it takes 2 more at least, and usually 10 to 30."
+    ]
+    assert outlook_words.told(line([0.5]), None) == []
+    assert "on no scale" in outlook_words.told(line([0.1, -0.2], ranged=False), None)[0]
+
+
+def test_W1_a_run_that_slows_is_told_so_and_what_is_not_known_of_it() -> None:
+    s = line(growing([1.0 * 0.8**k for k in range(18)]), [100 * k for k in range(19)])
+    reading = outlook.read(s)
+    assert reading is not None
+    assert reading.tendency == "slowing down"
+    said = "\n".join(outlook_words.told(s, reading))
+    assert "The pace (gain for the same effort) falls" in said
+    assert "Why cannot be told from this" in said
+    assert "90 % intervals held" in said
+    assert outlook.read(s) is reading
+    assert reading.next_gain[0] < reading.next_gain[1]
+    assert reading.escape < 0.05
+
+
+def test_W3_a_leap_is_an_alarm_once_and_is_made_again_from_the_record() -> None:
+    odds = [0.3, 0.25, 0.35, 0.3, 0.28, 0.32, 0.3, 0.27, 0.33, 0.3, 0.29]
+    s = line(growing([*odds, 5.0]), [100 * k for k in range(13)])
+    found = outlook.alarm_due(s)
+    assert found is not None
+    assert (found.alarm, found.generation, found.measured) == ("jump", 12, 12)
+    assert found.size > 10
+    assert outlook.check(s, found) == []
+    assert outlook.check(s, found.model_copy(update={"size": 2.0}))[0][0] == "size"
+    assert outlook.check(line(growing(odds), [100 * k for k in range(12)]), found)[0] == ("alarm", "jump", "none")
+    s.growth.alarms.append(found)
+    assert outlook.alarm_due(s) is None
+    assert "ALARM at generation 12: it gained" in outlook_words.alarms(s)[0]
+
+
+# -- the headline ---------------------------------------------------------------------------------------------------
+
+
+def answered(arms: list[str], plays: list[str]) -> State:
+    s = line(growing([0.5, 0.5]))
+    ended = [cast(Any, (SimpleNamespace(), SimpleNamespace(answer=a))) for a in arms]
+    s.growth.arms = ended
+    spread = (0.01, -0.02, 0.04)
+    s.growth.crossplays = [
+        cast(Any, SimpleNamespace(ended=SimpleNamespace(answer=a, ahead=spread, problems=24))) for a in plays
+    ]
+    return s
+
+
+ANSWERS = st.lists(st.sampled_from(["paid", "did not pay", "cannot tell"]), max_size=3)
+
+
+@given(ANSWERS, ANSWERS)
+def test_W2_the_headline_claims_no_more_than_the_comparisons(arms: list[str], plays: list[str]) -> None:
+    said = outlook_words.headline(answered(arms, plays))
+    pays, does_not = said.startswith("Recursion pays"), said.startswith("Recursion does not pay")
+    assert pays == ("paid" in arms and "did not pay" not in arms + plays)
+    assert does_not == ("did not pay" in arms and "paid" not in arms + plays)
+    if not arms and not plays:
+        assert "none was run" in said
+    if not pays and not does_not:
+        assert "cannot be told" in said or "is not shown" in said
+
+
+def test_W2_the_headline_before_any_acceptance_and_how_many_problems_it_would_take() -> None:
+    assert "nothing has been accepted" in outlook_words.headline(line([0.5]))
+    said = outlook_words.headline(answered([], ["cannot tell"]))
+    assert "about 259 problems would show it" in said
+
+
+def test_W4_a_score_doubles_as_its_ratio() -> None:
+    s = line([0.1, 0.3], ranged=False)
+    assert outlook.gains(s)[0].doublings == pytest.approx(log2(3.0))
+    assert isinstance(e.KINDS["growth-alarm"], type)
