@@ -177,15 +177,6 @@ def test_V8_on_request_shapley_shares_the_whole_out(attributed: Toy) -> None:
     check(attributed.root, settled=True)
 
 
-def test_V8_a_single_hunk_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    toy, patch = knobs_toy(tmp_path, {5: "0.6"})
-    run(toy, patch)
-    skipped = read(toy.root)[0].head.attribution
-    assert isinstance(skipped, e.MeasureSkipped)
-    assert "single hunk" in skipped.reason
-    assert "single hunk" in evidence(0, toy)
-
-
 @pytest.mark.slow
 def test_V8_guards_are_attributed_and_what_cannot_run_is_named(tmp_path: Path) -> None:
     """The first hunk runs only together with the second."""

@@ -27,7 +27,7 @@ from festina.loop.recount import recount
 from festina.propose.meter import Cost
 from festina.report.certified import Steps
 from festina.select.pairing import product_means
-from tests.loop.commandline import festina
+from tests.loop.commandline import evidence, festina
 from tests.loop.forging import edited, ledger_of, signed_again, wrong
 from tests.loop.invariants import check, no_orphans, read
 from tests.loop.paper import Paper, PaperLoop, Searching
@@ -128,6 +128,11 @@ def test_growth_passes_over_no_option_in_silence(grown: Toy, words: tuple[str, .
     done = festina("growth", *words, toy=grown)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_V6_without_a_public_suite_it_is_said_that_overfitting_cannot_be_told(grown: Toy) -> None:
+    assert "cannot be told" in festina("status", toy=grown).stdout.replace("\n", " ")
+    assert "cannot be told" in evidence(0, grown)
 
 
 def test_W2_P5_status_and_growth_say_who_made_the_gain(grown: Toy) -> None:

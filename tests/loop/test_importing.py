@@ -87,7 +87,7 @@ def digest(path: Path) -> str:
 
 
 @pytest.mark.parametrize(("tool", "make", "metric"), [
-    ("openevolve", openevolve, "combined_score:higher"),
+    pytest.param("openevolve", openevolve, "combined_score:higher", marks=pytest.mark.slow),
     pytest.param("autoresearch", autoresearch, "val_bpb:lower", marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_V10_a_task_of_another_tool_runs_says_whose_word_its_score_is_and_stays_as_it_was(

@@ -47,6 +47,18 @@ def worthless(base: Path) -> Path:
     return path
 
 
+def until_a_batch_runs(toy: Toy) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        try:
+            _, records = read(toy.root)
+        except Exception:  # noqa: BLE001 - no ledger yet
+            continue
+        if any(record.kind == "batch-started" for record in records):
+            return
+
+
 def finish(process: subprocess.Popen[bytes], timeout: float = 240) -> int:
     _, errors = process.communicate(timeout=timeout)
     assert process.returncode in (0, 4, 5), errors.decode(errors="replace")[-2000:]
@@ -112,15 +124,7 @@ def test_D1_E1_two_hundred_random_kills_lose_and_double_nothing(tmp_path: Path) 
 def test_interrupt_stops_cleanly_and_resumes(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, step="0.6")
     process = engine(toy, "--at-once", "2")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        time.sleep(0.1)
-        try:
-            _, records = read(toy.root)
-        except Exception:  # noqa: BLE001 - no ledger yet
-            continue
-        if any(record.kind == "batch-started" for record in records):
-            break
+    until_a_batch_runs(toy)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130
@@ -135,9 +139,9 @@ def test_interrupt_stops_cleanly_and_resumes(tmp_path: Path) -> None:
 def test_two_engines_on_one_ledger_the_second_refuses(tmp_path: Path) -> None:
     toy = make_toy(tmp_path)
     first = engine(toy)
-    time.sleep(1.5)
+    until_a_batch_runs(toy)
     second = engine(toy)
-    _, errors = second.communicate(timeout=30)
+    _, errors = second.communicate(timeout=120)
     assert second.returncode == 2
     assert b"engine-already-running" in errors
     first.send_signal(signal.SIGINT)

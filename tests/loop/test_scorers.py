@@ -37,7 +37,10 @@ def words(toy: Toy) -> list[str | None]:
     return [p.word for p in check(toy.root, settled=True).proposals.values()]
 
 
-@pytest.mark.parametrize("scorer", ['["python3", "judge.py"]', '{ command = ["python3", "./judge.py"] }'])
+@pytest.mark.parametrize(
+    "scorer",
+    ['["python3", "judge.py"]', pytest.param('{ command = ["python3", "./judge.py"] }', marks=pytest.mark.slow)],
+)
 def test_V1_a_program_judges_and_a_better_candidate_is_accepted(tmp_path: Path, scorer: str) -> None:
     toy = with_program(make_toy(tmp_path, step="0.7"), scorer=scorer)
     run(toy)

@@ -150,7 +150,7 @@ def test_P7_what_leads_in_public_is_handed_in_as_one_change(tmp_path: Path) -> N
 
 
 def test_P4_a_try_shows_public_gains_of_its_lineage_and_the_gates_word(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, public=60, improver=ARCHIVE.replace("workers = 2", "workers = 1"))
+    toy = make_toy(tmp_path, public=60, improver="archive = { tries = 3, seeds = 2, workers = 1 }")
     spy = Spy()
 
     def make(_manifest: Manifest, _sandbox: Sandbox) -> Spy:

@@ -43,11 +43,24 @@ def edited(lines: list[str], coins: random.Random) -> list[str]:
     return out
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False), st.booleans(), st.sampled_from(["f", "same"]))
 def test_V8_every_combination_is_made_and_the_parts_add_up(
     repo: Repo, coins: random.Random, cut: bool, name: str
 ) -> None:
+    add_up(repo, coins, cut, name)
+
+
+@pytest.mark.slow
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.randoms(use_true_random=False), st.booleans(), st.sampled_from(["f", "same"]))
+def test_V8_many_combinations_are_made_and_their_parts_add_up(
+    repo: Repo, coins: random.Random, cut: bool, name: str
+) -> None:
+    add_up(repo, coins, cut, name)
+
+
+def add_up(repo: Repo, coins: random.Random, cut: bool, name: str) -> None:
     base = repo.tree_of(repo.head())
     before = repo.read_file(base, name).decode().splitlines(keepends=True)
     after = "".join(edited(before, coins))
