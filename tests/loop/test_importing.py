@@ -174,6 +174,26 @@ def test_a_command_that_does_not_run_in_a_box_leaves_the_system_and_says_so(tmp_
     assert "no_such_package" in failed.value.what
     assert f"install no_such_package for the Python that runs Festina, {sys.executable}" in failed.value.fix
     assert (tmp_path / "system" / "festina.toml").exists()
+    with pytest.raises(UsageError) as again:  # whoever repeats the command is told to go on where it stands
+        bring("autoresearch", task, tmp_path / "system", metric=None, allow=())
+    assert again.value.name == "folder-exists"
+    assert "an earlier import made this folder" in again.value.what
+    assert "add what was missing, commit it" in again.value.fix
+
+
+def test_an_import_that_breaks_off_leaves_nothing_in_the_way(tmp_path, monkeypatch):
+    task = autoresearch(tmp_path / "task")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("festina.loop.importing._manifest", full)
+        with pytest.raises(OSError, match="No space"):
+            bring("autoresearch", task, tmp_path / "system", metric=None, allow=())
+    assert not (tmp_path / "system").exists()
+    made = bring("autoresearch", task, tmp_path / "system", metric=None, allow=())
+    assert (made.root / "festina.toml").exists()
 
 
 def test_what_wants_a_gpu_is_not_tried_and_asks_for_one(tmp_path):

@@ -46,7 +46,7 @@ def test_P5_the_improver_in_force_proposes_from_its_view(python_box, trees):  # 
     [
         ("raise SystemExit(3)", "the improver ended with exit status 3"),
         ("import os, signal; os.abort()", "the improver died by signal 6"),
-        ("pass", "neither proposal.patch nor files/ was left"),
+        ("pass", "the improver ended well and handed in no change: no proposal.patch, no files/"),
         ("import os; open(os.environ['FESTINA_OUT'] + '/proposal.patch', 'w').write('x'); 1/0", "exit status 1"),
     ],
 )

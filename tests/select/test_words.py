@@ -78,6 +78,8 @@ def test_V10_self_reported_is_never_called_proven(reason):
 def test_S7_the_claim_about_seeds_is_about_the_recipe():
     text = sentence(replace(BASE, unit="seed", count=23))
     assert "on 23 training seeds" in text
+    alike = sentence(replace(BASE, unit="seed", count=23, exact=True))
+    assert "on 23 paired runs, which all gave the same difference" in alike
     assert "about the recipe" in text
 
 

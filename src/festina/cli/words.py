@@ -96,7 +96,7 @@ def late_words(s: State) -> str | None:
 
 def _received(b: e.ProposalReceived, s: State) -> str | None:
     if b.patch is None:
-        return f"Proposal {b.proposal}: nothing came ({b.reason})"
+        return f"Proposal {b.proposal}: no change came of it ({b.reason})"
     return None
 
 

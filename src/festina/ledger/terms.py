@@ -90,4 +90,5 @@ class EpochOpened(Body):
     productivity: ProductivityTerms | None = None  # None: nothing may be proposed for the improver's sake alone  # S-6
     review: ReviewTerms | None = None  # how people review; None: before there were steps; sealed: ``catch_secret``
     govern: GovernTerms | None = None  # how fast the loop may go; None: records from before there was a governor  # G-2
+    wording: Count = 1  # version of the verdicts' sentences, kept for the same reason; 2: seeds that all agree are runs
     rule: Count = 1  # version of the bets' numbers (``select.rules``); kept, so that verdicts can be recomputed  # S-5

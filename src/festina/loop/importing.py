@@ -11,6 +11,8 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,7 @@ __all__ = ["Imported", "bring"]
 LEFT_OUT = frozenset({
     ".git", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".pytest_cache", ".tox", "openevolve_output",
 })  # fmt: skip
+ADDED = "Add festina.toml"
 MAX_FILES, MAX_BYTES = 5_000, 300 << 20
 
 
@@ -40,7 +43,7 @@ def bring(kind: str, folder: Path, target: Path, *, metric: str | None, allow: t
     if not folder.is_dir():
         raise UsageError("no-folder", "there is no such folder", fix="give the task's folder", where=str(folder))
     if target.exists() or target.is_symlink():
-        raise UsageError("folder-exists", "nothing is ever overwritten", fix="--to NEW_FOLDER", where=str(target))
+        raise _taken(target)
     if target.resolve().is_relative_to(folder.resolve()):
         raise UsageError("folder-inside", "the task's own folder is never written to", fix="--to a folder beside it")
     task = READERS[kind](folder, metric, allow)
@@ -48,21 +51,56 @@ def bring(kind: str, folder: Path, target: Path, *, metric: str | None, allow: t
     taken = [name for name in (*task.files, FILE_NAME) if (folder / name).exists()]
     if taken:
         raise UsageError("name-taken", f"{taken[0]} is there already", fix="it would be written anew: rename it")
-    for name in files:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / name, target / name)
-        shutil.copymode(folder / name, target / name)
-    for name, data in task.files.items():
-        (target / name).write_bytes(data)
-    _git(target, "init", "-q", "-b", "main")
-    _commit(target, f"{kind}'s task as it was")
-    said = _manifest(target, task)
-    _commit(target, "Add festina.toml")
+    with _whole_or_nothing(target):
+        _copied(folder, files, target, task)
+        _git(target, "init", "-q", "-b", "main")
+        _commit(target, f"{kind}'s task as it was")
+        said = _manifest(target, task)
+        _commit(target, ADDED)
     if links:
         said.append(f"  left out   {len(links)} symbolic links: {', '.join(links)[:200]}")
     said += [f"  not done   {line}" for line in task.lost]
     said += [f"  {'assurance' if n == 0 else '':9}  {line}" for n, line in enumerate(task.assurance)]
     return Imported(target, "\n".join(said))
+
+
+@contextmanager
+def _whole_or_nothing(target: Path) -> Iterator[None]:
+    """No half of a system stays in the way of the next attempt; one that only does not run yet does stay."""
+    done = False
+    try:
+        yield
+        done = True
+    except UsageError as error:
+        done = error.name == "import-does-not-run"
+        raise
+    finally:
+        if not done:
+            shutil.rmtree(target, ignore_errors=True)
+
+
+def _taken(target: Path) -> UsageError:
+    """Why nothing is imported there: an earlier import, which only wants what it lacked, or something else."""
+    if (target / FILE_NAME).is_file() and (target / ".git").is_dir() and not target.is_symlink():
+        log = subprocess.run(["git", "log", "--format=%s"], cwd=target, capture_output=True, text=True, check=False)
+        if ADDED in log.stdout.splitlines():
+            return UsageError(
+                "folder-exists", "an earlier import made this folder, and nothing is ever overwritten",
+                fix="go on there: add what was missing, commit it, then, in that folder: festina run; or remove the "
+                "folder and import again; or --to NEW_FOLDER",
+                where=str(target),
+            )  # fmt: skip
+    return UsageError("folder-exists", "nothing is ever overwritten", fix="--to NEW_FOLDER", where=str(target))
+
+
+def _copied(folder: Path, files: Sequence[str], target: Path, task: Task) -> None:
+    for name in files:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, target / name)
+        shutil.copymode(folder / name, target / name)
+    for name, data in task.files.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(data)
 
 
 def _manifest(target: Path, task: Task) -> list[str]:
@@ -78,7 +116,7 @@ def _manifest(target: Path, task: Task) -> list[str]:
         found = plain(target, task.run, metric=task.metric, allow=task.allow, anew=True)
     except UsageError as error:
         path.write_bytes(data)
-        _commit(target, "Add festina.toml")
+        _commit(target, ADDED)
         raise UsageError(
             "import-does-not-run",
             f"the system is in {target}, but its command does not run in a box yet: {error.what}",

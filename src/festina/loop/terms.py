@@ -93,6 +93,7 @@ def epoch(
         goal_family=manifest.suite.hidden.family if manifest.suite.hidden is not None else "unknown",
         productivity=_productivity(manifest, suite),
         proposer_family="search" if manifest.improver.use == "search" else manifest.improver.family, rule=RULE,
+        wording=2,
         review=_review(manifest),
         govern=e.GovernTerms(lease_s=manifest.policy.lease, reverts=float(manifest.policy.reverts)),
         archive=_archive(manifest),

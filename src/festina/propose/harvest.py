@@ -177,7 +177,7 @@ def harvest(outcome: Outcome, author: str) -> Proposal | NoProposal:
     except Unreadable as error:
         return NoProposal(author, f"refused: {error}", wall_s=wall, cpu_s=cpu)
     if not (patch and patch.strip()) and not files:
-        none = f"neither {PATCH} nor files/ was left"
+        none = f"the improver ended well and handed in no change: no {PATCH}, no files/"
         reason = "the improver says that it has nothing more" if plan.exhausted else none
         return NoProposal(author, reason, exhausted=plan.exhausted, wall_s=wall, cpu_s=cpu)
     return Proposal(

@@ -45,6 +45,7 @@ class Finding:
     unconvinced: tuple[str, ...] = ()  # those that saw too little
     again: bool = False  # the line moved, and the change is tested anew
     provisional: bool = False  # in a sandbox below the demanded level
+    exact: bool = False  # every unit gave the same difference: there is no chance in it to speak of
     even_luck: bool = False  # no declared range: another assumption stands in its place (``bets.Symmetric``)  # S-7
 
 
@@ -197,6 +198,8 @@ def _bracket(text: str) -> str:
 def _looked(f: Finding) -> str:
     if f.unit == "seed" and f.assurance == "self-reported":  # any command that prints a number, not only training
         return f"{f.count:,} paired {'run' if f.count == 1 else 'runs'}"
+    if f.unit == "seed" and f.exact and f.count > 1:  # one exact answer, asked again: no seed trains anything
+        return f"{f.count:,} paired runs, which all gave the same difference"
     if f.unit == "problem":
         return f"{f.count:,} improvement {'problem' if f.count == 1 else 'problems'}"
     words = {"item": "item", "cluster": "cluster of items", "seed": "training seed"}[f.unit]

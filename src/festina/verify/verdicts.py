@@ -163,6 +163,7 @@ def finding_of(
         unproven=tuple(names[int(k)] for what, k in lacking if what == "guard"),
         verifiers=tuple(judges), unconvinced=tuple(judges[j] for j in doubted),
         provisional=provisional, again=again,
+        exact=epoch.wording > 1 and len(set(test.gains)) == 1,
         even_luck=progress.plan.kind == "symmetric" and epoch.rule > 1,  # sentences of version 1 did not say so
     )  # fmt: skip
 
