@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,3 +23,20 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
     kind: ClassVar[str]
     role: ClassVar[Role] = "engine"
+
+
+class Entered(Protocol):
+    """An entry as folds read it, whether it comes from a ledger, a copy, or a test's paper."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def at(self) -> str: ...
+    @property
+    def body(self) -> Any: ...  # noqa: ANN401 - one of some fifty types
+    @property
+    def leaf(self) -> str: ...
+    @property
+    def commitments(self) -> Mapping[str, str]: ...

@@ -12,20 +12,21 @@ from festina.loop import attributed
 from festina.report.data import AttributionRow, FinalRow, HunkRow, OverfitRow, Remark
 
 if TYPE_CHECKING:
-    from festina.report.fold import Reading, Record
+    from festina.ledger.base import Entered
+    from festina.report.rows import Rows
 
 
-def _measure_started(s: Reading, r: Record, b: e.MeasureStarted) -> None:
+def _measure_started(s: Rows, r: Entered, b: e.MeasureStarted) -> None:
     s.begin(f"{b.purpose} measurement", b.measure, r.seq)
     s.trials += b.trials
     s.looks += b.items
 
 
-def _measure_ended(s: Reading, r: Record, b: e.MeasureEnded) -> None:
+def _measure_ended(s: Rows, r: Entered, b: e.MeasureEnded) -> None:
     s.end(f"{b.purpose} measurement", b.measure, r.seq)
 
 
-def _skipped(s: Reading, r: Record, b: e.MeasureSkipped) -> None:
+def _skipped(s: Rows, r: Entered, b: e.MeasureSkipped) -> None:
     row = s.test_of(b.generation)
     if b.purpose == "public" and row is not None:
         s.tests[row.test] = replace(row, public_note=b.reason, public_seq=r.seq)
@@ -33,7 +34,7 @@ def _skipped(s: Reading, r: Record, b: e.MeasureSkipped) -> None:
         s.unattributed[b.generation] = Remark(r.seq, f"generation {b.generation}", b.reason)
 
 
-def _compared(s: Reading, r: Record, b: e.PublicCompared) -> None:
+def _compared(s: Rows, r: Entered, b: e.PublicCompared) -> None:
     row = s.test_of(b.generation)
     if row is None:
         s.finding(r.seq, f"public scores of generation {b.generation}, which no test accepted")
@@ -42,7 +43,7 @@ def _compared(s: Reading, r: Record, b: e.PublicCompared) -> None:
     s.overfit = OverfitRow(r.seq, b.generations, b.line_public, b.line_hidden, b.line_gap)
 
 
-def _attributed(s: Reading, r: Record, b: e.Attributed) -> None:
+def _attributed(s: Rows, r: Entered, b: e.Attributed) -> None:
     try:
         places = attributed.places(b, s.blob)
     except IntegrityError as error:
@@ -59,7 +60,7 @@ def _attributed(s: Reading, r: Record, b: e.Attributed) -> None:
     )  # fmt: skip
 
 
-def _final(s: Reading, r: Record, b: e.FinalScored) -> None:
+def _final(s: Rows, r: Entered, b: e.FinalScored) -> None:
     if b.measure is None:  # a record from before measurements were charged
         s.looks += b.items
     s.finals.append(
@@ -71,35 +72,35 @@ def _final(s: Reading, r: Record, b: e.FinalScored) -> None:
     )  # fmt: skip
 
 
-def _drilled(s: Reading, r: Record, b: e.DrillFinished) -> None:
+def _drilled(s: Rows, r: Entered, b: e.DrillFinished) -> None:
     s.drill = b
     s.remarks.append(Remark(r.seq, "drill", f"{b.sentence()}; silence of a drill is no proof"))
 
 
-def _calibrated(s: Reading, r: Record, b: e.Calibrated) -> None:
+def _calibrated(s: Rows, r: Entered, b: e.Calibrated) -> None:
     s.remarks.append(Remark(r.seq, "calibration", f"{b.sentence()}; a forecast, no evidence"))
 
 
-def _planned(s: Reading, r: Record, b: e.CrossplayPlanned) -> None:
+def _planned(s: Rows, r: Entered, b: e.CrossplayPlanned) -> None:
     s.begin("cross-play", b.crossplay, r.seq)
 
 
-def _played(s: Reading, r: Record, b: e.CrossplayEnded) -> None:
+def _played(s: Rows, r: Entered, b: e.CrossplayEnded) -> None:
     s.end("cross-play", b.crossplay, r.seq)
     s.grown.append(Remark(r.seq, "cross-play", b.sentence))
 
 
-def _arm_started(s: Reading, r: Record, b: e.ArmStarted) -> None:
+def _arm_started(s: Rows, r: Entered, b: e.ArmStarted) -> None:
     s.begin("control arm", b.arm, r.seq)
 
 
-def _arm_ended(s: Reading, r: Record, b: e.ArmEnded) -> None:
+def _arm_ended(s: Rows, r: Entered, b: e.ArmEnded) -> None:
     s.end("control arm", b.arm, r.seq)
     told = f"{b.sentence} The arm's own record: {b.origin}, {b.size:,} entries."
     s.grown.append(Remark(r.seq, "control arm", told))
 
 
-HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
+HANDLERS: dict[str, Callable[[Rows, Entered, Any], None]] = {
     "measure-started": _measure_started, "measure-ended": _measure_ended, "measure-skipped": _skipped,
     "public-compared": _compared, "attributed": _attributed, "final-scored": _final,
     "drill-finished": _drilled, "calibrated": _calibrated, "crossplay-planned": _planned,

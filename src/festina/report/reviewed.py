@@ -18,8 +18,9 @@ from festina.report.markup import Html, el, join
 from festina.review import catch
 
 if TYPE_CHECKING:
-    from festina.ledger.log import Record as Whole
-    from festina.report.fold import Reading, Record
+    from festina.ledger.base import Entered
+    from festina.ledger.log import Record
+    from festina.report.rows import Rows
 
 
 class People:
@@ -30,14 +31,14 @@ class People:
         self.broken = False
         self.asked: dict[int, e.ReviewRequested] = {}
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Entered) -> None:
         body = record.body
         if isinstance(body, e.ReviewRequested):
             self.asked[body.review] = body
         if self.broken:
             return
         try:
-            self.state.apply(cast("Whole", record))  # the report's own protocol names less of it
+            self.state.apply(cast("Record", record))  # the report's own protocol names less of it
         except FestinaError:
             self.broken = True
 
@@ -46,12 +47,12 @@ class People:
         return tuple(each.sentence for each in reviews.calibration(self.state) if not each.demo)
 
 
-def _enrolled(s: Reading, r: Record, b: e.ReviewerEnrolled) -> None:
+def _enrolled(s: Rows, r: Entered, b: e.ReviewerEnrolled) -> None:
     key = "a demonstration key, which speaks for no person" if b.demo else "a person's own key"
     s.remarks.append(Remark(r.seq, "reviewer enrolled", f"{b.reviewer}: {key}"))
 
 
-def _decided(s: Reading, r: Record, b: e.ReviewDecided) -> None:
+def _decided(s: Rows, r: Entered, b: e.ReviewDecided) -> None:
     review = s.people.asked.get(b.review)
     if review is None or review.binding != b.binding:
         s.finding(r.seq, f"a decision on review {b.review} that binds something else than what was asked")  # R-1
@@ -67,7 +68,7 @@ def _decided(s: Reading, r: Record, b: e.ReviewDecided) -> None:
     _approve(s, review.generation, r.seq, b.reviewer, without_person=b.without_person)
 
 
-def _settled(s: Reading, r: Record, b: e.ReviewSettled) -> None:
+def _settled(s: Rows, r: Entered, b: e.ReviewSettled) -> None:
     review, state = s.people.asked.get(b.review), s.people.state
     if review is None:
         s.finding(r.seq, f"review {b.review} was settled and never asked for")
@@ -87,7 +88,7 @@ def _settled(s: Reading, r: Record, b: e.ReviewSettled) -> None:
         s.remarks.append(Remark(r.seq, "review set aside", f"{names}: an approval that does not count for now"))
 
 
-def _approve(s: Reading, generation: int, seq: int, by: str, *, without_person: bool) -> None:
+def _approve(s: Rows, generation: int, seq: int, by: str, *, without_person: bool) -> None:
     """This generation, and with it the earlier ones that its patch holds."""
     if generation not in s.generations:
         return
@@ -116,6 +117,6 @@ def section(data: ReportData) -> Html:
     )  # fmt: skip
 
 
-HANDLERS: dict[str, Callable[[Reading, Record, Any], None]] = {
+HANDLERS: dict[str, Callable[[Rows, Entered, Any], None]] = {
     "reviewer-enrolled": _enrolled, "review-decided": _decided, "review-settled": _settled,
 }  # fmt: skip

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from festina.ledger import entries as e
 
 if TYPE_CHECKING:
-    from festina.verify.account import Account, Entered
+    from festina.ledger.base import Entered
+    from festina.verify.account import Account
 
 
 @dataclass(slots=True)

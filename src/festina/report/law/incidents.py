@@ -18,7 +18,7 @@ from festina.report.data import Remark
 from festina.report.law.calendar import due, moment, span
 
 if TYPE_CHECKING:
-    from festina.report.fold import Record
+    from festina.ledger.base import Entered
     from festina.report.law.packs import Clock, DocumentType, Pack
 
 Blob = Callable[[str], bytes]
@@ -98,7 +98,7 @@ class Row:
     zone: str
 
 
-def fold(records: Iterable[Record], blob: Blob) -> People:
+def fold(records: Iterable[Entered], blob: Blob) -> People:
     """Read all ``records`` from the first on."""
     people = People()
     for record in records:
@@ -106,7 +106,7 @@ def fold(records: Iterable[Record], blob: Blob) -> People:
     return people
 
 
-def take(people: People, record: Record, blob: Blob) -> None:
+def take(people: People, record: Entered, blob: Blob) -> None:
     body = record.body
     if isinstance(body, e.Stated):
         key = (body.document, body.field, body.reviewer)
@@ -129,7 +129,7 @@ def take(people: People, record: Record, blob: Blob) -> None:
         people.incidents[body.incident] = _further(people, known, record, body, blob)
 
 
-def _opened(people: People, record: Record, body: e.IncidentOpened, blob: Blob) -> None:
+def _opened(people: People, record: Entered, body: e.IncidentOpened, blob: Blob) -> None:
     people.incidents[body.incident] = Incident(
         body.incident, record.seq, record.at, body.aware, _text(blob, body.text), body.about, body.reviewer,
         body.without_person,
@@ -145,7 +145,7 @@ def _opened(people: People, record: Record, body: e.IncidentOpened, blob: Blob) 
         ))  # fmt: skip
 
 
-def _further(people: People, known: Incident, record: Record, body: e.Body, blob: Blob) -> Incident:
+def _further(people: People, known: Incident, record: Entered, body: e.Body, blob: Blob) -> Incident:
     if isinstance(body, e.IncidentClassified):
         return replace(
             known, classes=body.classes, causal=body.causal, why=_text(blob, body.text), classified_seq=record.seq

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from festina.ledger import entries as e
 
 if TYPE_CHECKING:
-    from festina.report.fold import Record
+    from festina.ledger.base import Entered
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Seen:
     calibrated: At | None = None
     back: dict[int, At] = field(default_factory=dict)  # roll backs begun
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Entered) -> None:
         at, body = At(record.seq, record.at), record.body
         if isinstance(body, e.DrillFinished):
             self.drill = (at, body)
@@ -56,7 +56,7 @@ class Seen:
             self.calibrated = at
 
 
-def seen(records: Iterable[Record]) -> Seen:
+def seen(records: Iterable[Entered]) -> Seen:
     """Read all ``records`` from the first on."""
     found = Seen()
     for record in records:

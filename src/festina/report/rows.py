@@ -1,0 +1,102 @@
+"""A report under construction: its rows by number, and what is begun and not ended. Handlers of entries fill it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from festina.errors import IntegrityError
+from festina.ledger import entries as e
+from festina.ledger.canonical import parse_strict
+from festina.loop.called import Called
+from festina.report import reviewed
+from festina.report.certified import Steps
+from festina.report.data import (
+    AttributionRow,
+    ControlRow,
+    Entry,
+    EpochRow,
+    FinalRow,
+    GenerationRow,
+    OverfitRow,
+    PlantRow,
+    ProposalRow,
+    Remark,
+    RunRow,
+    TestRow,
+)
+from festina.report.tries import Tries
+from festina.report.twins import Twins
+
+PLAN_BYTES = 64 << 10
+
+Blob = Callable[[str], bytes]
+
+
+class Rows:
+    """Rows under construction, by number."""
+
+    def __init__(self, blob: Blob) -> None:
+        self.blob = blob
+        self.genesis: e.Genesis | None = None
+        self.entries: list[Entry] = []
+        self.epochs: list[EpochRow] = []
+        self.terms: list[e.EpochOpened] = []
+        self.runs: list[RunRow] = []
+        self.controls: list[ControlRow] = []
+        self.twins = Twins()
+        self.steps, self.tries = Steps(), Tries()
+        self.proposals: dict[int, ProposalRow] = {}
+        self.plants: dict[int, PlantRow] = {}
+        self.tests: dict[int, TestRow] = {}
+        self.plans: dict[int, e.TestOpened] = {}
+        self.units: dict[int, list[tuple[float, tuple[float, ...], tuple[float, ...]]]] = {}
+        self.generations: dict[int, GenerationRow] = {}
+        self.line: list[int] = []
+        self.generation_of: dict[str, int] = {}  # commit or tree -> generation
+        self.people = reviewed.People()
+        self.finals: list[FinalRow] = []
+        self.drill: e.DrillFinished | None = None
+        self.remarks: list[Remark] = []
+        self.findings: list[Remark] = []
+        self.open: dict[tuple[str, int], int] = {}  # intents without an end yet: (what, number) -> entry  # L-3
+        self.overfit: OverfitRow | None = None
+        self.charged: dict[int, int] = {}  # trials by test
+        self.attributions: dict[int, AttributionRow] = {}
+        self.unattributed: dict[int, Remark] = {}
+        self.grown: list[Remark] = []  # findings of control arms and cross-play
+        self.called, self.trials, self.looks, self.in_force = Called(), 0, 0, 0
+        self.released: int | None = None
+
+    def finding(self, seq: int, text: str) -> None:
+        self.findings.append(Remark(seq, "does not fit", text))
+
+    def begin(self, what: str, number: int, seq: int) -> None:
+        self.open[(what, number)] = seq
+
+    def end(self, what: str, number: int, seq: int) -> None:
+        if self.open.pop((what, number), None) is None:
+            self.finding(seq, f"{what} {number} ended without having been begun")  # L-3
+
+    def test_of(self, generation: int) -> TestRow | None:
+        """The test that accepted a generation."""
+        row = self.generations.get(generation)
+        if row is None or row.proposal is None:
+            return None
+        return next((t for t in self.tests.values() if t.proposal == row.proposal and t.verdict == "accept"), None)
+
+    def words_of_plan(self, digest: str | None, seq: int) -> tuple[str, str]:
+        """(rationale, weakness) from the content store; empty where the plan cannot be read.  # P-6, T-5"""
+        if digest is None:
+            return "", ""
+        try:
+            plan = parse_strict(self.blob(digest), max_bytes=PLAN_BYTES, max_depth=4)
+        except IntegrityError as error:
+            self.finding(seq, f"the proposal's plan cannot be read: {error.name}")
+            return "", ""
+        if not isinstance(plan, dict):
+            return "", ""
+        return _text_of(plan.get("rationale")), _text_of(plan.get("weakness"))
+
+
+def _text_of(value: object) -> str:
+    return value if isinstance(value, str) else ""
