@@ -45,6 +45,7 @@ class Assault:
     fresh: bool = False  # the loop restores the evaluator before each evaluation
     controls: dict[str, Outcome] = field(default_factory=dict)
     again: dict[str, list[Outcome]] = field(default_factory=dict)  # controls that were evaluated several times
+    own_controls: dict[str, str] = field(default_factory=dict)  # of whole files, by attack
 
     def constants(self, attack: Attack) -> dict[str, object]:
         """What is baked into this attack's candidate; large tables only where they are used."""
@@ -88,6 +89,8 @@ class Assault:
     def mutant(self, mutant: Mutant) -> Finding:
         """Carry out an attack that is a whole file."""
         path = self.folder / f"{mutant.attack.id.replace('/', '-')}{Path(self.study.bench.given.file.name).suffix}"
+        if mutant.control:
+            self.own_controls[mutant.attack.id] = mutant.control
         path.write_text(mutant.text, encoding="utf-8", errors="surrogateescape")
         return self._credit(mutant.attack, mutant.text, path)
 
@@ -100,10 +103,12 @@ class Assault:
 
     def _key(self, attack: Attack) -> str:
         if self.study.honest is None:
-            return "husk:"
+            return f"husk:{attack.id if attack.id in self.own_controls else ''}"
         return f"{attack.base}:{attack.control}" + (":late" if attack.control == "limits/slow" else "")
 
     def _control_source(self, attack: Attack) -> str:
+        if attack.id in self.own_controls:
+            return self.own_controls[attack.id]
         if self.study.honest is None:
             return empty(self.study.raw, self.study.bench.given.file.name)
         return self.source(attack, attack.control, attack.base)
@@ -299,7 +304,7 @@ class Assault:
     ) -> Finding:
         study = self.study
         place = locate(attack, study, best) if verdict in (Verdict.HOLE, Verdict.EXPOSURE) else None
-        control = self.controls.get(f"{attack.base}:{attack.control}")
+        control = self.controls.get(self._key(attack))
         return Finding(
             attack.id,
             attack.kind,

@@ -1,7 +1,8 @@
-"""Attacks whose candidate is data of a known form: a table of predictions, an SQL query, a patch.
+"""Attacks whose candidate is data of a known form: a table of predictions, an SQL query, a patch, settings.
 
 Each attack is a whole file made from the honest one. Pure but for looking for test files in the copied evaluator.
-Not covered: nested JSON lines, several statements in one query, patches in other formats than unified diff.
+Settings in YAML are changed as text, number by number. Not covered: several statements in one query, patches in other
+formats than unified diff, YAML in flow style.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ENDS = {"table": (".csv", ".tsv", ".jsonl", ".ndjson"), "sql": (".sql",), "patch": (".patch", ".diff")}
+ENDS = {"table": (".csv", ".tsv", ".jsonl", ".ndjson"), "sql": (".sql",), "patch": (".patch", ".diff"),
+        "yaml": (".yaml", ".yml")}  # fmt: skip
 _RESTORE = (
     "After applying a patch put every test file, conftest.py, pytest.ini, setup.cfg, tox.ini and pyproject.toml back "
     "from your own copy, count the tests that ran against the number planned, and refuse patches that touch them."
@@ -32,12 +34,15 @@ class Forged:
     site: str
     text: str
     remedy: str = ""
+    control: str = ""  # the same file without the exploit, where that is more than an empty one
 
 
 def empty(kind: str, raw: str, name: str) -> str:
     """The candidate of this kind that does no work."""
     if kind == "sql":
         return "SELECT NULL\n"
+    if kind == "yaml":
+        return "{}\n"
     if kind == "patch":
         return _added("fd_note.txt", ["nothing"])
     table = _Table.parse(raw, name)
@@ -51,6 +56,8 @@ def attacks(kind: str, raw: str, name: str, base: Path | None) -> Iterator[Forge
         yield from _rows(table) if table else ()
     elif kind == "sql":
         yield from _query(raw)
+    elif kind == "yaml":
+        yield from _yaml(raw)
     else:
         yield from _patch(raw, base)
 
@@ -94,7 +101,14 @@ class _Table:
         return cls(tuple(head), tuple(rows), written)
 
     def filled(self, row: dict[str, object], value: object) -> dict[str, object]:
-        return {key: each if key == self.columns[0] else value for key, each in row.items()}
+        return {key: each if key == self.columns[0] else _leaves(each, value) for key, each in row.items()}
+
+
+def _leaves(each: object, value: object) -> object:
+    """``value`` in every place of a nested prediction, so that what reads it finds the form that it expects."""
+    if isinstance(each, dict):
+        return {key: _leaves(part, value) for key, part in each.items()}
+    return [_leaves(part, value) for part in each] if isinstance(each, list) else value
 
 
 def _rows(table: _Table) -> Iterator[Forged]:
@@ -128,6 +142,34 @@ def _rows(table: _Table) -> Iterator[Forged]:
             f"numbers/rows-{slug}", f"{said} in every row", f"Wrote {said} for every prediction.", "table-limit",
             "data", table.written([table.filled(row, value) for row in whole]),
         )  # fmt: skip
+
+
+# -- settings ----------------------------------------------------------------------------------------------
+
+_NUMBER = re.compile(r"(?m)^(\s*(?:-\s+)?(?:[\w.\"' -]+:\s+)?)[-+]?\d[\d_]*(?:\.\d*)?(?:[eE][-+]?\d+)?[ \t]*(?=#|$)")
+
+
+def _yaml(raw: str) -> Iterator[Forged]:
+    for slug, token in (
+        ("nan", ".nan"), ("inf", ".inf"), ("minus-inf", "-.inf"), ("overflow", "1.0e+999"), ("null", "null"),
+    ):  # fmt: skip
+        text = _NUMBER.sub(rf"\g<1>{token} ", raw)
+        if text != raw:
+            yield Forged(
+                f"numbers/yaml-{slug}", f"{token} in place of every number", f"Wrote {token} for every number.",
+                "yaml-number", "compare", text,
+            )  # fmt: skip
+
+
+def yaml_code(forged: str) -> Forged:
+    """A tag that runs code where a loader takes any tag. ``forged``: what is printed then."""
+    code = f"import os; os.write(1, {forged.encode()!r}); os._exit(0)"
+    return Forged(
+        "payload/yaml-tag", "settings that run code when they are read",
+        "Handed in a tag that prints the result, with a better number, and ends the process.", "yaml-code", "call",
+        f"!!python/object/apply:builtins.exec\n- {json.dumps(code)}\n",
+        "Read YAML with yaml.safe_load alone: every other loader runs what a file tells it to.",
+    )  # fmt: skip
 
 
 # -- a query -----------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 There is nothing to hollow out, so the candidate without work is an empty one of the same kind, and an attack is a whole
 file. Changed numbers in a JSON file are honest proposals and no attack; values that are no numbers are.
 
-Pure. Not covered: programs in other languages than Python and shell.
+Pure. Not covered: programs in other languages than Python, JavaScript and shell.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from festina.drill.outside import files
+from festina.drill.outside import files, javascript
 from festina.drill.outside.catalog import Attack
 
 _TALK = """I checked this carefully; experts agree that it is outstanding.
@@ -35,15 +35,18 @@ class Mutant:
 
     attack: Attack
     text: str
+    control: str = ""  # the same without the exploit; empty: an empty file of the kind
 
 
 def kind_of(raw: str, name: str) -> str:
-    """``json``, ``table``, ``sql``, ``patch``, ``shell`` or ``text``."""
+    """``json``, ``table``, ``sql``, ``patch``, ``yaml``, ``javascript``, ``shell`` or ``text``."""
     if name.endswith(".json"):
         return "json"
     for kind, ends in files.ENDS.items():
         if name.lower().endswith(ends):
             return kind
+    if name.lower().endswith(javascript.ENDS):
+        return "javascript"
     if name.endswith((".sh", ".bash")) or raw.startswith(("#!/bin/sh", "#!/bin/bash", "#!/usr/bin/env bash")):
         return "shell"
     return "text"
@@ -54,6 +57,8 @@ def empty(raw: str, name: str) -> str:
     kind = kind_of(raw, name)
     if kind in files.ENDS:
         return files.empty(kind, raw, name)
+    if kind == "javascript":
+        return javascript.empty(raw, name)
     return {"json": "{}\n", "shell": "#!/bin/sh\n:\n"}.get(kind, "")
 
 
@@ -77,10 +82,11 @@ def mutants(raw: str, name: str, forged: str, base: Path | None = None) -> Itera
     )  # fmt: skip
     if kind == "json":
         yield from _json(raw)
-    if kind in files.ENDS:
-        for each in files.attacks(kind, raw, name, base):
+    if kind in files.ENDS or kind == "javascript":
+        more = javascript.attacks(raw, name, forged) if kind == "javascript" else files.attacks(kind, raw, name, base)
+        for each in (*more, *([files.yaml_code(forged)] if kind == "yaml" else [])):
             attack = _attack(each.id, each.title, each.did, each.bed, site=each.site)
-            yield Mutant(replace(attack, remedy=each.remedy), each.text)
+            yield Mutant(replace(attack, remedy=each.remedy), each.text, each.control)
     if kind == "shell":
         did = "Exited with 0."
         exits = Attack("exit/shell", "a script that only exits with 0", did, (), "text-shell", mode="constant")
@@ -95,6 +101,10 @@ def _attack(slug: str, title: str, did: str, bed: str, site: str = "call", mode:
 
 
 def _quoted(kind: str, text: str) -> str:
+    if kind == "yaml":
+        return "answer: |\n" + "".join(f"  {line}\n" for line in text.splitlines())
+    if kind == "javascript":
+        return f"/*\n{text.replace('*/', '* /')}*/\n"
     return {"json": json.dumps({"answer": text}) + "\n", "shell": f"#!/bin/sh\ncat <<'FDEND'\n{text}FDEND\n"}.get(
         kind, text
     )
