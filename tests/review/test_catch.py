@@ -259,3 +259,19 @@ def test_R3_dprime_is_positive_for_who_tells_them_apart_and_zero_for_who_does_no
     assert dprime(0, 0, 1, 10) is None
     why = calibrated(Person("ann"), demo=False, needed=0.5).why
     assert why == "0 catch trials show a hit rate of 0% at least, 50% is asked for"
+
+
+def test_R3_where_the_policy_asks_for_a_record_approvals_wait_for_it(worlds: Worlds) -> None:
+    """Lower bounds of 1, 2 and 3 hits without a miss are 2.5, 16 and 29 %."""
+    world = worlds(catch_rate=0.2, authority=0.25)
+    assert admitting.catch_rate(world.state) == 0.5  # nobody's approvals count yet: the way to a record
+    over(world, planted(world, wanted=False), "ann", approve=True)
+    assert world.state.reviews[max(world.state.reviews)].settled.outcome == "void"
+    for _ in range(3):
+        assert not next(x for x in reviews.calibration(world.state) if x.reviewer == "ann").authority
+        over(world, planted(world), "ann", approve=False)
+    assert next(x for x in reviews.calibration(world.state) if x.reviewer == "ann").authority
+    assert admitting.catch_rate(world.state) == 0.2
+    number = planted(world, wanted=False)
+    over(world, number, "ann", approve=True)
+    assert world.state.generations[world.state.reviews[number].terms.generation].approved == number
