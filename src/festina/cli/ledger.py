@@ -238,12 +238,17 @@ def plants(ctx: click.Context, path: str | None) -> None:
         found, asked = audit(ledger, state), reviewed.audit(ledger)
     if asked.requests:
         real = f"{asked.left} drawn and left as they were"
-        click.echo(f"{asked.requests} requests to people in this epoch, {asked.planted} planted, {real}")
+        some = f"{asked.requests} request{'s' if asked.requests != 1 else ''}"
+        click.echo(f"{some} to people in this epoch, {asked.planted} planted, {real}")
         if asked.wrong:
             click.echo(f"These do not follow from the epoch's secret: review {', '.join(map(str, asked.wrong))}")
             ctx.exit(INTEGRITY)
-    if found.slots == 0:
+        click.echo("Every planted request follows from the secret that was sealed when the epoch was opened.")
+    if found.slots == 0 and asked.requests == 0:
         click.echo("Nothing to recompute: this epoch plants nothing, or this copy lacks what opens the sealed fields.")
+        return
+    if found.slots == 0:
+        click.echo("No slot of the improver's was planted in this epoch.")
         return
     left = f"{found.left} drawn and left to the improver"
     click.echo(f"{found.slots} slots in this epoch, {found.planted} planted, {left}")

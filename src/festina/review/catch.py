@@ -138,10 +138,10 @@ def _candidates(path: str, text: str) -> Iterator[tuple[str, Span]]:
 
 
 def _magnitudes(text: str) -> Iterator[Span]:
-    """Numbers of data files, a thousand times as large: what a look at the values shows."""
+    """Numbers of data files, ten to a thousand times as large: what a look at the values shows."""
     for match in _NUMBER.finditer(text):
         if float(match[0]) != 0.0:
-            yield match.start(), match.end(), f"{float(match[0]) * 1000:g}"
+            yield from ((match.start(), match.end(), f"{float(match[0]) * times:g}") for times in (10, 100, 1000))
 
 
 def _planted_lines(text: str) -> Iterator[tuple[str, Span]]:
