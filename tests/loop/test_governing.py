@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 from festina.govern.governor import Decision, Reason
 from festina.ledger import entries as e
 from festina.loop import next as plan
+from festina.loop.governed import gain_of
 from festina.loop.governing import decided, reading_of
-from tests.loop.paper import PaperLoop, digest
+from tests.loop.paper import PaperLoop, digest, oid
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def governed(lease_s: float | None = 3600.0, reverts: float = 0.1) -> PaperLoop:
-    loop = PaperLoop(1)
+def governed(lease_s: float | None = 3600.0, reverts: float = 0.1, seed: int = 1) -> PaperLoop:
+    loop = PaperLoop(seed)
     loop.begin()
     epoch = loop.state.epoch
     assert epoch is not None
@@ -124,3 +125,108 @@ def test_G2_changes_that_are_taken_back_slow_the_loop_and_then_pause_it() -> Non
         assert abs(decided(loop.state, START).rate - rate) < 1e-9
     g.taken_back = {18, 19, 20}
     assert decided(loop.state, START).first("pause") is not None
+
+
+# -- capability
+
+
+def paced(step: float = 2.0, tiers: tuple[e.TierTerms, ...] = (), seed: int = 1) -> PaperLoop:
+    loop = governed(lease_s=None, seed=seed)
+    suite = e.CapabilityTerms(
+        name="skill", scorer="s:f", low=0.0, high=1.0, direction="higher", units=20, batch_items=10, tiers=tiers
+    )
+    terms = e.GovernTerms(
+        lease_s=None, reverts=0.1, pace=e.PaceTerms(step=step, first=0.5, valid_s=86400.0), capabilities=(suite,)
+    )
+    assert loop.state.epoch is not None
+    loop.state.epoch = loop.state.epoch.model_copy(update={"govern": terms})
+    return loop
+
+
+def characterise(loop: PaperLoop, mean: float = 0.4, missing: int = 0) -> None:
+    head, number = loop.state.head.number, loop.state.side.count
+    loop.put(
+        e.MeasureStarted(
+            measure=number, purpose="characterisation", generation=head, units=20, trials=20, items=200, fresh=False,
+            attempt=loop.state.side.tried("characterisation", head) + 1, source=digest(9),
+        ),
+        e.Characterised(
+            measure=number, generation=head, suite="skill", tree=oid(2), units=20 - missing, items=10 * (20 - missing),
+            missing=missing, mean=mean, error=0.02, details=digest(1),
+        ),
+        e.MeasureEnded(measure=number, purpose="characterisation"),
+    )  # fmt: skip
+
+
+def test_G2_the_loop_characterises_before_it_begins_and_waits_where_it_cannot() -> None:
+    loop = paced()
+    assert plan.next_action(loop.state, facts(loop, 60.0)) == plan.Characterise(0)
+    characterise(loop, missing=1)  # a suite that fails half-way is none
+    assert plan.next_action(loop.state, facts(loop, 60.0)) == plan.Characterise(0)
+    characterise(loop, missing=20)
+    action = plan.next_action(loop.state, facts(loop, 60.0))
+    assert isinstance(action, plan.Finish), "not for ever"
+    assert "festina characterise" in action.detail
+    characterise(loop)
+    assert isinstance(plan.next_action(loop.state, facts(loop, 60.0)), plan.Propose)
+    assert plan.next_action(loop.state, facts(loop, 2 * 86400.0)) == plan.Characterise(0), "it expires with time"
+
+
+def test_G2_no_change_is_accepted_that_moves_further_than_the_step_allows() -> None:
+    ends = [_commits(paced(step=step, seed=seed), step) for seed in range(1, 7) for step in (1.0, 4.0, 8.0)]
+    assert sum(committed for committed, _ in ends) > 0
+    assert sum(held for _, held in ends) > 0
+
+
+def _commits(loop: PaperLoop, step: float) -> tuple[int, int]:
+    """(accepted, held back) until the loop ends."""
+    characterise(loop)
+    held = committed = 0
+    for _ in range(3000):
+        free = loop.facts()
+        now = replace(free, governed=decided(loop.state, START + timedelta(seconds=60)))
+        action, ungoverned = plan.next_action(loop.state, now), plan.next_action(loop.state, free)
+        if isinstance(ungoverned, plan.Decide) and ungoverned.verdict == "accept":
+            gain, gap = gain_of(loop.state, loop.state.open[ungoverned.test]), reading_of(loop.state, START).gap
+            assert gain is not None
+            if action == ungoverned:
+                committed += 1
+                assert gap is not None
+                assert gap + gain <= step
+            else:
+                held += 1
+                assert isinstance(action, plan.Characterise | plan.Finish)
+        if isinstance(action, plan.Characterise):
+            characterise(loop)
+        elif isinstance(action, plan.Finish):
+            break
+        else:
+            loop.people()
+            getattr(loop, f"_{type(action).__name__}")(action)
+    return committed, held
+
+
+def test_G1_a_tier_without_its_safeguards_halts_and_attested_ones_let_it_go_on() -> None:
+    loop = paced(tiers=(e.TierTerms(at=0.45, safeguards=("two-people",)), e.TierTerms(at=0.9, safeguards=("air-gap",))))
+    characterise(loop, mean=0.40)
+    assert not decided(loop.state, START + timedelta(seconds=60)).halt
+    characterise(loop, mean=0.42)  # its interval reaches the tier
+    action = plan.next_action(loop.state, facts(loop, 60.0))
+    assert isinstance(action, plan.HaltLoop)
+    assert "two-people" in action.reason
+    until = (START + timedelta(days=1)).isoformat()
+    body = e.Attested(
+        safeguard="two-people", expires=until, reviewer="nobody", reason=digest(1), without_person=False
+    )
+    loop.put(body)
+    assert decided(loop.state, START + timedelta(seconds=60)).halt, "attested by nobody"
+    loop.put(body.model_copy(update={"reviewer": "ann"}))
+    assert not decided(loop.state, START + timedelta(seconds=60)).halt
+    assert decided(loop.state, START + timedelta(days=2)).halt, "it has run out"
+
+
+def test_G2_a_suite_that_is_nearly_always_solved_measures_nothing() -> None:
+    loop = paced()
+    characterise(loop, mean=0.995)
+    decision = decided(loop.state, START + timedelta(seconds=60))
+    assert [(reason.rule, reason.effect) for reason in decision.reasons] == [("headroom", "hold")]

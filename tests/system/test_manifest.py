@@ -397,6 +397,9 @@ SECTIONS = {
     "Debt": "[policy] debt",
     "Attribution": "[policy] attribution",
     "ReviewPolicy": "[policy] review",
+    "Pace": "[policy] pace",
+    "Capability": "[capability.NAME]",
+    "Tier": "[capability.NAME] tiers",
 }
 
 

@@ -39,6 +39,8 @@ MORE = {
     "simulate": ("festina.cli.simulate:command", "Rules of pace in simulated worlds; published takeoff models."),
     "attribute": ("festina.cli.attribute:command", "Which hunk of an accepted change caused what."),
     "halt": ("festina.cli.halt:command", "Stop everything of this system, now."),
+    "characterise": ("festina.cli.characterise:command", "Measure what the system can do, as a whole."),
+    "attest": ("festina.cli.characterise:attest", "State, signed, that a safeguard is in place."),
     "renew": ("festina.cli.halt:renew", "A person's sign of life, where the policy asks for one."),
     "notify": ("festina.cli.notify:command", "Who is told by webhook and mail when something waits."),
     "unhalt": ("festina.cli.halt:unhalt", "End a halt, signed by a person."),

@@ -82,6 +82,7 @@ class Decision:
     rate: float
     reasons: tuple[Reason, ...] = ()
     characterise: bool = False
+    room: float = math.inf  # doublings that a change may move capability now  # G-2
 
     @property
     def halt(self) -> bool:
@@ -104,12 +105,18 @@ def step_of(reading: Reading, policy: Policy) -> float | None:
 
 def may_commit(reading: Reading, policy: Policy, gain: float | None) -> bool:
     """Whether a change of this gain (upper bound, doublings) may be committed now.  # G-2"""
+    room = room_of(reading, policy)
+    return room == math.inf or (gain is not None and max(0.0, gain) <= room)
+
+
+def room_of(reading: Reading, policy: Policy) -> float:
+    """How far one change may move capability now, in doublings; less than nothing where that is not known."""
     step = step_of(reading, policy)
     if step is None:
-        return True
-    if reading.gap is None or gain is None or not _fresh(reading, policy):
-        return False
-    return max(0.0, reading.gap) + max(0.0, gain) <= step
+        return math.inf
+    if reading.gap is None or not _fresh(reading, policy):
+        return -1.0
+    return step - max(0.0, reading.gap)
 
 
 def decide(reading: Reading, policy: Policy) -> Decision:
@@ -119,7 +126,7 @@ def decide(reading: Reading, policy: Policy) -> Decision:
     rate = 0.0 if stopped else min([1.0, *(reason.rate for reason in reasons)])
     holds = [reason for reason in reasons if reason.effect != "slow"]
     paced = bool(holds) and all(reason.rule in ("pace", "characterisation") for reason in holds)
-    return Decision(rate, tuple(reasons), paced)
+    return Decision(rate, tuple(reasons), paced, room_of(reading, policy))
 
 
 def _halts(r: Reading, p: Policy) -> list[Reason]:

@@ -40,11 +40,16 @@ from festina.ledger.deciding import ReviewerEnrolled as ReviewerEnrolled
 from festina.ledger.deciding import ReviewRequested as ReviewRequested
 from festina.ledger.deciding import Waiver as Waiver
 from festina.ledger.forecasting import GrowthAlarm as GrowthAlarm
+from festina.ledger.governing import Attested as Attested
+from festina.ledger.governing import CapabilityTerms as CapabilityTerms
+from festina.ledger.governing import Characterised as Characterised
 from festina.ledger.governing import EndReason
 from festina.ledger.governing import GovernTerms as GovernTerms
 from festina.ledger.governing import Halted as Halted
+from festina.ledger.governing import PaceTerms as PaceTerms
 from festina.ledger.governing import Renewed as Renewed
 from festina.ledger.governing import Resumed as Resumed
+from festina.ledger.governing import TierTerms as TierTerms
 from festina.ledger.growths import ArmEnded as ArmEnded
 from festina.ledger.growths import ArmStarted as ArmStarted
 from festina.ledger.growths import CrossplayEnded as CrossplayEnded
@@ -221,7 +226,7 @@ KINDS: dict[str, type[Body]] = {
         ModelAsked, ModelAnswered, TryStarted, TryEnded,
         ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled,
         CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, GrowthAlarm, Halted, Resumed,
-        Renewed,
+        Renewed, Attested, Characterised,
         Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
     )
 }  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from festina.ledger.base import Body, Count, Digest, Name, Number, Role
+from festina.ledger.base import Body, Count, Digest, Name, Number, Oid, Role
 
 EndReason = Literal[  # of a run
     "finished", "budget", "exhausted", "interrupted", "waiting", "fault", "crashed", "control", "halted",
@@ -15,12 +15,45 @@ HaltId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Words = Annotated[str, Field(max_length=300)]  # of whoever halted, made plain before they came here
 
 
+class TierTerms(BaseModel):
+    """From this score on the named safeguards must be attested.  # G-1"""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    at: Number  # in the suite's own unit
+    safeguards: tuple[Name, ...]
+
+
+class CapabilityTerms(BaseModel):
+    """A suite that measures what the system can do, as a whole, and decides no verdict.  # G-1, V-11"""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    name: Name
+    scorer: str
+    low: Number
+    high: Number
+    direction: Literal["higher", "lower"]  # of more capability
+    units: Count
+    batch_items: Count
+    tiers: tuple[TierTerms, ...] = ()
+
+
+class PaceTerms(BaseModel):
+    """How far capability may move between complete characterisations.  # G-2"""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    step: Number  # doublings of the odds of success
+    first: Number  # what the next gain is taken for, while none was measured
+    valid_s: Number  # a characterisation is worth nothing after
+
+
 class GovernTerms(BaseModel):
     """How fast the loop may go in an epoch.  # G-2, G-4"""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
     lease_s: Number | None  # a person's sign of life is good for so long; None: for ever
     reverts: Number  # share of accepted changes that may later be taken back
+    pace: PaceTerms | None = None
+    capabilities: tuple[CapabilityTerms, ...] = ()
 
 
 class Renewed(Body):
@@ -29,6 +62,39 @@ class Renewed(Body):
     kind: ClassVar[str] = "renewed"
     role: ClassVar[Role] = "reviewer"
     reviewer: Name
+    without_person: bool
+
+
+class Characterised(Body):
+    """One capability suite ran as a whole on a generation.  # G-1, G-2
+
+    Mean and standard error in the suite's own unit, over units that were answered. With a unit missing it is not
+    complete: what a run does not answer says nothing about what it can do.
+    """
+
+    kind: ClassVar[str] = "characterised"
+    role: ClassVar[Role] = "verifier"
+    measure: Count
+    generation: Count
+    suite: Name
+    tree: Oid
+    units: Count
+    items: Count
+    missing: Count
+    mean: Number
+    error: Number
+    details: Digest
+
+
+class Attested(Body):
+    """A person states that a safeguard is in place until a date; signed by that person's own key.  # G-1"""
+
+    kind: ClassVar[str] = "attested"
+    role: ClassVar[Role] = "reviewer"
+    safeguard: Name
+    expires: str = Field(max_length=64)  # RFC 3339
+    reviewer: Name
+    reason: Digest  # what it rests on, in the content store
     without_person: bool
 
 

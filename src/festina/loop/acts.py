@@ -220,6 +220,25 @@ def resolve_control(ledger: Ledger, state: State, home: Home, reviewer: str, rea
     write(ledger, state, lambda now: [draft] if now.twins is not None and now.twins.alarm == alarm else [])
 
 
+def attest(
+    ledger: Ledger, state: State, home: Home, reviewer: str, *, safeguard: str, expires: str, reason: str
+) -> None:
+    """Sign that a safeguard is in place until a date.  # G-1"""
+    enrolled = state.reviewers.get(reviewer)
+    if enrolled is None:
+        raise UsageError("not-enrolled", f"'{reviewer}' may not decide here", fix=f"festina reviewer add {reviewer}")
+    asked = state.epoch.govern.capabilities if state.epoch is not None and state.epoch.govern is not None else ()
+    names = {name for suite in asked for tier in suite.tiers for name in tier.safeguards}
+    if safeguard not in names:
+        raise UsageError(
+            "no-such-safeguard", f"no tier asks for '{safeguard[:80]}'",
+            fix=f"one of: {', '.join(sorted(names)) or 'none is asked for'}",
+        )  # fmt: skip
+    key = desk.reviewer_key(reviewer, home=home.path)
+    draft = desk.attested(safeguard, expires, reviewer=enrolled, key=key, reason=reason)
+    write(ledger, state, lambda _: [draft])
+
+
 def renew(ledger: Ledger, state: State, home: Home, reviewer: str) -> None:
     """Sign a sign of life.  # G-4"""
     enrolled = state.reviewers.get(reviewer)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from festina.ledger import entries as e
 from festina.ledger.log import Record
+from festina.loop.rows import OpenTest, misfit
+from festina.select.report import interval
+from festina.verify.capabilities import doublings
 
 if TYPE_CHECKING:
     from festina.loop.state import State
@@ -22,6 +25,9 @@ class Governed:
     alive: str = ""
     accepted: list[int] = field(default_factory=list)  # generations of this epoch, in order
     taken_back: set[int] = field(default_factory=set)  # by denial or rollback
+    gains: dict[int, float | None] = field(default_factory=dict)  # by generation: doublings, upper bound; None: unknown
+    abilities: dict[int, dict[str, tuple[str, e.Characterised]]] = field(default_factory=dict)  # newest, by generation
+    safeguards: dict[str, str] = field(default_factory=dict)  # attested until
     escapes: int = 0  # since a person last signed that it may go on
     incidents: set[int] = field(default_factory=set)  # open ones
 
@@ -30,8 +36,54 @@ class Governed:
         self.alive = max(self.alive, at)
         self.accepted, self.taken_back = [], set()
 
+    def complete(self, generation: int, suite: str) -> bool:
+        """Whether this suite ran on the generation with every unit answered."""
+        found = self.abilities.get(generation, {}).get(suite)
+        return found is not None and found[1].missing == 0
+
+    def complete_all(self, s: State, generation: int) -> bool:
+        """Whether every suite of the epoch did."""
+        terms = s.epoch.govern if s.epoch is not None else None
+        return terms is not None and all(self.complete(generation, each.name) for each in terms.capabilities)
+
     def fault(self, b: e.FaultRecorded) -> None:
         self.escapes += b.what in ESCAPES
+
+
+def gain(epoch: e.EpochOpened | None, t: OpenTest) -> float | None:
+    """Upper bound of what a test's change does to the odds of success, in doublings; None: it cannot be told.  # G-2
+
+    From the incumbent's mean over the test and the upper end of the difference's interval (95 %, at any stopping time).
+    """
+    if epoch is None or epoch.suite.low is None or epoch.suite.high is None or not t.gains:
+        return None
+    if t.terms.target != "gain":  # made for the improver's sake: its own test says nothing of the task
+        return None if epoch.govern is None or epoch.govern.pace is None else epoch.govern.pace.first
+    around = interval(t.gains)
+    if around is None:
+        return None
+    share = (t.incumbent_sum / len(t.gains) - epoch.suite.low) / (epoch.suite.high - epoch.suite.low)
+    share = share if epoch.suite.direction == "higher" else 1.0 - share
+    items = float(max(1, len(t.gains) * epoch.suite.batch_items))
+    return max(0.0, doublings(share + around[1], items) - doublings(share, items))
+
+
+def gain_of(s: State, t: OpenTest) -> float | None:
+    """``gain`` of an open test."""
+    return gain(s.epoch, t)
+
+
+def _characterised(s: State, r: Record, b: e.Characterised) -> None:
+    now = s.side.open
+    if now is None or (now.purpose, now.measure, now.generation) != ("characterisation", b.measure, b.generation):
+        raise misfit(r, "a finding without a measurement that was charged")  # E-1
+    s.govern.abilities.setdefault(b.generation, {})[b.suite] = (r.at, b)
+
+
+def _attested(s: State, r: Record, b: e.Attested) -> None:
+    who = s.reviewers.get(b.reviewer)
+    if who is not None and (not who.demo or (s.genesis is not None and s.genesis.demo)):
+        s.govern.safeguards[b.safeguard] = b.expires
 
 
 def sign_of_life(s: State, r: Record) -> None:
@@ -54,5 +106,6 @@ def _resolved(s: State, r: Record, b: e.IncidentResolved) -> None:
 
 
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
+    "characterised": _characterised, "attested": _attested,
     "incident-opened": _opened, "incident-resolved": _resolved,
 }  # fmt: skip

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from festina.govern.governor import FREE, Decision, Policy, Reading, decide
+from festina.govern.governor import FREE, MAX_LOGIT_SE, Decision, Policy, Reading, decide
+from festina.ledger import entries as e
 from festina.loop.state import State
+from festina.verify.capabilities import ability
+
+RECENT = 3  # accepted changes whose largest gain the next one is taken for
+MARGIN = 1.96  # standard errors below a tier at which it counts as reached
 
 __all__ = ["decided", "policy_of", "reading_of"]
 
@@ -20,15 +25,91 @@ def policy_of(s: State) -> Policy:
     if terms is None or s.epoch is None:
         return Policy()
     room = s.epoch.review.max_waiting if s.epoch.review is not None else 0
-    return Policy(lease_s=terms.lease_s, reverts=terms.reverts, max_waiting=room)
+    pace = terms.pace
+    if pace is None:
+        return Policy(lease_s=terms.lease_s, reverts=terms.reverts, max_waiting=room)
+    return Policy(
+        step=pace.step, first=pace.first, valid_s=pace.valid_s, lease_s=terms.lease_s, reverts=terms.reverts,
+        max_waiting=room,
+    )  # fmt: skip
 
 
 def reading_of(s: State, now: datetime) -> Reading:
     g = s.govern
+    newest, age = _characterised(s, now)
+    gains = [g.gains[number] for number in s.line if number in g.gains][-RECENT:]
     return Reading(
+        gap=_gap(s, newest), next_gain=max((x for x in gains if x is not None), default=None), characterised_s=age,
+        coarse=_coarse(s, newest), crossed=_crossed(s, now),
         lease_left_s=_left(s, now), waiting=len(s.waiting), escapes=g.escapes, incidents=len(g.incidents),
         reverted=tuple(number in g.taken_back for number in g.accepted),
     )  # fmt: skip
+
+
+def _suites(s: State) -> tuple[e.CapabilityTerms, ...]:
+    return s.epoch.govern.capabilities if s.epoch is not None and s.epoch.govern is not None else ()
+
+
+def _characterised(s: State, now: datetime) -> tuple[int | None, float | None]:
+    """(newest generation on the line whose characterisation is complete, its age in seconds)."""
+    for number in reversed(s.line if _suites(s) else []):
+        if s.govern.complete_all(s, number):
+            found = s.govern.abilities[number]
+            ages = [_age(found[suite.name][0], now) for suite in _suites(s)]
+            known = [age for age in ages if age is not None]
+            return number, max(known) if len(known) == len(ages) else None
+    return None, None
+
+
+def _age(at: str, now: datetime) -> float | None:
+    try:
+        age = (now - datetime.fromisoformat(at)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, age) if age > -_CLOCKS_S else age
+
+
+def _gap(s: State, newest: int | None) -> float | None:
+    """Upper bounds of the gains since then, added up: it errs to the large side. None: something is not known."""
+    if newest is None:
+        return None
+    gains = [s.govern.gains.get(number) for number in s.line[s.line.index(newest) + 1 :]]
+    known = [gain for gain in gains if gain is not None]
+    return sum(known) if len(known) == len(gains) else None
+
+
+def _coarse(s: State, newest: int | None) -> tuple[str, ...]:
+    """Suites that are nearly always solved, so that neither gain nor harm would show: no headroom."""
+    found = []
+    if newest is None:
+        return ()
+    for suite in _suites(s):
+        body = s.govern.abilities[newest][suite.name][1]
+        level, error = ability(suite, body.mean, body.error, body.items)
+        if level > 0.0 and error > MAX_LOGIT_SE:
+            found.append(suite.name)
+    return tuple(found)
+
+
+def _crossed(s: State, now: datetime) -> tuple[str, ...]:
+    """Tiers that a generation on the line may have reached while a safeguard is not attested.  # G-1"""
+    found = []
+    for suite in _suites(s):
+        results = [s.govern.abilities[n][suite.name][1] for n in s.line if suite.name in s.govern.abilities.get(n, {})]
+        sign = 1.0 if suite.direction == "higher" else -1.0
+        most = max((sign * body.mean + MARGIN * body.error for body in results), default=None)
+        for tier in suite.tiers:
+            lacking = [name for name in tier.safeguards if not _in_place(s, name, now)]
+            if most is not None and most >= sign * tier.at and lacking:
+                found.append(f"{suite.name} may have reached {tier.at:g}, and nobody attests {', '.join(lacking)}")
+    return tuple(found)
+
+
+def _in_place(s: State, safeguard: str, now: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(s.govern.safeguards[safeguard]) > now
+    except (KeyError, ValueError, TypeError):
+        return False
 
 
 def _left(s: State, now: datetime) -> float | None:

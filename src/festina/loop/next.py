@@ -6,11 +6,13 @@ and budgets, then go on with the work that is under way, and only then start som
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from festina.govern.governor import FREE, Decision
 from festina.loop import blocks, searching
+from festina.loop.governed import gain_of
 from festina.loop.rows import OpenTest as Open
 from festina.loop.sameness import TRIES as CONTROL_TRIES
 from festina.loop.state import State
@@ -27,6 +29,7 @@ FAULTS_PER_TEST = 3  # a candidate whose trials cannot be run keeps nobody else 
 TWINS_PER_BATCH = 16  # units of the incumbent against itself at a time: a crash repeats no more
 SIDES = 3  # trials of one unit at most: candidate, incumbent, anchor
 IMPROVER_SIDES = 7  # of one unit of a test for the improver: two improvers, two products, candidate, head, anchor
+CHARACTERISATIONS = 2  # of one generation: a suite that fails half-way is tried once more
 BARREN_PER_RUN = 5  # an improver that hands in nothing so often in a row will not do better by being asked again
 
 
@@ -124,6 +127,13 @@ class HaltLoop:
 
 
 @dataclass(frozen=True, slots=True)
+class Characterise:
+    """Run every capability suite on this generation.  # G-2"""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class AwaitPace:
     """Rest as long as the governor's rate says, before anything new is begun.  # G-2"""
 
@@ -217,7 +227,7 @@ class Finish:
 Action = (
     FinishMove | FinishRelease | StartLine | SettleReview | PutInForce | TakeBack | CheckControls | ComparePublic
     | RunControl | Attribute | AskReview | AwaitReview | AwaitPace | HaltLoop
-    | AwaitWord | Propose | TakeProposal | Try | TakeTries | Screen
+    | Characterise     | AwaitWord | Propose | TakeProposal | Try | TakeTries | Screen
     | OpenTest | RunBatch | RevealPlant | Decide | Finish
 )  # fmt: skip
 
@@ -290,9 +300,38 @@ def _governed(facts: Facts) -> Action | None:
     return None
 
 
-def _paced(facts: Facts) -> Action | None:
+def _characterise(s: State) -> Characterise | None:
+    """The head's characterisation, where it is not complete, was not tried too often and can be paid for.  # G-2"""
+    run, terms = s.run, s.epoch.govern if s.epoch is not None else None
+    if run is None or terms is None or not s.line:
+        return None
+    missing = [each for each in terms.capabilities if not s.govern.complete(s.head.number, each.name)]
+    cost = sum(each.units for each in terms.capabilities)
+    tries = CHARACTERISATIONS * len(terms.capabilities)
+    if not terms.capabilities or run.trials - s.run_trials < cost:
+        return None
+    stale = not missing  # complete, and run out: all of it once more
+    if s.side.tried("characterisation", s.head.number) >= tries * (2 if stale else 1):
+        return None
+    return Characterise(s.head.number)
+
+
+def _commit(s: State, facts: Facts, test: Open) -> Action:
+    """Accept, if capability may move that far now; else characterise first, or wait.  # G-2"""
+    gain, room = gain_of(s, test), facts.governed.room
+    if (gain is not None and gain <= room) or room == math.inf:
+        return Decide(test.number, "accept", "shown")
+    first = None if s.govern.complete_all(s, s.head.number) and room >= 0.0 else _characterise(s)
+    size = "by nobody knows how much" if gain is None else f"by up to {gain:.1f} doublings"
+    waits = f"proposal {test.proposal} would move capability {size}, and {max(0.0, room):.1f} are left of the step"
+    return first or Finish("waiting", f"{waits}: festina characterise, or a larger policy.pace.step in a new epoch")
+
+
+def _paced(s: State, facts: Facts) -> Action | None:
     """What keeps anything new from being begun.  # G-2"""
     if (reason := facts.governed.first("hold")) is not None:
+        if facts.governed.characterise and (measured := _characterise(s)) is not None:
+            return measured
         return AwaitReview() if facts.review_wait_left_s > 0 else Finish("waiting", reason.sentence())
     return AwaitPace(facts.governed.rate) if facts.governed.rate < 1.0 and not facts.rested else None
 
@@ -348,7 +387,7 @@ def _test(s: State, facts: Facts) -> Action | None:
     return RunBatch(tuple(s.open))
 
 
-def _ending(s: State, facts: Facts, test: Open) -> Decide | None:
+def _ending(s: State, facts: Facts, test: Open) -> Action | None:
     """The verdict that an open test has come to."""
     if test.terms.base_commit != s.head.commit or s.denials:
         return Decide(test.number, "inconclusive", "line-moved")
@@ -358,7 +397,7 @@ def _ending(s: State, facts: Facts, test: Open) -> Decide | None:
         return Decide(test.number, "reject", "guard")  # S-6, T-4: before anything that it may have gained
     outcome = gate.decision(test.progress)
     if outcome == "accept":
-        return Decide(test.number, "accept", "shown")
+        return _commit(s, facts, test)
     if outcome == "cap":
         return Decide(test.number, "inconclusive", "cap")
     if outcome != "continue":
@@ -412,7 +451,7 @@ def _work(s: State, facts: Facts) -> Action:
         return Screen(s.again[0])
     if s.waiting and facts.review_wait_left_s > 0:
         return AwaitReview()
-    if (held := _paced(facts)) is not None:
+    if (held := _paced(s, facts)) is not None:
         return held
     if s.run_spent and epoch.archive is None:
         return Finish("budget", "the run's budget for models allows no other call")  # E-5

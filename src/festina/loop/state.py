@@ -433,6 +433,7 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
     if accepted:
         number, task = max(s.generations) + 1, t.terms.target == "gain"
         s.shares = s.shares.accepted() if task else s.shares
+        s.govern.gains[number] = governed.gain(s.epoch, t)
         s.generations[number] = Generation(
             number, "", s.head.number, b.proposal, p.author, b, r.leaf, p.improver_changed, p.changed_lines,
             retired=(t.first_item, min(t.items, len(t.gains) * s.epoch.suite.batch_items) if s.epoch else 0),

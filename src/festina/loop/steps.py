@@ -22,6 +22,7 @@ from festina.loop import next as plan
 from festina.loop.against_itself import run_control
 from festina.loop.attributing import attribute
 from festina.loop.bench import Bench, Replan
+from festina.loop.characterising import characterise
 from festina.loop.charging import charge, found
 from festina.loop.comparing import compare_public
 from festina.loop.crash import crash_point
@@ -107,6 +108,10 @@ def await_pace(b: Bench, action: plan.AwaitPace) -> None:
         if b.sync():
             return  # somebody did something: decide anew
     b.rested, b.rested_at = b.state.run_proposals, b.elapsed_s
+
+
+def characterise_head(b: Bench, action: plan.Characterise) -> None:
+    characterise(b, action.generation)
 
 
 def halt_loop(b: Bench, action: plan.HaltLoop) -> None:
@@ -282,5 +287,6 @@ STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.CheckControls: check_controls,
     plan.RunControl: run_control, plan.RevealPlant: planting.reveal, plan.AwaitWord: await_word,
     plan.AwaitPace: await_pace, plan.HaltLoop: halt_loop,
+    plan.Characterise: characterise_head,
     plan.ComparePublic: compare_public, plan.Attribute: attribute,
 }  # fmt: skip

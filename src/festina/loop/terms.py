@@ -95,7 +95,7 @@ def epoch(
         proposer_family="search" if manifest.improver.use == "search" else manifest.improver.family, rule=RULE,
         wording=2,
         review=_review(manifest),
-        govern=e.GovernTerms(lease_s=manifest.policy.lease, reverts=float(manifest.policy.reverts)),
+        govern=_govern(manifest, suite),
         archive=_archive(manifest),
     )  # fmt: skip
     planning.check_reachable(
@@ -108,6 +108,33 @@ def epoch(
                   ("conduct", 1.0)]  # fmt: skip
         planning.check_reachable(improver, width=_width(suite), guards=ranges)
     return body, (data,)
+
+
+def _govern(manifest: Manifest, suite: e.SuiteTerms) -> e.GovernTerms:
+    """How fast the loop may go, and what measures how far it came.  # G-1, G-2, G-4"""
+    pace, where = manifest.policy.pace, f"{FILE_NAME}: policy.pace"
+    if pace is not None and not manifest.capability:
+        raise UsageError(
+            "pace-without-suites", "capability may move by a step, and nothing measures capability",
+            fix="[capability.NAME] with a scorer, and its items: festina vault add NAME FILE", where=where,
+        )  # fmt: skip
+    if pace is not None and suite.low is None:
+        raise UsageError(
+            "pace-without-range", "without a declared range nobody can say how far a change moved the odds",
+            fix="[suite.hidden] with a range", where=where,
+        )  # fmt: skip
+    suites = tuple(
+        e.CapabilityTerms(
+            name=name, scorer=each.scorer, low=float(each.range[0]), high=float(each.range[1]),
+            direction=each.direction, units=each.units, batch_items=each.batch,
+            tiers=tuple(e.TierTerms(at=float(tier.at), safeguards=tier.safeguards) for tier in each.tiers),
+        )
+        for name, each in manifest.capability.items()
+    )  # fmt: skip
+    steps = None if pace is None else e.PaceTerms(step=float(pace.step), first=float(pace.first), valid_s=pace.valid)
+    return e.GovernTerms(
+        lease_s=manifest.policy.lease, reverts=float(manifest.policy.reverts), pace=steps, capabilities=suites
+    )
 
 
 def _review(manifest: Manifest) -> e.ReviewTerms:

@@ -160,6 +160,17 @@ def _check_reason(reason: str) -> None:
             raise UsageError("reason-unreadable", f"the reason holds {odd}", fix="write it in plain text")
 
 
+def attested(safeguard: str, expires: str, *, reviewer: e.ReviewerEnrolled, key: LocalKey, reason: str) -> Draft:
+    """The signed entry with which a person states that a safeguard is in place.  # G-1"""
+    _check_reason(reason)
+    text = reason.strip().encode()
+    body = e.Attested(
+        safeguard=safeguard, expires=expires, reviewer=reviewer.reviewer, reason=hashlib.sha256(text).hexdigest(),
+        without_person=reviewer.demo,
+    )  # fmt: skip
+    return Draft(body, blobs=(text,), signer=key)
+
+
 def resumed(halts: Sequence[str], *, reviewer: e.ReviewerEnrolled, key: LocalKey, reason: str) -> Draft:
     """The signed entry with which a person ends halts.  # G-5"""
     _check_reason(reason)

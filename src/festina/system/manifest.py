@@ -42,7 +42,7 @@ from festina.system.fields import (
     seconds,
 )  # fmt: skip
 from festina.system.manifest_checks import check_across, check_files, explain, goal_names, scorer_files
-from festina.system.policy import Policy
+from festina.system.policy import Capability, Policy
 from festina.system.scope import Scope
 from festina.system.toml import lines_of_keys, load, nearest_line
 
@@ -280,6 +280,7 @@ class Manifest(Table):
     suite: Suites = Suites()
     guard: Mapping[GuardName, Guard] = Field(default_factory=dict)
     judge: Mapping[GuardName, Judge] = Field(default_factory=dict)
+    capability: Mapping[GuardName, Capability] = Field(default_factory=dict)
     verifier: Verifier = Verifier()
     policy: Policy = Policy()
 
@@ -311,6 +312,7 @@ class Manifest(Table):
         """Every scorer by the dotted field that names it."""
         found = {f"guard.{name}.scorer": guard.scorer for name, guard in self.guard.items()}
         found |= {f"judge.{name}.scorer": judge.scorer for name, judge in self.judge.items()}
+        found |= {f"capability.{name}.scorer": each.scorer for name, each in self.capability.items()}
         for name, suite in (("public", self.suite.public), ("hidden", self.suite.hidden)):
             if suite is not None:
                 found[f"suite.{name}.scorer"] = suite.scorer

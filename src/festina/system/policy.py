@@ -1,12 +1,23 @@
-"""``[policy]``: the error budget, how far and how fast the loop may go, how people review."""
+"""``[policy]`` and ``[capability]``: the error budget, how far and how fast the loop may go, how people review."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from festina.system.fields import Duration, Number, Pause, Positive, Table
+from festina.system.fields import (
+    Direction,
+    Duration,
+    Name,
+    Number,
+    Pause,
+    Positive,
+    Range,
+    ScorerName,
+    Table,
+    as_tuple,
+)  # fmt: skip
 
 
 class Debt(Table):
@@ -36,6 +47,32 @@ class ReviewPolicy(Table):
     authority: Annotated[Number, Field(ge=0, lt=1)] = 0.0
 
 
+class Pace(Table):
+    """``[policy.pace]``: how far capability may move between complete characterisations.  # G-2"""
+
+    step: Annotated[Number, Field(gt=0, le=100)]
+    first: Annotated[Number, Field(ge=0, le=100)] = 1.0
+    valid: Duration = 30 * 86400.0
+
+
+class Tier(Table):
+    """One of ``[capability.NAME] tiers``: a score and what must be attested from there on.  # G-1"""
+
+    at: Number
+    safeguards: Annotated[tuple[Name, ...], Field(min_length=1, max_length=16), BeforeValidator(as_tuple)]
+
+
+class Capability(Table):
+    """``[capability.NAME]``: what the system can do, measured as a whole; never a goal.  # G-1, V-11"""
+
+    scorer: ScorerName
+    direction: Direction = "higher"
+    range: Range = (0.0, 1.0)
+    units: Annotated[int, Field(ge=10, le=10_000)] = 50
+    batch: Annotated[int, Field(ge=1, le=10_000)] = 10
+    tiers: Annotated[tuple[Tier, ...], Field(max_length=16), BeforeValidator(as_tuple)] = ()
+
+
 class Policy(Table):
     """``[policy]``: error budget, autonomy, isolation."""
 
@@ -50,5 +87,6 @@ class Policy(Table):
     plant_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.05
     attribution: Attribution = Attribution()
     review: ReviewPolicy = ReviewPolicy()
+    pace: Pace | None = None
     lease: Duration | None = None
     reverts: Annotated[Number, Field(gt=0, le=1)] = 0.1

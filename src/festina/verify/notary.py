@@ -28,6 +28,7 @@ from festina.ledger.signing import PUBLIC_BYTES, SIGNATURE_BYTES, LocalKey
 from festina.ledger.statement import NO_PREV, Entry, decode, glance, seal
 from festina.select.pairing import OURS, Differences, Scale, mean, product_means, unit_differences
 from festina.select.report import estimate, interval
+from festina.verify import capabilities
 from festina.verify.account import TAKEN, Account, Open
 from festina.verify.receipts import Receipts, ScoreRow, digest_of, rows_of
 from festina.verify.verdicts import scale_of, width_of
@@ -164,6 +165,20 @@ class Notary:
         _same("final-scored", "mean_a", b.mean_a, mean([unit["candidate"].mean for unit in units]) or 0.0)
         _same("final-scored", "mean_b", b.mean_b, mean([unit["incumbent"].mean for unit in units]) or 0.0)
 
+    def _characterised(self, b: e.Characterised, shown: object) -> None:
+        """A capability suite's numbers are those of its scores on the charged measurement's draws.  # G-1"""
+        measure, terms = self._account.measure, _capability(self._account.rules(), b.suite)
+        if measure is None or (measure.measure, measure.purpose) != (b.measure, "characterisation"):
+            _refuse("characterised: no measurement was charged for it")
+        suite = capabilities.suite_of(terms, measure.source)
+        units = self._units(shown, {"candidate"}, digest_of(suite.model_dump(mode="json"), []))
+        _same("characterised", "units", (b.units, b.missing), (len(units), terms.units - len(units)))
+        drawn = {unit_seed(self._account.measure_leaf, 0, i) for i in range(terms.units)}
+        if not {_draw(unit["candidate"].batch)[0] for unit in units} <= drawn:
+            _refuse("characterised: scores of other items than the measurement's")
+        made = capabilities.summary([unit["candidate"].mean for unit in units])
+        _same("characterised", "scores", (b.mean, b.error), made)
+
     def _problem(self, b: e.CrossplayProblem, shown: object) -> None:
         """Products and start answered the draws of the charged measurement.  # W-2"""
         measure = self._account.measure
@@ -228,6 +243,13 @@ def take_apart(data: bytes, keyid: str) -> Entry:
     return decode(seal(payload, keyid, bytes(SIGNATURE_BYTES)))
 
 
+def _capability(epoch: e.EpochOpened, name: str) -> e.CapabilityTerms:
+    found = [each for each in (epoch.govern.capabilities if epoch.govern else ()) if each.name == name]
+    if not found:
+        _refuse(f"characterised: this epoch has no suite '{name}'")
+    return found[0]
+
+
 def _hidden(epoch: e.EpochOpened) -> str:
     """The terms under which the epoch's own verifier scores."""
     others = [each.model_dump(mode="json") for each in (*epoch.guards, *epoch.judges)]
@@ -281,6 +303,7 @@ def _base64(public: bytes) -> str:
 
 
 _CHECKS: dict[str, Any] = {
+    "characterised": Notary._characterised,
     "batch-ended": Notary._batch, "control-ended": Notary._control, "final-scored": Notary._final,
     "controls-checked": Notary._controls, "crossplay-problem": Notary._problem,
 }  # fmt: skip

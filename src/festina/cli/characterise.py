@@ -1,0 +1,68 @@
+"""``festina characterise`` and ``festina attest``: what the system can do, and what stands against it.  # G-1, G-2"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from festina.cli.common import INTERRUPTED, opened, parse_duration, system_option
+
+
+@click.command()
+@system_option
+@click.option("--budget", default="1h", show_default=True, help="Time for all of it: 90s, 5m, 8h.")
+def command(root: Path, budget: str) -> int:
+    """Measure what the system can do, as a whole.
+
+    Runs every [capability.NAME] suite on the head of the working line, on items of its own in the vault. It decides no
+    verdict: it says how far capability came, whether a tier was reached, and lets a loop go on that waits for it.
+    """
+    from festina.loop.bench import Replan
+    from festina.loop.characterising import characterise
+    from festina.loop.engine import Options, measuring
+    from festina.verify.capabilities import ability
+
+    with opened(root) as here:
+        genesis, epoch = here.state.genesis, here.state.epoch
+    weak = "a characterisation where confinement is weak" if epoch is not None and epoch.min_level < 2 else ""
+    options = Options(demo=bool(genesis and genesis.demo), weak_sandbox=weak, wall_s=parse_duration(budget))
+    whole = True
+    try:
+        with measuring(root, options) as bench:
+            terms = {each.name: each for each in epoch.govern.capabilities} if epoch and epoch.govern else {}
+            for body in characterise(bench, bench.state.head.number):
+                level, error = ability(terms[body.suite], body.mean, body.error, body.items)
+                missing = f"; NOT COMPLETE: {body.missing} units gave no answer" if body.missing else ""
+                whole = whole and not body.missing
+                click.echo(
+                    f"{body.suite}: {body.mean:.3f} (standard error {body.error:.3f}) on {body.items:,} items, "
+                    f"{level:+.1f} doublings of even odds (+- {1.96 * error:.1f}){missing}"
+                )
+    except Replan:
+        click.echo("Stopped before the end; what ran was charged.", err=True)
+        return INTERRUPTED
+    return 0 if whole else 1
+
+
+@click.command()
+@system_option
+@click.argument("safeguard")
+@click.option("--as", "reviewer", required=True, help="Your enrolled name.")
+@click.option("--for", "lasts", default="30d", show_default=True, help="How long the statement is good for: 8h, 30d.")
+@click.option("--reason", required=True, help="What it rests on: it is signed.")
+def attest(root: Path, safeguard: str, reviewer: str, lasts: str, reason: str) -> None:
+    """State that SAFEGUARD is in place; signed with a reviewer's key.
+
+    The tiers of [capability.NAME] say which safeguards they ask for. Where one is missing, reaching the tier halts
+    everything; so does a statement that has run out.
+    """
+    from festina.loop import acts
+
+    until = (datetime.now(UTC) + timedelta(seconds=parse_duration(lasts))).isoformat(timespec="seconds")
+    with opened(root, write=True) as here:
+        acts.attest(
+            here.ledger, here.state, here.home, reviewer, safeguard=safeguard, expires=until, reason=reason
+        )
+    click.echo(f"Signed: {safeguard} is in place until {until}.", err=True)
