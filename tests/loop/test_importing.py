@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from festina.errors import UsageError
+from festina.ledger.log import Ledger
 from festina.loop.importing import bring
 from festina.propose.foreign.openevolve import fixed_lines
+from festina.system import home as homes
+from festina.system.repo import Repo
 from tests.loop.commandline import festina
+from tests.loop.invariants import read
 from tests.toy import Toy
 
 PROGRAM = '''"""Fit a line by steps."""
@@ -271,3 +275,32 @@ def test_V10_of_an_inspect_task_only_the_solver_may_change_and_its_scorer_stays(
     assert score(QUIZ.replace("SURE = 2", "SURE = 3")) == "score: 0.75"
     lenient = QUIZ.replace("target=str(2 * n)", 'target="?"').replace("range(1, 5)", "range(4, 5)")
     assert score(lenient) == "score: 0.5"  # another dataset in the copy changes nothing
+
+
+@pytest.mark.slow
+def test_V10_P7_an_inspect_folder_is_imported_and_its_solver_is_tried_in_a_whole_run(tmp_path, monkeypatch):
+    """Each run starts Inspect anew, so that the run is a short one: it may end before a verdict."""
+    pytest.importorskip("inspect_ai", reason="the extra festina[inspect] is not installed")
+    monkeypatch.setenv("FESTINA_HOME", str(tmp_path / "homes"))
+    task = folder(tmp_path / "task", quiz__py=QUIZ)
+    made = festina("init", "--from", "inspect", "--to", str(tmp_path / "system"), str(task))
+    assert made.returncode == 0, made.stderr
+    toy = Toy(tmp_path / "system", {})
+    done = festina("run", "--proposals", "1", "--trials", "12", "--yes", "--workers", "2", toy=toy)
+    assert done.returncode in (0, 5), done.stderr
+    state, _ = read(toy.root)
+    nodes = list(state.search.nodes.values())
+    assert nodes[0].scores[0] == 0.5  # two of four samples, by the task's own scorer, printed in a box
+    assert all(score is not None for score in nodes[0].scores)
+    children = [node for node in nodes if node.parent is not None]
+    assert children  # the search changed the solver, and the change was run
+    assert {score for node in children for score in node.scores} <= {None, 0.0, 0.25, 0.5, 0.75, 1.0}
+    changed = {path for node in children for path in paths_of(toy, node.patch)}
+    assert changed == {"festina_solver.py"}
+    assert state.faults == 0
+
+
+def paths_of(toy: Toy, patch: str) -> set[str]:
+    with Ledger.open(homes.require(Repo.discover(toy.root)).ledger, readonly=True) as ledger:
+        lines = ledger.get_blob(patch).decode().splitlines()
+    return {line.removeprefix("+++ b/") for line in lines if line.startswith("+++ b/")}
