@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +14,12 @@ from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.statement import commitment
 from festina.loop import next as plan
-from festina.loop import plants
+from festina.loop import planting, plants, proposing
+from festina.loop.bench import Bench
 from festina.loop.state import State, fold
+from festina.propose.plants import Plant
+from festina.propose.types import Budget as Limits
+from festina.propose.types import Proposal
 from festina.report.fold import fold as read_report
 from festina.report.html import page
 from festina.select.budget import Budget
@@ -189,3 +195,55 @@ def test_V7_a_plant_takes_no_proposal_from_the_run() -> None:
     planted = {p.proposal for p in loop.state.plants}
     assert sum(r.body.proposal not in planted for r in real) <= 8
     assert loop.state.run_proposals == sum(r.body.proposal not in planted for r in real)
+
+
+class Asking:
+    """An improver whose answers cost something, and are told apart by their number."""
+
+    author = "model:m"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def propose(self, view: object, budget: object) -> Proposal:
+        self.asked += 1
+        return Proposal(self.author, files={"skill.json": b"%d" % self.asked}, rationale=f"words {self.asked}",
+                        predicted=float(self.asked), wall_s=0.0, cpu_s=0.25, repairs=2)  # fmt: skip
+
+
+def test_V7_E5_a_planted_slot_asks_models_like_any_other_and_what_came_is_handed_in_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plant = Plant("mistake", "construction", {"skill.json": b"bad"}, "claim")
+    slots = {1: planting.Slot(7, cast(Any, None), "", "", asks=True)}
+    monkeypatch.setattr(planting, "slot", lambda _, number: slots.get(number))
+    monkeypatch.setattr(planting, "_choose", lambda *_: (plant, "construction", 0))
+    rows = {1: SimpleNamespace(plant=None)}
+    b = cast(Bench, SimpleNamespace(
+        state=SimpleNamespace(proposals=rows), propose_budget=Limits(), wall_s=99.0, elapsed_s=0.0, cut_off=False,
+        kept=None,
+    ))  # fmt: skip
+    improver = Asking()
+
+    def made(number: int, base: str = "tree") -> proposing.Made:
+        return proposing._work(b, improver, cast(Any, None), number, base, plants=True)()
+
+    planted = made(1)
+    assert isinstance(planted.proposal, Proposal)
+    assert planted.origin.startswith("planted:mistake")
+    assert planted.proposal.files == {"skill.json": b"bad"}
+    mine = planted.proposal
+    assert (mine.author, mine.rationale, mine.predicted) == ("model:m", "words 1", 1.0)
+    assert (mine.cpu_s, mine.repairs) == (0.25, 2)
+    assert improver.asked == 1  # its calls stand in the record, as in any slot
+    before = made(2)  # the plant is not revealed: a slot without calls would tell it
+    assert (improver.asked, before.origin) == (2, planting.IMPROVER)
+    rows[1] = SimpleNamespace(plant=object())
+    elsewhere = made(3, "another tree").proposal
+    assert isinstance(elsewhere, Proposal)
+    assert elsewhere.rationale == "words 3"  # the line has moved: it fits no more
+    later = made(4)
+    assert isinstance(later.proposal, Proposal)
+    assert (later.proposal.rationale, improver.asked) == ("words 1", 3)  # what was paid for is handed in
+    made(5)
+    assert improver.asked == 4  # and once

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
     from festina.loop.book import LedgerBook
-    from festina.loop.proposing import Asked
+    from festina.loop.proposing import Asked, Kept
     from festina.loop.trying import Tries
 
 CALLS = ("model-asked", "model-answered")  # written by the engine's own clerk at any time; they decide nothing
@@ -70,6 +70,7 @@ class Bench:
     listener: Listener | None = None
     unit_s: float = 0.0  # how long a unit takes, as measured so far; 0: not yet. Decides batch sizes only
     asked: Asked | None = None  # a proposal that the improver is working on beside the tests
+    kept: Kept | None = None  # what an improver made in a planted slot
     tries: Tries = field(default_factory=dict)  # under way, by number  # P-7
     tryers: ThreadPoolExecutor | None = None
     rested: int = -1  # proposals of the run after which it has rested for its rate  # G-2

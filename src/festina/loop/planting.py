@@ -5,17 +5,22 @@ takes the slot's place of the improver in force: same author, borrowed words, th
 earlier real proposal (the engine waits that long), the same screen, the same test, the same verdict. What it is
 lies in the sealed ``origin`` that every received entry carries; ``reveal`` opens it once the proposal is closed.
 
+Where the improver asks models, a slot without calls would tell. There it works in a planted slot, too, beside the
+making of the plant: calls, time, mends, words and prediction are its own, and what it made waits for a later slot, once
+the plant is revealed: nothing paid for is lost (E-5).
+
 Where public items can show that a small mistake does harm, only one that does is planted; the runs for that are
 charged at the reveal, because a charge before the verdict would tell.
 
-Not hidden: from somebody with the engine's home (openings and secret lie there), and from a reader who
-knows the borrowed words by heart.
+Not hidden: from somebody with the engine's home (openings and secret lie there), from a reader who knows the borrowed
+words by heart, and from one who compares a model's recorded answer with the change that came of it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from festina.ledger import entries as e
@@ -29,13 +34,14 @@ from festina.loop.crash import crash_point
 from festina.loop.plants import IMPROVER
 from festina.loop.rows import Proposed
 from festina.loop.state import State
+from festina.propose.meter import Cost
 from festina.propose.plants import Plant, plants
-from festina.propose.types import Proposal
+from festina.propose.types import NoProposal, Proposal
 from festina.sandbox.job import Ended
 from festina.system.globs import matches_any
 from festina.system.scope import Refused, Screened, screen_files
 
-__all__ = ["IMPROVER", "audit", "due", "fill", "is_planted", "reveal", "slot"]
+__all__ = ["IMPROVER", "audit", "due", "fill", "is_planted", "reveal", "slot", "worn"]
 
 TRIES = 3  # small mistakes that are tried on public items before one that is bad by construction is taken
 MOST_FILES = 200
@@ -103,6 +109,7 @@ class Slot:
     model: Proposed
     weakness: str
     rationale: str
+    asks: bool = False  # the improver asks models
 
 
 def slot(b: Bench, number: int) -> Slot | None:
@@ -122,7 +129,29 @@ def slot(b: Bench, number: int) -> Slot | None:
         return None
     model = models[seed % len(models)]
     other = models[(seed >> 20) % len(models)]
-    return Slot(seed, model, _words(b, model)[0], _words(b, other)[1])
+    asks = s.called.proposals.get(model.number, Cost()).calls > 0
+    return Slot(seed, model, _words(b, model)[0], _words(b, other)[1], asks)
+
+
+def worn(
+    b: Bench, slot: Slot, base_tree: str, propose: Callable[[], Proposal | NoProposal]
+) -> tuple[Planted, Proposal | NoProposal]:
+    """A plant that wears what the improver makes in this very slot, and what that was: it is handed in later."""
+    began = time.monotonic()
+    with ThreadPoolExecutor(1, thread_name_prefix="plant") as pool:
+        choice = pool.submit(_choose, b, base_tree, slot.seed)
+        made = propose()
+        chosen, basis, tried = choice.result()
+    if b.cut_off:
+        raise Replan
+    if chosen is None or isinstance(made, NoProposal):
+        return Planted(rows.NONE, None), made
+    proposal = Proposal(
+        author=made.author, files=chosen.files, weakness=made.weakness, rationale=made.rationale,
+        predicted=made.predicted, wall_s=max(made.wall_s, time.monotonic() - began), cpu_s=made.cpu_s,
+        repairs=made.repairs,
+    )  # fmt: skip
+    return Planted(rows.origin_of(chosen.kind, basis, tried), proposal), made
 
 
 def fill(b: Bench, slot: Slot, base_tree: str) -> Planted:

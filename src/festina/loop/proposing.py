@@ -46,6 +46,16 @@ class Asked:
     made: Future[Made]
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the improver made in a slot that was planted: handed in later, where it still fits."""
+
+    slot: int
+    base_tree: str
+    author: str
+    proposal: Proposal
+
+
 def propose(b: Bench, action: plan.Propose) -> None:
     """Run the improver in force (or take the next change that a person queued).  # P-4, P-5"""
     s = b.state
@@ -92,13 +102,33 @@ def _work(
     left = max(1.0, b.wall_s - b.elapsed_s)  # never over the run's time  # E-5
     budget = replace(b.propose_budget, wall_s=min(b.propose_budget.wall_s, left))
 
+    kept = _kept(b, source, base_tree) if slot is None and plants else None
+
     def work() -> Made:
-        planted = planting.fill(b, slot, base_tree) if slot is not None else None
-        if planted is None or planted.proposal is None:
-            return Made(source.propose(view, budget), planted.origin if planted is not None else planting.IMPROVER)
-        return Made(planted.proposal, planted.origin)
+        if slot is not None and slot.asks:
+            planted, made = planting.worn(b, slot, base_tree, lambda: source.propose(view, budget))
+            if planted.proposal is None:
+                return Made(made, planted.origin)
+            if isinstance(made, Proposal):
+                b.kept = Kept(number, base_tree, source.author, made)
+            return Made(planted.proposal, planted.origin)
+        planted = planting.fill(b, slot, base_tree) if slot is not None else planting.Planted(planting.IMPROVER, None)
+        if planted.proposal is not None:
+            return Made(planted.proposal, planted.origin)
+        return Made(kept or source.propose(view, budget), planted.origin)
 
     return work
+
+
+def _kept(b: Bench, source: Improver, base_tree: str) -> Proposal | None:
+    """What this improver made in a planted slot, once that is revealed and while it fits.  # E-5, V-7"""
+    kept = b.kept
+    if kept is None or (kept.base_tree, kept.author) != (base_tree, source.author):
+        return None
+    if b.state.proposals[kept.slot].plant is None:
+        return None  # a slot without calls before the reveal would tell which one was planted
+    b.kept = None
+    return kept.proposal
 
 
 def take_proposal(b: Bench, action: plan.TakeProposal) -> None:
