@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from festina.ledger import entries as e
-from festina.loop import outlook, outlook_words
+from festina.loop import corners, outlook, outlook_words
 from festina.loop.rows import Generation
 from festina.loop.state import State
 from festina.select.certified import Step
@@ -116,6 +116,49 @@ def test_W3_a_leap_is_an_alarm_once_and_is_made_again_from_the_record() -> None:
     s.growth.alarms.append(found)
     assert outlook.alarm_due(s) is None
     assert "ALARM at generation 12: it gained" in outlook_words.alarms(s)[0]
+
+
+# -- what is due, and four corners -------------------------------------------------------------------------------------
+
+
+def played(left: int, right: int, start: int, scores: list[tuple[float, float, float]]) -> Any:
+    plan = SimpleNamespace(left=left, right=right, start=start, problems=24, units=8)
+    rows = [
+        SimpleNamespace(left=SimpleNamespace(score=a), right=SimpleNamespace(score=b), start=c) for a, b, c in scores
+    ]
+    return SimpleNamespace(plan=plan, problems=rows, ended=SimpleNamespace(answer="paid"))
+
+
+def test_W2_a_comparison_is_due_by_growth_and_told_with_its_share() -> None:
+    s = line(growing([1.0] * 9))
+    assert corners.due(s) is None  # the first improver is in force
+    s.in_force, s.trials = 3, 100_000
+    wanted = corners.due(s)
+    assert wanted is not None
+    assert (wanted.kind, wanted.fits) == ("corners", True)
+    s.trials = 3000
+    assert corners.due(s).fits is False  # type: ignore[union-attr]
+    s.growth.crossplays = [played(8, 0, 0, []), played(8, 0, 8, [])]
+    assert corners.due(s) is None
+    s.growth.crossplays = [played(5, 0, 0, []), played(5, 0, 5, [])]
+    assert corners.due(s).kind == "cross-play"  # type: ignore[union-attr]
+
+
+def test_W2_four_corners_are_read_from_the_newest_pair_of_cross_plays() -> None:
+    s = line(growing([1.0] * 4))
+    low = [(5.0 + k % 2 / 50, 4.0 + k % 3 / 50, 3.0) for k in range(24)]
+    high = [(4.2 + k % 2 / 50, 3.6 + k % 3 / 50, 3.0) for k in range(24)]
+    s.growth.crossplays = [played(4, 0, 0, low)]
+    assert corners.square(s) is None
+    s.growth.crossplays.append(played(4, 0, 4, high))
+    found = corners.square(s)
+    assert found is not None
+    assert (found.left, found.right) == (4, 0)
+    assert found.found.apart == pytest.approx(4.0, abs=1e-6)
+    assert found.found.r is not None
+    assert found.found.r[0] <= found.found.r[1] <= found.found.r[2]
+    s.growth.old = (2, 0)
+    assert corners.square(s) is None  # another epoch's rules
 
 
 # -- the headline ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from festina.errors import UsageError
 
 if TYPE_CHECKING:
     from festina.ledger import entries as e
+    from festina.loop.corners import Square
     from festina.loop.engine import Options
     from festina.loop.state import State
     from festina.watch.readings import Reading
@@ -24,6 +26,7 @@ GUESS_S = 1.0  # of a run that nobody has timed yet
 @click.command()
 @system_option
 @click.option("--crossplay", is_flag=True, help="Let two generations' improvers solve the same improvement problems.")
+@click.option("--corners", is_flag=True, help="Two cross-plays, from both versions: returns to improvement (r).")
 @click.option("--control", is_flag=True, help="Run the control arm: the start's improver, with the same budget.")
 @click.option("--left", type=click.IntRange(0), help="Cross-play: whose improver; default the one in force.")
 @click.option("--right", type=click.IntRange(0), help="Cross-play: against whose; default the start's.")
@@ -43,6 +46,7 @@ GUESS_S = 1.0  # of a run that nobody has timed yet
 def command(
     root: Path,
     crossplay: bool,
+    corners: bool,
     control: bool,
     as_json: bool,
     plot: Path | None,
@@ -57,18 +61,23 @@ def command(
     """
     from festina.loop.bench import Replan
 
-    if crossplay and control:
-        raise click.UsageError("--crossplay and --control are two things: ask for one")
-    _fits(crossplay, control, asked)
-    if plot is not None and (crossplay or control):
+    if crossplay + control + corners > 1:
+        raise click.UsageError("--crossplay, --corners and --control are three things: ask for one")
+    _fits(crossplay or corners, control, asked)
+    if corners and asked["start"] is not None:
+        raise click.UsageError("--corners starts from both versions: --start belongs to --crossplay")
+    if plot is not None and (crossplay or control or corners):
         raise click.UsageError("--plot draws what the record holds: give it alone")
     drawable(plot)
     with opened(root) as here:
         options = _options(here, asked)
-        if not crossplay and not control:
+        if not (crossplay or control or corners):
             _tell(here, as_json, plot)
             return 0
     try:
+        if corners:
+            _corners(root, options, asked, as_json)
+            return 0
         body = _play(root, options, asked) if crossplay else _control(root, options, asked)
     except Replan:
         click.echo("Stopped before the end; what was done is kept, and the same command goes on from there.", err=True)
@@ -109,6 +118,44 @@ def _play(root: Path, options: Options, asked: dict[str, Any]) -> e.CrossplayEnd
         crossplay.check(b, wanted)
         click.echo(_estimate(b.state, wanted), err=True)
         return crossplay.crossplay(b, wanted, lambda p: click.echo(_problem(p, wanted.problems), err=True))
+
+
+def _corners(root: Path, options: Options, asked: dict[str, Any], as_json: bool) -> None:
+    """Both starts, one after the other; what is cut off goes on with the same command."""
+    from festina.loop.corners import square
+    from festina.select.corners import sentence
+
+    with opened(root) as here:
+        left = here.state.in_force if asked["left"] is None else asked["left"]
+        right = here.state.line[0] if asked["right"] is None else asked["right"]
+        known = {
+            (play.plan.left, play.plan.right, play.plan.start)
+            for play in here.state.growth.crossplays[here.state.growth.old[0] :]
+            if play.ended is not None
+        }
+    for start in (right, left):
+        if (left, right, start) not in known or ((left, right, right) in known and (left, right, left) in known):
+            _play(root, options, asked | {"left": left, "right": right, "start": start})
+    with opened(root) as here:
+        found = square(here.state)
+    if found is None:
+        raise UsageError(
+            "no-scale", "gains of this system are on no scale on which starts compare", fix="declare a range"
+        )
+    if as_json:
+        click.echo(json.dumps(_square(found), indent=2))
+    else:
+        click.echo(sentence(found.found, found.left, found.right))
+
+
+def _square(found: Square) -> dict[str, Any]:
+    """As plain data; an unbounded end is null."""
+    rows = asdict(found.found)
+    plain = {
+        name: [end if isfinite(end) else None for end in band] if isinstance(band, (tuple, list)) else band
+        for name, band in rows.items()
+    }
+    return {"left": found.left, "right": found.right, **plain}
 
 
 def _estimate(s: State, wanted: Any) -> str:  # noqa: ANN401 - a plan
@@ -160,6 +207,8 @@ def _planned(terms: e.ArmStarted, changed: int) -> None:
 
 def _tell(here: Opened, as_json: bool, plot: Path | None) -> None:
     from festina.loop import growth, outlook, outlook_words
+    from festina.loop.corners import square
+    from festina.select.corners import sentence
 
     s = here.state
     reading = outlook.read(s)
@@ -168,7 +217,10 @@ def _tell(here: Opened, as_json: bool, plot: Path | None) -> None:
     if as_json:
         click.echo(json.dumps(summary(s), indent=2))
         return
-    for line in (outlook_words.headline(s), *outlook_words.told(s, reading), *growth.sentences(s), *_missing(s)):
+    returns = square(s)
+    cornered = [sentence(returns.found, returns.left, returns.right)] if returns is not None else []
+    told = outlook_words.told(s, reading)
+    for line in (outlook_words.headline(s), *told, *growth.sentences(s), *cornered, *_missing(s)):
         click.echo(line)
 
 
@@ -190,9 +242,18 @@ def _draw(s: State, plot: Path) -> None:
 
 def _missing(s: State) -> list[str]:
     """What would have to be run to know more."""
+    from festina.loop.corners import SHARE, due
+
     lines = []
     if len(s.line) < 2:
         return ["Next: festina run"]
+    if (wanted := due(s)) is not None:
+        what = "festina growth --corners" if wanted.kind == "corners" else "festina growth --crossplay"
+        room = "within" if wanted.fits else "above"
+        lines.append(
+            f"Due: {what} (the line gained {wanted.doublings:.1f} doublings since the last one; with it, comparisons "
+            f"take {wanted.share:.0%} of all runs, {room} their share of {SHARE:.0%})."
+        )
     if s.growth.last_arm is None:
         lines.append("Whether recursion paid is not measured: festina growth --control")
     if s.growth.last_crossplay is None and any(p.improver == "own" for p in s.proposals.values()):
@@ -203,10 +264,13 @@ def _missing(s: State) -> list[str]:
 def summary(s: State) -> dict[str, Any]:
     """As plain data."""
     from festina.loop import growth, outlook, outlook_words
+    from festina.loop.corners import square
 
+    returns = square(s)
     arm, played = s.growth.last_arm, s.growth.last_crossplay
     return {
         "answer": outlook_words.headline(s),
+        "returns": _square(returns) if returns is not None else None,
         "growth": _growth(outlook.read(s)),
         "alarms": [alarm.model_dump(mode="json") for alarm in s.growth.alarms],
         "authors": [

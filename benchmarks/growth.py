@@ -1,0 +1,228 @@
+"""Growth posterior, forecasts and alarms on simulated logs whose laws are not those that they were tuned on.
+
+    python benchmarks/growth.py            # some twenty minutes on one core
+    python benchmarks/growth.py --quick    # a look
+    python benchmarks/growth.py --json F   # the numbers as data
+
+Forecasts: from origins 9 to 55 of logs of 60 generations; the straight line goes through the last five measured levels,
+and its error is the CRPS of a forecast without a width. Tuned on: gains in compound Poisson successes, log-normal and
+Pareto luck, power laws, ceilings, drifts, regimes, jumps. Judged on the laws below. Alarms: 40 generations, judged one
+by one; a jump is ten times the mean of the twelve gains before it. Every stream follows from the number of its log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from festina.watch import alarm, scores
+from festina.watch.posterior import Series, fit, forecast
+
+Rng = np.random.Generator
+ORIGINS = (9, 12, 16, 20, 25, 30, 36, 42, 48, 55)
+ERROR = 0.1  # of one measured level, doublings
+
+
+def between(rng: Rng, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def takeoff(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Forethought's priors of compounding, four successes a generation at first, at most 16 times the first pace."""
+    power, returns, x, gains = between(rng, 0.15, 0.6), between(rng, 0.4, 3.6), 0.0, []
+    for _ in range(n):
+        mean = 0.5 * min(2.0 ** (power * (1.0 - 1.0 / returns) * x), 16.0)
+        count = rng.poisson(mean / 0.125)
+        gains.append(float(rng.exponential(0.125, count).sum()))
+        x += gains[-1]
+    return np.array(gains), np.ones(n)
+
+
+def inverse_gaussian(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """A steady pace; luck in inverse Gaussian lumps, of a coefficient of variation of 0.5 to 1."""
+    pace, cv = between(rng, 0.2, 1.0), rng.uniform(0.5, 1.0)
+    return rng.wald(pace, pace / cv**2, n), np.ones(n)
+
+
+def logistic(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Slow, fast, slow: an S-curve of 5 to 40 doublings."""
+    top, middle, width = rng.uniform(5, 40), rng.uniform(10, 40), rng.uniform(4, 12)
+    level = top / (1.0 + np.exp(-(np.arange(n + 1) - middle) / width))
+    return np.diff(level) * rng.gamma(3.0, 1.0 / 3.0, n), np.ones(n)
+
+
+def drifting(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Computing gets 1 to 4 % cheaper a generation, unrecorded; capability itself brings diminishing returns."""
+    rate, fall, x, gains = 1.0 + rng.uniform(0.01, 0.04), rng.uniform(0.0, 0.1), 0.0, []
+    for g in range(n):
+        gains.append(float(0.4 * rate**g * 2.0 ** (-fall * x) * rng.gamma(2.5, 1.0 / 2.5)))
+        x += gains[-1]
+    return np.array(gains), np.ones(n)
+
+
+def spending(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Effort wanders by a fifth a generation, recorded."""
+    effort = np.exp(np.cumsum(0.2 * rng.standard_normal(n)))
+    return rng.gamma(2.0, 0.2, n) * effort, effort
+
+
+def student(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Heavy tails: gains are absolute values of Student's t with 2.5 degrees of freedom."""
+    return np.abs(rng.standard_t(2.5, n)) * between(rng, 0.2, 0.6), np.ones(n)
+
+
+def two_paces(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pace changes once, by a factor of 1/3 to 3."""
+    pace = np.full(n, between(rng, 0.2, 0.8))
+    pace[rng.integers(12, 48) :] *= between(rng, 1 / 3, 3)
+    return pace * rng.gamma(2.0, 0.5, n), np.ones(n)
+
+
+def leap(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """A steady pace and one leap of 5 to 20 generations' worth."""
+    gains = rng.gamma(3.0, 0.15, n)
+    gains[rng.integers(10, 50)] += rng.uniform(5, 20) * 0.45
+    return gains, np.ones(n)
+
+
+def hiding(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """From some generation on it shows a third of what it gains, and later all of it at once."""
+    gains = rng.gamma(3.0, 0.15, n)
+    first = int(rng.integers(12, 25))
+    last = first + int(rng.integers(5, 15))
+    hidden = gains[first:last] * (2.0 / 3.0)
+    gains[first:last] -= hidden
+    gains[last] += hidden.sum()
+    return gains, np.ones(n)
+
+
+LAWS: dict[str, Callable[[Rng, int], tuple[np.ndarray, np.ndarray]]] = {
+    "takeoff priors": takeoff, "steady, inverse Gaussian": inverse_gaussian, "S-curve": logistic,
+    "computing gets cheaper": drifting, "effort wanders": spending, "heavy tails (t, 2.5)": student,
+    "pace changes once": two_paces, "one leap": leap, "hides, then shows": hiding,
+}  # fmt: skip
+
+
+def log(law: str, number: int, n: int = 60) -> tuple[Series, np.ndarray]:
+    """One measured log, and its true gains."""
+    rng = np.random.default_rng([number, *law.encode()])
+    gains, effort = LAWS[law](rng, n)
+    return measured(gains, effort, rng), gains
+
+
+def measured(gains: np.ndarray, effort: np.ndarray, rng: Rng) -> Series:
+    told = np.cumsum(gains) + ERROR * rng.standard_normal(len(gains))
+    return Series(np.diff(np.concatenate([[0.0], told])), np.full(len(gains), ERROR), effort, levels=True)
+
+
+def forecasts(law: str, logs: int) -> dict[int, np.ndarray]:
+    """By horizon: rows of (CRPS, miss of the line, CRPS of the line as a normal law, place)."""
+    rows: dict[int, list[tuple[float, ...]]] = {1: [], 5: [], 10: []}
+    for number in range(logs):
+        series, _ = log(law, number)
+        level = np.cumsum(series.gain)
+        for origin in ORIGINS:
+            reach = min(10, 60 - origin)
+            draws = forecast(fit(series.first(origin)), series.effort[origin : origin + reach])
+            for ahead in (h for h in rows if h <= reach):
+                came = float(level[origin + ahead - 1] - level[origin - 1])
+                line = scores.straight_line(level[:origin], ahead) - float(level[origin - 1])
+                normal = gaussian_crps(line, line_error(level[origin - 5 : origin], ahead), came)
+                place = float(np.mean(draws[ahead - 1] < came))
+                rows[ahead].append((scores.crps(draws[ahead - 1], came), abs(line - came), normal, place))
+    return {ahead: np.array(found) for ahead, found in rows.items()}
+
+
+def line_error(tail: np.ndarray, ahead: int) -> float:
+    """Standard error of a line's prediction, as a textbook gives it."""
+    at = np.arange(len(tail)) - (len(tail) - 1) / 2.0
+    slope = at @ tail / (at @ at)
+    left = tail - tail.mean() - slope * at
+    where = at[-1] + ahead
+    return float(np.sqrt(max(left @ left, 1e-9) / (len(tail) - 2) * (1 + 1 / len(tail) + where**2 / (at @ at))))
+
+
+def gaussian_crps(mean: float, sd: float, came: float) -> float:
+    z = (came - mean) / sd
+    density = math.exp(-z * z / 2.0) / math.sqrt(2.0 * math.pi)
+    return sd * (z * math.erf(z / math.sqrt(2.0)) + 2.0 * density - 1.0 / math.sqrt(math.pi))
+
+
+NULLS: dict[str, Callable[[Rng, int], tuple[np.ndarray, np.ndarray]]] = {
+    "steady, four successes": lambda rng, n: (
+        np.array([rng.exponential(0.125, rng.poisson(4)).sum() for _ in range(n)]), np.ones(n),
+    ),
+    "steady, inverse Gaussian": inverse_gaussian, "S-curve": logistic, "computing gets cheaper": drifting,
+    "effort wanders": spending, "takeoff priors": takeoff, "heavy tails (t, 2.5)": student,
+}  # fmt: skip
+
+
+def called(law: str, logs: int) -> tuple[float, float, float]:
+    """(logs with a false jump or drop, with a pace said to rise, jumps found when they came)."""
+    false = rising = found = 0
+    for number in range(logs):
+        rng = np.random.default_rng([number, 1, *law.encode()])
+        gains, effort = NULLS[law](rng, 40)
+        series = measured(gains, effort, rng)
+        false += any(a.kind != "acceleration" for a in alarm.alarms(series))
+        rising += max(alarm.acceleration(series.first(n)) for n in range(4, 41, 2)) >= 1.0 / alarm.FALSE
+        at = int(rng.integers(15, 30))
+        leaping = gains[: at + 1].copy()
+        leaping[at] += 10.0 * max(float(gains[at - 12 : at].mean()), 0.02) * effort[at] / effort[at - 12 : at].mean()
+        leapt = measured(leaping, effort[: at + 1], rng)
+        found += any(a.kind == "jump" for a in alarm.alarms(leapt, since=at))
+    return false / logs, rising / logs, found / logs
+
+
+def speed() -> float:
+    """CPU milliseconds for the posterior of 60 generations, the best of ten."""
+    series, best = log("takeoff priors", 0)[0], math.inf
+    for _ in range(10):
+        begun = time.process_time()
+        fit(series)
+        best = min(best, time.process_time() - begun)
+    return 1000.0 * best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--quick", action="store_true", help="a few logs of each law")
+    parser.add_argument("--json", type=Path, help="write the numbers to this file, too")
+    options = parser.parse_args()
+    logs, nulls = (3, 3) if options.quick else (40, 100)
+    told: dict[str, object] = {"fit, CPU ms": speed()}
+    print(f"Posterior of 60 generations: {told['fit, CPU ms']:.1f} CPU ms")
+    print("Forecasts: CRPS, over the straight line's miss, over its normal CRPS; 90 % and 50 % intervals hold")
+    pooled: dict[int, list[np.ndarray]] = {1: [], 5: [], 10: []}
+    for law in LAWS:
+        for ahead, rows in forecasts(law, logs).items():
+            pooled[ahead].append(rows)
+            told[f"{law}, {ahead} ahead"] = tell(f"{law}, {ahead} ahead", rows)
+    for ahead, parts in pooled.items():
+        told[f"all, {ahead} ahead"] = tell(f"all, {ahead} ahead", np.concatenate(parts))
+    print(
+        "Alarms in 40 generations: logs with a false jump or drop, with a rising pace; jumps of ten generations found"
+    )
+    for law in NULLS:
+        found = called(law, nulls)
+        told[f"alarms, {law}"] = found
+        print(f"  {law:28s} {found[0]:6.2f} {found[1]:6.2f} {found[2]:6.2f}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=1) + "\n")
+
+
+def tell(name: str, rows: np.ndarray) -> tuple[float, ...]:
+    crps, line, normal, place = rows.mean(0)[0], rows.mean(0)[1], rows.mean(0)[2], rows[:, 3]
+    held = [float(np.mean((place > (1 - level) / 2) & (place < (1 + level) / 2))) for level in (0.9, 0.5)]
+    print(f"  {name:34s} {crps:6.3f} {crps / line:6.2f} {crps / normal:6.2f} {held[0]:6.2f} {held[1]:6.2f}", flush=True)
+    return float(crps), float(crps / line), float(crps / normal), *held
+
+
+if __name__ == "__main__":
+    main()
