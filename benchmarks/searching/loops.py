@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from festina.ledger.seeds import scratch_seed, try_seed, unit_seed
+from festina.loop.searching import RUNS_A_UNIT, USUAL
 from festina.propose.archive import GIVE_UP, Archive, Make, Node, Run, Terms, places
 from festina.select import Budget, Evidence, Plan, gate
 from searching.systems import Edge, System, Tree
@@ -149,7 +151,6 @@ class Play:
     # -- the archive ------------------------------------------------------------------------------------
 
     def _search(self, kind: type[Archive]) -> None:
-        terms = Terms(self.tries, self.most, self.system.detect)
         self.trees: dict[int, Any] = {}
         self.parents: dict[int, int | None] = {}
         self.scores: dict[int, list[float | None]] = {}
@@ -157,7 +158,7 @@ class Play:
         self.barren: dict[int, int] = {}
         since = idle = count = 0
         while self.used < self.trials:
-            archive = self._archive(kind)
+            archive, terms = self._archive(kind), self._terms()
             best = archive.ready(terms)
             enough = best is not None and archive.due(terms, since, self.trials - self.used)
             over = idle >= GIVE_UP * terms.tries
@@ -182,6 +183,10 @@ class Play:
             else:
                 since, idle = since + 1, idle + 1
                 self._make(archive, what, try_seed(self.leaf, count))
+
+    def _terms(self) -> Terms:
+        dear = RUNS_A_UNIT * math.log(USUAL / 0.05) if self.system.kind == "bounded" else 0.0
+        return Terms(self.tries, self.most, self.system.detect, dear)
 
     def _archive(self, kind: type[Archive]) -> Archive:
         if self.head not in self.trees.values():

@@ -102,7 +102,10 @@ def test_P7_a_search_that_still_climbs_goes_on_and_one_at_rest_hands_in() -> Non
     assert not Archive(known | resting, 0).due(TERMS, since=TERMS.tries - 1, left=1000)  # too soon
     assert not Archive(known | resting, 0).due(Terms(10, 4, least=2.0), since=17, left=1000)  # not worth a test
     assert Archive(known | climbing, 0).due(TERMS, since=12, left=12)  # the rest is for the test
-    assert Archive(known | climbing, 0).due(TERMS, since=4 * TERMS.tries, left=1000)  # bounded, come what may
+    assert Archive(known | climbing, 0).due(TERMS, since=8 * TERMS.tries, left=1000)  # bounded, come what may
+    dear = Terms(10, 4, dear=60.0)  # a lead of 1.2 takes 50 runs to show
+    assert not Archive(known | resting, 0).due(dear, since=49, left=1000)
+    assert Archive(known | resting, 0).due(dear, since=51, left=1000)
 
 
 def test_P7_half_of_the_children_are_made_of_what_leads_and_none_of_a_leader_that_is_dry() -> None:

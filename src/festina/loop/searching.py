@@ -7,6 +7,7 @@ public scores stay what they are, and makes another node the one to beat.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from festina.propose.archive import GIVE_UP, Archive, Make, Node, Run, Terms
 if TYPE_CHECKING:
     from festina.loop.state import State
 
+RUNS_A_UNIT = 2
+USUAL = 20.0  # alpha over a usual level; with the true one, when an improver is asked would tell of tests  # P-4
 ATTEMPTS = 2  # of one try that is cut off
 BARREN = 12  # tries in a row that give no new tree: an improver that has nothing, or is broken
 
@@ -133,7 +136,11 @@ def standing(s: State) -> set[int]:
 def terms(s: State) -> Terms:
     assert s.epoch is not None
     assert s.epoch.archive is not None
-    return Terms(s.epoch.archive.tries, s.epoch.archive.seeds, s.epoch.suite.detect)
+    table, suite = s.epoch.archive, s.epoch.suite
+    dear = 0.0
+    if suite.assumed == "bounded" and suite.low is not None and suite.high is not None:  # bets are bounded by the range
+        dear = RUNS_A_UNIT * (suite.high - suite.low) * math.log(USUAL / s.epoch.alpha)
+    return Terms(table.tries, table.seeds, suite.detect, dear)
 
 
 def best(s: State) -> int | None:

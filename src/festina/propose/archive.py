@@ -12,8 +12,8 @@ node to hand in:
   comes is left for others (clade metaproductivity: Wang et al., Huxley-Goedel Machine, arXiv 2510.21614; each member
   counts once here).
 
-What leads is handed in once nothing better has come for a while: a test of half the gain costs twice the runs, so that
-two steps of half the size cost four times what one does, while a search that still climbs pays for itself.
+What leads is handed in once nothing better has come for a while, and the search has cost as much as the test will: to
+show half the gain takes twice the runs, so that two steps of half the size cost four times what one does.
 
 A node that the gate did not accept stays a parent, but only what is publicly better than it by itself is handed in
 from its clade: its lead was luck or does not carry over. Every choice follows from the nodes and a seed.
@@ -33,7 +33,7 @@ LEADERS = 0.5  # share of the others that are made of the node that leads (bench
 SHARPER = 10  # nodes: as their number grows, a result weighs more, or the many newcomers would always win the draw
 FIRST_RUNS = 2  # of the incumbent
 SAME_RUNS = 4  # of the incumbent that score alike: two do by luck where scores are coarse
-GIVE_UP = 4  # times ``tries`` without anything to hand in
+GIVE_UP = 8  # times ``tries`` without anything to hand in
 LEAST_STEP = 1e-9
 
 
@@ -41,12 +41,14 @@ LEAST_STEP = 1e-9
 class Terms:
     """``tries``: new trees for each hand-in at least, and half as many without a better one before it.
 
-    ``seeds``: runs of one tree at most. ``least``: lead worth a test.
+    ``seeds``: runs of one tree at most. ``least``: lead worth a test. ``dear``: a test that shows a lead of x takes
+    about ``dear / x`` runs; 0 where its length does not depend on the lead.
     """
 
     tries: int
     seeds: int
     least: float = 0.0
+    dear: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +191,10 @@ class Archive:
         best = self._leader()
         if best is None or since < terms.tries or self.lead(best) < terms.least:
             return False
+        if since >= min(left, GIVE_UP * terms.tries):
+            return True
         newer = sum(number > best for number in self.nodes)
-        return newer >= terms.tries // 2 or since >= min(left, GIVE_UP * terms.tries)
+        return newer >= terms.tries // 2 and since * self.lead(best) >= terms.dear  # no test dearer than its search
 
     def ready(self, terms: Terms) -> int | None:
         """The node to hand in: the best lead, if it has held on as many seeds as are wanted."""
