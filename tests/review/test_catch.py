@@ -97,6 +97,8 @@ def test_R3_a_planted_request_can_be_told_from_a_real_one_by_nothing_that_it_sho
     a, b = (world.state.reviews[n] for n in (number, real))
     assert set(a.terms.model_fields_set) == set(b.terms.model_fields_set)
     assert len(a.terms.commit) == len(b.terms.commit) == 64
+    proposed = {r.body.patch for r in world.ledger.records() if r.kind == "proposal-received"}
+    assert not proposed & {x.terms.patch for x in world.state.reviews.values()}  # no other entry names what is shown
     records = [world.ledger.record(x.seq) for x in (a, b)]
     assert [set(r.commitments) for r in records] == [{"origin"}] * 2
     assert [len(r.entry.content) for r in records] == [1, 1]

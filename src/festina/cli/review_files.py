@@ -100,7 +100,7 @@ def _shown(data: bytes) -> str:
     for name, marks in whole.get("marks", {}).items():
         lines.append(f"  look twice: {visible(str(name), lines=False)} ({', '.join(map(str, marks))})")
     lines += [f"--- the change, against {whole['reviewed_name']} ---"]
-    lines += [visible(line) for line in whole["patch"].splitlines()]
+    lines += [visible(line) for line in whole["patch"].splitlines()[1:]]
     if whole["in_use"]:
         lines += [f"--- the change, against {whole['in_use_name']}, which is in use ---"]
         lines += [visible(line) for line in whole["in_use"].splitlines()]

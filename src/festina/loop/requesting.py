@@ -25,7 +25,7 @@ from festina.loop.rows import Generation, Review
 from festina.loop.state import State
 from festina.review.binding import binding, expiry, stamp
 from festina.review.catch import Catch, catch_of, make, real_origin
-from festina.review.questions import question, read_diff
+from festina.review.questions import headed, question, read_diff
 from festina.system.repo import Repo
 
 MOST_FILES = 200
@@ -75,7 +75,8 @@ def ask_review(b: Bench, _: plan.AskReview) -> None:
         if planted is not None and chance < admitting.catch_rate(s):
             shown, origin = planted
     commit = commitment(salt, origin) if coin is not None else target.commit
-    digest = hashlib.sha256(shown.patch).hexdigest()
+    patch = headed(shown.patch, number) if epoch.review is not None else shown.patch
+    digest = hashlib.sha256(patch).hexdigest()
     terms = e.ReviewRequested(
         review=number, generation=target.number, commit=commit, improver_changed=target.improver_changed,
         patch=digest, evidence=target.verdict_leaf, evaluator=epoch.evaluator,
@@ -86,7 +87,7 @@ def ask_review(b: Bench, _: plan.AskReview) -> None:
         steps = {"protocol": 1, "base": base.commit, "lines": shown.lines, "files": shown.files}
         terms = terms.model_copy(update=steps | ({"sealed": True} if coin is not None else {}))
     sealed = {"origin": f"{salt.hex()}:{origin}"} if coin is not None else {}
-    b.append(Draft(terms, blobs=(shown.patch,), sealed=sealed))
+    b.append(Draft(terms, blobs=(patch,), sealed=sealed))
 
 
 def _shown(b: Bench, base: Generation, tree: str) -> Shown:
@@ -176,7 +177,7 @@ def _holds(here: Here, review: Review, patch: bytes) -> None:
     """What was reviewed is what the line holds, byte for byte.  # R-1"""
     commit = here.state.generations[review.terms.generation].commit
     base = admitting.base_of(here.state, review).commit
-    if here.repo.diff(here.repo.tree_of(base), here.repo.tree_of(commit)) != patch:
+    if headed(here.repo.diff(here.repo.tree_of(base), here.repo.tree_of(commit)), review.terms.review) != patch:
         raise IntegrityError(
             "review-patch-differs", "the repository no longer holds what this review was requested for",
             fix="do not approve; look at the line's references and at `festina ledger verify`",

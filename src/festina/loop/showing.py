@@ -13,7 +13,7 @@ from festina.loop.rows import Generation, Review
 from festina.loop.state import State
 from festina.propose.text import visible
 from festina.review.pages import FileRow, Section
-from festina.review.questions import read_diff
+from festina.review.questions import bare, read_diff
 from festina.system.globs import matches_any
 from festina.system.manifest import Manifest, parse_manifest
 
@@ -43,6 +43,7 @@ def diffs(here: Here, review: Review, patch: bytes, in_use: str | None) -> Diffs
             key=lambda row: not row.marks,
         )
     )
+    patch = bare(patch)
     ordered = _first(patch.decode(errors="replace"), marks)
     used = next((g for g in s.generations.values() if g.commit == in_use), base)
     name, used_name = f"generation {base.number}", f"generation {used.number}"

@@ -45,6 +45,16 @@ class Diff:
         return len(self.added) + len(self.removed)
 
 
+def headed(patch: bytes, review: int) -> bytes:
+    """A patch as a request shows it: its first line is its own, so that no other entry names the same digest.  # R-3"""
+    return f"festina review {review}\n".encode() + patch
+
+
+def bare(patch: bytes) -> bytes:
+    """The patch without that line."""
+    return patch.partition(b"\n")[2] if patch.startswith(b"festina review ") else patch
+
+
 def read_diff(patch: bytes) -> Diff:
     """Take git's own patch apart. Lines inside a hunk are counted, whatever they look like."""
     added: list[str] = []
