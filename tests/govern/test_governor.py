@@ -81,7 +81,7 @@ def test_G6_every_reason_says_what_it_waits_for_and_what_would_end_it(r: Reading
     assert bool(decision.reasons) == (decision.rate < 1.0)
     assert all(reason.waits_for and reason.ends for reason in decision.reasons)
     if decision.characterise:
-        done = replace(r, gap=0.0, characterised_s=0.0)
+        done = replace(r, gap=0.0, characterised_s=0.0, alarms=())
         assert all(x.rule not in ("pace", "characterisation") for x in decide(done, p).reasons), "it would end it"
 
 

@@ -230,3 +230,21 @@ def test_G2_a_suite_that_is_nearly_always_solved_measures_nothing() -> None:
     characterise(loop, mean=0.995)
     decision = decided(loop.state, START + timedelta(seconds=60))
     assert [(reason.rule, reason.effect) for reason in decision.reasons] == [("headroom", "hold")]
+
+
+def test_W3_G2_an_alarm_of_the_watch_holds_until_it_was_answered() -> None:
+    loop = paced(step=50.0)
+    characterise(loop)
+    while loop.state.head.number < 1:
+        action = plan.next_action(loop.state, loop.facts())
+        assert not isinstance(action, plan.Finish)
+        getattr(loop, f"_{type(action).__name__}")(action)
+    body = e.GrowthAlarm(
+        alarm="jump", generation=1, size=12.0, chance=0.001, gain=4.0, error=0.1, measured=8
+    )
+    loop.state.growth.alarms.append(body)
+    decision = decided(loop.state, START + timedelta(hours=1))
+    assert [(reason.rule, reason.effect) for reason in decision.reasons] == [("alarm", "hold")]
+    assert decision.characterise
+    characterise(loop)
+    assert decided(loop.state, START + timedelta(hours=1)).rate == 1.0

@@ -55,7 +55,7 @@ class Reading:
     waiting: int = 0
     reverted: tuple[bool, ...] = ()  # of accepted changes, oldest first: whether it was taken back later
     escapes: int = 0  # signs that something got out of its box, since a person last looked
-    alarms: tuple[str, ...] = ()  # of the watch, unresolved
+    alarms: tuple[str, ...] = ()  # of the watch, not answered yet
     incidents: int = 0  # open ones
     divergence: float | None = 0.0
     trusted: bool | None = True  # whether past forecasts came true; False halves the step
@@ -125,7 +125,7 @@ def decide(reading: Reading, policy: Policy) -> Decision:
     stopped = any(reason.effect != "slow" for reason in reasons)
     rate = 0.0 if stopped else min([1.0, *(reason.rate for reason in reasons)])
     holds = [reason for reason in reasons if reason.effect != "slow"]
-    paced = bool(holds) and all(reason.rule in ("pace", "characterisation") for reason in holds)
+    paced = bool(holds) and all(reason.rule in ("pace", "characterisation", "alarm") for reason in holds)
     return Decision(rate, tuple(reasons), paced, room_of(reading, policy))
 
 
@@ -153,7 +153,7 @@ def _pauses(r: Reading, p: Policy) -> list[Reason]:
             Reason("lease", "pause", "No person has given a sign of life in time", "festina renew --as NAME")
         )  # G-4
     for alarm in r.alarms:
-        found.append(Reason("alarm", "pause", alarm, "a person looks at it and decides"))
+        found.append(Reason("alarm", "hold", alarm, "festina characterise, or a person's approval: festina review"))
     if r.incidents:
         found.append(Reason("incident", "hold", "An incident is open", "festina incident resolve"))
     share, burn = _burn(r, p, FAST_OVER)

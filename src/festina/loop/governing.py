@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from festina.govern.governor import FREE, MAX_LOGIT_SE, Decision, Policy, Reading, decide
 from festina.ledger import entries as e
 from festina.loop.state import State
 from festina.verify.capabilities import ability
+
+if TYPE_CHECKING:
+    from festina.watch.readings import Reading as Growth
 
 RECENT = 3  # accepted changes whose largest gain the next one is taken for
 MARGIN = 1.96  # standard errors below a tier at which it counts as reached
@@ -38,12 +42,44 @@ def reading_of(s: State, now: datetime) -> Reading:
     g = s.govern
     newest, age = _characterised(s, now)
     gains = [g.gains[number] for number in s.line if number in g.gains][-RECENT:]
+    grown = _growth(s)
+    if grown is not None:
+        gains.append(grown.next_gain[1])
     return Reading(
         gap=_gap(s, newest), next_gain=max((x for x in gains if x is not None), default=None), characterised_s=age,
-        coarse=_coarse(s, newest), crossed=_crossed(s, now),
+        coarse=_coarse(s, newest), crossed=_crossed(s, now), alarms=_alarms(s, newest),
+        divergence=0.0 if grown is None else grown.escape,
+        trusted=True if grown is None or grown.trust is None else grown.trust,
         lease_left_s=_left(s, now), waiting=len(s.waiting), escapes=g.escapes, incidents=len(g.incidents),
         reverted=tuple(number in g.taken_back for number in g.accepted),
     )  # fmt: skip
+
+
+def _growth(s: State) -> Growth | None:
+    """What the line's growth says, where capability has a pace; None with too few measured generations.
+
+    Until then, and until enough forecasts were scored, the declared numbers stand: the step as it is, ``first`` as the
+    next gain.
+    """
+    if s.epoch is None or s.epoch.govern is None or s.epoch.govern.pace is None:
+        return None
+    from festina.loop import outlook  # numpy, where it is needed
+
+    return outlook.read(s)
+
+
+def _alarms(s: State, newest: int | None) -> tuple[str, ...]:
+    """Alarms of the watch that nobody has answered: by a characterisation of what raised it, or an approval.  # W-3"""
+    if s.epoch is None or s.epoch.govern is None or s.epoch.govern.pace is None:
+        return ()
+    looked = max([n for n in s.line if s.generations[n].approved is not None], default=-1)
+    looked = max(looked, -1 if newest is None else newest)
+    words = {"jump": "gained", "drop": "lost", "acceleration": "gained"}
+    return tuple(
+        f"Generation {a.generation} {words[a.alarm]} more than anything before it explains ({a.alarm})"
+        for a in s.growth.alarms
+        if a.generation in s.line and a.generation > looked
+    )
 
 
 def _suites(s: State) -> tuple[e.CapabilityTerms, ...]:

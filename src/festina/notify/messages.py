@@ -103,8 +103,16 @@ def _screened(b: e.Screened, r: Record) -> _Said | None:
     )  # one an hour: a proposer cannot fill a mailbox  # fmt: skip
 
 
+def _grown(b: e.GrowthAlarm, _: Record) -> _Said:
+    return _Said(
+        "alarm", f"Growth is not what it was ({b.alarm})",
+        f"Generation {b.generation} gained {b.gain:+.2f} doublings, which nothing before explains.", "festina growth",
+    )  # fmt: skip
+
+
 _TELL: dict[str, Callable[[Any, Record], _Said | None]] = {
     "review-requested": _review, "run-ended": _ended, "halted": _halted, "resumed": _resumed, "screened": _screened,
+    "growth-alarm": _grown,
 }  # fmt: skip
 
 
