@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from tests.loop.commandline import festina
 from tests.loop.invariants import check, read
 from tests.loop.paper import PaperLoop, digest, oid
 from tests.toy import Toy, make_toy
+from tests.watch.test_split import Service, ask
 
 WHY = "it does what it says and the numbers hold"
 
@@ -192,3 +195,50 @@ def test_R1_a_decision_about_nothing_is_recorded_without_effect() -> None:
         )
     )
     assert fold(loop.records).reviews == {}
+
+
+@pytest.mark.slow
+def test_D3_D4_a_watched_version_passes_or_is_taken_back_and_then_nothing_goes_on(system: Toy) -> None:
+    """Real services, real requests, the command as an operator starts it; the bad one is in use when it turns bad."""
+    old, new = Service("old"), Service("new")
+    old_at, new_at = (f"http://127.0.0.1:{s.start().port}" for s in (old, new))
+    words = ("--new", new_at, "--old", old_at, "--once", "--for", "60s")
+    refused = festina("watch", "3", *words, toy=system)
+    assert "not-approved" in refused.stderr
+    decide(system, "approve", 2)
+    assert watched(system, new, ("watch", "3", *words, "--requests", "30")) == 0
+    assert festina("release", "3", toy=system).returncode == 0
+    full = ("watch", "3", "--step", "full", *words, "--requests", "5000")
+    assert watched(system, new, full, breaks_after=40) == 3
+    state = check(system.root, settled=True)
+    assert state.released != 3
+    assert [w.ended.reason for w in state.watches.rows.values() if w.ended] == ["passed", "rolled-back"]
+    last = state.watches.rows[1].ended
+    assert last is not None
+    assert last.took_s is not None
+    assert last.took_s < 1.0
+    assert festina("run", "--proposals", "1", "--budget", "5s", toy=system).returncode == 7
+    assert festina("ledger", "verify", "--verdicts", toy=system).returncode == 0
+    for service in (old, new):
+        assert service.server is not None
+        service.server.shutdown()
+        service.server.server_close()
+
+
+def watched(toy: Toy, new: Service, argv: tuple[str, ...], breaks_after: int = 10**9) -> int:
+    """Run a watch and ask through it until it ends; the new service breaks after so many requests."""
+    command = [sys.executable, "-m", "festina", argv[0], "-C", str(toy.root), *argv[1:]]
+    process = subprocess.Popen(command, env=os.environ | toy.environment, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    port = int(process.stderr.readline().split(",")[0].rsplit(":", 1)[1])
+    for number in range(2_000):
+        new.status = 500 if number >= breaks_after else 200
+        try:
+            ask(port)
+        except OSError:
+            break
+        if process.poll() is not None:
+            break
+    process.stderr.read()
+    process.stderr.close()
+    return process.wait(60)

@@ -15,11 +15,11 @@ from festina.ledger import entries as e
 from festina.report.fold import fold
 from festina.report.law import incidents
 from festina.report.law.calendar import moment
-from festina.report.trust import forms, stages
+from festina.report.trust import forms, grounds
+from festina.report.trust.grounds import Case
 from festina.report.trust.judging import judge
 from festina.report.trust.model import Checked, Ground, Stage, Trust
 from festina.report.trust.seen import seen
-from festina.report.trust.stages import Case
 from festina.review.calibration import Calibration
 from festina.select.rates import exact
 from tests.report.made_ledger import Log, digest, made_run, oid
@@ -85,8 +85,8 @@ def test_W5_no_beginning_of_a_record_is_trusted_where_its_evidence_is_missing() 
 
 def test_W5_a_stage_is_as_strong_as_its_weakest_ground() -> None:
     yes, no, unknown = (Ground("g", answer, "") for answer in ("yes", "no", "cannot tell yet"))
-    for grounds, answer in [((yes, yes), "yes"), ((yes, unknown), "cannot tell yet"), ((unknown, no, yes), "no")]:
-        assert Stage("selection", "", grounds).answer == answer
+    for rows, answer in [((yes, yes), "yes"), ((yes, unknown), "cannot tell yet"), ((unknown, no, yes), "no")]:
+        assert Stage("selection", "", rows).answer == answer
     assert Stage("selection", "", ()).answer == "cannot tell yet"
 
 
@@ -120,7 +120,7 @@ def test_W5_a_catch_rate_is_a_yes_only_with_its_lower_bound(caught: int, missed:
     made = case(made_run())
     plant = made.data.plants[0] if made.data.plants else _plant()
     rows = [replace(plant, outcome="rejected")] * caught + [replace(plant, outcome="accepted")] * missed
-    row = stages._caught(replace(made, data=replace(made.data, plants=tuple(rows))))
+    row = grounds.caught(replace(made, data=replace(made.data, plants=tuple(rows))))
     assert row.answer == answer
     if answer == "cannot tell yet" and caught == 16:
         assert "about 1 more" in row.words
@@ -135,7 +135,7 @@ def _plant():
 def test_W5_old_planted_defects_say_nothing_about_now() -> None:
     made = case(made_run(), NOW + timedelta(days=60))
     rows = (replace(_plant(), outcome="rejected"),) * 40
-    assert stages._caught(replace(made, data=replace(made.data, plants=rows))).answer == "cannot tell yet"
+    assert grounds.caught(replace(made, data=replace(made.data, plants=rows))).answer == "cannot tell yet"
 
 
 @pytest.mark.parametrize(

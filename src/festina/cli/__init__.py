@@ -45,6 +45,7 @@ MORE = {
     "notify": ("festina.cli.notify:command", "Who is told by webhook and mail when something waits."),
     "unhalt": ("festina.cli.halt:unhalt", "End a halt, signed by a person."),
     "release": ("festina.cli.release:command", "Release an approved generation."),
+    "watch": ("festina.cli.watch:command", "A new version on real requests, taken back by itself if worse."),
     "rollback": ("festina.cli.release:rollback", "Go back to an earlier generation, now."),
     "trust": ("festina.cli.trust:command", "May it be trusted yet? Yes, no, or cannot tell yet, with what is missing."),
     "incident": ("festina.cli.incident:group", "Incidents, and by when each regulator wants to be told."),

@@ -55,20 +55,21 @@ def assess(path: Path, *, quick: bool = False, now: datetime | None = None) -> t
     from festina.loop.state import fold as state_of
     from festina.report.fold import fold
     from festina.report.law import incidents
+    from festina.report.trust.grounds import Case
     from festina.report.trust.judging import judge
     from festina.report.trust.model import Checked
     from festina.report.trust.seen import seen
-    from festina.report.trust.stages import Case
 
     checked = _checked(path, quick=quick)
     with Ledger.open(path, readonly=True) as ledger:
         data = fold(ledger.records(), ledger.get_blob, root=ledger.root().hex())
         people = incidents.fold(ledger.records(), ledger.get_blob)
         try:
-            eyes = calibration(state_of(ledger.records()))
+            state = state_of(ledger.records())
+            eyes, watches = calibration(state), tuple(state.watches.rows.values())
         except IntegrityError as error:  # every signature may hold, and the order of events still make no sense
-            eyes, checked = (), Checked(False, error.what, None)
-        case = Case(data, seen(ledger.records()), people, checked, now or datetime.now(UTC), eyes)
+            eyes, watches, checked = (), (), Checked(False, error.what, None)
+        case = Case(data, seen(ledger.records()), people, checked, now or datetime.now(UTC), eyes, watches)
     return judge(case), checked.ok and checked.numbers is not False
 
 

@@ -89,6 +89,9 @@ from festina.ledger.searching import TryStarted as TryStarted
 from festina.ledger.terms import EpochOpened as EpochOpened
 from festina.ledger.terms import GuardTerms as GuardTerms
 from festina.ledger.terms import SuiteTerms as SuiteTerms
+from festina.ledger.watching import WatchCounted as WatchCounted
+from festina.ledger.watching import WatchEnded as WatchEnded
+from festina.ledger.watching import WatchStarted as WatchStarted
 
 SCHEMA = 1
 
@@ -227,6 +230,7 @@ KINDS: dict[str, type[Body]] = {
         ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled,
         CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, GrowthAlarm, Halted, Resumed,
         Renewed, Attested, Characterised,
+        WatchStarted, WatchCounted, WatchEnded,
         Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
     )
 }  # fmt: skip

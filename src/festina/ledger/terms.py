@@ -88,6 +88,7 @@ class EpochOpened(Body):
     error: Literal["familywise", "fdr"] = "familywise"  # what alpha bounds: any wrong acceptance, or the share of them
     archive: ArchiveTerms | None = None  # the improver tries changes on public evidence before it hands one in  # P-7
     productivity: ProductivityTerms | None = None  # None: nothing may be proposed for the improver's sake alone  # S-6
+    release_steps: tuple[Literal["shadow", "canary"], ...] = ()  # watches that a release has to pass first  # D-3
     review: ReviewTerms | None = None  # how people review; None: before there were steps; sealed: ``catch_secret``
     govern: GovernTerms | None = None  # how fast the loop may go; None: records from before there was a governor  # G-2
     wording: Count = 1  # version of the verdicts' sentences, kept for the same reason; 2: seeds that all agree are runs

@@ -100,8 +100,20 @@ def may_release(ledger: Ledger, state: State, repo: Repo, number: int | None) ->
     settle_release(ledger, state, repo)  # what a crash left half done
     _nothing_denied_below(state, number)
     _not_in_doubt(state, generation)
+    _steps_passed(state, generation)
     check(repo, ledger, _claim(state, generation))
     return generation
+
+
+def _steps_passed(state: State, generation: Generation) -> None:
+    """What the policy wants watched first was watched, and nothing took this content back.  # D-3, D-4"""
+    for step in state.epoch.release_steps if state.epoch is not None else ():
+        if state.watches.passed(generation.commit, step) is None:
+            raise UsageError(
+                "step-not-passed", f"generation {generation.number} has not passed its {step} step",
+                fix=f"festina watch {generation.number} --step {step} --new URL --old URL",
+                where="policy.release_steps",
+            )  # fmt: skip
 
 
 def _cooling_off(state: State) -> None:

@@ -16,6 +16,7 @@ from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop import blocks, called, governed, growth, halting, lines, measured, people, plants, sameness, searching
 from festina.loop import verifiers as judges
+from festina.loop import watches as watched
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
@@ -92,6 +93,7 @@ class State:
     growth: growth.Grown = field(default_factory=growth.Grown)  # control arms and cross-play  # W-2
     govern: governed.Governed = field(default_factory=governed.Governed)  # G-2, G-4
     halts: halting.Halts = field(default_factory=halting.Halts)  # G-5
+    watches: watched.Watches = field(default_factory=watched.Watches)  # D-4
     waivers: list[e.Waiver] = field(default_factory=list)
     last_end: e.RunEnded | None = None
     drill: tuple[str, e.DrillFinished] | None = None  # the last one, and when it ended
@@ -485,7 +487,7 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     **people.HANDLERS,
     "improver-in-force": lines.in_force, "release-intent": lines.release_intent, "released": lines.released,
     "waiver": _waiver, "fault": _fault, **measured.HANDLERS, **called.HANDLERS, **searching.HANDLERS,
-    **growth.HANDLERS, **halting.HANDLERS, **governed.HANDLERS,
+    **growth.HANDLERS, **watched.HANDLERS, **halting.HANDLERS, **governed.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
     "plant-revealed": plants.revealed,
 }  # fmt: skip

@@ -96,6 +96,7 @@ def epoch(
         wording=2,
         review=_review(manifest),
         govern=_govern(manifest, suite),
+        release_steps=manifest.policy.release_steps,
         archive=_archive(manifest),
     )  # fmt: skip
     planning.check_reachable(

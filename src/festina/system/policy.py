@@ -86,6 +86,7 @@ class Policy(Table):
     control_share: Annotated[Number, Field(ge=0, le=0.5)] = 0.02
     plant_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.05
     attribution: Attribution = Attribution()
+    release_steps: tuple[Literal["shadow", "canary"], ...] = ()  # to be passed before a release  # D-3
     review: ReviewPolicy = ReviewPolicy()
     pace: Pace | None = None
     lease: Duration | None = None

@@ -8,8 +8,8 @@ from statistics import median
 from festina.report.law.calendar import moment
 from festina.report.numerals import count, percent
 from festina.report.trust import stages
+from festina.report.trust.grounds import Case
 from festina.report.trust.model import Gate, Ground, Stage, Trust
-from festina.report.trust.stages import Case
 
 EYE_RATE = 0.50  # of the catch trials that a person sees through, to be shown with 95 %: 6 of 6, or 9 of 10
 LADDER = ("observe", "propose-only", "release-by-approval", "unattended")  # G-7

@@ -1,52 +1,10 @@
-"""The grounds of each stage. A missing, stale or contradicted piece of evidence is never a yes.  # W-5
-
-Pure: the record as the report reads it, what ``seen`` adds, a fresh check of the record, and a moment. Thresholds stand
-here as constants, with their reasons.
-"""
+"""The four stages, each with its question and its grounds.  # W-5"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
-
-from festina.report.law.calendar import moment
-from festina.report.numerals import between, count, num, percent, signed
-from festina.report.trust.model import Checked, Ground, Stage
-from festina.select.catches import rates
-from festina.select.rates import exact
-
-if TYPE_CHECKING:
-    from festina.report.data import ReportData
-    from festina.report.law.incidents import People
-    from festina.report.trust.seen import Seen
-    from festina.review.calibration import Calibration
-
-DRILL_DAYS = 30  # attacks are found weekly: an older drill says little
-RUN_DAYS = 30  # controls and planted defects are about the scorer as it was run
-CATCH_RATE = 0.80  # of planted defects, to be shown with 95 %: 17 of 17, or 25 of 26, are enough
-HALT_SECONDS = 1.0  # G-5
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Everything that a judgement is made from."""
-
-    data: ReportData
-    seen: Seen
-    people: People
-    checked: Checked
-    now: datetime
-    eyes: tuple[Calibration, ...] = ()  # how well each person who may decide reviews
-
-    def until(self, at: str, days: int) -> str:
-        return (moment(at) + timedelta(days=days)).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-    def stale(self, at: str, days: int) -> bool:
-        return moment(at) + timedelta(days=days) < self.now
-
-    def at(self, seq: int | None) -> str:
-        return self.data.entries[seq].at if seq is not None and seq < len(self.data.entries) else ""
+from festina.report.trust import grounds
+from festina.report.trust.grounds import Case
+from festina.report.trust.model import Stage
 
 
 def proposal(case: Case) -> Stage:
@@ -54,10 +12,10 @@ def proposal(case: Case) -> Stage:
         "proposal",
         "Do changes come only from where they may, and only from whom the record names?",
         (
-            _drilled(case, "what is proposed"),
-            _refused(case),
-            _authors(case),
-            _record(case),
+            grounds.drilled(case, "what is proposed"),
+            grounds.refused(case),
+            grounds.authors(case),
+            grounds.record(case),
         ),
     )
 
@@ -67,9 +25,9 @@ def experimentation(case: Case) -> Stage:
         "experimentation",
         "Can a candidate touch anything but its own work while it runs?",
         (
-            _confined(case),
-            _denied(case),
-            _drilled(case, "what runs"),
+            grounds.confined(case),
+            grounds.denied(case),
+            grounds.drilled(case, "what runs"),
         ),
     )
 
@@ -79,407 +37,23 @@ def selection(case: Case) -> Stage:
         "selection",
         "Is what was accepted better, and would a bad change be found?",
         (
-            _assured(case),
-            _scorer(case),
-            _sameness(case),
-            _caught(case),
-            _overfitted(case),
-            _held_out(case),
-            _numbers(case),
+            grounds.assured(case),
+            grounds.scorer(case),
+            grounds.sameness(case),
+            grounds.caught(case),
+            grounds.overfitted(case),
+            grounds.held_out(case),
+            grounds.numbers(case),
         ),
     )
 
 
 def deployment(case: Case) -> Stage:
-    grounds = (_approved(case), *_incidents(case), _way_back(case), _halting(case), _watched(case))
-    return Stage("deployment", "Is what is in use what people approved, and can it be taken back in time?", grounds)
-
-
-# -- grounds ---------------------------------------------------------------------------------------------
-
-
-def _drilled(case: Case, about: str) -> Ground:
-    name, drill = f"attacks on {about}", case.seen.drill
-    if drill is None:
-        return Ground(name, "cannot tell yet", "this system was never attacked on purpose", next="festina drill")
-    at, body = drill
-    until = case.until(at.at, DRILL_DAYS)
-    said = f"drill of {at.at[:10]}: {body.sentence()}"
-    if case.seen.rules is not None and at.seq < case.seen.rules.seq:
-        return Ground(
-            name, "cannot tell yet", f"{said}; the rules changed since", (at.seq,), at.at, until, "festina drill"
-        )
-    if body.holes:
-        return Ground(name, "no", said, (at.seq,), at.at, until, "festina drill shows each hole with its remedy")
-    if case.stale(at.at, DRILL_DAYS):
-        return Ground(name, "cannot tell yet", f"{said}; too long ago", (at.seq,), at.at, until, "festina drill")
-    if not body.attacks or body.honest_lost:
-        why = "no attack could be made" if not body.attacks else "honest runs were lost"
-        return Ground(name, "cannot tell yet", f"{said}; {why}", (at.seq,), at.at, until, "festina drill")
-    left = f"; {count(body.untested, 'attack')} could not be tried" if body.untested else ""
-    return Ground(name, "yes", f"{said}{left}; silence of a drill is no proof", (at.seq,), at.at, until)
-
-
-def _refused(case: Case) -> Ground:
-    tries = [p for p in case.data.proposals if p.guard_change]
-    through = [p for p in tries if p.outcome == "accepted"]
-    seqs = tuple(p.last_seq for p in tries)
-    if through:
-        return Ground(
-            "changes of the guards",
-            "no",
-            f"{count(len(through), 'change')} of what judges was accepted",
-            seqs,
-            case.at(seqs[-1]),
-            next="festina rollback, and open an incident: festina incident open",
-        )
-    if not case.data.proposals:
-        return Ground("changes of the guards", "cannot tell yet", "nothing was proposed yet", next="festina run")
-    said = (
-        f"{count(len(tries), 'attempt')} to change what judges, every one refused"
-        if tries
-        else (f"none of {count(len(case.data.proposals), 'proposal')} tried to change what judges")
+    found = (
+        grounds.approved(case),
+        *grounds.incidents(case),
+        grounds.way_back(case),
+        grounds.halting(case),
+        grounds.watched(case),
     )
-    return Ground("changes of the guards", "yes", said, seqs or (case.data.proposals[-1].last_seq,), case.data.last_at)
-
-
-def _authors(case: Case) -> Ground:
-    unnamed = [p for p in case.data.proposals if p.received_seq is not None and not p.author]
-    if unnamed:
-        return Ground(
-            "authors",
-            "no",
-            f"{count(len(unnamed), 'proposal')} without an author",
-            tuple(p.last_seq for p in unnamed),
-            next="festina ledger verify",
-        )
-    if not case.data.proposals:
-        return Ground("authors", "cannot tell yet", "nothing was proposed yet", next="festina run")
-    names = sorted({p.improver for p in case.data.proposals})
-    return Ground(
-        "authors",
-        "yes",
-        f"every proposal names its author; improvers: {', '.join(names)}",
-        (case.data.proposals[-1].last_seq,),
-        case.data.last_at,
-    )
-
-
-def _record(case: Case) -> Ground:
-    odd = [f for f in case.data.findings if f.what != "begun and not ended"]
-    if not case.checked.ok:
-        return Ground("the record", "no", case.checked.words, next="festina ledger verify")
-    if odd:
-        return Ground(
-            "the record",
-            "no",
-            f"{count(len(odd), 'finding')}: {odd[0].what}",
-            tuple(f.seq for f in odd),
-            next="festina report lists them",
-        )
-    if not case.data.size:
-        return Ground("the record", "cannot tell yet", "there is none", next="festina run")
-    return Ground("the record", "yes", case.checked.words, (case.data.size - 1,), case.data.last_at)
-
-
-def _confined(case: Case) -> Ground:
-    run = case.data.run
-    if run is None:
-        return Ground("confinement", "cannot tell yet", "nothing ran yet", next="festina run")
-    said = f"level L{run.level}" + (f", missing: {', '.join(run.missing)}" if run.missing else "")
-    if run.level < 2:
-        return Ground("confinement", "no", said, (run.seq,), run.started_at, next="festina doctor says what is missing")
-    if run.level < 3 or not run.separated_uids:
-        why = "" if run.separated_uids else "; engine, proposers and candidates share a user"
-        return Ground(
-            "confinement",
-            "cannot tell yet",
-            said + why,
-            (run.seq,),
-            run.started_at,
-            next="festina doctor says how to reach L3 with users of their own",
-        )
-    return Ground(
-        "confinement", "yes", f"{said}, each untrusted side under a user of its own", (run.seq,), run.started_at
-    )
-
-
-def _denied(case: Case) -> Ground:
-    accepted = {g.proposal for g in case.data.line}
-    bad = [t for t in case.data.tests if t.denied and t.proposal in accepted]
-    if bad:
-        return Ground(
-            "forbidden acts",
-            "no",
-            f"{count(len(bad), 'accepted change')} tried what the sandbox forbids",
-            tuple(seq for t in bad for seq in t.batch_seqs),
-            next="festina rollback; festina incident open",
-        )
-    judged = case.data.judged
-    if not judged:
-        return Ground("forbidden acts", "cannot tell yet", "nothing was tested yet", next="festina run")
-    run = case.data.run
-    if run is None or run.level < 3:
-        said = "below L3 not every forbidden act is seen"
-        return Ground("forbidden acts", "cannot tell yet", said, next="festina doctor says how to reach L3")
-    others = [t for t in judged if t.denied]
-    said = "no accepted change tried what the sandbox forbids"
-    return Ground(
-        "forbidden acts",
-        "yes",
-        f"{said}; {count(len(others), 'other candidate')} did",
-        tuple(t.verdict_seq for t in (others or judged[-1:]) if t.verdict_seq is not None),
-        case.data.last_at,
-    )
-
-
-def _assured(case: Case) -> Ground:
-    epoch = case.data.epoch
-    if epoch is None:
-        return Ground("what the scores are worth", "cannot tell yet", "no rules yet", next="festina run")
-    kind = epoch.suite.assurance
-    if kind == "self-reported":
-        return Ground(
-            "what the scores are worth",
-            "no",
-            "candidates print their own scores",
-            (epoch.seq,),
-            case.at(epoch.seq),
-            next="a scorer and a hidden suite: docs/manifest.md",
-        )
-    if kind == "scored":
-        return Ground(
-            "what the scores are worth",
-            "cannot tell yet",
-            "scored outside, on items that candidates can see",
-            (epoch.seq,),
-            case.at(epoch.seq),
-            next="hidden items: festina vault add",
-        )
-    return Ground(
-        "what the scores are worth",
-        "yes",
-        "scored outside the candidate, on items that nobody could see",
-        (epoch.seq,),
-        case.at(epoch.seq),
-    )
-
-
-def _scorer(case: Case) -> Ground:
-    if not case.data.controls:
-        return Ground("the scorer", "cannot tell yet", "it was never checked", next="festina run")
-    last = case.data.controls[-1]
-    at = case.at(last.seq)
-    said = f"constant {num(last.constant)}, random {num(last.random)}, oracle {num(last.oracle)}"
-    if not last.ok:
-        return Ground("the scorer", "no", f"a control failed: {said}", (last.seq,), at, next="mend the scorer")
-    if case.stale(at, RUN_DAYS):
-        return Ground("the scorer", "cannot tell yet", f"{said}; too long ago", (last.seq,), at, next="festina run")
-    return Ground("the scorer", "yes", said, (last.seq,), at, case.until(at, RUN_DAYS))
-
-
-def _sameness(case: Case) -> Ground:
-    twins = case.data.twins
-    if twins is None or not twins.units:
-        return Ground(
-            "the comparison",
-            "cannot tell yet",
-            "the version in use was never compared with itself",
-            next="policy.control_share above 0, and festina run",
-        )
-    if twins.open_alarm is not None:
-        return Ground(
-            "the comparison",
-            "no",
-            "the version in use, compared with itself, came out different",
-            (twins.open_alarm,),
-            case.at(twins.open_alarm),
-            next="festina review control",
-        )
-    return Ground(
-        "the comparison",
-        "yes",
-        f"in use against itself, {count(twins.units, 'unit')}: no side favoured",
-        twins.seqs,
-        case.at(twins.seqs[-1] if twins.seqs else None),
-    )
-
-
-def _caught(case: Case) -> Ground:
-    name = "what a bad change would meet"
-    plants = [p for p in case.data.plants if not case.stale(case.at(p.seq), RUN_DAYS)]
-    found = rates(plants).all
-    if not found.judged:
-        return Ground(
-            name,
-            "cannot tell yet",
-            "no known-bad change was planted lately",
-            next="policy.plants above 0, and festina run",
-        )
-    low, high = found.interval
-    seqs = tuple(p.seq for p in plants)
-    said = f"{found.caught} of {found.judged} planted defects caught (rate {percent(low)} to {percent(high)})"
-    at = case.at(seqs[-1])
-    if high < CATCH_RATE:
-        return Ground(name, "no", said, seqs, at, case.until(at, RUN_DAYS), "look at what was missed: festina report")
-    if low < CATCH_RATE:
-        more = f"about {_more(found.caught, found.judged)} more without a miss would show {percent(CATCH_RATE)}"
-        return Ground(
-            name, "cannot tell yet", f"{said}; {more}", seqs, at, case.until(at, RUN_DAYS), "festina run goes on"
-        )
-    return Ground(name, "yes", f"{said}; about the kinds that were planted", seqs, at, case.until(at, RUN_DAYS))
-
-
-def _more(caught: int, judged: int) -> int:
-    """How many further catches in a row bring the lower bound to the threshold."""
-    extra = 0
-    while exact(caught + extra, judged + extra)[0] < CATCH_RATE and extra < 10_000:
-        extra += 1
-    return extra
-
-
-def _overfitted(case: Case) -> Ground:
-    name, over = "fitting to what is public", case.data.overfit
-    if over is None:
-        return Ground(
-            name,
-            "cannot tell yet",
-            "public and hidden gains were not compared",
-            next="a public suite with the goal's scorer, and an acceptance",
-        )
-    said = f"public gain above hidden gain: {signed(over.gap[0])} ({between((over.gap[1], over.gap[2]))})"
-    at = case.at(over.seq)
-    if over.gap[1] > 0:
-        return Ground(name, "no", said, (over.seq,), at, next="fresh or larger public items")
-    return Ground(name, "yes", said, (over.seq,), at)
-
-
-def _held_out(case: Case) -> Ground:
-    name, final = "gain on items that no test used", case.data.overall()
-    if final is None:
-        return Ground(
-            name,
-            "cannot tell yet",
-            "it was not measured for the newest version",
-            next="[suite.final] in festina.toml; it is scored before a release",
-        )
-    said = f"{signed(final.estimate)} ({between(final.interval)}) on {count(final.items, 'item')}"
-    if final.interval[1] < 0:
-        return Ground(
-            "gain on items that no test used", "no", said, (final.seq,), case.at(final.seq), next="festina rollback"
-        )
-    if final.interval[0] <= 0:
-        return Ground(
-            name, "cannot tell yet", said, (final.seq,), case.at(final.seq), next="more items in the final suite"
-        )
-    return Ground(name, "yes", said, (final.seq,), case.at(final.seq))
-
-
-def _numbers(case: Case) -> Ground:
-    name = "the verdicts' numbers"
-    if case.checked.numbers is None:
-        return Ground(
-            name, "cannot tell yet", "they were not made again just now", next="festina trust without --quick"
-        )
-    if not case.checked.numbers:
-        return Ground(name, "no", case.checked.number_words, next="festina ledger verify --verdicts")
-    if not case.data.judged:
-        return Ground(name, "cannot tell yet", "there is no verdict yet", next="festina run")
-    return Ground(name, "yes", case.checked.number_words, (case.data.size - 1,), case.data.last_at)
-
-
-def _approved(case: Case) -> Ground:
-    now = [g for g in case.data.generations if g.released_now]
-    if not now:
-        return Ground("approval", "cannot tell yet", "nothing is released", next="festina review, then festina release")
-    row = now[0]
-    seqs = tuple(s for s in (row.approved_seq, row.released_seq) if s is not None)
-    if row.without_person or case.data.demo:
-        return Ground(
-            "approval",
-            "no",
-            f"generation {row.generation} was approved by a demonstration key",
-            seqs,
-            case.at(seqs[-1] if seqs else None),
-            next="a person's own key: festina reviewer add",
-        )
-    if row.proposal is None:
-        return Ground(
-            "approval", "yes", "the starting point is in use: nothing changed", seqs, case.at(row.released_seq)
-        )
-    if not row.approved_by:
-        return Ground(
-            "approval",
-            "no",
-            f"generation {row.generation} is in use without an approval of its own",
-            seqs,
-            next="festina rollback",
-        )
-    return Ground(
-        "approval",
-        "yes",
-        f"generation {row.generation} was approved by {row.approved_by}",
-        seqs,
-        case.at(row.approved_seq),
-    )
-
-
-def _incidents(case: Case) -> tuple[Ground, ...]:
-    """A ground only where there are some: that none is recorded shows nothing."""
-    known = list(case.people.incidents.values())
-    unresolved = [i for i in known if not i.resolved]
-    if unresolved:
-        said, seqs = f"{count(len(unresolved), 'incident')} not resolved", tuple(i.seq for i in unresolved)
-        return (Ground("incidents", "no", said, seqs, unresolved[-1].at, next="festina incident"),)
-    if not known:
-        return ()
-    last = known[-1].resolved_seq
-    seqs = tuple(i.seq for i in known)
-    return (Ground("incidents", "yes", f"{count(len(known), 'incident')}, all resolved", seqs, case.at(last)),)
-
-
-def _way_back(case: Case) -> Ground:
-    if not case.seen.rollbacks:
-        return Ground(
-            "the way back",
-            "cannot tell yet",
-            "no roll back was ever made here",
-            next="festina rollback, and release again",
-        )
-    begun, ended = case.seen.rollbacks[-1]
-    took = (moment(ended.at) - moment(begun.at)).total_seconds()
-    return Ground(
-        "the way back", "yes", f"rolled back on {ended.at[:10]}, in {took:.1f} s", (begun.seq, ended.seq), ended.at
-    )
-
-
-def _halting(case: Case) -> Ground:
-    measured = [(at, body) for at, body in case.seen.halts if body.took_s is not None]
-    if not measured:
-        return Ground("the stop", "cannot tell yet", "it was never used here", next="festina halt, then festina unhalt")
-    at, body = measured[-1]
-    assert body.took_s is not None
-    said = f"the last halt took {body.took_s:.2f} s and ended {count(body.processes or 0, 'process')}"
-    if body.left or body.took_s > HALT_SECONDS:
-        left = f"; {count(body.left, 'process')} would not end" if body.left else ""
-        return Ground("the stop", "no", said + left, (at.seq,), at.at, next="festina doctor")
-    if not body.processes:
-        return Ground(
-            "the stop",
-            "cannot tell yet",
-            "it was used while nothing ran",
-            (at.seq,),
-            at.at,
-            next="festina halt while a run is going on",
-        )
-    return Ground("the stop", "yes", said, (at.seq,), at.at)
-
-
-def _watched(case: Case) -> Ground:
-    del case
-    return Ground(
-        "watch after release",
-        "cannot tell yet",
-        "no monitor of what is in use is recorded",
-        next="a monitor of live behaviour; not in this version",
-    )
+    return Stage("deployment", "Is what is in use what people approved, and can it be taken back in time?", found)

@@ -1,0 +1,145 @@
+"""``festina watch``: a new version beside the one in use, on real requests, taken back by itself when it is worse."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from festina.cli.common import opened, parse_duration, system_option
+from festina.errors import UsageError
+
+if TYPE_CHECKING:
+    from festina.loop.watches import Watch
+
+ROLLED_BACK = 3
+STARVED = 5
+EXIT_OF = {"passed": 0, "rolled-back": ROLLED_BACK, "starved": STARVED, "stopped": 130}
+
+
+@click.command()
+@system_option
+@click.argument("generation", type=int, required=False)
+@click.option("--step", type=click.Choice(["shadow", "canary", "full"]), default="shadow", show_default=True,
+              help="Unseen beside the version in use, a share of the requests, or all of them.")  # fmt: skip
+@click.option("--new", "new_url", help="Address of the new version's service: http://HOST:PORT.")
+@click.option("--old", "old_url", help="Address of the service of the version in use.")
+@click.option("--listen", default="127.0.0.1:0", show_default=True, help="Where clients ask: HOST:PORT.")
+@click.option("--share", type=click.FloatRange(0.001, 0.999), default=0.05, show_default=True,
+              help="Of the requests, at the canary step.")  # fmt: skip
+@click.option("--requests", "least", type=click.IntRange(1, 10**8), default=1000, show_default=True,
+              help="How many the new version has to see.")  # fmt: skip
+@click.option("--tolerate", type=click.FloatRange(0.0001, 100.0), help="How many times as often it may fail (1 where "
+              "nothing is said); at the full step the share of requests that may fail (0.01).")  # fmt: skip
+@click.option("--for", "duration", default="24h", show_default=True, help="Longest time: 90s, 5m, 8h.")
+@click.option("--slow", default="10s", show_default=True, help="A slower answer is a failure.")
+@click.option("--all-methods", is_flag=True, help="Shadow POST and the like, too: the new version does what they ask.")
+@click.option("--once", is_flag=True, help="End with the watch; by default requests go on being answered.")
+@click.option("--close", "closing", is_flag=True, help="End a watch whose process died.")
+@click.pass_context
+def command(
+    ctx: click.Context, root: Path, generation: int | None, step: Literal["shadow", "canary", "full"],
+    new_url: str | None, old_url: str | None, listen: str, share: float, least: int, tolerate: float | None,
+    duration: str, slow: str, all_methods: bool, once: bool, closing: bool,
+) -> None:  # fmt: skip
+    """Watch a GENERATION serve, and take it back by itself when it is worse.
+
+    Without a generation it lists what was watched. A split listens for clients and passes their requests on. Every
+    request that fails (no answer, too slow, status 500 or more) is counted; the chance of ever taking back a version
+    that is good enough stays below 1 %. When it is worse, it gets no further request, the release goes back, the loop
+    halts, and a person has to look. Exits with 3 then, with 5 when too few requests came.
+    """
+    if closing:
+        _close(root)
+        return
+    if generation is None:
+        _list(root)
+        return
+    if new_url is None or (old_url is None and step != "full"):
+        raise UsageError("which-services", "two services are watched: the new version's and that of the one in use",
+                         fix="--new http://HOST:PORT --old http://HOST:PORT")  # fmt: skip
+    allowed = tolerate if tolerate is not None else 0.01 if step == "full" else 1.0
+    if step == "full" and allowed >= 1.0:
+        raise UsageError(
+            "bad-tolerance", "at the full step --tolerate is a share of the requests", fix="--tolerate 0.01"
+        )
+    watch = _run(root, generation, step, new_url, old_url, listen, share if step == "canary" else float(step == "full"),
+                 allowed, least, parse_duration(duration), parse_duration(slow), all_methods, once)  # fmt: skip
+    assert watch.ended is not None
+    ctx.exit(EXIT_OF[watch.ended.reason])
+
+
+def _run(
+    root: Path, generation: int, step: Literal["shadow", "canary", "full"], new_url: str, old_url: str | None,
+    listen: str, share: float, tolerate: float, least: int, seconds: float, slow: float, all_methods: bool, once: bool,
+) -> Watch:  # fmt: skip
+    from festina.loop import holds, watching
+    from festina.watch.split import METHODS, SAFE, Split, target
+
+    found = re.fullmatch(r"(.+):(\d{1,5})", listen)
+    if found is None or int(found[2]) > 65535:
+        raise UsageError("bad-address", f"'{listen}' is no HOST:PORT", fix="--listen 127.0.0.1:8080")
+    new, old = target(new_url), target(old_url) if old_url is not None else None
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda got, _: stopped.append(got))
+    with opened(root, write=True) as here:
+        holds.require_free(here.ledger, here.state, here.home)  # G-5
+        counter = watching.Counter(step)
+        methods = METHODS if all_methods else SAFE
+        split = Split(step, new, old, share, counter.take, slow, methods)
+        counter.stop = split.retire
+        watch = watching.begin(here.ledger, here.state, watching.Plan(generation, step, share, tolerate, least))
+        counter.monitor = watch.monitor
+        try:
+            port = split.serve(found[1], int(found[2]))
+        except UsageError:
+            watching.close(here.ledger, here.state, watch.started.watch, "stopped", "the split could not listen")
+            raise
+        click.echo(f"listening on http://{found[1]}:{port}, {step} step of generation {generation}", err=True)
+        try:
+            done = watching.go(here.ledger, here.state, here.repo, here.home, watch, split, counter, seconds=seconds,
+                               until=lambda: bool(stopped))  # fmt: skip
+            click.echo(done.sentence())
+            if done.ended is not None and done.ended.reason == "rolled-back":
+                click.echo("The loop is halted. Look, then: festina unhalt --as NAME --reason TEXT", err=True)
+            if not once and not stopped:
+                if step != "full":
+                    split.retire()
+                click.echo("the watch has ended; requests go on being answered until you stop this (Ctrl-C)", err=True)
+                while not stopped:
+                    time.sleep(0.1)
+            return done
+        finally:
+            split.close()
+
+
+def _list(root: Path) -> None:
+    with opened(root) as here:
+        rows = list(here.state.watches.rows.values())
+        if not rows:
+            click.echo("Nothing was watched yet.")
+        for watch in rows:
+            click.echo(f"watch {watch.started.watch}: {watch.sentence()}")
+
+
+def _close(root: Path) -> None:
+    from festina.loop import watching
+
+    with opened(root, write=True) as here:
+        watch = here.state.watches.open
+        if watch is None:
+            click.echo("No watch is open.")
+            return
+        reason: Literal["rolled-back", "stopped"] = "rolled-back" if watch.monitor.answer == "roll back" else "stopped"
+        if reason == "rolled-back" and here.state.released == watch.started.generation:
+            from festina.loop import acts
+
+            back = max((n for n in here.state.line if n < watch.started.generation), default=here.state.line[0])
+            acts.take_release_back(here.ledger, here.state, here.repo, back)
+        watching.close(here.ledger, here.state, watch.started.watch, reason, "its process had ended")
+        click.echo(here.state.watches.rows[watch.started.watch].sentence())

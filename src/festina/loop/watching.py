@@ -1,0 +1,188 @@
+"""Running a watch: count, decide, take back, stop.  # D-3, D-4
+
+The effect comes first: the split sends the new version nothing more, then the released reference goes back, then
+everything is recorded and the loop is halted until a person looked.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from festina.errors import UsageError
+from festina.ledger import entries as e
+from festina.ledger.log import Draft, Ledger
+from festina.loop import acts, holds
+from festina.loop.state import State
+from festina.loop.watches import Watch, null_of
+from festina.select import monitor
+from festina.select.monitor import Monitor
+from festina.system.home import Home
+from festina.system.repo import Repo
+from festina.watch.split import Seen, Split
+
+ALPHA = 0.01  # chance of ever taking back a version that is good enough
+BATCH_S = 2.0  # an entry at most so often, while nothing decides
+BATCH_EVENTS = 5_000
+MAX_ENTRY = 20_000
+Reason = Literal["passed", "rolled-back", "starved", "stopped"]
+
+
+@dataclass
+class Counter:
+    """What came since the last entry; thread-safe through the split's own lock."""
+
+    step: Literal["shadow", "canary", "full"]
+    monitor: Monitor = field(default_factory=lambda: monitor.start(0.5, ALPHA))  # the plan's, once it is recorded
+    decided: threading.Event = field(default_factory=threading.Event)
+    decided_at: float = 0.0
+    stop: Callable[[], None] = lambda: None
+    new: int = 0
+    new_failed: int = 0
+    old: int = 0
+    old_failed: int = 0
+    total: int = 0
+    events: list[str] = field(default_factory=list)
+
+    def take(self, seen: Seen) -> None:
+        """Count one request; at the event that decides, the effect comes at once.  # D-5"""
+        if self.decided.is_set():
+            return
+        if seen.new_failed is not None:
+            self.new, self.total = self.new + 1, self.total + 1
+            self.new_failed += seen.new_failed
+        if seen.old_failed is not None:
+            self.old += 1
+            self.old_failed += seen.old_failed
+        event = seen.event(self.step)
+        if event is None:
+            return
+        self.events.append("1" if event else "0")
+        self.monitor = monitor.observe(self.monitor, event)
+        if self.monitor.answer == "roll back":
+            self.decided_at = time.monotonic()
+            self.stop()
+            self.decided.set()
+
+    def drain(self, watch: int) -> e.WatchCounted | None:
+        """An entry of what came, and begin anew. Call it under the split's lock."""
+        if not self.new and not self.old:
+            return None
+        events, self.events = "".join(self.events[:MAX_ENTRY]), self.events[MAX_ENTRY:]
+        body = e.WatchCounted(
+            watch=watch, requests=self.new, failures=self.new_failed, beside=self.old, beside_failures=self.old_failed,
+            events=events,
+        )  # fmt: skip
+        self.new = self.new_failed = self.old = self.old_failed = 0
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to watch. ``share``: of the requests; ``tolerate``: how many times as often the new version may fail, at the
+    full step the share of requests that may fail."""
+
+    generation: int
+    step: Literal["shadow", "canary", "full"]
+    share: float
+    tolerate: float
+    least: int
+    alpha: float = ALPHA
+
+
+def begin(ledger: Ledger, state: State, plan: Plan) -> Watch:
+    """Record the plan. Raises ``UsageError`` where the generation may not be at that step."""
+    generation = state.generations.get(plan.generation)
+    if generation is None or plan.generation not in state.line:
+        raise UsageError(
+            "no-such-generation", f"generation {plan.generation} is not on the working line", fix="festina status"
+        )
+    if generation.approved is None:
+        raise UsageError("not-approved", f"nobody approved generation {plan.generation}", fix="festina review")  # R-1
+    if plan.step == "full" and state.released != plan.generation:
+        raise UsageError("not-released", f"generation {plan.generation} is not released", fix="festina release")
+    if state.watches.open is not None:
+        raise UsageError(
+            "watch-open", f"watch {state.watches.open.started.watch} is going on", fix="festina watch --close"
+        )
+    against = None if plan.step == "full" else state.released if state.released is not None else state.line[0]
+    if against == plan.generation:
+        raise UsageError("same-version", f"generation {plan.generation} is the one in use", fix="--step full")
+
+    def make(now: State) -> list[Draft]:
+        if now.watches.open is not None:
+            raise UsageError("watch-open", "another watch has just begun", fix="festina watch --close")
+        body = e.WatchStarted(
+            watch=len(now.watches.rows), step=plan.step, generation=plan.generation, commit=generation.commit,
+            against=against, share=plan.share, tolerate=plan.tolerate, null=0.5, alpha=plan.alpha, least=plan.least,
+        )  # fmt: skip
+        return [Draft(body.model_copy(update={"null": null_of(body)}))]
+
+    record = acts.write(ledger, state, make)[0]
+    assert isinstance(record.body, e.WatchStarted)
+    return state.watches.rows[record.body.watch]
+
+
+def go(
+    ledger: Ledger, state: State, repo: Repo, home: Home, watch: Watch, split: Split, counter: Counter, *,
+    seconds: float, until: Callable[[], bool] = lambda: False,
+) -> Watch:  # fmt: skip
+    """Watch until it is decided, enough came, time is up, or ``until`` says so. The split already serves."""
+    number, ends = watch.started.watch, time.monotonic() + seconds
+    told = time.monotonic()
+    while not counter.decided.is_set():
+        enough = counter.total >= watch.started.least
+        if enough or until() or time.monotonic() >= ends:
+            break
+        counter.decided.wait(0.05)
+        if time.monotonic() - told >= BATCH_S or len(counter.events) >= BATCH_EVENTS:
+            told = time.monotonic()
+            _flush(ledger, state, split, counter, number)
+    _flush(ledger, state, split, counter, number)
+    if counter.decided.is_set():
+        return _take_back(ledger, state, repo, home, number, split, counter)
+    passed = counter.total >= watch.started.least
+    reason: Reason = "passed" if passed else "stopped" if until() else "starved"
+    close(ledger, state, number, reason, f"{counter.total} requests, {watch.started.least} asked for")
+    return state.watches.rows[number]
+
+
+def _flush(ledger: Ledger, state: State, split: Split, counter: Counter, number: int) -> None:
+    while True:
+        with split.lock:
+            body = counter.drain(number)
+        if body is None:
+            return
+        acts.write(ledger, state, lambda _, body=body: [Draft(body)])  # type: ignore[misc] # bound at once
+
+
+def _take_back(
+    ledger: Ledger, state: State, repo: Repo, home: Home, number: int, split: Split, counter: Counter
+) -> Watch:
+    """The split has retired it already; take the release back, record, and halt the loop.  # D-4, D-5"""
+    watch = state.watches.rows[number]
+    if state.released == watch.started.generation:
+        back = max((n for n in state.line if n < watch.started.generation), default=state.line[0])
+        acts.take_release_back(ledger, state, repo, back)
+    took = max(0.0, split.last_new - counter.decided_at)
+    detail = f"evidence {counter.monitor.peak:.0f}, needed {1 / watch.started.alpha:.0f}"
+    close(ledger, state, number, "rolled-back", detail, took)
+    holds.halt(home, by="monitor", reason=state.watches.rows[number].sentence()[:200])
+    return state.watches.rows[number]
+
+
+def close(ledger: Ledger, state: State, number: int, reason: Reason, detail: str, took: float | None = None) -> None:
+    """Record the end of a watch; also of one whose process died."""
+
+    def make(now: State) -> list[Draft]:
+        if now.watches.rows[number].ended is not None:
+            return []
+        body = e.WatchEnded(
+            watch=number, reason=reason, detail=detail[:300], took_s=None if took is None else round(took, 4)
+        )
+        return [Draft(body)]
+
+    acts.write(ledger, state, make)

@@ -1,0 +1,237 @@
+"""Real HTTP traffic between the version in use and a new one: shadow, a share, or all of it.  # D-3
+
+A proxy on loopback in front of two services. In *shadow* the version in use answers everybody and the new one sees a
+copy of each request whose answer nobody gets; at a *canary* step a random share of the requests goes to the new version
+alone; at the *full* step all do. Chance is drawn here for each request: no client chooses its version. A request failed
+when the service could not be reached, was too slow, or answered 500 or more. ``retire`` sends everything to the version
+in use from the next request on, and needs no disk and no ledger.
+
+Requests in shadow reach the new version with what they do: give it a copy of its state, or shadow safe methods only
+(``methods``). Not covered: streaming answers (they are read whole), upgrades (WebSocket), sticky sessions.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
+from urllib.parse import urlsplit
+
+from festina.errors import UsageError
+
+MAX_BODY = 16 << 20  # bytes of a request or an answer
+HOP = frozenset({
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+    "upgrade", "content-length", "host", "expect",
+})  # fmt: skip
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+METHODS = SAFE | {"POST", "PUT", "PATCH", "DELETE"}
+SHADOWS = 32  # copies under way at once: more are not made, and counted
+
+Step = Literal["shadow", "canary", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A service: http://HOST:PORT with an optional path before everything."""
+
+    host: str
+    port: int
+    path: str = ""
+
+
+def target(url: str) -> Target:
+    """Raises ``UsageError`` for what is no plain HTTP address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = None, None
+    if parts is None or parts.scheme != "http" or not parts.hostname or parts.query or parts.fragment:
+        raise UsageError("bad-service", f"'{url[:120]}' is no address of a service", fix="write http://HOST:PORT")
+    return Target(parts.hostname, port or 80, parts.path.rstrip("/"))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request as the monitor counts it. None: that version had no part in it."""
+
+    new_failed: bool | None
+    old_failed: bool | None
+
+    def event(self, step: Step) -> bool | None:
+        """Whether it speaks against the new version; None where it says nothing."""
+        if step == "full":
+            return self.new_failed
+        if step == "shadow":
+            differ = None not in (self.new_failed, self.old_failed) and self.new_failed != self.old_failed
+            return bool(self.new_failed) if differ else None
+        return True if self.new_failed else False if self.old_failed else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    failed: bool
+
+
+@dataclass
+class Split:
+    """The proxy. ``seen`` is called for each finished request, from many threads, one at a time."""
+
+    step: Step
+    new: Target
+    old: Target | None
+    share: float
+    seen: Callable[[Seen], None]
+    slow_s: float = 10.0
+    methods: frozenset[str] = SAFE
+    retired: threading.Event = field(default_factory=threading.Event)
+    missed: int = 0  # copies that were not made, since too many were under way
+    draw: Callable[[], float] = field(default_factory=lambda: random.SystemRandom().random)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    _copies: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(SHADOWS, "shadow"))
+    _under_way: int = 0
+    last_new: float = 0.0  # monotonic time at which the new version was last given a request
+    _server: ThreadingHTTPServer | None = None
+
+    def serve(self, host: str, port: int) -> int:
+        """Begin to answer; the port. Raises ``UsageError`` where that address cannot be had."""
+        split = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            timeout = 30
+
+            def handle_any(self) -> None:
+                split._handle(self)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Nothing: a client's words do not belong in a terminal."""
+
+        for method in METHODS:
+            setattr(Handler, f"do_{method}", Handler.handle_any)
+        if port and any(t is not None and (t.host, t.port) == (host, port) for t in (self.new, self.old)):
+            raise UsageError("split-to-itself", "the split would send requests to itself", fix="--listen another port")
+        try:
+            server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise UsageError(
+                "cannot-listen", f"{host}:{port} cannot be had: {error.strerror}", fix="--listen HOST:PORT"
+            ) from None
+        server.daemon_threads = True
+        self._server = server
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True, name="split").start()
+        return int(server.server_address[1])
+
+    def retire(self) -> None:
+        """From the next request on the new version gets nothing, and the version in use everything."""
+        self.retired.set()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+        self._copies.shutdown(wait=False, cancel_futures=True)
+
+    # -- one request ---------------------------------------------------------------------------------
+
+    def _handle(self, request: BaseHTTPRequestHandler) -> None:
+        body = _body(request)
+        if body is None:
+            return
+        asked = (request.command, request.path, tuple(request.headers.items()), body)
+        to_new = not self.retired.is_set() and (
+            self.step == "full" or (self.step == "canary" and self.draw() < self.share)
+        )
+        copied = not self.retired.is_set() and self.step == "shadow" and request.command in self.methods
+        copy = self._copy(asked) if copied else None
+        chosen = self.new if to_new or self.old is None else self.old
+        answer = self._ask(chosen, asked)
+        _reply(request, answer)
+        if chosen is self.new:
+            self._tell(Seen(answer.failed, None))
+        elif copy is not None:
+            copy.add_done_callback(lambda done: self._compared(done, answer.failed))
+        else:
+            self._tell(Seen(None, answer.failed))
+
+    def _copy(self, asked: tuple[str, str, tuple[tuple[str, str], ...], bytes]) -> Future[_Answer] | None:
+        with self.lock:
+            if self._under_way >= SHADOWS:
+                self.missed += 1
+                return None
+            self._under_way += 1
+        try:
+            return self._copies.submit(self._ask, self.new, asked)
+        except RuntimeError:  # closed meanwhile
+            return None
+
+    def _compared(self, done: Future[_Answer], old_failed: bool) -> None:
+        with self.lock:
+            self._under_way -= 1
+        if not done.cancelled() and done.exception() is None:
+            self._tell(Seen(done.result().failed, old_failed))
+
+    def _tell(self, seen: Seen) -> None:
+        if self.retired.is_set():
+            return
+        with self.lock:
+            self.seen(seen)
+
+    def _ask(self, to: Target, asked: tuple[str, str, tuple[tuple[str, str], ...], bytes]) -> _Answer:
+        method, path, headers, body = asked
+        if to is self.new:
+            self.last_new = time.monotonic()
+        began = time.monotonic()
+        connection = HTTPConnection(to.host, to.port, timeout=self.slow_s)
+        try:
+            connection.putrequest(method, to.path + path, skip_host=True, skip_accept_encoding=True)
+            connection.putheader("Host", f"{to.host}:{to.port}")
+            for name, value in headers:
+                if name.lower() not in HOP:
+                    connection.putheader(name, value)
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            came = connection.getresponse()
+            data = came.read(MAX_BODY + 1)
+            late = time.monotonic() - began > self.slow_s
+            if len(data) > MAX_BODY:
+                return _Answer(502, (), b"the answer is too large\n", True)
+            kept = tuple((n, v) for n, v in came.getheaders() if n.lower() not in HOP)
+            return _Answer(came.status, kept, data, came.status >= 500 or late)
+        except (OSError, HTTPException, ValueError):
+            return _Answer(502, (), b"the service did not answer\n", True)
+        finally:
+            connection.close()
+
+
+def _body(request: BaseHTTPRequestHandler) -> bytes | None:
+    """A request's body; None, and an answer, for one that is too large or of unknown length."""
+    text = request.headers.get("Content-Length", "0")
+    if request.headers.get("Transfer-Encoding") or not text.isascii() or not text.isdigit() or int(text) > MAX_BODY:
+        request.close_connection = True
+        request.send_error(413 if text.isdigit() else 411)
+        return None
+    return request.rfile.read(int(text))
+
+
+def _reply(request: BaseHTTPRequestHandler, answer: _Answer) -> None:
+    try:
+        request.send_response_only(answer.status)
+        for name, value in answer.headers:
+            request.send_header(name, value)
+        request.send_header("Content-Length", str(len(answer.body)))
+        request.end_headers()
+        if request.command != "HEAD":
+            request.wfile.write(answer.body)
+    except OSError:  # the client has gone: no failure of either version
+        request.close_connection = True

@@ -1,0 +1,87 @@
+"""The watch as part of the state: what does not follow from its events does not fit.  # D-4, L-1"""
+
+from __future__ import annotations
+
+import pytest
+
+from festina.errors import IntegrityError
+from festina.ledger import entries as e
+from festina.loop.state import State
+from tests.loop.paper import Paper, PaperLoop, digest
+
+
+@pytest.fixture
+def state() -> State:
+    """A state with a working line; its generations' commits are real enough to be named."""
+    paper = PaperLoop(seed=5, proposals=2)
+    paper.begin()
+    paper.run()
+    return paper.state
+
+
+def put(state: State, body: e.Body) -> None:
+    state.apply(Paper(state.size, body.kind, "2026-11-27T10:00:00.000Z", body, digest(state.size)))
+
+
+def begin(state: State, *, step: str = "shadow", null: float = 0.5, least: int = 20, share: float = 0.0) -> None:
+    generation = state.generations[state.line[-1]]
+    put(state, e.WatchStarted(
+        watch=len(state.watches.rows), step=step, generation=generation.number, commit=generation.commit, against=0,  # type: ignore[arg-type]
+        share=share, tolerate=1.0, null=null, alpha=0.01, least=least,
+    ))  # fmt: skip
+
+
+def count(state: State, events: str, *, requests: int | None = None, failures: int = 0) -> None:
+    put(state, e.WatchCounted(
+        watch=0, requests=len(events) if requests is None else requests, failures=failures, beside=len(events),
+        beside_failures=0, events=events,
+    ))  # fmt: skip
+
+
+def end(state: State, reason: str) -> None:
+    put(state, e.WatchEnded(watch=0, reason=reason, detail=""))  # type: ignore[arg-type]
+
+
+def test_D4_a_watch_passes_with_enough_requests_and_quiet_events(state: State) -> None:
+    begin(state)
+    count(state, "01" * 10)
+    end(state, "passed")
+    commit = state.generations[state.line[-1]].commit
+    assert state.watches.passed(commit, "shadow") is not None
+    assert state.watches.passed(commit, "canary") is None
+
+
+@pytest.mark.parametrize(
+    ("events", "reason", "word"),
+    [("0" * 20, "rolled-back", "not what its events say"), ("1" * 40, "passed", "not what its events say"),
+     ("1" * 40, "stopped", "not what its events say"), ("0" * 5, "passed", "fewer requests")],
+)  # fmt: skip
+def test_D4_an_end_that_does_not_follow_from_the_events_does_not_fit(
+    state: State, events: str, reason: str, word: str
+) -> None:
+    begin(state)
+    count(state, events)
+    with pytest.raises(IntegrityError, match=word):
+        end(state, reason)
+
+
+def test_D4_what_was_taken_back_has_passed_nothing_any_more(state: State) -> None:
+    begin(state)
+    count(state, "01" * 10)
+    end(state, "passed")
+    begin(state)
+    put(state, e.WatchCounted(watch=1, requests=40, failures=40, beside=40, beside_failures=0, events="1" * 40))
+    put(state, e.WatchEnded(watch=1, reason="rolled-back", detail=""))
+    assert state.watches.passed(state.generations[state.line[-1]].commit, "shadow") is None
+
+
+def test_D4_a_watch_with_another_null_or_beside_another_does_not_fit(state: State) -> None:
+    with pytest.raises(IntegrityError, match="null"):
+        begin(state, null=0.9)
+    with pytest.raises(IntegrityError, match="null"):
+        begin(state, step="canary", share=0.1, null=0.5)
+    begin(state)
+    with pytest.raises(IntegrityError, match="beside another"):
+        begin(state)
+    with pytest.raises(IntegrityError, match="more failures"):
+        count(state, "1", failures=3)

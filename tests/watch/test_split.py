@@ -1,0 +1,225 @@
+"""Real services on loopback behind the split: who is answered by whom, and what counts as a failure.  # D-3"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from festina.errors import UsageError
+from festina.loop.watching import Counter
+from festina.select import monitor
+from festina.watch.split import MAX_BODY, Seen, Split, Target, target
+
+
+@dataclass
+class Service:
+    """A real HTTP service that says its name; ``status`` and ``wait_s`` may be changed while it runs."""
+
+    name: str
+    status: int = 200
+    wait_s: float = 0.0
+    asked: list[tuple[str, str, bytes]] = field(default_factory=list)
+    server: ThreadingHTTPServer | None = None
+
+    def start(self) -> Target:
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                service.asked.append((self.command, self.path, body))
+                time.sleep(service.wait_s)
+                said = f"{service.name} {self.headers.get('X-Word', '')}".encode()
+                self.send_response(service.status)
+                self.send_header("X-Service", service.name)
+                self.send_header("Content-Length", str(len(said)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(said)
+
+            def log_message(self, format: str, *args: object) -> None:
+                return
+
+        for method in ("GET", "POST", "HEAD", "DELETE"):
+            setattr(Handler, f"do_{method}", Handler.answer)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        return Target("127.0.0.1", self.server.server_address[1])
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Service, Service]]:
+    old, new = Service("old"), Service("new")
+    yield old, new
+    for service in (old, new):
+        if service.server is not None:
+            service.server.shutdown()
+            service.server.server_close()
+
+
+def ask(
+    port: int, method: str = "GET", path: str = "/x", body: bytes = b"", **headers: str
+) -> tuple[int, bytes, dict[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request(method, path, body=body or None, headers=headers)
+    came = connection.getresponse()
+    found = came.status, came.read(), dict(came.getheaders())
+    connection.close()
+    return found
+
+
+def status_of(connection: http.client.HTTPConnection) -> int:
+    came = connection.getresponse()
+    came.read()
+    came.close()
+    connection.close()
+    return came.status
+
+
+def until(condition: object, seconds: float = 5.0) -> None:
+    ends = time.monotonic() + seconds
+    while not condition() and time.monotonic() < ends:  # type: ignore[operator]
+        time.sleep(0.01)
+    assert condition()  # type: ignore[operator]
+
+
+def split(step: str, old: Service, new: Service, share: float = 0.0, **more: object) -> tuple[Split, int, list[Seen]]:
+    seen: list[Seen] = []
+    made = Split(step, new.start(), old.start(), share, seen.append, **more)  # type: ignore[arg-type]
+    return made, made.serve("127.0.0.1", 0), seen
+
+
+def test_D3_in_shadow_clients_hear_the_version_in_use_and_the_new_one_sees_copies(
+    pair: tuple[Service, Service],
+) -> None:
+    old, new = pair
+    made, port, seen = split("shadow", old, new)
+    new.status = 500
+    assert ask(port, path="/a?b=c", **{"X-Word": "hi"})[:2] == (200, b"old hi")
+    assert ask(port, "POST", body=b"pay")[1].startswith(b"old")
+    until(lambda: len(seen) == 2 and len(new.asked) == 1)
+    assert new.asked == [("GET", "/a?b=c", b"")]  # nothing that changes something is done twice
+    assert old.asked[1] == ("POST", "/x", b"pay")
+    assert Seen(True, False) in seen
+    assert Seen(None, False) in seen
+    made.close()
+
+
+def test_D3_a_slow_or_dead_new_version_delays_nobody_in_shadow(pair: tuple[Service, Service]) -> None:
+    old, new = pair
+    made, port, seen = split("shadow", old, new, slow_s=0.6)
+    new.wait_s = 1.5
+    began = time.monotonic()
+    assert ask(port)[0] == 200
+    assert time.monotonic() - began < 1.0
+    until(lambda: seen == [Seen(True, False)])
+    made.close()
+
+
+def test_D3_a_canary_gets_its_share_and_no_client_chooses(pair: tuple[Service, Service]) -> None:
+    old, new = pair
+    draws = iter([0.05, 0.5, 0.09, 0.99] * 50)
+    made, port, seen = split("canary", old, new, 0.1, draw=lambda: next(draws))
+    answers = [ask(port, **{"X-Service": "new", "Cookie": "version=new"})[1].split()[0] for _ in range(8)]
+    assert answers == [b"new", b"old", b"new", b"old"] * 2
+    until(lambda: len(seen) == 8)
+    assert seen.count(Seen(False, None)) == seen.count(Seen(None, False)) == 4
+    made.close()
+
+
+def test_D4_D5_after_retire_the_new_version_gets_nothing(pair: tuple[Service, Service]) -> None:
+    old, new = pair
+    made, port, _ = split("full", old, new, 1.0)
+    assert ask(port)[1].startswith(b"new")
+    made.retire()
+    assert all(ask(port)[1].startswith(b"old") for _ in range(5))
+    assert len(new.asked) == 1
+    made.close()
+
+
+def test_D4_a_service_that_degrades_under_canary_is_taken_out_at_the_event_that_decides(
+    pair: tuple[Service, Service],
+) -> None:
+    old, new = pair
+    counter = Counter("canary", monitor.start(monitor.canary_null(0.5, 1.0), 0.01))
+    made = Split("canary", new.start(), old.start(), 0.5, counter.take)
+    counter.stop = made.retire
+    port = made.serve("127.0.0.1", 0)
+    for _ in range(40):
+        assert ask(port)[0] == 200
+    assert not counter.decided.is_set()
+    new.status = 503
+    for _ in range(400):
+        ask(port)
+        if counter.decided.is_set():
+            break
+    assert counter.decided.is_set()
+    assert made.last_new - counter.decided_at < 1.0
+    had = len(new.asked)
+    for _ in range(20):
+        assert ask(port)[0] == 200
+    assert len(new.asked) == had
+    made.close()
+
+
+def test_D4_failures_of_both_alike_take_nothing_back(pair: tuple[Service, Service]) -> None:
+    old, new = pair
+    counter = Counter("shadow", monitor.start(0.5, 0.01))
+    made = Split("shadow", new.start(), old.start(), 0.0, counter.take)
+    counter.stop = made.retire
+    port = made.serve("127.0.0.1", 0)
+    old.status = new.status = 500
+    for _ in range(60):
+        ask(port)
+    until(lambda: counter.total >= 55)
+    assert counter.monitor.events == 0
+    assert not counter.decided.is_set()
+    made.close()
+
+
+def test_D3_what_cannot_be_passed_on_is_answered_and_counted(pair: tuple[Service, Service]) -> None:
+    old, new = pair
+    made, port, seen = split("canary", old, new, 0.001, draw=lambda: 0.5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.putrequest("POST", "/")
+    connection.putheader("Content-Length", str(MAX_BODY + 1))
+    connection.endheaders()
+    assert status_of(connection) == 413
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request(
+        "POST", "/", body=iter([b"a", b"b"]), encode_chunked=True, headers={"Transfer-Encoding": "chunked"}
+    )
+    assert status_of(connection) in (411, 413)
+    assert seen == []  # neither version had a part in it
+    assert old.server is not None
+    old.server.shutdown()
+    old.server.server_close()
+    assert ask(port)[0] == 502
+    until(lambda: seen == [Seen(None, True)])
+    made.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x:1", "http://", "https://h:1", "http://h:99999", "http://h:1/?q", "nothing", "http://[::1"]
+)
+def test_D3_what_is_no_service_is_refused(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        target(url)
+    assert caught.value.name == "bad-service"
+
+
+def test_D3_a_port_that_is_taken_is_named(pair: tuple[Service, Service]) -> None:
+    old, new = pair
+    made, port, _ = split("shadow", old, new)
+    with pytest.raises(UsageError, match=str(port)):
+        Split("shadow", made.new, made.old, 0.0, print).serve("127.0.0.1", port)
+    made.close()
