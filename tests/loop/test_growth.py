@@ -132,7 +132,7 @@ def test_growth_passes_over_no_option_in_silence(grown: Toy, words: tuple[str, .
 
 def test_V6_without_a_public_suite_it_is_said_that_overfitting_cannot_be_told(grown: Toy) -> None:
     assert "cannot be told" in festina("status", toy=grown).stdout.replace("\n", " ")
-    assert "cannot be told" in evidence(0, grown)
+    assert "cannot be told" in evidence(0, grown, by="bob")  # the change is ann's own
 
 
 def test_W2_P5_status_and_growth_say_who_made_the_gain(grown: Toy) -> None:
