@@ -81,6 +81,13 @@ def test_E1_a_trial_is_under_its_own_limits_not_those_of_the_trial_before(warm: 
             assert outcome.ended is (Ended.OK if ends else other), (code, limits, outcome)
 
 
+def test_E2_a_memory_limit_that_does_not_hold_the_box_is_out_of_memory_and_not_ours(warm: WarmBox) -> None:
+    if probe().mechanisms.groups is None:  # type: ignore[union-attr]
+        pytest.skip("no control group here")
+    for memory, ended in ((256 << 10, Ended.OOM), (64 << 20, Ended.OK), (256 << 10, Ended.OOM), (64 << 20, Ended.OK)):
+        assert warm.run(py("print(1)"), replace(SMALL, memory_bytes=memory)).ended is ended
+
+
 def test_E1_the_rate_of_one_trial_is_not_the_next_one_s(warm: WarmBox) -> None:
     groups = probe().mechanisms.groups  # type: ignore[union-attr]
     if groups is None or groups.quota is None:

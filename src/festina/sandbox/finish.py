@@ -42,7 +42,7 @@ def conclude(run: Finished) -> Outcome:
     """Read what is left, then name the end."""
     watch = run.watch
     if run.space is None:
-        return _outcome(run, Ended.SANDBOX_ERROR, ["stopped before it began"], None)
+        return _outcome(run, watch.own or Ended.SANDBOX_ERROR, ["stopped before it began"], None)
     if watch.stopped and watch.own is None:
         watch.own = Ended.SANDBOX_ERROR
     notes = ["stopped by the engine"] if watch.stopped and watch.own is Ended.SANDBOX_ERROR else []

@@ -326,7 +326,7 @@ class _Run:
         }
 
     def _await_ready(self, forked: Forked) -> bool:
-        """Until the trial is confined. False when the run was stopped meanwhile; anything else is a Fault."""
+        """Until the trial is confined. False when it was stopped or starved meanwhile; anything else is a Fault."""
         deadline = time.monotonic() + _READY_S
         poll = select.poll()
         poll.register(forked.connection.fileno(), select.POLLIN)
@@ -339,6 +339,9 @@ class _Run:
             if forked.out >= 0 and forked.handle >= 0:
                 return not self.watch.stopped
         if self.watch.stopped:
+            return False
+        if self.group is not None and (used := self.group.usage()).oom_kills and used.met_limit:
+            self.watch.own = Ended.OOM  # the job's memory limit does not even hold its box
             return False
         why = forked.said.get("error") or ("the warm process died" if self.watch.lost else "it was not ready in time")
         raise Fault("box-did-not-start", f"the trial could not be confined: {why}", fix="run `festina doctor`")
