@@ -49,7 +49,7 @@ def test_P1_patch_and_files_together_are_refused():
 
 @pytest.mark.parametrize("outputs", [{}, {"proposal.diff": PATCH}, {"proposal.patch": b""}, {"proposal.patch": b" \n"}])
 def test_T6_nothing_left_is_no_proposal(outputs):
-    assert refused(outputs).startswith("neither")
+    assert refused(outputs).startswith("the improver ended well and handed in no change")
 
 
 @pytest.mark.parametrize(
