@@ -275,6 +275,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     from festina.cli.run import progress
     from festina.loop import reviews
     from festina.loop.growth import sentences
+    from festina.loop.outlook_words import alarms
     from festina.select.words import promise
 
     if s.epoch is None or not s.line:
@@ -291,6 +292,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     if certified is not None:
         parts.append(Text(certified["sentence"]))
     parts += [Text(line) for line in sentences(s)]
+    parts += [Text(line, style="bold red") for line in alarms(s)]
     gap = overfitting(s)
     if gap is not None:
         parts.append(Text(gap["sentence"], style="bold red" if gap.get("overfitted") else ""))

@@ -115,13 +115,12 @@ def _alarm(s: State, made: tuple[Gain, ...]) -> Alarm | None:
         return None
     from festina.watch import alarm
     from festina.watch.outlook import series
-    from festina.watch.posterior import fit
 
     numbers = {g.generation: place + 1 for place, g in enumerate(made)}
     leaps = (a.generation for a in s.growth.alarms if a.alarm == "jump")
     known = frozenset(numbers[number] for number in leaps if number in numbers)
     data, last = series(made), made[-1]
-    found = alarm.judge(fit(data.first(len(made) - 1)), last.doublings, last.error, float(last.effort), known)
+    found = alarm.judge(data.first(len(made) - 1), last.doublings, last.error, float(last.effort), known)
     if found is not None or any(a.alarm == "acceleration" for a in s.growth.alarms):
         return found
     evidence = alarm.acceleration(data)

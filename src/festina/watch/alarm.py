@@ -19,13 +19,14 @@ from typing import Literal
 
 import numpy as np
 
-from festina.watch.posterior import LEAST, Array, Grid, Posterior, Series, filtered, fit
+from festina.watch.posterior import LEAST, Array, Grid, Series, filtered, fit
 
 Kind = Literal["jump", "drop", "acceleration"]
 
 FALSE, GENERATIONS = 0.05, 40  # false alarms: at most this chance in so many generations
-CALLED = 0.004  # chance of a gain that is called: set on simulated logs, since the laws' mixture is cautious
+CALLED = 0.003  # chance of a gain that is called: set on simulated logs, since the mixture of laws is cautious
 LEAST_SIZE = 5.0  # generations of the pace before
+USUAL = 3.0  # times what the last five brought for the effort: a gain of less is no jump, whatever was foreseen
 EARLIEST = 8  # generations before which no jump is judged: the pace is not known
 SIZES = ((3.0, "minor"), (10.0, "major"), (30.0, "extreme"))
 
@@ -120,27 +121,29 @@ def chance_of(gain: float, error: float, means: Array, past: tuple[Array, Array,
 
 
 def judge(
-    before: Posterior, gain: float, error: float, effort: float, known: frozenset[int] = frozenset()
+    before: Series, gain: float, error: float, effort: float, known: frozenset[int] = frozenset()
 ) -> Alarm | None:
-    """The newest generation, against the posterior of those before it.
+    """The newest generation, against what those before it foresee.
 
     ``known``: generations (from 1) with an alarm of their own: they are no measure of what luck is like.
     """
-    count = len(before.series.gain)
+    count = len(before.gain)
     drop = 0.5 * math.erfc(-gain / error / math.sqrt(2.0))  # capability that stands still, measured so low
     if drop < FALSE / GENERATIONS / 10.0:
         return Alarm("drop", count + 1, 0.0, drop)
-    if count < EARLIEST:
+    lately = max(float(before.gain[-5:].sum() / before.effort[-5:].sum()), 0.0) if count else 0.0
+    if count < EARLIEST or gain <= USUAL * lately * effort:
         return None
-    state, picked = before.state, before.picked
+    found = fit(before)
+    state, picked = found.state, found.picked
     exponent = np.minimum(picked.phi * state.level + picked.drift * count, picked.cap)
-    means = np.maximum(effort / before.unit * state.base * np.exp2(np.minimum(exponent, 30.0)), 1e-9)
+    means = np.maximum(effort / found.unit * state.base * np.exp2(np.minimum(exponent, 30.0)), 1e-9)
     size = (gain - float(means.mean())) / float(means.mean())
     if size < LEAST_SIZE:
         return None
     rows = np.array([g for g in range(count) if g + 1 not in known])
     fitted = np.maximum(np.array([float(m.mean()) for m in state.means]), 1e-9)
-    past = before.series.gain[rows], before.series.error[rows], fitted[rows]
+    past = before.gain[rows], before.error[rows], fitted[rows]
     chance = chance_of(gain, error, means, past)
     return Alarm("jump", count + 1, size, chance) if chance < CALLED else None
 
@@ -153,7 +156,7 @@ def alarms(series: Series, since: int = 0) -> list[Alarm]:
         if g < LEAST:
             continue
         known = frozenset(alarm.generation for alarm in found)
-        alarm = judge(fit(series.first(g)), gain, error, effort, known)
+        alarm = judge(series.first(g), gain, error, effort, known)
         if alarm is not None:
             found.append(alarm)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from festina.cli.growth import summary
-from festina.loop import growth
+from festina.loop import growth, outlook, outlook_words
 from festina.web.feed import Feed
 
 CLOSED = "Closed to you until you have judged the changes that wait for you: gains would tell of them."
@@ -16,4 +16,5 @@ def view(feed: Feed, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
     s = feed.state
     if hidden:
         return {"sentences": [CLOSED], "generations": len(s.line), "authors": [], "control_arm": {}, "crossplay": {}}
-    return {"sentences": growth.sentences(s), "generations": len(s.line)} | summary(s)
+    told = [outlook_words.headline(s), *outlook_words.told(s, outlook.read(s)), *growth.sentences(s)]
+    return {"sentences": told, "generations": len(s.line)} | summary(s)
