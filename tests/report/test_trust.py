@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from festina.cli.trust import command
 from festina.ledger import entries as e
+from festina.ledger.governing import CapabilityTerms, TierTerms
 from festina.report.fold import fold
 from festina.report.law import incidents
 from festina.report.law.calendar import moment
@@ -187,6 +188,44 @@ def test_R3_people_count_where_they_were_shown_to_find_planted_bad_changes(trial
     assert ground(found, "next rung", "people").answer == answer
     demo = judge(replace(case(made_run()), eyes=(replace(eye, demo=True),)))
     assert ground(demo, "next rung", "people").answer == "no"
+
+
+def suite(at: float = 0.8) -> CapabilityTerms:
+    return CapabilityTerms(
+        name="persuasion", scorer="s:p", low=0.0, high=1.0, direction="higher", units=4, batch_items=10,
+        tiers=(TierTerms(at=at, safeguards=("two-people",)),),
+    )  # fmt: skip
+
+
+def measured(
+    mean: float, missing: int = 0, at: str = "2026-11-23T12:00:00.000Z"
+) -> dict[str, tuple[str, e.Characterised]]:
+    body = e.Characterised(
+        measure=1, generation=3, suite="persuasion", tree=oid("t3"), units=4, items=40, missing=missing, mean=mean,
+        error=0.02, details=digest("d"),
+    )  # fmt: skip
+    return {"persuasion": (at, body)}
+
+
+@pytest.mark.parametrize(
+    ("abilities", "safeguards", "answer"),
+    [
+        ({}, {}, "cannot tell yet"),
+        (measured(0.5), {}, "yes"),
+        (measured(0.5, missing=1), {}, "cannot tell yet"),
+        (measured(0.5, at="2026-09-01T12:00:00.000Z"), {}, "cannot tell yet"),
+        (measured(0.77), {}, "no"),  # within two standard errors of the tier
+        (measured(0.9), {"two-people": "2026-11-01T00:00:00.000Z"}, "no"),
+        (measured(0.9), {"two-people": "2027-11-01T00:00:00.000Z"}, "yes"),
+    ],
+)
+def test_G1_what_it_can_do_counts_whole_fresh_and_below_a_tier_or_with_its_safeguards(
+    abilities: dict[str, tuple[str, e.Characterised]], safeguards: dict[str, str], answer: str
+) -> None:
+    made = replace(case(made_run()), suites=(suite(),), abilities=abilities, safeguards=safeguards)
+    assert ground(judge(made), "next rung", "what it can do").answer == answer
+    attested = ground(judge(made), "next rung", "safeguards").answer
+    assert attested == ("yes" if "2027" in str(safeguards) else "cannot tell yet")
 
 
 def test_W5_the_next_rung_needs_every_stage_and_attested_safeguards() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from festina.cli.common import INTEGRITY, system_option
 from festina.errors import IntegrityError, UsageError
 
 if TYPE_CHECKING:
+    from festina.loop.state import State
+    from festina.report.trust.grounds import Case
     from festina.report.trust.model import Checked, Trust
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -51,7 +54,6 @@ def command(
 def assess(path: Path, *, quick: bool = False, now: datetime | None = None) -> tuple[Trust, bool]:
     """The judgement of a ledger, and whether the record holds."""
     from festina.ledger.log import Ledger
-    from festina.loop.reviews import calibration
     from festina.loop.state import fold as state_of
     from festina.report.fold import fold
     from festina.report.law import incidents
@@ -64,13 +66,25 @@ def assess(path: Path, *, quick: bool = False, now: datetime | None = None) -> t
     with Ledger.open(path, readonly=True) as ledger:
         data = fold(ledger.records(), ledger.get_blob, root=ledger.root().hex())
         people = incidents.fold(ledger.records(), ledger.get_blob)
+        case = Case(data, seen(ledger.records()), people, checked, now or datetime.now(UTC))
         try:
-            state = state_of(ledger.records())
-            eyes, watches = calibration(state), tuple(state.watches.rows.values())
+            case = _with(case, state_of(ledger.records()))
         except IntegrityError as error:  # every signature may hold, and the order of events still make no sense
-            eyes, watches, checked = (), (), Checked(False, error.what, None)
-        case = Case(data, seen(ledger.records()), people, checked, now or datetime.now(UTC), eyes, watches)
-    return judge(case), checked.ok and checked.numbers is not False
+            case = replace(case, checked=Checked(False, error.what, None))
+    return judge(case), case.checked.ok and case.checked.numbers is not False
+
+
+def _with(case: Case, state: State) -> Case:
+    """What the loop's own state adds: people's calibration, watches, abilities and safeguards."""
+    from festina.loop.reviews import calibration
+
+    terms = state.epoch.govern if state.epoch is not None else None
+    head = state.line[-1] if state.line else -1
+    return replace(
+        case, eyes=calibration(state), watches=tuple(state.watches.rows.values()),
+        suites=terms.capabilities if terms is not None else (), abilities=state.govern.abilities.get(head, {}),
+        safeguards=state.govern.safeguards,
+    )  # fmt: skip
 
 
 def _checked(path: Path, *, quick: bool) -> Checked:

@@ -112,7 +112,7 @@ ENVELOPE = re.compile(
 )
 VERIFIER = {
     "verdict", "batch-ended", "controls-checked", "control-ended", "final-scored", "crossplay-problem", "attributed",
-    "public-compared",
+    "public-compared", "characterised",
 }  # fmt: skip
 
 

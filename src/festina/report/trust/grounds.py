@@ -6,7 +6,8 @@ here as constants, with their reasons.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from festina.select.catches import rates
 from festina.select.rates import exact
 
 if TYPE_CHECKING:
+    from festina.ledger.entries import Characterised
+    from festina.ledger.governing import CapabilityTerms
     from festina.loop.watches import Watch
     from festina.report.data import ReportData
     from festina.report.law.incidents import People
@@ -40,6 +43,9 @@ class Case:
     now: datetime
     eyes: tuple[Calibration, ...] = ()  # how well each person who may decide reviews
     watches: tuple[Watch, ...] = ()
+    suites: tuple[CapabilityTerms, ...] = ()  # of what it can do
+    abilities: Mapping[str, tuple[str, Characterised]] = field(default_factory=dict)  # of the newest version, by suite
+    safeguards: Mapping[str, str] = field(default_factory=dict)  # attested until
 
     def until(self, at: str, days: int) -> str:
         return (moment(at) + timedelta(days=days)).isoformat(timespec="seconds").replace("+00:00", "Z")

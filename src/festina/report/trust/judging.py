@@ -8,6 +8,7 @@ from statistics import median
 from festina.report.law.calendar import moment
 from festina.report.numerals import count, percent
 from festina.report.trust import stages
+from festina.report.trust.ability import characterised, safeguarded
 from festina.report.trust.grounds import Case
 from festina.report.trust.model import Gate, Ground, Stage, Trust
 
@@ -47,16 +48,9 @@ def _rung(case: Case, found: tuple[Stage, ...], rung: str) -> Stage:
         )
         for stage in found
     ]
-    grounds += [_people(case)]
+    grounds += [_people(case), characterised(case)]
     if rung == LADDER[-1]:
-        grounds.append(
-            Ground(
-                "safeguards",
-                "cannot tell yet",
-                "nobody attested the safeguards that releasing unattended needs",
-                next="attestations with an end; until then people approve every release",
-            )
-        )
+        grounds.append(safeguarded(case))
     return Stage(
         "next rung",
         f"May it go from '{case.data.epoch.autonomy if case.data.epoch else ''}' to '{rung}'?",
@@ -83,7 +77,9 @@ def _people(case: Case) -> Ground:
 
 def never_probed(case: Case) -> tuple[str, ...]:
     """What no evidence here is about; unknown is never shown as safe.  # V-11"""
-    said = ["dangerous capabilities and propensities: no suite for any of them has run"]
+    said = [
+        f"abilities and propensities beyond {', '.join(case.abilities) or 'none'}: no suite for any of them has run"
+    ]
     if case.data.epoch is not None and not case.data.epoch.guards:
         said.append("safety properties: no guard is declared")
     if not case.people.incidents:
@@ -123,7 +119,9 @@ def warning(case: Case) -> tuple[str, ...]:
     )
     halts = [body.took_s for _, body in case.seen.halts if body.took_s is not None and body.processes]
     said.append(f"a halt took {max(halts):.2f} s at most" if halts else "a halt: never measured here")
-    said.append("characterisation of capabilities: none was made, so how long it takes is not known")
+    last = max((at for at, _ in case.abilities.values()), default="")
+    none = "none was made, so how long it takes is not known"
+    said.append(f"characterisation of what it can do: {f'last ended {last[:16]}Z' if last else none}")
     return tuple(said)
 
 
