@@ -8,7 +8,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check docs bench clean system
+.PHONY: help demo test test-slow check docs bench clean system browser
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -69,13 +69,16 @@ $(VENV)/.torch: pyproject.toml | $(VENV)/.dev
 system:
 	@scripts/system-packages.sh
 
+browser:
+	@scripts/system-packages.sh browser
+
 demo: $(VENV)/.report | system
 	@$(BIN)/festina demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev | system
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.dev $(VENV)/.inspect $(VENV)/.bench $(VENV)/.torch $(VENV)/.local-model | system
+test-slow: $(VENV)/.dev $(VENV)/.inspect $(VENV)/.bench $(VENV)/.torch $(VENV)/.local-model | system browser
 	$(BIN)/python -m pytest -m slow --timeout=1500 $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 check: $(VENV)/.dev

@@ -44,7 +44,7 @@ REPEATS = 7
 
 def record(place: Path, entries: int) -> SignedLoop:
     """A run of at least so many entries, its ledger open for writing."""
-    loop = SignedLoop(seed=7, proposals=10**7, guards=2, share=0.05, place=place)
+    loop = SignedLoop(seed=7, proposals=10**7, guards=2, share=0.05, dull=0.8, place=place)
     loop.begin()
     told = time.monotonic()
     while loop.state.size < entries:
@@ -166,9 +166,9 @@ async def watched(loop: SignedLoop, viewers: int, seconds: float) -> dict[str, A
 
 
 def _spread(values: list[float]) -> dict[str, float]:
-    ordered = sorted(values)
+    ordered = sorted(values) or [float("nan")]
     return {"median_s": statistics.median(ordered), "p95_s": ordered[int(len(ordered) * 0.95)], "most_s": ordered[-1],
-            "count": len(ordered)}  # fmt: skip
+            "count": len(values)}  # fmt: skip
 
 
 def _cpu(pid: int) -> float:
@@ -190,6 +190,7 @@ def main() -> int:
         made_s = time.monotonic() - begun
         s = loop.state
         started, rows = asyncio.run(pages(loop))
+        print(json.dumps({"folds_s": started, "pages": rows}), file=sys.stderr)
         live = asyncio.run(watched(loop, asked.viewers, asked.seconds))
         assert loop.ledger is not None
         loop.ledger.close()

@@ -2,10 +2,20 @@
 # Sees to it that git and bubblewrap are there, using the system's package manager where that needs no
 # password; else says in one line what is missing and what follows. Never fails: without bubblewrap
 # Festina goes on at a lower sandbox level and calls its verdicts provisional (T-2).
+#
+# With `browser` as its word it looks for chromium alone, which slow tests of the pages drive; without it they are skipped.
 set -u
+
+wanted=${1:-sandbox}
 
 missing() {
     list=""
+    if [ "$wanted" = browser ]; then
+        [ -n "${FESTINA_CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 ||
+            command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || list="chromium"
+        echo "$list"
+        return
+    fi
     command -v git >/dev/null 2>&1 || list="git"
     command -v bwrap >/dev/null 2>&1 || list="$list bubblewrap"
     echo "$list" | sed 's/^ *//'
@@ -57,6 +67,7 @@ fi
 
 case "$need" in
     "") ;;
+    chromium) echo "no browser here, and none could be installed: the pages' browser tests are skipped" >&2 ;;
     bubblewrap) echo "bubblewrap is missing and could not be installed here: candidates run at sandbox level L0 (limits only), and verdicts are provisional; install the package 'bubblewrap' for L2 or L3" >&2 ;;
     *) echo "missing and not installable here: $need. Festina needs git; without bubblewrap candidates run at sandbox level L0 and verdicts are provisional" >&2 ;;
 esac

@@ -45,6 +45,7 @@ class SignedLoop(PaperLoop):
     place: Path = field(default_factory=Path)
     change: Change = honest
     system: str = "toy"
+    dull: float = 0.0  # share of proposals that change nothing for the better, beside those that the paper draws
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,6 +71,11 @@ class SignedLoop(PaperLoop):
                 self.start_run()
                 continue
             getattr(self, "_" + type(action).__name__)(action)
+
+    def _Screen(self, action: plan.Screen) -> None:
+        super()._Screen(action)
+        if self.coins.random() < self.dull:
+            self.gains[action.proposal] = 0.0
 
     def put(self, *bodies: e.Body, commitments: dict[str, str] | None = None) -> None:
         if self.ledger is None:

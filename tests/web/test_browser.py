@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from festina.ledger import entries as e
+from tests.review.desk_world import RULES, World
 from tests.web.browsing import Served, browser, chromium, served, visit
 from tests.web.signed import SignedLoop, made
 from tests.web.test_hostile import hostile_diff
@@ -157,7 +158,7 @@ def test_every_page_is_whole_without_scripts(loop: SignedLoop, server: Served, c
         for path in paths(loop):
             page.goto(server.base + path)
             assert page.locator("h1").count() == 1
-        page.goto(server.base + "/")
+        page.goto(server.base + paths(loop)[3])
         assert page.locator("svg.chart").first.is_visible()
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Ledger").click()
         assert page.url == server.base + "/ledger"
@@ -180,7 +181,9 @@ def test_keys_reach_everything(server: Served, chrome: Browser) -> None:
 
 
 def test_the_server_ends_at_once_though_viewers_hold_streams(loop: SignedLoop, chrome: Browser) -> None:
-    with served(loop.repo.root, loop.home.path.parent) as own, visit(chrome, own) as page:
+    with served(loop.repo.root, loop.home.path.parent) as own:
+        page = chrome.new_page()
+        page.goto(own.address)
         page.wait_for_timeout(500)
         at = time.monotonic()
         own.process.terminate()
@@ -193,3 +196,44 @@ def test_the_json_of_a_page_is_what_a_script_wants(server: Served, chrome: Brows
     with visit(chrome, server) as page:
         answer = page.request.get(server.base + "/run.json")
         assert json.loads(answer.text())["system"] == "toy"
+
+
+@pytest.fixture
+def review(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """A change that waits, a reader whose floor is next to nothing, and ann's own pages."""
+    monkeypatch.setenv("FESTINA_REVIEWER_KEYS", str(tmp_path / "reviewers"))
+    world = World(tmp_path / "world", RULES.model_copy(update={"lines_per_hour": 1e6}))
+    world.enrol("ann")
+    world.accept(text=f"x = 1  # {ATTACK}\n")
+    world.ask()
+    subprocess.run(["git", "-C", str(world.repo.root), "config", "festina.home", world.home.path.name], check=True)
+    world.close()
+    with served(world.repo.root, world.home.path.parent, "--as", "ann") as found:
+        yield found
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_R2_a_person_decides_in_a_browser_with_and_without_scripts(
+    review: Served, chrome: Browser, scripts: bool
+) -> None:
+    with visit(chrome, review, scripts=scripts, phone=True) as page:
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name="Review 1 waiting").click()
+        page.get_by_role("link", name="0", exact=True).click()
+        assert not violations(page) if scripts else True
+        page.get_by_role("button", name="Show me the change").click()
+        assert "trust me" not in page.content()
+        assert not violations(page) if scripts else True
+        page.locator("input[name=answer]").first.check()
+        page.get_by_label("sound").check()
+        page.get_by_label("The line that decided").fill("main.py:1")
+        page.get_by_label("In percent").fill("60")
+        page.wait_for_timeout(1500)
+        page.get_by_role("button", name="Sign this").click()
+        assert "trust me" in page.content()
+        assert not violations(page) if scripts else True
+        page.get_by_label("sound").check()
+        page.get_by_label("Why, so that").fill("it does what it says, and nothing else")
+        page.get_by_role("button", name="Approve exactly this").click()
+        assert page.get_by_role("button", name="Take my decision back").is_visible()
+        assert not violations(page) if scripts else True
+        assert "pwned" not in page.title()

@@ -222,3 +222,21 @@ def test_G5_the_button_halts_and_every_page_says_so(world: World, sit: Sit) -> N
     assert [h.reason for h in visitor.site.feed.halts] == ["it behaves oddly"]
     assert "it behaves oddly" in visitor.page("/")
     assert 'class="badge halted"' in visitor.page("/ledger")
+
+
+def test_R1_of_two_who_race_one_decision_counts(world: World, sit: Sit) -> None:
+    ann, bob = sit("ann"), sit("bob")
+    for person in (ann, bob):
+        assert post(person, "/review/0/open").status_code == 303
+    world.wait(3600)
+    assert judged(world, ann).status_code == judged(world, bob).status_code == 303
+    confirm = field(bob.page("/review/0"), "confirm")
+    assert decided(ann).status_code == 303
+    world.wait(601)
+    for record in world.ledger.refresh():
+        world.state.apply(record)
+    assert world.settle() == (0,)
+    late = post(bob, "/review/0/decide", confirm=confirm, decision="deny", classification="unsure", reason=REASON)
+    assert late.status_code == 409
+    assert "was decided" in late.text
+    assert "Outcome: approved" in bob.page("/review/0")

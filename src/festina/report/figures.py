@@ -184,6 +184,7 @@ def budget(data: ReportData) -> Html | None:
         axes.set_xticks([tick for tick in MaxNLocator(integer=True).tick_values(0, xs[-1]) if tick < xs[-1]])
         axes.set_xlim(0, xs[-1] * 1.16)  # room for the words
         axes.set_ylim(0, epoch.alpha)
+        axes.grid(visible=False)  # it would run through the words
         axes.set_yticks([0, epoch.alpha / 2, epoch.alpha], [percent(v) for v in (0, epoch.alpha / 2, epoch.alpha)])
         axes.set_xlabel("verdicts, in order")
         axes.set_ylabel("error budget")

@@ -344,10 +344,9 @@ def _proposal(p: ProposalRow, ref: Refs) -> Html:
         el(
             "summary", f"{p.proposal}. ", el("span", p.outcome, cls=colour), why,
             f" · {p.author}, with generation {p.from_generation}'s improver · {size}{predicted}{measured} ", *marks,
-            ref(p.requested_seq, p.last_seq),
         ),
         *(said or [el("p", "No rationale was given.", cls="note")]),
-        el("p", took, cls="note") if p.received_seq else None,
+        el("p", took if p.received_seq else "Nothing was handed in.", ref(p.requested_seq, p.last_seq), cls="note"),
     )  # fmt: skip
 
 

@@ -54,13 +54,14 @@
       const plot = new uPlot({
         width: box.clientWidth, height: 200, cursor: { y: false }, legend: { live: true },
         scales: { x: { time: false } },
-        axes: [axis, Object.assign({ size: 64, values: function (_, ticks) { return ticks.map(function (t) { return Number.isInteger(t) ? words(null, t) : ""; }); } }, axis)],
+        axes: [axis, Object.assign({ size: 82, values: function (_, ticks) { return ticks.map(function (t) { return Number.isInteger(t) ? words(null, t) : ""; }); } }, axis)],
         series: [
           { label: "pairs" },
           { label: "evidence", stroke: colour("--" + data.tone), width: 2, value: words },
           { label: "needed", stroke: colour("--ink"), width: 1, dash: [4, 4], value: words, points: { show: false } },
         ],
       }, [data.x, data.y, data.x.map(function () { return data.needed; })], host);
+      plot.setLegend({ idx: data.x.length - 1 });
       box.classList.add("drawn");
       new ResizeObserver(function () {
         if (box.clientWidth && box.clientWidth !== plot.width) plot.setSize({ width: box.clientWidth, height: 200 });
