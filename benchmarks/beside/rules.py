@@ -18,11 +18,10 @@ from searching.systems import Edge
 class Fed:
     """A task as ``searching.loops`` wants a system; its changes come from the endpoint."""
 
-    kind, most = "bounded", 2000
-
     def __init__(self, task: Task, stream: Stream) -> None:
         self._task, self._stream = task, stream
         self.name, self.start, self.detect = task.name, task.start, task.detect / task.width
+        self.kind, self.most = task.kind, task.most
 
     def public(self, tree: str, seed: int) -> float | None:
         found = self._task.public(tree)

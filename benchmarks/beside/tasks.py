@@ -46,6 +46,7 @@ class Task:
     file: str
     runs: int  # a fair budget
     width, detect = 1.0, 0.04  # of the hidden score's range; gain worth finding
+    kind, most = "bounded", 2000  # the test of its manifest, and its longest
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -284,6 +285,7 @@ class Packing(Task):
 class TinyLM(Task):
     name, file, runs = "tinylm", "train.py", 120
     width, detect = 21.0, 0.05
+    kind, most = "symmetric", 60
     GFLOP, ITEMS = 4.0, 600  # of 200, and of all passages
 
     def __init__(self, seed: int) -> None:

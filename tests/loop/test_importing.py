@@ -108,7 +108,7 @@ def test_V10_a_task_of_another_tool_runs_says_whose_word_its_score_is_and_stays_
     assert digest(task) == before
     toy = Toy(tmp_path / "system", {})
     manifest = toy.root / "festina.toml"
-    manifest.write_text(manifest.read_text().replace("archive = {}", "archive = { tries = 6 }"))  # a short search
+    manifest.write_text(manifest.read_text().replace("archive = {}", "archive = { tries = 2 }"))  # a short search
     toy.commit("a shorter search")
     said = ""
     for _ in range(4):  # the search draws by lot: a run may spend its trials on tries alone, and the next goes on

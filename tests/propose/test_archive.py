@@ -106,6 +106,8 @@ def test_P7_a_search_that_still_climbs_goes_on_and_one_at_rest_hands_in() -> Non
     dear = Terms(10, 4, dear=60.0)  # a lead of 1.2 takes 50 runs to show
     assert not Archive(known | resting, 0).due(dear, since=49, left=1000)
     assert Archive(known | resting, 0).due(dear, since=51, left=1000)
+    assert not Archive(known | climbing, 0).due(dear, since=48, left=110)
+    assert Archive(known | climbing, 0).due(dear, since=48, left=95)  # just enough for the test
 
 
 def test_P7_half_of_the_children_are_made_of_what_leads_and_none_of_a_leader_that_is_dry() -> None:

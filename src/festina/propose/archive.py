@@ -35,6 +35,7 @@ FIRST_RUNS = 2  # of the incumbent
 SAME_RUNS = 4  # of the incumbent that score alike: two do by luck where scores are coarse
 GIVE_UP = 8  # times ``tries`` without anything to hand in
 LEAST_STEP = 1e-9
+SLOW = 2.0  # a test takes up to about twice as long as ``Terms.dear`` says
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +192,11 @@ class Archive:
         best = self._leader()
         if best is None or since < terms.tries or self.lead(best) < terms.least:
             return False
-        if since >= min(left, GIVE_UP * terms.tries):
-            return True
+        price = terms.dear / max(self.lead(best), LEAST_STEP)
+        if since >= min(left, GIVE_UP * terms.tries) or SLOW * price >= left <= 2 * since:
+            return True  # the rest is for the test
         newer = sum(number > best for number in self.nodes)
-        return newer >= terms.tries // 2 and since * self.lead(best) >= terms.dear  # no test dearer than its search
+        return newer >= terms.tries // 2 and since >= price  # no test dearer than its search
 
     def ready(self, terms: Terms) -> int | None:
         """The node to hand in: the best lead, if it has held on as many seeds as are wanted."""
