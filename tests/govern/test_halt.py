@@ -216,7 +216,7 @@ def test_G5_a_run_that_begins_under_a_halt_does_not_fit() -> None:
 # -- real runs
 
 
-def wait_for(toy: Toy, kind: str, within_s: float = 60.0) -> None:
+def wait_for(toy: Toy, kind: str, within_s: float = 180.0) -> None:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         with suppress(Exception):  # no ledger yet

@@ -30,7 +30,7 @@ def command(root: Path, reason: str) -> int:
     with hurrying():
         home = _home(root)
         done = stop_all(home.path, by=user(), reason=reason)
-    os.setpriority(os.PRIO_PROCESS, 0, max(0, os.getpriority(os.PRIO_PROCESS, 0)))  # the rest has time
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # the rest has time
     click.echo(f"Halted: {done.processes} processes ended in {done.took_s:.2f} s.", err=True)
     for pid in done.left:
         click.echo(f"NOT ENDED: process {pid} (not yours to end, or the kernel holds it)", err=True)

@@ -31,7 +31,6 @@ GRACE_S = 0.1
 TIDY_S = 0.2
 DEADLINE_S = 5.0  # nothing that is killed takes so long but by the kernel's doing
 _ROUND_S = 0.01
-_URGENT = -20  # the nicest that there is, to the kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,7 @@ class _Held:
         return bool(poll.poll(0))
 
     def kill(self) -> None:
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, self.pid, _URGENT)  # dying takes processor time, too
+        urge(self.pid)  # dying takes processor time, too
         try:
             signal.pidfd_send_signal(self.handle, signal.SIGKILL)
         except ProcessLookupError:
@@ -126,13 +124,18 @@ def stop_all(home: Path, *, by: str, reason: str) -> Stopped:
 @contextmanager
 def hurrying() -> Iterator[None]:
     """Go before others on a busy machine, where the system lets this thread."""
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, _URGENT)
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    urge(0)
     try:
         yield
     finally:
-        os.setpriority(os.PRIO_PROCESS, 0, before)
+        os.sched_setscheduler(0, *before)
+
+
+def urge(pid: int) -> None:
+    """Let a process (0: this thread) go before all ordinary ones; their priorities weigh within a session only."""
+    with suppress(OSError):
+        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
 
 
 def leave(halt: Halt) -> NoReturn:
