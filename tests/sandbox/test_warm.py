@@ -230,7 +230,7 @@ ELSEWHERE = {
     "is read when": Job((PYTHON, "-c", "print(1)"), env={"PYTHONPATH": "/system"}),
     "OMP_NUM_THREADS": Job((PYTHON, "-c", "print(1)"), env={"OMP_NUM_THREADS": "2"}),
     "another Python": Job((sys.executable, "-c", "print(1)")),
-    "writable copy": Job((PYTHON, "-c", "print(1)"), work=SRC),
+    "writable copy": Job((PYTHON, "-c", "print(1)"), work=SRC / "festina" / "review"),
 }
 
 
