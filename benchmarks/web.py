@@ -101,21 +101,26 @@ async def pages(loop: SignedLoop) -> tuple[float, list[dict[str, Any]]]:
 async def viewer(base: str, cookie: dict[str, str], seen: Callable[[str, int, float], None], until: float) -> None:
     """One browser: a stream, and the run page at every change that it tells of, at most twice a second."""
     client = httpx.AsyncClient(base_url=base, headers=cookie, timeout=30)
-    async with client, client.stream("GET", "/events") as stream:
-        last = 0.0
+    last, due = 0.0, False
+
+    async def refresh() -> None:
+        nonlocal last, due
+        await asyncio.sleep(max(0.0, 0.5 - (time.monotonic() - last)))
+        last, due = time.monotonic(), False
+        page = (await client.get("/")).text
+        found = re.search(r"A reading of ([\d,]+) entries", page)
+        assert found is not None
+        seen("page", int(found[1].replace(",", "")), time.monotonic())
+
+    async with client, asyncio.TaskGroup() as tasks, client.stream("GET", "/events") as stream:
         async for line in stream.aiter_lines():
             if time.monotonic() > until:
                 return
-            if not line.startswith("data:"):
-                continue
-            size = json.loads(line[5:])["size"]
-            seen("stream", size, time.monotonic())
-            await asyncio.sleep(max(0.0, 0.5 - (time.monotonic() - last)))
-            last = time.monotonic()
-            page = (await client.get("/")).text
-            found = re.search(r"A reading of ([\d,]+) entries", page)
-            assert found is not None
-            seen("page", int(found[1].replace(",", "")), time.monotonic())
+            if line.startswith("data:"):
+                seen("stream", json.loads(line[5:])["size"], time.monotonic())
+                if not due:
+                    due = True
+                    tasks.create_task(refresh())
 
 
 async def watched(loop: SignedLoop, viewers: int, seconds: float) -> dict[str, Any]:

@@ -143,7 +143,8 @@ class Test:
         self.losses = [g["max_loss"] / (g["high"] - g["low"]) for g in epoch["guards"]]
         self.judges = [
             (j["margin"] / (j["high"] - j["low"]), j["detect"] / (j["high"] - j["low"]))
-            for j in epoch.get("judges", []) if j["role"] == "decide" and not improver
+            for j in epoch.get("judges", [])
+            if j["role"] == "decide" and not improver
         ]
         if improver:  # the task itself and conduct follow the declared guards
             terms = epoch["productivity"]

@@ -29,7 +29,6 @@ SHOTS = (  # name, address, phone, dark, height in pixels
     ("web-run-phone", "/", True, False, 812),
     ("web-lineage", "/lineage", False, False, 800),
     ("web-proposal", "/proposal/1", False, False, 1300),
-    ("web-ledger", "/ledger", False, False, 800),
 )
 
 
@@ -79,12 +78,11 @@ def _review(place: Path, out: Path) -> None:
     world.ask()
     world.step("open", 0, "ann")
     subprocess.run(["git", "-C", str(world.repo.root), "config", "festina.home", world.home.path.name], check=True)
-    with served(world.repo.root, world.home.path.parent, "--as", "ann") as server, browser() as chrome:
-        for name, dark in (("web-review", False), ("web-review-dark", True)):
-            with visit(chrome, server, dark=dark) as page:
-                page.set_viewport_size({"width": 1100, "height": 1500})
-                page.goto(server.base + "/review/0")
-                _take(page, out / f"{name}.png")
+    where, home = world.repo.root, world.home.path.parent
+    with served(where, home, "--as", "ann") as server, browser() as chrome, visit(chrome, server) as page:
+        page.set_viewport_size({"width": 1100, "height": 1500})
+        page.goto(server.base + "/review/0")
+        _take(page, out / "web-review.png")
     world.close()
 
 
