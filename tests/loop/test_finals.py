@@ -21,7 +21,7 @@ from tests.loop.commandline import decide, festina
 from tests.loop.invariants import check, read
 from tests.toy import GENERATOR, Toy, make_toy
 
-FINAL = "[suite.final]\nunits = 10\nbatch = 20\nlooks = 400\n"
+FINAL = "[suite.final]\nunits = 20\nbatch = 20\nlooks = 800\n"
 
 
 def final_toy(tmp_path: Path, generator: str) -> Toy:
@@ -66,7 +66,7 @@ def test_V3_a_release_is_scored_once_before_the_reference_moves_and_a_kill_score
     assert score.interval[0] > 0
     assert [x.attempt for x in charged(toy)] == [1, 2]  # looks and trials are paid for twice, items drawn once
     assert [x.fresh for x in charged(toy)] == [True, False]
-    assert state.side.looks[f"final:{charged(toy)[0].source}"] == 400
+    assert state.side.looks[f"final:{charged(toy)[0].source}"] == 800
     order = [r.kind for r in records if r.kind in ("final-scored", "release-intent")]
     assert order == ["final-scored", "release-intent"]
     assert released_at(toy) == state.generations[1].commit
@@ -76,7 +76,7 @@ def test_V3_a_release_is_scored_once_before_the_reference_moves_and_a_kill_score
     check(toy.root, settled=True)
     with measuring(toy.root, Options()) as bench:  # the budget of looks is spent: nobody else is scored on it
         assert finals.score_final(bench, 1) == score
-        with pytest.raises(UsageError, match="400 of its 400 looks") as spent:
+        with pytest.raises(UsageError, match="800 of its 800 looks") as spent:
             finals.score_final(bench, 0)
         assert spent.value.name == "final-spent"
         assert "--replace" in spent.value.fix
