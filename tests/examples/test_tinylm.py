@@ -125,6 +125,16 @@ def test_P6_every_edit_gives_a_program_and_fits_the_source(ex: SimpleNamespace) 
         source = text if number % 10 == 9 else source
 
 
+def test_no_piece_of_recipe_bars_the_way_of_another(ex: SimpleNamespace) -> None:
+    """Once one did: where RMSNorm was in, pairs of characters could not be tried, and a long run was stuck."""
+    source = (SYSTEM / "train.py").read_text()
+    for first in ex.edits.RECIPES:
+        changed = ex.edits.toggled(source, first)
+        for second in ex.edits.RECIPES:
+            if second != first:
+                assert ex.edits.toggled(changed, second) != changed, (first, second)
+
+
 def test_P5_the_policy_that_is_proposed_follows_what_paid(ex: SimpleNamespace) -> None:
     policy = json.loads((SYSTEM / "policy.json").read_text())
     bold = {"gain": 1.0, "used": ["RATE"], "wide": True, "edits": 6.0, "step": 6.0}

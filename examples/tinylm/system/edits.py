@@ -57,8 +57,8 @@ RECIPES = {
     ],
     "pairs": [
         (
-            "        self.norm = nn.LayerNorm",
-            "        self.pairs = nn.Embedding(symbols * symbols, WIDTH)\n        self.norm = nn.LayerNorm",
+            "        self.blocks = nn.ModuleList",
+            "        self.pairs = nn.Embedding(symbols * symbols, WIDTH)\n        self.blocks = nn.ModuleList",
         ),
         (
             "        for block in self.blocks:\n            x = block",
