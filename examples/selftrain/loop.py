@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -34,21 +35,29 @@ def prepare(folder: Path, first: str = "none") -> Path:
 
 
 def measure(folder: Path, state: State) -> None:
-    """Each accepted generation on fresh problems."""
-    from base import accuracy
+    """Each accepted generation on fresh problems; and how right the labels are that its filter takes from its teacher."""
+    from base import accuracy, total
     from model import load
+    from teach import labelled
 
-    rows = []
+    rows, models = [], {}
     for number in state.line:
-        commit = state.generations[number].commit
+        generation = state.generations[number]
         with tempfile.TemporaryDirectory() as scratch:
             weights = Path(scratch) / "weights.safetensors"
-            weights.write_bytes(approved_loop.file_of(folder, commit, "weights.safetensors"))
-            model = load(weights)
-        recipe = json.loads(approved_loop.file_of(folder, commit, "recipe.json"))
-        found = {str(digits): accuracy(model, digits, 300) for digits in range(5, 21)}
-        rows.append({"generation": number, "filter": recipe["filter"], "reach": recipe["reach"], "accuracy": found})
-        print(rows[-1], flush=True)
+            weights.write_bytes(approved_loop.file_of(folder, generation.commit, "weights.safetensors"))
+            models[number] = load(weights)
+        recipe = json.loads(approved_loop.file_of(folder, generation.commit, "recipe.json"))
+        row = {"generation": number, "filter": recipe["filter"], "reach": recipe["reach"]}
+        if generation.proposal is not None:
+            teacher = models[state.proposals[generation.proposal].from_generation]
+            rng = random.Random(f"labels/{number}")
+            told = labelled(teacher, rng, recipe["reach"], recipe["asked"], recipe["kept"], recipe["filter"])
+            right = sum(total((a, b)) == answer for a, b, answer in told)
+            row |= {"labels": len(told), "right": round(right / len(told), 4) if told else None}
+        row["accuracy"] = {str(digits): accuracy(models[number], digits, 300) for digits in range(5, 21)}
+        rows.append(row)
+        print(row, flush=True)
     (folder / "generations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
