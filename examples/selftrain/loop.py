@@ -35,7 +35,7 @@ def prepare(folder: Path, first: str = "none") -> Path:
 
 
 def measure(folder: Path, state: State) -> None:
-    """Each accepted generation on fresh problems; and how right the labels are that its filter takes from its teacher."""
+    """Each accepted generation on fresh problems; and how right the labels are that its filter takes."""
     from base import accuracy, total
     from model import load
     from teach import labelled
