@@ -30,6 +30,8 @@ def signed_again(toy: Toy, target: Path, mutate: Mutate) -> Path:
     source = Store.open(ledger_of(toy), readonly=True)
     folder = ledger_of(toy).parent
     keys = {role: LocalKey.load(folder / "keys" / f"{role}.pem", role) for role in ("engine", "verifier")}
+    for path in sorted(Path(toy.environment["FESTINA_REVIEWER_KEYS"]).rglob("*.pem"))[:1]:
+        keys["reviewer"] = LocalKey.load(path, "reviewer")
     leaves: dict[str, str] = {}  # new ones by old ones
     Store.create(target)
     copy, tree, prev, seq = Store.open(target), Tree(), NO_PREV, 0
