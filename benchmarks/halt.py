@@ -156,6 +156,8 @@ def one(phase: str, base: Path) -> dict[str, object]:
         watcher = Watcher(process.pid)
         if phase == "engine killed":
             process.kill()
+        with suppress(PermissionError):  # the watcher alone: it must not be late because the machine is busy
+            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(2))
         began = time.monotonic()
         command = subprocess.Popen(
             [sys.executable, "-m", "festina", "halt", "-C", str(toy.root), "--reason", "a measurement"],
@@ -163,6 +165,7 @@ def one(phase: str, base: Path) -> dict[str, object]:
         )  # fmt: skip
         ended = watcher.wait(began + PATIENCE_S)
         took = time.monotonic() - began
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         _, said = command.communicate()
     finally:
         process.kill()
@@ -201,8 +204,6 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="of each phase")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with suppress(PermissionError):  # the watcher only: it must not be late because the machine is busy
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(2))
     rows = []
     with tempfile.TemporaryDirectory(prefix="halt-") as folder:
         for number in range(options.runs):
