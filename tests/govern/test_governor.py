@@ -74,6 +74,18 @@ def test_T6_G2_what_is_not_known_and_needed_stops(name: str, r: Reading, p: Poli
     assert decide(replace(r, **{name: None}), policy).rate == 0.0
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", ["gap", "next_gain", "characterised_s", "lease_left_s", "divergence"])
+@settings(max_examples=20)
+@given(READINGS, POLICIES)
+def test_T6_G2_what_is_no_number_stops_and_commits_nothing(name: str, bad: float, r: Reading, p: Policy) -> None:
+    policy = replace(p, step=p.step or 1.0, lease_s=p.lease_s or 60.0)
+    assert decide(replace(r, **{name: bad}), policy).rate == 0.0
+    assert not may_commit(r, policy, bad)
+    if name in ("gap", "characterised_s"):
+        assert not may_commit(replace(r, **{name: bad}), policy, 0.0)
+
+
 @given(READINGS, POLICIES)
 def test_G6_every_reason_says_what_it_waits_for_and_what_would_end_it(r: Reading, p: Policy) -> None:
     decision = decide(r, p)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -157,8 +158,31 @@ def test_L2_its_tree_agrees_with_the_ledgers(rows: list[bytes]) -> None:
     assert alone.root_of([alone.leaf_of(row) for row in rows]) == tree.root()
 
 
-def test_T1_it_knows_which_kinds_the_verifier_signs() -> None:
+def test_T1_it_knows_which_kinds_the_verifier_and_people_sign() -> None:
     assert {kind for kind, body in KINDS.items() if body.role == "verifier"} == alone.VERIFIER
+    assert {kind for kind, body in KINDS.items() if body.role == "reviewer"} == alone.PERSON
+
+
+def test_R1_T1_an_engine_that_signs_for_a_person_and_a_person_who_signs_a_verdict_are_found(bundle: Path) -> None:
+    record = alone.Record(bundle / "record")
+    number = next(n for n, kind in enumerate(record.kinds) if kind == "verdict") + 1
+    assert record.kinds[number] not in alone.VERIFIER | alone.PERSON
+    record.signature(number)  # the engine's own
+    record.kinds[number] = "review-decided"
+    with pytest.raises(alone.Wrong, match="no person signed it"):
+        record.signature(number)
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw()
+    name = hashlib.sha256(public).hexdigest()[:16]
+    record.people[name] = (0, public, "ana")
+    payload = record.envelopes[number][0]
+    data = b"DSSEv1 %d %s %d %s" % (len(alone.TYPE), alone.TYPE, len(payload), payload)
+    record.envelopes[number] = (payload, name, key.sign(data))
+    record.signature(number)  # as a person's act it would be fine
+    for kind in ("verdict", "released", "reviewer-enrolled"):
+        record.kinds[number] = kind
+        with pytest.raises(alone.Wrong, match="no person may sign that"):
+            record.signature(number)
 
 
 def test_it_needs_nothing_but_the_standard_library(bundle: Path) -> None:

@@ -15,7 +15,7 @@ can do.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 __all__ = ["Decision", "Policy", "Reading", "Reason", "decide", "may_commit"]
@@ -106,7 +106,7 @@ def step_of(reading: Reading, policy: Policy) -> float | None:
 def may_commit(reading: Reading, policy: Policy, gain: float | None) -> bool:
     """Whether a change of this gain (upper bound, doublings) may be committed now.  # G-2"""
     room = room_of(reading, policy)
-    return room == math.inf or (gain is not None and max(0.0, gain) <= room)
+    return room == math.inf or (gain is not None and math.isfinite(gain) and max(0.0, gain) <= room)
 
 
 def room_of(reading: Reading, policy: Policy) -> float:
@@ -114,19 +114,34 @@ def room_of(reading: Reading, policy: Policy) -> float:
     step = step_of(reading, policy)
     if step is None:
         return math.inf
-    if reading.gap is None or not _fresh(reading, policy):
+    known = _sane(reading)
+    if known.gap is None or not _fresh(known, policy):
         return -1.0
-    return step - max(0.0, reading.gap)
+    return step - max(0.0, known.gap)
 
 
 def decide(reading: Reading, policy: Policy) -> Decision:
     """The rate and every reason for it, gravest first. Pure."""
+    reading = _sane(reading)
     reasons = [*_halts(reading, policy), *_pauses(reading, policy), *_pace(reading, policy), *_slow(reading, policy)]
     stopped = any(reason.effect != "slow" for reason in reasons)
     rate = 0.0 if stopped else min([1.0, *(reason.rate for reason in reasons)])
     holds = [reason for reason in reasons if reason.effect != "slow"]
     paced = bool(holds) and all(reason.rule in ("pace", "characterisation", "alarm") for reason in holds)
     return Decision(rate, tuple(reasons), paced, room_of(reading, policy))
+
+
+def _sane(r: Reading) -> Reading:
+    """What is no finite number is not known, and an unknown size of the next gain is no small one.  # T-6, G-4"""
+    gain = r.next_gain
+    return replace(
+        r, gap=_finite(r.gap), characterised_s=_finite(r.characterised_s), lease_left_s=_finite(r.lease_left_s),
+        divergence=_finite(r.divergence), next_gain=gain if gain is None or math.isfinite(gain) else math.inf,
+    )  # fmt: skip
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _halts(r: Reading, p: Policy) -> list[Reason]:

@@ -114,6 +114,10 @@ VERIFIER = {
     "verdict", "batch-ended", "controls-checked", "control-ended", "final-scored", "crossplay-problem", "attributed",
     "public-compared", "characterised",
 }  # fmt: skip
+PERSON = {
+    "attested", "control-resolved", "incident-classified", "incident-filed", "incident-opened", "incident-resolved",
+    "renewed", "resumed", "review-classified", "review-decided", "review-opened", "review-withdrawn", "stated",
+}  # fmt: skip
 
 
 class Wrong(Exception):
@@ -187,6 +191,8 @@ class Record:
         owned = {hashlib.sha256(key).hexdigest()[:16]: key for key in (self.engine, self.verifier)}
         if name in self.people and name not in owned:
             since, key, person = self.people[name]
+            if kind not in PERSON:
+                raise Wrong(f"entry {number} ({kind}) is signed by {person}, and no person may sign that")
             if since >= number:
                 raise Wrong(f"entry {number} ({kind}) is signed by {person} before {person} was enrolled")
             said = self.bodies[number]["body"].get("reviewer", person)
@@ -194,6 +200,8 @@ class Record:
                 raise Wrong(f"entry {number} ({kind}) is signed by {person} in the name of {said}")
         elif name in owned:
             key = owned[name]
+            if kind in PERSON:
+                raise Wrong(f"entry {number} ({kind}) is a person's act, and no person signed it")
             if (kind in VERIFIER) != (key == self.verifier):
                 raise Wrong(f"entry {number} ({kind}) is signed by the wrong key")
         else:
@@ -298,7 +306,7 @@ def check(folder: Path, known: bytes | None, everything: bool) -> Iterator[tuple
     yield "signatures", ""
     size = int((folder / "record" / "checkpoint.txt").read_text("utf-8").split("\n")[1])
     wanted |= {n for n, (_, name, _) in enumerate(record.envelopes) if name in record.people}
-    wanted |= {n for n, kind in enumerate(record.kinds) if kind in ("genesis", "verdict", "released")}
+    wanted |= {n for n, kind in enumerate(record.kinds) if kind in {"genesis", "verdict", "released"} | PERSON}
     wanted |= set(range(size, len(record.leaves)))
     chosen = sorted(range(len(record.leaves)) if everything else wanted)
     for number in chosen:
