@@ -50,3 +50,12 @@ def test_T5_a_reason_that_nobody_can_read_is_refused(reason, name, tmp_path):
 def test_R1_a_plain_reason_of_several_lines_in_any_language_is_kept_word_for_word(tmp_path):
     reason = "Die Änderung tut, was sie sagt.\nNumbers hold; 測試過了."
     assert decide(reason, tmp_path).blobs == (reason.encode(),)
+
+
+def test_R1_a_long_name_is_known_by_the_short_form_that_proposals_write() -> None:
+    name = "anna.maria.magdalena.of.the.long.river@example.org"
+    author = f"person:{desk.author_name(name)}:change-1234abcd"
+    assert len(desk.author_name(name)) < len(name)  # control: it is written shorter
+    assert desk.own((author,), name)
+    assert not desk.own((author,), "anna")
+    assert not desk.own(("search", f"person:{name}x"), name)

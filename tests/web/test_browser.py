@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from festina.cli.web import doorway
 from festina.ledger import entries as e
 from tests.review.desk_world import RULES, World
 from tests.web.browsing import Served, browser, chromium, served, visit
@@ -101,6 +102,18 @@ def test_axe_finds_nothing_on_any_page(
             found[path] = violations(page)
             assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], path  # type: ignore[index]
     assert found == {path: [] for path in found}
+
+
+def test_T5_the_file_that_the_browser_is_opened_with_leads_to_the_pages(
+    server: Served, chrome: Browser, tmp_path: Path
+) -> None:
+    context = chrome.new_context()  # without the cookie
+    page = context.new_page()
+    page.goto(doorway(tmp_path, server.address).as_uri())
+    page.wait_for_url(server.base + "/")
+    assert page.locator("nav").count() > 0
+    assert "token" not in page.evaluate("document.referrer + history.length + location.href")
+    context.close()
 
 
 def test_axe_would_find_something(server: Served, chrome: Browser) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from festina.cli.web import doorway
 from festina.web.gate import HEADERS, Pass, same
 from tests.web.visiting import HOST, Visitor
 
@@ -26,6 +29,25 @@ def test_T5_the_token_becomes_a_cookie_and_leaves_the_address(visitor: Visitor) 
     for wrong in ("", token[:-1], token + "x", "é", Pass(8123).token):
         refused = visitor.ask(f"/?token={wrong}", cookie="")
         assert (refused.status_code, "set-cookie" in refused.headers) == (403, False)
+
+
+def test_T5_a_browser_led_here_by_our_own_file_keeps_its_cookie(visitor: Visitor) -> None:
+    address = f"/proposal/1?line=0&x=%22%3E%3Cb%3E&token={visitor.site.door.token}"
+    answer = visitor.ask(address, cookie="", **{"sec-fetch-site": "cross-site"})
+    assert (answer.status_code, "location" in answer.headers) == (200, False)
+    assert 'content="0;url=/proposal/1?line=0&amp;x=%22%3E%3Cb%3E"' in answer.text
+    assert visitor.site.door.token not in answer.text
+    assert "SameSite=strict" in answer.headers["set-cookie"]
+    refused = visitor.ask("/?token=x", cookie="", **{"sec-fetch-site": "cross-site"})
+    assert (refused.status_code, "set-cookie" in refused.headers) == (403, False)
+
+
+def test_T5_no_other_user_reads_the_token_off_the_browsers_command_line(tmp_path: Path) -> None:
+    address = f"http://{HOST}/?token=secret"
+    page = doorway(tmp_path, address)
+    assert "secret" not in page.as_uri()
+    assert page.stat().st_mode & 0o077 == 0
+    assert f'content="0;url={address}"' in page.read_text()
 
 
 def test_T5_a_redirect_never_leaves_this_server(visitor: Visitor) -> None:

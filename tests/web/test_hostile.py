@@ -56,7 +56,7 @@ def test_T5_any_patch_becomes_lines_in_which_everything_is_seen(name: str, lines
         assert {x.tag for x in inside} <= {"DOCUMENT_FRAGMENT", "code", "span", "mark"}
         assert {a for x in inside for a in x.attrib} <= {"class", "title"}
         assert seen("".join(tree.itertext()))
-    assert sum(line.sort == "add" for line in shown.lines) == len(lines)
+    assert sum(line.sort == "add" and not line.more for line in shown.lines) == len(lines)
 
 
 @settings(max_examples=40, deadline=None)
@@ -128,3 +128,16 @@ def test_T5_long_patches_come_in_parts(place: Path) -> None:
     assert (len(first.lines), first.total, len(last.lines)) == (patch.LINES, 1004, 204)
     assert last.lines[0].new == 797
     assert sum(len(line.markup) for line in first.lines) < 200_000
+
+
+@pytest.mark.parametrize("length", [patch.LINE_CHARACTERS, patch.LINE_CHARACTERS + 1, 5_000])
+def test_R1_no_part_of_a_long_line_is_left_out(length: int) -> None:
+    line = "x = 1" + " " * (length - 13) + "; evil()"
+    shown = patch.shown(hostile_diff("a.py", [line, "y = 2"]))
+    added = [row for row in shown.lines if row.sort == "add"]
+    assert "".join(row.text for row in added) == line + "y = 2"
+    assert len(line) == length
+    assert "evil" in "".join(row.markup for row in added)
+    assert [row.more for row in added] == [False, *[True] * (len(added) - 2), False]
+    assert [row.new for row in added if not row.more] == [1, 2]
+    assert all(len(row.text) <= patch.LINE_CHARACTERS for row in shown.lines)

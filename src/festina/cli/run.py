@@ -152,9 +152,9 @@ def _name(who: str, path: Path) -> str:
 
 
 def _slug(text: str) -> str:
-    import re
+    from festina.review.desk import author_name
 
-    return re.sub(r"[^A-Za-z0-9._@+-]+", "-", text).strip("-")[:40] or "unnamed"
+    return author_name(text)
 
 
 def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], *, ask: bool) -> tuple[Manifest, bytes]:

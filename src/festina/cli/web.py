@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import webbrowser
 from pathlib import Path
 
 import click
@@ -22,13 +24,27 @@ def command(root: Path, port: int, show: bool, reviewer: str) -> None:
     """
     from festina.web.serve import require_extra, serve
 
-    def started(address: str) -> None:
-        click.echo(address)
-        click.echo("Keep this address to yourself: whoever has it reads what you read. Ctrl-C ends it.", err=True)
-        if show:
-            import webbrowser
-
-            webbrowser.open(address)
-
     require_extra()
-    serve(root, port=port, reviewer=reviewer, started=started)
+    with tempfile.TemporaryDirectory(prefix="festina-") as private:
+
+        def started(address: str) -> None:
+            click.echo(address)
+            click.echo("Keep this address to yourself: whoever has it reads what you read. Ctrl-C ends it.", err=True)
+            if show:
+                webbrowser.open(doorway(Path(private), address).as_uri())
+
+        serve(root, port=port, reviewer=reviewer, started=started)
+
+
+def doorway(private: Path, address: str) -> Path:
+    """A page that leads to the address, in a folder of this user's alone.  # T-5
+
+    Other users of the machine can read the command line of a browser, and the address holds this start's token.
+    """
+    path = private / "festina.html"
+    path.touch(mode=0o600)
+    path.write_text(
+        '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>Festina</title>'
+        f'<meta http-equiv="refresh" content="0;url={address}"><p><a href="{address}">To the pages</a></p>\n'
+    )
+    return path

@@ -15,6 +15,7 @@ from festina.ledger import entries as e
 from festina.ledger.reviewing import Outcome
 from festina.loop.rows import Generation, Review
 from festina.review.calibration import Calibration, calibrated, nobody
+from festina.review.desk import own
 from festina.review.seats import Seat, begun_since, left_s, seconds_between
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _may(s: State, review: Review, name: str) -> UsageError | None:
     if who.demo and not (s.genesis and s.genesis.demo):
         what = f"'{name}' is a demo key: it speaks for no person"
         return UsageError("demo-key", what, fix="festina reviewer add NAME")
-    if any(author.startswith(f"person:{name}:") for author in authors(s, review)):
+    if own(authors(s, review), name):
         return UsageError(
             "own-change", f"{name} proposed this change and cannot decide about it", fix="ask somebody else"
         )

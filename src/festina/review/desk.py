@@ -82,7 +82,7 @@ def decision(
 ) -> Draft:  # fmt: skip
     """The signed entry for one decision. Raises ``UsageError`` for a missing reason, expiry or the author's own."""
     _check_reason(reason)
-    if any(author.startswith(f"person:{reviewer.reviewer}:") for author in authors):
+    if own(authors, reviewer.reviewer):
         raise UsageError(
             "own-change", f"{reviewer.reviewer} proposed this change and cannot decide about it",
             fix="ask somebody else",
@@ -97,6 +97,16 @@ def decision(
         without_person=reviewer.demo, **more,
     )  # fmt: skip
     return Draft(body, blobs=(text,), signer=key)
+
+
+def own(authors: Sequence[str], name: str) -> bool:
+    """Whether a person of this name is among the authors, whose names are written shorter.  # R-1"""
+    return any(author.startswith(f"person:{author_name(name)}:") for author in authors)
+
+
+def author_name(text: str) -> str:
+    """A name as the record of proposals writes it."""
+    return re.sub(r"[^A-Za-z0-9._@+-]+", "-", text).strip("-")[:40] or "unnamed"
 
 
 def _bound(terms: e.ReviewRequested) -> str:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import html
 import secrets
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_FORM_BYTES = 64 << 10  # a reason has at most 4,000 characters
@@ -36,6 +37,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+SAFE = ":/%#?=@[]!$&'()*+,;"  # what an address of a redirection holds as it is
 LOST = "This page belongs to one start of `festina web`: open the address that it printed."
 
 
@@ -94,17 +96,26 @@ class Gate:
             return PlainTextResponse("Not something that a page here does.", 405)
         given = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
         if "token" in given and method == "GET":
-            return self._welcome(scope["path"], given)
+            return self._welcome(scope["path"], given, headers.get("sec-fetch-site", ""))
         if not same(_cookie(headers, self.door.cookie), self.door.session):
             return PlainTextResponse(LOST, 403)
         return self._foreign(headers) if method == "POST" else None
 
-    def _welcome(self, path: str, given: dict[str, str]) -> Response:
-        """Trade the token for a cookie, so that no address that is shared or kept holds it."""
+    def _welcome(self, path: str, given: dict[str, str], site: str) -> Response:
+        """Trade the token for a cookie, so that no address that is shared or kept holds it.
+
+        A browser that was led here by another page (the file that ``festina web`` opens) does not send the cookie
+        along a redirection; a page of ours that leads on is answered with it.
+        """
         if not same(given.pop("token"), self.door.token):
             return PlainTextResponse(LOST, 403)
-        target = "/" + path.lstrip("/\\")  # never another host's
-        answer = RedirectResponse(target + (f"?{urlencode(given)}" if given else ""), 303)
+        target = quote("/" + path.lstrip("/\\"), safe=SAFE) + (f"?{urlencode(given)}" if given else "")
+        answer: Response = RedirectResponse(target, 303)  # never another host's
+        if site == "cross-site":
+            answer = HTMLResponse(
+                '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
+                f'<title>Festina</title><meta http-equiv="refresh" content="0;url={html.escape(target)}">'
+            )
         answer.set_cookie(self.door.cookie, self.door.session, httponly=True, samesite="strict", path="/")
         return answer
 

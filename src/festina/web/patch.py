@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from festina.report.markup import Html, raw
 from festina.system.characters import skeleton
 
 LINES = 400  # on one page; a reviewer is not asked to read more at a time  # R-4
-LINE_CHARACTERS = 600
+LINE_CHARACTERS = 600  # of one row; a longer line takes several
 COLOURED_BYTES = 120_000
 
 _WORD = re.compile(r"[^\W\d_][\w]*")
@@ -28,13 +28,17 @@ _SHOWN = re.compile(r"<U\+[0-9A-F]{4,6}>")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """``sort``: file, hunk, same, add, del or note. Numbers are those of the old and the new file."""
+    """``sort``: file, hunk, same, add, del or note. Numbers are those of the old and the new file.
+
+    ``more``: it goes on with the line before it, which is longer than a row: nothing of a line is ever left out.  # R-1
+    """
 
     sort: str
     old: int | None
     new: int | None
     text: str
     markup: Html
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +55,30 @@ class Shown:
 def shown(data: bytes, first: int = 0, most: int = LINES) -> Shown:
     """The lines from ``first`` on, at most ``most`` of them."""
     text = data.decode("utf-8", "replace")
-    rows = list(_rows(text.split("\n")[:-1] if text.endswith("\n") else text.split("\n")))
+    rows = list(_pieces_of(_rows(text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"))))
     part = rows[first : first + most]
     coloured = _coloured(part) if len(data) <= COLOURED_BYTES else {}
     lines = tuple(
-        Line(sort, old, new, body[:LINE_CHARACTERS], coloured.get(i) or marked(body[:LINE_CHARACTERS]))
-        for i, (sort, old, new, body, _) in enumerate(part)
+        Line(sort, old, new, body, coloured.get(i) or marked(body), more)
+        for i, (sort, old, new, body, _, more) in enumerate(part)
     )
-    odd = sum(_count(body) for _, _, _, body, _ in rows)
-    return Shown(lines, first, len(rows), odd, tuple(dict.fromkeys(name for *_, name in rows if name)))
+    odd = sum(_count(row[3]) for row in rows)
+    return Shown(lines, first, len(rows), odd, tuple(dict.fromkeys(row[4] for row in rows if row[4])))
 
 
-def _rows(lines: Sequence[str]) -> Iterator[tuple[str, int | None, int | None, str, str]]:
+_Row = tuple[str, int | None, int | None, str, str]  # sort, old number, new number, text, file
+_Piece = tuple[str, int | None, int | None, str, str, bool]  # the same, and whether it goes on with the one before
+
+
+def _pieces_of(rows: Iterable[_Row]) -> Iterator[_Piece]:
+    """Rows of at most ``LINE_CHARACTERS``: a longer line goes on in the next.  # R-1"""
+    for sort, old, new, body, name in rows:
+        yield sort, old, new, body[:LINE_CHARACTERS], name, False
+        for at in range(LINE_CHARACTERS, len(body), LINE_CHARACTERS):
+            yield sort, None, None, body[at : at + LINE_CHARACTERS], name, True
+
+
+def _rows(lines: Sequence[str]) -> Iterator[_Row]:
     """(sort, old number, new number, text, file) of each line of a unified diff."""
     old = new = 0
     name, inside = "", False
@@ -133,7 +149,7 @@ def _count(text: str) -> int:
     return max(0, hidden) + sum(lookalike(m[0]) is not None for m in _WORD.finditer(text))
 
 
-def _coloured(rows: Sequence[tuple[str, int | None, int | None, str, str]]) -> dict[int, Html]:
+def _coloured(rows: Sequence[_Piece]) -> dict[int, Html]:
     """Markup by row for the lines of code: each file's old and new side goes through the lexer as one text."""
     found: dict[int, Html] = {}
     for name in dict.fromkeys(row[4] for row in rows):
@@ -142,7 +158,7 @@ def _coloured(rows: Sequence[tuple[str, int | None, int | None, str, str]]) -> d
             continue
         for sorts in (("del",), ("same", "add")):
             at = [i for i, row in enumerate(rows) if row[4] == name and row[0] in sorts]
-            code = [rows[i][3][:LINE_CHARACTERS] for i in at]
+            code = [rows[i][3] for i in at]
             if any("\r" in line or "\x0b" in line or "\x0c" in line for line in code):
                 continue  # what ends a line for a lexer and for no reader
             found |= dict(zip(at, _lexed(lexer, code), strict=False))
