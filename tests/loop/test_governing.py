@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from festina.cli.status import advice
 from festina.govern.governor import Decision, Reason
 from festina.ledger import entries as e
 from festina.loop import next as plan
@@ -84,12 +85,14 @@ def test_D4_an_open_incident_lets_nothing_new_begin() -> None:
     loop.put(body)
     decision = decided(loop.state, START)
     assert [(r.rule, r.effect) for r in decision.reasons] == [("incident", "hold")]
+    assert advice(loop.state, running=False).startswith("festina incident resolve ")  # not: festina run
     loop.put(
         e.IncidentResolved(
             incident=0, resolved="2026-01-01T00:00:00.000Z", text=digest(1), reviewer="ann", without_person=False
         )
     )
     assert decided(loop.state, START).rate == 1.0
+    assert advice(loop.state, running=False).startswith("festina run")
 
 
 def test_G2_a_held_or_slowed_loop_begins_nothing_new_and_goes_on_with_what_is_open() -> None:

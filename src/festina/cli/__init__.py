@@ -34,7 +34,7 @@ FIRST = {
 MORE = {
     "init": ("festina.cli.init:command", "Write a festina.toml of three lines."),
     "doctor": ("festina.cli.doctor:command", "How well code can be confined on this machine."),
-    "vault": ("festina.cli.vault:group", "Hidden items: add, replace, list."),
+    "vault": ("festina.cli.vault:group", "Hidden items: add, show."),
     "growth": ("festina.cli.growth:command", "Whether recursion pays here: cross-play, control arm, authors."),
     "simulate": ("festina.cli.simulate:command", "Rules of pace in simulated worlds; published takeoff models."),
     "attribute": ("festina.cli.attribute:command", "Which hunk of an accepted change caused what."),

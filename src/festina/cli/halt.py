@@ -38,7 +38,7 @@ def command(root: Path, reason: str) -> int:
 
     if not holds.recorded(home, done):
         click.echo("The record does not have it yet; the next command with the engine's key enters it.", err=True)
-    click.echo("Nothing runs here before: festina unhalt --as NAME --reason TEXT", err=True)
+    click.echo("Nothing runs here again until a person signs: festina unhalt --as NAME --reason TEXT", err=True)
     return 1 if done.left else 0
 
 
@@ -50,7 +50,7 @@ def _home(root: Path) -> Home:
     home = homes.find(Repo.discover(root))
     if home is None:
         raise UsageError(
-            "no-ledger", f"nothing has been run on {root.resolve()} yet, or its home lies elsewhere",
+            "no-ledger", f"nothing has been run on {root.resolve()} yet, or its record lies elsewhere",
             fix="if it lies elsewhere, set FESTINA_HOME",
         )  # fmt: skip
     return home

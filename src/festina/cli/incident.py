@@ -46,6 +46,7 @@ def open_(root: Path, reviewer: str, text: str, aware: str | None, entry: int | 
         number, _ = stating.open_incident(_person(here, reviewer), aware=_time(aware), text=text, about=entry)
     click.echo(f"incident {number}")
     click.echo(f"Next: festina incident classify {number} --class CLASS --text WHY --as {reviewer}", err=True)
+    click.echo("      (festina incident classes lists what CLASS may be)", err=True)
 
 
 @group.command()

@@ -37,5 +37,8 @@ def listed(root: Path) -> None:
     from festina.loop import reviews
 
     with opened(root) as here:
-        for each in reviews.calibration(here.state):
-            click.echo(each.sentence)
+        known = reviews.calibration(here.state)
+    for each in known:
+        click.echo(each.sentence)
+    if not known:
+        click.echo("Nobody may decide here yet. Next: festina reviewer add NAME", err=True)

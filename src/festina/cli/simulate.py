@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from festina.watch.pacing import Outcome, World
     from festina.watch.published import Figure, Run
 
+WIDTH = 80
 MODELS = ("rules", "forethought", "ai-2027", "metr")
 
 
@@ -131,10 +133,9 @@ def _rules(
     if as_json:
         click.echo(json.dumps({"model": "rules", "worlds": worlds, "seed": seed, "cases": told}, indent=2))
     else:
-        click.echo(
-            "\nFlaws, harm, jumps and what the gate catches are invented: their numbers mean nothing alone. "
-            + ("What holds in every table is the order of the rules." if stress else "--stress varies them.")
-        )
+        note = "Flaws, harm, jumps and what the gate catches are invented: their numbers mean nothing alone. "
+        note += "What holds in every table is the order of the rules." if stress else "--stress varies them."
+        click.echo("\n" + textwrap.fill(note, WIDTH))
 
 
 def _tell_rules(name: str, outcomes: list[Outcome], priors: World, worlds: int) -> None:
@@ -143,14 +144,14 @@ def _tell_rules(name: str, outcomes: list[Outcome], priors: World, worlds: int) 
     rows = {out.rule.name: summary(out) for out in outcomes}
     if name == "as given":
         for line in _in_short(rows, priors, worlds):
-            click.echo(line)
+            click.echo(textwrap.fill(line, WIDTH))
         click.echo("")
     else:
         click.echo(f"\n{name[0].upper()}{name[1:]}:")
-    click.echo("  rule            gained  worst gap: middle world, 1 in 20 above   harm  held back")
+    click.echo("  rule          gained  worst gap: middle, 1 in 20 above   harm  held back")
     for row in rows.values():
         click.echo(
-            f"  {row['rule']:14s} {row['doublings']:7.1f}  {row['worst_gap']:23.1f} {row['worst_gap_95']:15.1f}"
+            f"  {row['rule']:12s} {row['doublings']:7.1f}  {row['worst_gap']:17.1f} {row['worst_gap_95']:15.1f}"
             f"  {row['harm']:7.0%} {row['held_back']:10.0%}"
         )
 

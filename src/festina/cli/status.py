@@ -24,6 +24,7 @@ from festina.cli.searched import search_lines, search_summary, search_table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from festina.govern.governor import Decision
     from festina.loop.rows import Generation
     from festina.loop.state import State
 
@@ -82,13 +83,17 @@ def _halts(here: Opened) -> list[str]:
 
 def _governor(here: Opened) -> dict[str, Any]:
     """How fast the loop may go now, and what would let it go faster.  # G-2, G-6"""
+    now = _decided(here.state)
+    rows = [{"rule": r.rule, "effect": r.effect, "rate": r.rate, "sentence": r.sentence()} for r in now.reasons]
+    return {"rate": now.rate, "reasons": rows}
+
+
+def _decided(s: State) -> Decision:
     from datetime import UTC, datetime
 
     from festina.loop.governing import decided
 
-    now = decided(here.state, datetime.now(UTC))
-    rows = [{"rule": r.rule, "effect": r.effect, "rate": r.rate, "sentence": r.sentence()} for r in now.reasons]
-    return {"rate": now.rate, "reasons": rows}
+    return decided(s, datetime.now(UTC))
 
 
 def _catch_up(here: Opened) -> None:
@@ -261,6 +266,9 @@ def advice(s: State, *, running: bool) -> str:
         return "festina review control   # a broken comparison waits for a person"
     if s.waiting:
         return f"festina review   # {len(s.waiting)} waiting for a person"
+    for reason in _decided(s).reasons:
+        if reason.effect != "slow":
+            return f"{reason.ends}   # {reason.waits_for[0].lower()}{reason.waits_for[1:]}"
     approved = [n for n in s.line if s.generations[n].approved is not None]
     if approved and s.released != approved[-1]:
         return f"festina release  # generation {approved[-1]} is approved and not released"
@@ -316,6 +324,15 @@ def page(s: State, *, running: bool) -> RenderableType:
     return Group(*parts)
 
 
+_ENDED = {
+    "finished": "the last run finished", "budget": "the last run spent its budget",
+    "exhausted": "the last run had nothing left to test", "interrupted": "the last run was interrupted",
+    "waiting": "the last run waits for a person", "fault": "the last run broke off",
+    "halted": "the last run was halted",
+    "control": "the last run stopped itself: a comparison is broken", "crashed": "the last run was killed",
+}  # fmt: skip
+
+
 def _headline(s: State, running: bool) -> RenderableType:
     from rich.text import Text
 
@@ -325,7 +342,7 @@ def _headline(s: State, running: bool) -> RenderableType:
     elif s.run is not None:
         now = "not running: the last run was killed, and `festina run` goes on from there"
     else:
-        now = f"not running (last run: {s.last_end.reason})" if s.last_end else "not running"
+        now = f"not running ({_ENDED.get(s.last_end.reason, s.last_end.reason)})" if s.last_end else "not running"
     demo = " [demo: approvals may be without a person]" if s.genesis.demo else ""
     return Text(f"{s.genesis.system}: {now}{demo}", style="bold")
 

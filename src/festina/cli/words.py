@@ -185,7 +185,10 @@ def _tried(b: e.TryEnded, s: State) -> str | None:
         return None
     if b.patch is None:
         return None  # further runs of a tree that was told of
-    return f"Try {b.number} leads in public: {known.lead(number):+.3g} over the version in use"
+    lead = f"{known.lead(number):+.3g}"
+    if lead in {f"{known.lead(other):+.3g}" for other in known.candidates()[1:]}:
+        return None  # as good as what was told of, within what is shown
+    return f"Try {b.number} leads in public: {lead} over the version in use"
 
 
 def _released(b: e.Released, s: State) -> str:

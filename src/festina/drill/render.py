@@ -21,7 +21,7 @@ from festina.drill.model import (
 )
 from festina.select.rates import exact
 
-WIDTH = 100
+WIDTH = 80
 FULL = 3  # holes of one class that are told in full: the others have the same cause
 
 
@@ -114,15 +114,14 @@ def _table(table: Iterable[KindRow]) -> list[str]:
     table = list(table)
     if not table:
         return []
-    width = max(len(KINDS[row.kind]) for row in table)
     lines = ["By class (an interval is of the weakest attack over its own runs, 95 %, exact)"]
     for row in table:
         share = f"{row.caught} of {row.attacks} caught"
         exposed = f", {row.exposures} exposed" if row.exposures else ""
         weakest = ""
         if row.weakest is not None:
-            weakest = f"weakest: {rate(row.weakest.caught, row.weakest.runs)}"
-        lines.append(f"  {KINDS[row.kind]:<{width}}  {share + exposed:<24}  {weakest}".rstrip())
+            weakest = f", weakest: {rate(row.weakest.caught, row.weakest.runs)}"
+        lines += textwrap.wrap(f"  {KINDS[row.kind]}: {share}{exposed}{weakest}", WIDTH, subsequent_indent="      ")
     return lines
 
 

@@ -170,7 +170,8 @@ def _pauses(r: Reading, p: Policy) -> list[Reason]:
     for alarm in r.alarms:
         found.append(Reason("alarm", "hold", alarm, "festina characterise, or a person's approval: festina review"))
     if r.incidents:
-        found.append(Reason("incident", "hold", "An incident is open", "festina incident resolve"))
+        how = "festina incident resolve NUMBER --as NAME --text HOW"
+        found.append(Reason("incident", "hold", "An incident is open", how))
     share, burn = _burn(r, p, FAST_OVER)
     if burn >= FAST_BURN - _ROUNDING:
         found.append(

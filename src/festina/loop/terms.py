@@ -50,7 +50,7 @@ def manifest_at(repo: Repo, commit: str) -> tuple[Manifest, bytes]:
     if FILE_NAME not in paths:
         raise UsageError(
             "no-manifest", f"the last commit of {repo.root} holds no {FILE_NAME}",
-            fix="`festina init` writes one (then commit it); or `festina run -- COMMAND` goes without",
+            fix="`festina init -- COMMAND` writes one (then commit it); or `festina run -- COMMAND` goes without",
             where=FILE_NAME,
         )  # fmt: skip
     data = repo.read_file(tree, FILE_NAME)

@@ -158,7 +158,10 @@ def withdrawal(
 def _check_reason(reason: str) -> None:
     """A reason is read by others, in terminals and reports: plain text of a readable size.  # T-5"""
     if len(reason.strip()) < MIN_REASON:
-        raise UsageError("no-reason", "a decision needs a reason that somebody else can follow", fix="--reason TEXT")
+        raise UsageError(
+            "no-reason", "a decision needs a reason that somebody else can follow",
+            fix=f"--reason TEXT, of {MIN_REASON} characters at least",
+        )  # fmt: skip
     if len(reason) > MAX_REASON:
         raise UsageError(
             "reason-too-long", f"the reason has {len(reason):,} characters, {MAX_REASON:,} are read at most",

@@ -134,8 +134,8 @@ def require(repo: Repo) -> Home:
     home = find(repo)
     if home is None or not home.ledger.exists():
         raise UsageError(
-            "no-ledger", f"nothing has been run on {repo.root} yet: it has no ledger under {base_directory()}",
-            fix="`festina run` starts one; if it lies elsewhere, set FESTINA_HOME",
+            "no-ledger", f"nothing has been run on {repo.root} yet: no record of it lies under {base_directory()}",
+            fix="`festina run` (or `festina run -- COMMAND`) starts one; if it lies elsewhere, set FESTINA_HOME",
         )  # fmt: skip
     return home
 

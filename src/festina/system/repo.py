@@ -106,7 +106,7 @@ class Repo:
             if (folder / ".git").exists():
                 return cls(folder, scratch=scratch)
         raise UsageError(
-            "not-a-git-repository", f"neither {start} nor a directory above it is a git repository",
+            "not-a-git-repository", "neither it nor a directory above it is a git repository",
             fix="run `git init`, then `git add` and `git commit` what is to be improved", where=str(start),
         )  # fmt: skip
 
@@ -454,7 +454,7 @@ def _find_git_dir(root: Path) -> Path:
         marker = (root / text.removeprefix("gitdir:").strip()).resolve() if text.startswith("gitdir:") else marker
     if not (marker / "HEAD").is_file():
         raise UsageError(
-            "not-a-git-repository", f"{root} is not the top of a git working tree",
+            "not-a-git-repository", "it is not the top of a git working tree",
             fix="run `git init`, then `git add` and `git commit` what is to be improved", where=str(root),
         )  # fmt: skip
     return marker

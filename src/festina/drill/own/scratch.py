@@ -222,7 +222,12 @@ def scratch(root: Path) -> Iterator[Own]:
         commit = yours.head()
         place = stack.enter_context(scratch_folder("festina-drill-"))
         repo = stack.enter_context(borrow(yours, commit, place))
-        manifest, data = terms.manifest_at(repo, commit)
+        try:
+            manifest, data = terms.manifest_at(yours, commit)
+        except UsageError as error:
+            if error.name == "no-manifest":
+                error.fix = "an evaluator without one: festina drill 'python3 EVALUATOR {candidate}' --honest FILE"
+            raise
         home = _home(yours, place)
         body, blobs = terms.epoch(
             repo, home, manifest, data, commit, number=0, min_level=int(Level[manifest.policy.min_level])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib import resources
@@ -16,12 +18,22 @@ NOTE = (
     "Yes means: the evidence named here is there, fresh, and not contradicted. It is about what was probed. The record "
     "shows what was recorded, by whom, in which order and unchanged; not that it was true. There is no overall score."
 )
+WIDTH = 80
 MARK = {"yes": "+", "no": "-", "cannot tell yet": "?"}
 
 
 def as_text(trust: Trust) -> str:
     """For a terminal: the five answers first, then the grounds, then what to do."""
-    return "\n".join(_lines(trust)) + "\n"
+    return "".join(f"{part}\n" for line in _lines(trust) for part in _wrapped(line))
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line in terminal width: what goes on stands below the words, not below the mark."""
+    mark = re.match(r" *(?:[-+?] |\d+\. )?", line)
+    return textwrap.wrap(
+        line, WIDTH, subsequent_indent=" " * (mark.end() if mark else 0), break_long_words=False,
+        break_on_hyphens=False, drop_whitespace=True,
+    ) or [""]  # fmt: skip
 
 
 def _lines(trust: Trust) -> Iterator[str]:

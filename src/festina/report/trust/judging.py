@@ -78,7 +78,8 @@ def _people(case: Case) -> Ground:
 def never_probed(case: Case) -> tuple[str, ...]:
     """What no evidence here is about; unknown is never shown as safe.  # V-11"""
     said = [
-        f"abilities and propensities beyond {', '.join(case.abilities) or 'none'}: no suite for any of them has run"
+        f"abilities and propensities beyond {', '.join(case.abilities)}: no suite for any of them has run"
+        if case.abilities else "abilities and propensities: no suite for any of them has run"
     ]
     if case.data.epoch is not None and not case.data.epoch.guards:
         said.append("safety properties: no guard is declared")

@@ -1,0 +1,73 @@
+"""What somebody meets in the first five minutes: messages that name their own folders, and a next step that works."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from festina.cli.drill import command as drill
+from festina.cli.simulate import command as simulate
+from festina.cli.status import command as status
+from festina.drill import render
+from festina.drill.model import KINDS, Finding, Report, Verdict
+from festina.errors import UsageError
+from festina.ledger import entries as e
+from festina.report.trust.forms import as_text
+from tests.report.made_ledger import made_run
+from tests.report.test_trust import ground, trust
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of a script that prints a metric; nothing was run on it."""
+    monkeypatch.setenv("FESTINA_HOME", str(tmp_path / "homes"))
+    root = tmp_path / "mine"
+    root.mkdir()
+    (root / "train.py").write_text("print('loss: 1')\n")
+    git = ["git", "-C", str(root), "-c", "user.name=t", "-c", "user.email=t@localhost"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "start"]):
+        subprocess.run([*git, *words], check=True)
+    return root
+
+
+def refusal(command: object, *words: str) -> UsageError:
+    done = CliRunner().invoke(command, list(words), standalone_mode=False)  # type: ignore[arg-type]
+    assert isinstance(done.exception, UsageError)
+    return done.exception
+
+
+def test_before_a_run_status_says_how_to_begin(project: Path) -> None:
+    error = refusal(status, "-C", str(project))
+    assert error.name == "no-ledger"
+    assert "festina run -- COMMAND" in error.fix
+    assert "ledger" not in error.what  # a word that somebody who knows only the five commands never met
+
+
+def test_a_drill_without_a_manifest_names_the_folder_and_the_other_way_to_drill(project: Path) -> None:
+    error = refusal(drill, "-C", str(project))
+    assert error.name == "no-manifest"
+    assert str(project) in error.what  # not the scratch copy
+    assert "{candidate}" in error.fix
+
+
+def test_what_the_terminal_shows_fits_80_columns() -> None:
+    holes = [Finding(f"{kind}/a", kind, "title", Verdict.HOLE, "why " * 40, runs=3) for kind in KINDS]
+    texts = [
+        render.text(Report("target", ("a long sentence " * 12,), tuple(holes), ())),
+        as_text(trust(made_run())),
+        CliRunner().invoke(simulate, ["--worlds", "100"], catch_exceptions=False, standalone_mode=False).output,
+    ]
+    for text in texts:
+        assert [line for line in text.splitlines() if len(line) > 80] == []
+
+
+def test_W5_a_scorer_without_any_control_was_not_checked() -> None:
+    log = made_run()
+    assert ground(trust(log), "selection", "the scorer").answer == "yes"
+    log.add(e.ControlsChecked(
+        run="run-1", constant=None, random=None, oracle=None, incumbent=None, ok=True, note="the metric is printed",
+    ))  # fmt: skip
+    assert ground(trust(log), "selection", "the scorer").answer == "cannot tell yet"
