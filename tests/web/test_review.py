@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import httpx
 import pytest
 
-from festina.ledger.log import Ledger
+from festina.ledger.log import Ledger, Record
 from festina.loop import reviews
 from festina.web.app import Site
-from festina.web.feed import Feed
+from festina.web.feed import Feed, tells_of
 from festina.web.gate import Pass
 from tests.review.desk_world import REASON, World
+from tests.web.signed import SignedLoop
 from tests.web.visiting import HOST, PORT, Visitor, structure
 
 Sit = Callable[..., Visitor]
@@ -105,6 +109,75 @@ def test_R2_no_page_tells_of_the_evidence_before_the_first_classification(world:
     world.wait(3600)
     assert judged(world, ann).status_code == 303
     assert {"/", "/lineage", "/proposal/0", f"/ledger/{verdict}", "/review/0"} <= telling(ann)
+
+
+def test_R2_evidence_is_closed_before_a_review_is_asked_for_too(worlds: Callable[..., World], sit: Sit) -> None:
+    world = worlds()
+    world.accept()
+    received, verdict = (next(r.seq for r in world.ledger.records() if r.kind == k) for k in (
+        "proposal-received", "verdict"))  # fmt: skip
+    paths = ("/run.json", "/lineage.json", "/proposal/0.json", "/growth.json", f"/ledger/{verdict}.json",
+             f"/ledger/{received}.json")  # fmt: skip
+    telling = (*TELLING, '\\"predicted\\": 0.1', '"predicted": 0.1')
+    with Ledger.open(world.home.ledger, readonly=True) as ledger:
+        feed = Feed(ledger, world.repo, world.home)
+        ann, onlooker = Visitor.of(feed, "ann"), Visitor.of(feed)
+        assert {p for p in paths if any(word in ann.ask(p).text for word in telling)} == set()
+        told = {p for p in paths if any(word in onlooker.ask(p).text for word in telling)}
+        assert told == set(paths) - {"/growth.json"}  # control: it is there to tell
+        assert "Closed to you" in ann.ask("/growth.json").text
+
+
+def test_R2_how_a_test_fares_is_closed_to_whoever_may_have_to_review_it(tmp_path: Path) -> None:
+    loop = SignedLoop(seed=3, proposals=3, guards=1, place=tmp_path)
+    loop.begin()
+    while not any(test.gains for test in loop.state.open.values()):
+        loop.some(1)
+    feed = loop.feed()
+    ann, onlooker = Visitor.of(feed, "ann"), Visitor.of(feed)
+    number = next(iter(loop.state.open.values())).proposal
+    batch = next(r.seq for r in feed.ledger.records() if r.kind == "batch-ended")
+    assert "Difference so far" in onlooker.page("/")  # control
+    assert json.loads(onlooker.ask(f"/proposal/{number}.json").text)["tests"][0]["path"]
+    assert "Difference so far" not in ann.page("/")
+    assert f"Proposal {number}</a> is under test" in ann.page("/")
+    assert "tests" not in json.loads(ann.ask(f"/proposal/{number}.json").text)
+    assert json.loads(ann.ask(f"/ledger/{batch}.json").text)["body"] is None
+    feed.ledger.close()
+    assert loop.ledger is not None
+    loop.ledger.close()
+
+
+def test_R2_an_entry_about_the_whole_line_is_closed_while_any_change_is(world: World, sit: Sit) -> None:
+    ann = sit("ann")
+    feed = ann.site.feed
+    final = SimpleNamespace(kind="final-scored", body=SimpleNamespace())
+    assert tells_of(cast(Record, final), feed.reading) in ann.site.hidden()
+    assert tells_of(cast(Record, SimpleNamespace(kind="genesis", body=None)), feed.reading) is None  # control
+    world.read(0, "ann")
+    feed.poll()
+    assert ann.site.hidden() == frozenset()
+
+
+def test_R3_the_real_change_stands_on_no_page_beside_a_review_that_may_show_a_planted_one(
+    worlds: Callable[..., World], sit: Sit
+) -> None:
+    world = worlds(catch_rate=1.0)
+    world.accept()
+    world.ask()
+    with Ledger.open(world.home.ledger, readonly=True) as ledger:
+        feed = Feed(ledger, world.repo, world.home)
+        ann, onlooker = Visitor.of(feed, "ann"), Visitor.of(feed)
+        for each, shown in ((ann, False), (onlooker, True)):
+            found = json.loads(each.ask("/proposal/0.json").text)["change"]
+            assert ((found["shown"] is not None), (found["digest"] is not None)) == (shown, shown)
+        assert "shown to you there alone" in ann.page("/proposal/0")
+        world.decide(0, "ann", approve=False)
+        feed.poll()
+        assert "total" in ann.page("/review/0")
+        found = json.loads(ann.ask("/proposal/0.json").text)
+        assert found["tests"], "the evidence is open now"
+        assert found["change"]["shown"] is None  # and the change is still closed: the decision can be taken back
 
 
 def test_R2_evidence_cannot_be_asked_for_out_of_order(world: World, sit: Sit) -> None:

@@ -152,7 +152,10 @@ def pages(site: Site) -> list[Route]:
         n, first = request.path_params["number"], number(request, "line") or 0
         return site.answer(
             request, "proposal", f"Proposal {n}",
-            lambda: proposal_view.view(feed, n, first=first, hidden=site.hidden()), proposal_view.pictures,
+            lambda: proposal_view.view(
+                feed, n, first=first, hidden=site.hidden(), veiled=review_view.veiled(feed.state, site.reviewer)
+            ),
+            proposal_view.pictures,
         )  # fmt: skip
 
     async def growth(request: Request) -> Response:

@@ -38,17 +38,19 @@ class News:
     seq: int
     at: str
     text: str
-    about: int | None  # the proposal of whose evidence it tells, if of any  # R-2
+    about: int | None  # the proposal of whose evidence it tells, or ``WHOLE``, if of any  # R-2
 
 
-# kinds that tell of a test's evidence, and so stay closed to a reviewer who has not spoken yet  # R-2
+# kinds that tell of evidence or of an author's claim, and so stay closed to a reviewer who has not spoken yet  # R-2
 TELLING = frozenset(
-    {"batch-ended", "verdict", "public-compared", "attributed", "measure-ended", "final-scored", "measure-skipped"}
-)
+    {"batch-ended", "verdict", "public-compared", "attributed", "measure-ended", "final-scored", "measure-skipped",
+     "proposal-received", "try-ended", "arm-ended", "crossplay-ended", "growth-alarm"}
+)  # fmt: skip
+WHOLE = -1  # stands for a proposal where an entry tells of the line as a whole: closed while any change is
 
 
 def tells_of(record: Record, reading: Reading) -> int | None:
-    """The proposal of whose evidence an entry tells; None where it tells of none."""
+    """The proposal of whose evidence an entry tells, or ``WHOLE``; None where it tells of none."""
     if record.kind not in TELLING:
         return None
     body: Any = record.body
@@ -56,7 +58,9 @@ def tells_of(record: Record, reading: Reading) -> int | None:
     if number is None and (test := reading.tests.get(getattr(body, "test", -1))) is not None:
         number = test.proposal
     generation = reading.generations.get(getattr(body, "generation", None) or -1)
-    return generation.proposal if number is None and generation is not None else number
+    if number is None and generation is not None:
+        number = generation.proposal
+    return WHOLE if number is None else number
 
 
 class Feed:

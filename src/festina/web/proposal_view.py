@@ -71,11 +71,18 @@ def head(s: State, p: Proposed) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def view(feed: Feed, number: int, *, first: int = 0, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
-    """The whole page; without evidence where the viewer may not see it yet."""
+VEILED = "This change comes before you for review, and is shown to you there alone."
+
+
+def view(
+    feed: Feed, number: int, *, first: int = 0, hidden: frozenset[int] = frozenset(),
+    veiled: frozenset[int] = frozenset(),
+) -> dict[str, Any]:  # fmt: skip
+    """The whole page; without evidence (``hidden``) or change (``veiled``) where the viewer may not see it yet."""
     s = feed.state
     p = find(s, number)
-    found: dict[str, Any] = {"head": head(s, p), "change": change(feed, p, first), "sealed": number in hidden}
+    seen = {"digest": None, "problem": VEILED, "shown": None} if number in veiled else change(feed, p, first)
+    found: dict[str, Any] = {"head": head(s, p), "change": seen, "sealed": number in hidden}
     if number in hidden:
         return found
     return found | evidence(feed, p) | {"claim": claim(feed, p), "siblings": siblings(s, p, hidden)}
@@ -180,9 +187,10 @@ def listed(s: State, before: int | None, at_most: int, hidden: frozenset[int]) -
     rows = []
     for number in numbers[:at_most]:
         p = s.proposals[number]
-        word = "hidden for now" if number in hidden else tree.WORDS.get(p.word, p.word)
-        rows.append(head(s, p) | {"word": word, "reason": p.reason if number not in hidden else "", "trials": p.trials,
-                                  "planted": p.plant is not None})  # fmt: skip
+        said = {"word": tree.WORDS.get(p.word, p.word), "reason": p.reason, "trials": p.trials}
+        if number in hidden:
+            said = {"word": "hidden for now", "reason": "", "trials": None}
+        rows.append(head(s, p) | said | {"planted": p.plant is not None})
     more = len(numbers) > at_most
     return {"proposals": rows, "total": len(s.proposals), "older": numbers[at_most - 1] if more else None}
 

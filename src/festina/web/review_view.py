@@ -12,10 +12,11 @@ from typing import Any, get_args
 
 from festina.ledger import entries as e
 from festina.loop import admitting, reviews
+from festina.loop.rows import Generation, Review
 from festina.loop.state import State
 from festina.report.markup import join
 from festina.web import patch, plots
-from festina.web.feed import Feed
+from festina.web.feed import WHOLE, Feed
 
 LINES = 900  # of a change on the page where it is judged
 OUTCOMES = 15  # settled reviews listed, newest first
@@ -81,12 +82,43 @@ def _change(text: str, first: int) -> dict[str, Any]:
 
 
 def sealed(s: State, reviewer: str) -> frozenset[int]:
-    """Proposals of changes that wait for ``reviewer``, who has not said yet what he or she thinks of them.  # R-2"""
+    """Proposals of whose evidence ``reviewer`` may learn nothing yet: a judgement of them is still to be made.  # R-2
+
+    They are under test, or accepted and not yet asked about, or wait for this person. ``WHOLE`` is among them while any
+    stands on the line: what the line gained tells of it.
+    """
     if not reviewer:
         return frozenset()
     waiting = [r for r in s.waiting if reviews.stage(s, r.terms.review, reviewer) in UNSPOKEN]
     steps = [g for review in waiting for g in admitting.steps_of(s, review)]
-    return frozenset(g.proposal for g in steps if g.proposal is not None)
+    fresh = _unreviewed(s)
+    spoken = {
+        g.number
+        for review in s.reviews.values()
+        if fresh and review.terms.generation >= fresh[0].number and _classified(review, reviewer)
+        for g in admitting.steps_of(s, review)
+    }
+    closed = {g.proposal for g in (*steps, *(g for g in fresh if g.number not in spoken)) if g.proposal is not None}
+    return frozenset(closed | ({WHOLE} if closed else set()) | {t.proposal for t in s.open.values()})
+
+
+def veiled(s: State, reviewer: str) -> frozenset[int]:
+    """Proposals whose change this person sees in a review alone: it may be shown with a defect there.  # R-3"""
+    if not reviewer or s.epoch is None or s.epoch.review is None or s.epoch.review.catch_rate <= 0.0:
+        return frozenset()
+    under_way = {p.number for p in s.proposals.values() if p.word is None}
+    return frozenset(under_way | {g.proposal for g in _unreviewed(s) if g.proposal is not None})
+
+
+def _unreviewed(s: State) -> list[Generation]:
+    """What stands on the line above the newest generation that people approved, oldest first."""
+    approved = max((n for n in s.line if s.generations[n].approved is not None), default=0)
+    return [s.generations[n] for n in s.line if n > approved]
+
+
+def _classified(review: Review, reviewer: str) -> bool:
+    seat = review.seats.get(reviewer)
+    return seat is not None and seat.classified is not None
 
 
 CLOSED = frozenset({"review-opened", "review-classified", "review-decided", "review-withdrawn", "review-brought"})

@@ -20,7 +20,7 @@ from festina.report.words import ASSURANCE, LEVELS
 from festina.select import gate
 from festina.select.words import promise
 from festina.web import plots
-from festina.web.feed import Feed
+from festina.web.feed import WHOLE, Feed
 
 LINE_SHOWN = 12  # newest generations on the run page; the lineage page has them all
 NEWS_SHOWN = 25
@@ -52,10 +52,11 @@ def view(feed: Feed, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
         "next": advice(s, running=feed.running),
         "alarms": [*(f"Everything is {h.sentence()}." for h in feed.halts), *alarms(s)],
         "notes": notes(s),
-        "tests": [test_of(s, t) for t in s.open.values()],
+        "tests": [test_of(s, t) for t in s.open.values() if t.proposal not in hidden],
+        "closed_tests": [t.proposal for t in s.open.values() if t.proposal in hidden],
         "budgets": budgets(s),
         "outcomes": outcomes(s),
-        "certified": None if hidden else certified(s),
+        "certified": None if WHOLE in hidden else certified(s),
         "line": [generation(s, s.generations[n], hidden) for n in s.line[-LINE_SHOWN:][::-1]],
         "line_length": len(s.line),
         "news": [asdict(n) for n in feed.news if n.about not in hidden][-NEWS_SHOWN:][::-1],
@@ -243,7 +244,7 @@ def pictures(feed: Feed, found: dict[str, Any], hidden: frozenset[int] = frozens
         for g in (s.generations[n] for n in s.line[-STEPS_DRAWN:])
         if g.verdict is not None and g.verdict.estimate is not None and g.proposal not in hidden
     ]
-    paths = [_path(feed, t) for t in s.open.values()]
+    paths = [_path(feed, t) for t in s.open.values() if t.proposal not in hidden]
     return {
         "steps": plots.steps(rows),
         "paths": paths,
