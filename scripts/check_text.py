@@ -5,6 +5,7 @@
 - ``docs/status.md`` is what ``docs/clauses.toml`` says, and ``docs/cli.md`` is what ``--help`` says.
 - Every clause of ``docs/spec.md`` stands in ``docs/clauses.toml``; each that this version claims ("held" or
   "partly") is cited in the source and in a test.
+- ``docs/README.md`` lists every page.
 - Every command has help, and so has every option.
 
 ``--write`` writes the two generated pages and then checks. Exit 1 on any breach.
@@ -60,7 +61,8 @@ def main() -> int:
             path.write_text(text, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8").split() != text.split():  # wrapping may differ
             broken.append(f"{path.relative_to(ROOT)} is not what the code says; run: make docs")
-    broken += [*unproven(clauses, cited), *private_places(), *broken_links(), *hard_words(), *commands_without_help()]
+    broken += [*unproven(clauses, cited), *private_places(), *broken_links(), *unlisted()]
+    broken += [*hard_words(), *commands_without_help()]
     for line in broken:
         print(line, file=sys.stderr)
     claimed = sum(clause.state != "planned" for clause in clauses)
@@ -193,6 +195,14 @@ def private_places() -> Iterator[str]:
 
 def texts() -> list[Path]:
     return sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+
+
+def unlisted() -> Iterator[str]:
+    """Pages that the list of pages does not name."""
+    listed = set(LINK.findall((DOCS / "README.md").read_text(encoding="utf-8")))
+    for path in sorted(DOCS.glob("*.md")):
+        if path.name not in listed | {"README.md"}:
+            yield f"docs/README.md does not list {path.name}"
 
 
 def broken_links() -> Iterator[str]:

@@ -32,7 +32,7 @@ FIRST = {
     "demo": ("festina.cli.demo:command", "A real loop on this machine in about three minutes."),
 }
 MORE = {
-    "init": ("festina.cli.init:command", "Write a festina.toml of three lines."),
+    "init": ("festina.cli.init:command", "Write a short festina.toml."),
     "doctor": ("festina.cli.doctor:command", "How well code can be confined on this machine."),
     "vault": ("festina.cli.vault:group", "Hidden items: add, show."),
     "growth": ("festina.cli.growth:command", "Whether recursion pays here: cross-play, control arm, authors."),

@@ -23,7 +23,7 @@ def command(
     root: Path, metric: str | None, allow: tuple[str, ...], tool: str | None, target: Path | None,
     command_line: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Write a festina.toml of three lines: run, metric, allow.
+    """Write a short festina.toml: what to run, its metric, and what may change.
 
     COMMAND is tried once in a box: festina init -- python train.py. With --from a copy of another tool's task
     becomes a system: festina init --from openevolve examples/sorting
