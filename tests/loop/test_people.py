@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from festina.cli.common import opened
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
+from festina.ledger.log import Draft
+from festina.loop import acts, watching
 from festina.loop.state import fold
 from festina.release.refs import LINE, RELEASED
 from festina.system import home as homes
@@ -223,6 +226,26 @@ def test_D3_D4_a_watched_version_passes_or_is_taken_back_and_then_nothing_goes_o
         assert service.server is not None
         service.server.shutdown()
         service.server.server_close()
+
+
+@pytest.mark.slow
+def test_D4_a_watch_killed_after_the_event_that_decides_is_closed_with_all_that_it_would_have_done(system: Toy) -> None:
+    decide(system, "approve", 2)
+    assert festina("release", "3", toy=system).returncode == 0
+    with opened(system.root, write=True) as here:
+        plan = watching.Plan(3, "full", 1.0, 0.01, 5000)
+        watch = watching.begin(here.ledger, here.state, plan)
+        seen = e.WatchCounted(watch=0, requests=30, failures=20, beside=0, beside_failures=0, events="0" * 10 + "1" * 20)
+        acts.write(here.ledger, here.state, lambda _: [Draft(seen)])
+        assert here.state.watches.rows[watch.started.watch].monitor.answer == "roll back"
+    done = festina("watch", "--close", toy=system)
+    assert done.returncode == 0, done.stderr
+    assert "taken back by the monitor" in done.stdout
+    state = check(system.root, settled=True)
+    assert state.released == 0
+    assert len(state.halts.standing) == 1
+    assert festina("run", "--proposals", "1", "--budget", "5s", toy=system).returncode == 7
+    assert festina("ledger", "verify", "--verdicts", toy=system).returncode == 0
 
 
 def watched(toy: Toy, new: Service, argv: tuple[str, ...], breaks_after: int = 10**9) -> int:

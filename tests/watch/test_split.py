@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from festina.errors import UsageError
-from festina.loop.watching import Counter
+from festina.loop.watching import MAX_ENTRY, Counter
 from festina.select import monitor
 from festina.watch.split import MAX_BODY, Seen, Split, Target, target
 
@@ -144,6 +144,32 @@ def test_D4_D5_after_retire_the_new_version_gets_nothing(pair: tuple[Service, Se
     assert all(ask(port)[1].startswith(b"old") for _ in range(5))
     assert len(new.asked) == 1
     made.close()
+
+
+def test_D4_without_the_version_before_what_was_taken_back_still_gets_nothing(pair: tuple[Service, Service]) -> None:
+    _, new = pair
+    made = Split("full", new.start(), None, 1.0, lambda seen: None)
+    port = made.serve("127.0.0.1", 0)
+    assert ask(port)[1].startswith(b"new")
+    made.retire()
+    assert ask(port)[0] == 503
+    assert len(new.asked) == 1
+    made.close()
+
+
+def test_D4_L1_the_entries_hold_every_event_in_order_however_many_came_between(pair: tuple[Service, Service]) -> None:
+    counter = Counter("canary", monitor.start(0.5, 1e-9))
+    sent = [n % 3 == 0 for n in range(2 * MAX_ENTRY + 77)]
+    for new_failed in sent:
+        counter.take(Seen(True, None) if new_failed else Seen(None, True))
+    rows = counter.drain(4)
+    assert "".join(row.events for row in rows) == "".join("1" if x else "0" for x in sent)
+    assert sum(row.requests for row in rows) == sum(sent)
+    assert all(row.watch == 4 and len(row.events) <= min(MAX_ENTRY, row.requests + row.beside) for row in rows)
+    assert counter.drain(4) == []
+    counter.over = True
+    counter.take(Seen(True, None))
+    assert counter.drain(4) == [], "what comes after the end belongs to no watch"
 
 
 def test_D4_a_service_that_degrades_under_canary_is_taken_out_at_the_event_that_decides(

@@ -135,11 +135,9 @@ def _close(root: Path) -> None:
         if watch is None:
             click.echo("No watch is open.")
             return
-        reason: Literal["rolled-back", "stopped"] = "rolled-back" if watch.monitor.answer == "roll back" else "stopped"
-        if reason == "rolled-back" and here.state.released == watch.started.generation:
-            from festina.loop import acts
-
-            back = max((n for n in here.state.line if n < watch.started.generation), default=here.state.line[0])
-            acts.take_release_back(here.ledger, here.state, here.repo, back)
-        watching.close(here.ledger, here.state, watch.started.watch, reason, "its process had ended")
+        number = watch.started.watch
+        if watch.monitor.answer == "roll back":
+            watching.worse(here.ledger, here.state, here.repo, here.home, number, "its process had ended")
+        else:
+            watching.close(here.ledger, here.state, number, "stopped", "its process had ended")
         click.echo(here.state.watches.rows[watch.started.watch].sentence())

@@ -40,8 +40,8 @@ class Watch:
     def seen_enough(self) -> bool:
         return self.requests >= self.started.least
 
-    def sentence(self) -> str:
-        """What it saw, the same everywhere."""
+    def sentence(self, end: str = "going on") -> str:
+        """What it saw, the same everywhere. ``end``: how it ends where that is not recorded yet."""
         b = self.started
         other = f", {self.beside_failures:,} of {self.beside:,} beside it" if b.against is not None else ""
         said = (
@@ -49,7 +49,7 @@ class Watch:
         )
         ends = {"passed": "passed", "rolled-back": "taken back by the monitor", "starved": "too few requests came",
                 "stopped": "stopped before its end"}  # fmt: skip
-        return f"{said}; {ends[self.ended.reason] if self.ended is not None else 'going on'}"
+        return f"{said}; {ends[self.ended.reason] if self.ended is not None else end}"
 
 
 @dataclass(slots=True)

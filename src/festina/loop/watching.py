@@ -46,10 +46,12 @@ class Counter:
     old_failed: int = 0
     total: int = 0
     events: list[str] = field(default_factory=list)
+    full: list[e.WatchCounted] = field(default_factory=list)  # entries that hold no further event, not yet recorded
+    over: bool = False  # the watch ends: what comes now belongs to none
 
     def take(self, seen: Seen) -> None:
         """Count one request; at the event that decides, the effect comes at once.  # D-5"""
-        if self.decided.is_set():
+        if self.over or self.decided.is_set():
             return
         if seen.new_failed is not None:
             self.new, self.total = self.new + 1, self.total + 1
@@ -66,17 +68,21 @@ class Counter:
             self.decided_at = time.monotonic()
             self.stop()
             self.decided.set()
+        if len(self.events) >= MAX_ENTRY:  # the ledger was busy for long, and requests go on
+            self.full.append(self._cut())
 
-    def drain(self, watch: int) -> e.WatchCounted | None:
-        """An entry of what came, and begin anew. Call it under the split's lock."""
-        if not self.new and not self.old:
-            return None
-        events, self.events = "".join(self.events[:MAX_ENTRY]), self.events[MAX_ENTRY:]
+    def drain(self, watch: int) -> list[e.WatchCounted]:
+        """Entries of what came, in order, and begin anew. Call it under the split's lock."""
+        rows, self.full = [*self.full, *([self._cut()] if self.new or self.old else [])], []
+        return [row.model_copy(update={"watch": watch}) for row in rows]
+
+    def _cut(self) -> e.WatchCounted:
         body = e.WatchCounted(
-            watch=watch, requests=self.new, failures=self.new_failed, beside=self.old, beside_failures=self.old_failed,
-            events=events,
+            watch=0, requests=self.new, failures=self.new_failed, beside=self.old, beside_failures=self.old_failed,
+            events="".join(self.events),
         )  # fmt: skip
         self.new = self.new_failed = self.old = self.old_failed = 0
+        self.events = []
         return body
 
 
@@ -141,6 +147,8 @@ def go(
         if time.monotonic() - told >= BATCH_S or len(counter.events) >= BATCH_EVENTS:
             told = time.monotonic()
             _flush(ledger, state, split, counter, number)
+    with split.lock:  # an event after the last entry would decide what the record does not show
+        counter.over = True
     _flush(ledger, state, split, counter, number)
     if counter.decided.is_set():
         return _take_back(ledger, state, repo, home, number, split, counter)
@@ -151,27 +159,33 @@ def go(
 
 
 def _flush(ledger: Ledger, state: State, split: Split, counter: Counter, number: int) -> None:
-    while True:
-        with split.lock:
-            body = counter.drain(number)
-        if body is None:
-            return
+    with split.lock:
+        bodies = counter.drain(number)
+    for body in bodies:
         acts.write(ledger, state, lambda _, body=body: [Draft(body)])  # type: ignore[misc] # bound at once
 
 
 def _take_back(
     ledger: Ledger, state: State, repo: Repo, home: Home, number: int, split: Split, counter: Counter
 ) -> Watch:
-    """The split has retired it already; take the release back, record, and halt the loop.  # D-4, D-5"""
+    """The split has retired it already; the release goes back, the loop halts, and the end is recorded.  # D-4, D-5"""
+    watch = state.watches.rows[number]
+    took = max(0.0, split.last_new - counter.decided_at)
+    detail = f"evidence {counter.monitor.peak:.0f}, needed {1 / watch.started.alpha:.0f}"
+    worse(ledger, state, repo, home, number, detail, took)
+    return state.watches.rows[number]
+
+
+def worse(
+    ledger: Ledger, state: State, repo: Repo, home: Home, number: int, detail: str, took: float | None = None
+) -> None:
+    """What a watch that decided brings about. Every step may have been done by a process that died after it."""
     watch = state.watches.rows[number]
     if state.released == watch.started.generation:
         back = max((n for n in state.line if n < watch.started.generation), default=state.line[0])
         acts.take_release_back(ledger, state, repo, back)
-    took = max(0.0, split.last_new - counter.decided_at)
-    detail = f"evidence {counter.monitor.peak:.0f}, needed {1 / watch.started.alpha:.0f}"
+    holds.halt(home, by="monitor", reason=watch.sentence("taken back by the monitor")[:200])
     close(ledger, state, number, "rolled-back", detail, took)
-    holds.halt(home, by="monitor", reason=state.watches.rows[number].sentence()[:200])
-    return state.watches.rows[number]
 
 
 def close(ledger: Ledger, state: State, number: int, reason: Reason, detail: str, took: float | None = None) -> None:

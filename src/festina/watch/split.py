@@ -154,7 +154,10 @@ class Split:
         )
         copied = not self.retired.is_set() and self.step == "shadow" and request.command in self.methods
         copy = self._copy(asked) if copied else None
-        chosen = self.new if to_new or self.old is None else self.old
+        chosen = self.new if to_new else self.old
+        if chosen is None:  # the full step, taken back, and nobody named the version before
+            _reply(request, _Answer(503, (), b"the version in use was taken back\n", True))
+            return
         answer = self._ask(chosen, asked)
         _reply(request, answer)
         if chosen is self.new:
