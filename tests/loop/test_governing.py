@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from festina.cli.status import advice
+from festina.errors import IntegrityError
 from festina.govern.governor import Decision, Reason
 from festina.ledger import entries as e
 from festina.loop import next as plan
@@ -86,6 +89,13 @@ def test_D4_an_open_incident_lets_nothing_new_begin() -> None:
     decision = decided(loop.state, START)
     assert [(r.rule, r.effect) for r in decision.reasons] == [("incident", "hold")]
     assert advice(loop.state, running=False).startswith("festina incident resolve ")  # not: festina run
+    over = e.IncidentResolved(
+        incident=0, resolved="2026-01-01T00:00:00.000Z", text=digest(1), reviewer="toy", without_person=True
+    )
+    loop.put(e.ReviewerEnrolled(reviewer="toy", key="x", demo=True), over)
+    assert decided(loop.state, START).rate == 0.0, "a demo's key speaks for nobody outside a demo"
+    with pytest.raises(IntegrityError, match="enrolment"):
+        loop.put(over.model_copy(update={"without_person": False}))
     loop.put(
         e.IncidentResolved(
             incident=0, resolved="2026-01-01T00:00:00.000Z", text=digest(1), reviewer="ann", without_person=False

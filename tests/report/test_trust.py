@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from festina.cli.trust import command
 from festina.ledger import entries as e
 from festina.ledger.governing import CapabilityTerms, TierTerms
+from festina.loop.watches import Watch
+from festina.report.data import OverfitRow
 from festina.report.fold import fold
 from festina.report.law import incidents
 from festina.report.law.calendar import moment
@@ -20,8 +22,9 @@ from festina.report.trust import forms, grounds
 from festina.report.trust.grounds import Case
 from festina.report.trust.judging import judge
 from festina.report.trust.model import Checked, Ground, Stage, Trust
-from festina.report.trust.seen import seen
+from festina.report.trust.seen import At, seen
 from festina.review.calibration import Calibration
+from festina.select import monitor
 from festina.select.rates import exact
 from tests.report.made_ledger import Log, digest, made_run, oid
 from tests.report.test_command import ledger as ledger  # a fixture
@@ -175,6 +178,84 @@ def test_W5_a_record_or_a_number_that_does_not_hold_is_a_no() -> None:
     assert ground(wrong, "selection", "the verdicts' numbers").answer == "no"
     quick = trust(made_run(), checked=replace(SOUND, numbers=None))
     assert ground(quick, "selection", "the verdicts' numbers").answer == "cannot tell yet"
+
+
+def test_W5_nothing_is_a_yes_where_the_record_does_not_hold_or_ends_after_the_moment() -> None:
+    log = made_run()
+    drill(log)
+    halt(log)
+    assert any(g.answer == "yes" for s in trust(log).stages for g in s.grounds)
+    bad = trust(log, checked=Checked(False, "entry 7: changed", None))
+    assert not [g for s in bad.stages for g in s.grounds if g.answer == "yes"]
+    early = trust(log, NOW - timedelta(days=400))
+    told = [g for s in early.stages for g in s.grounds if g.answer == "yes" and not g.name.startswith("stage ")]
+    assert not [g for g in told if g.at], "evidence from after the moment of the judgement"
+    assert "after the moment" in ground(early, "proposal", "attacks on what is proposed").words
+
+
+def test_W5_evidence_about_earlier_rules_or_an_earlier_version_is_no_yes() -> None:
+    log = made_run()
+    assert ground(trust(log), "selection", "the scorer").answer == "yes"
+    epoch = log.records[1].body
+    assert isinstance(epoch, e.EpochOpened)
+    log.add(epoch.model_copy(update={"epoch": 2, "reason": "another scorer"}))
+    old = ground(trust(log), "selection", "the scorer")
+    assert (old.answer, "rules changed" in old.words) == ("cannot tell yet", True)
+    made = case(made_run())
+    plants = (replace(made.data.plants[0] if made.data.plants else _plant(), outcome="rejected"),) * 20
+    data = replace(made.data, plants=plants)
+    assert grounds.caught(replace(made, data=data)).answer == "yes"
+    later = replace(made.seen, rules=At(made.data.size, made.data.last_at))
+    assert grounds.caught(replace(made, data=data, seen=later)).answer == "cannot tell yet"
+    newest = max(g.verdict_seq or 0 for g in made.data.line)
+    compared = OverfitRow(newest + 1, 3, 0.1, 0.1, (0.0, -0.1, 0.1))
+    assert grounds.overfitted(replace(made, data=replace(made.data, overfit=compared))).answer == "yes"
+    before = replace(compared, seq=newest - 1)
+    assert grounds.overfitted(replace(made, data=replace(made.data, overfit=before))).answer == "cannot tell yet"
+
+
+def watch(
+    step: str = "full", requests: int = 2_000, seq: int = 500, tolerate: float = 0.01, reason: str = "passed"
+) -> Watch:
+    commit = next(g.commit for g in case(made_run()).data.generations if g.released_now)
+    started = e.WatchStarted(
+        watch=0, step=step, generation=3, commit=commit, against=None, share=1.0, tolerate=tolerate,  # type: ignore[arg-type]
+        null=0.01, alpha=0.01, least=1,
+    )  # fmt: skip
+    ended = e.WatchEnded(watch=0, reason=reason, detail="")  # type: ignore[arg-type]
+    at = "2026-11-23T12:00:00.000Z"
+    return Watch(started, seq, at, monitor.start(0.01, 0.01), requests, 3, ended=ended, ended_seq=seq + 1, ended_at=at)
+
+
+@pytest.mark.parametrize(
+    ("rows", "answer", "word"),
+    [
+        ((watch(),), "yes", "passed"),
+        ((watch("shadow", seq=1),), "cannot tell yet", "before it was in use"),
+        ((watch(seq=1),), "cannot tell yet", "before it was in use"),
+        ((watch(requests=1),), "cannot tell yet", "1,000 requests"),
+        ((watch(tolerate=0.9),), "cannot tell yet", "allowed to fail"),
+        ((watch(), watch(reason="rolled-back"), watch()), "no", "taken back"),
+        ((watch(reason="stopped"),), "cannot tell yet", "stopped"),
+        ((), "cannot tell yet", "not watched"),
+    ],
+)
+def test_D4_W5_a_watch_is_a_yes_after_the_release_with_enough_requests(
+    rows: tuple[Watch, ...], answer: str, word: str
+) -> None:
+    found = ground(judge(replace(case(made_run()), watches=rows)), "deployment", "watch after release")
+    assert (found.answer, word in found.words) == (answer, True), found.words
+
+
+@pytest.mark.parametrize(("demo", "answer"), [(True, "no"), (False, "yes")])
+def test_W5_an_incident_that_only_a_demo_key_resolved_is_open(demo: bool, answer: str) -> None:
+    log = made_run()
+    at = "2026-11-23T11:00:00.000Z"
+    log.add(e.IncidentOpened(
+        incident=1, aware=at, text=log.text("x"), about=None, reviewer="ann", without_person=False,
+    ))  # fmt: skip
+    log.add(e.IncidentResolved(incident=1, resolved=at, text=log.text("y"), reviewer="d", without_person=demo))
+    assert ground(trust(log), "deployment", "incidents").answer == answer
 
 
 @pytest.mark.parametrize(

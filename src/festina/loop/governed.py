@@ -15,6 +15,7 @@ from festina.verify.capabilities import doublings
 if TYPE_CHECKING:
     from festina.loop.state import State
 
+Said = e.Stated | e.IncidentOpened | e.IncidentClassified | e.IncidentFiled | e.IncidentResolved
 ESCAPES = ("tree-would-not-die",)  # failures that mean: something outlived its box
 
 
@@ -81,31 +82,45 @@ def _characterised(s: State, r: Record, b: e.Characterised) -> None:
 
 
 def _attested(s: State, r: Record, b: e.Attested) -> None:
-    who = s.reviewers.get(b.reviewer)
-    if who is not None and (not who.demo or (s.genesis is not None and s.genesis.demo)):
+    if _speaks(s, b.reviewer):
         s.govern.safeguards[b.safeguard] = b.expires
+
+
+def _speaks(s: State, name: str) -> bool:
+    """Whether that person is enrolled; a demo's key speaks for nobody outside a demo."""
+    who = s.reviewers.get(name)
+    return who is not None and (not who.demo or (s.genesis is not None and s.genesis.demo))
 
 
 def sign_of_life(s: State, r: Record) -> None:
     """Every signed act of an enrolled person counts; a demo's key speaks for nobody outside a demo.  # G-4"""
     if r.body.role != "reviewer":
         return
-    who = s.reviewers.get(getattr(r.body, "reviewer", ""))
-    if who is not None and (not who.demo or (s.genesis is not None and s.genesis.demo)):
+    if _speaks(s, getattr(r.body, "reviewer", "")):
         s.govern.alive = max(s.govern.alive, r.at)
 
 
+def _said(s: State, r: Record, b: Said) -> None:
+    """A demo's key that calls itself a person, or the other way round, does not fit."""
+    who = s.reviewers.get(b.reviewer)
+    if who is not None and who.demo != b.without_person:
+        raise misfit(r, f"'{b.reviewer}' says of that key what its enrolment does not")
+
+
 def _opened(s: State, r: Record, b: e.IncidentOpened) -> None:
+    _said(s, r, b)
     if b.reviewer in s.reviewers:
         s.govern.incidents.add(b.incident)
 
 
 def _resolved(s: State, r: Record, b: e.IncidentResolved) -> None:
-    if b.reviewer in s.reviewers:
+    _said(s, r, b)
+    if _speaks(s, b.reviewer):
         s.govern.incidents.discard(b.incident)
 
 
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "characterised": _characterised, "attested": _attested,
     "incident-opened": _opened, "incident-resolved": _resolved,
+    "stated": _said, "incident-classified": _said, "incident-filed": _said,
 }  # fmt: skip

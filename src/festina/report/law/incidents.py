@@ -54,6 +54,7 @@ class Incident:
     filings: tuple[Filing, ...] = ()
     resolved: str = ""
     resolved_seq: int | None = None
+    resolved_without_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,9 @@ def _further(people: People, known: Incident, record: Entered, body: e.Body, blo
     assert isinstance(body, e.IncidentResolved)
     if body.resolved < known.aware:
         people.findings.append(Remark(record.seq, "resolved before it was known", f"incident {known.number}"))
-    return replace(known, resolved=body.resolved, resolved_seq=record.seq)
+    return replace(
+        known, resolved=body.resolved, resolved_seq=record.seq, resolved_without_person=body.without_person
+    )
 
 
 def _text(blob: Blob, digest: str) -> str:

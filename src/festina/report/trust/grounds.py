@@ -7,7 +7,7 @@ here as constants, with their reasons.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ DRILL_DAYS = 30  # attacks are found weekly: an older drill says little
 RUN_DAYS = 30  # controls and planted defects are about the scorer as it was run
 CATCH_RATE = 0.80  # of planted defects, to be shown with 95 %: 17 of 17, or 25 of 26, are enough
 HALT_SECONDS = 1.0  # G-5
+CLOCKS = timedelta(minutes=2)  # two machines' clocks may differ by so much
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,26 @@ class Case:
     def stale(self, at: str, days: int) -> bool:
         return moment(at) + timedelta(days=days) < self.now
 
+    def earlier_rules(self, seq: int) -> bool:
+        """Whether this entry is about rules, and so perhaps a scorer, that are no longer in force."""
+        return self.seen.rules is not None and seq < self.seen.rules.seq
+
     def at(self, seq: int | None) -> str:
         return self.data.entries[seq].at if seq is not None and seq < len(self.data.entries) else ""
+
+
+def settled(case: Case, ground: Ground) -> Ground:
+    """No yes from a record that does not hold, nor from evidence that is dated after the moment of the judgement."""
+    if ground.answer != "yes":
+        return ground
+    if not case.checked.ok:
+        why, remedy = "the record does not hold", "festina ledger verify"
+    elif ground.at and moment(ground.at) > case.now + CLOCKS:
+        why = f"it is dated {ground.at[:16]}Z, after the moment of this judgement"
+        remedy = "judge as of a later time, or set this machine's clock"
+    else:
+        return ground
+    return replace(ground, answer="cannot tell yet", words=f"{ground.words}; but {why}", next=remedy)
 
 
 def drilled(case: Case, about: str) -> Ground:
@@ -64,7 +83,7 @@ def drilled(case: Case, about: str) -> Ground:
     at, body = drill
     until = case.until(at.at, DRILL_DAYS)
     said = f"drill of {at.at[:10]}: {body.sentence()}"
-    if case.seen.rules is not None and at.seq < case.seen.rules.seq:
+    if case.earlier_rules(at.seq):
         return Ground(
             name, "cannot tell yet", f"{said}; the rules changed since", (at.seq,), at.at, until, "festina drill"
         )
@@ -238,8 +257,9 @@ def scorer(case: Case) -> Ground:
         return Ground("the scorer", "cannot tell yet", words, (last.seq,), at, next=_SCORER)
     if not last.ok:
         return Ground("the scorer", "no", f"a control failed: {said}", (last.seq,), at, next="mend the scorer")
-    if case.stale(at, RUN_DAYS):
-        return Ground("the scorer", "cannot tell yet", f"{said}; too long ago", (last.seq,), at, next="festina run")
+    if case.stale(at, RUN_DAYS) or case.earlier_rules(last.seq):
+        why = "the rules changed since" if case.earlier_rules(last.seq) else "too long ago"
+        return Ground("the scorer", "cannot tell yet", f"{said}; {why}", (last.seq,), at, next="festina run")
     return Ground("the scorer", "yes", said, (last.seq,), at, case.until(at, RUN_DAYS))
 
 
@@ -272,7 +292,7 @@ def sameness(case: Case) -> Ground:
 
 def caught(case: Case) -> Ground:
     name = "what a bad change would meet"
-    plants = [p for p in case.data.plants if not case.stale(case.at(p.seq), RUN_DAYS)]
+    plants = [p for p in case.data.plants if not (case.stale(case.at(p.seq), RUN_DAYS) or case.earlier_rules(p.seq))]
     found = rates(plants).all
     if not found.judged:
         return Ground(
@@ -316,6 +336,10 @@ def overfitted(case: Case) -> Ground:
     at = case.at(over.seq)
     if over.gap[1] > 0:
         return Ground(name, "no", said, (over.seq,), at, next="fresh or larger public items")
+    later = [g.generation for g in case.data.line if g.verdict_seq is not None and g.verdict_seq > over.seq]
+    if later:
+        newer = f"{said}; generation {later[-1]} is newer, and was not compared"
+        return Ground(name, "cannot tell yet", newer, (over.seq,), at, next="festina run compares it")
     return Ground(name, "yes", said, (over.seq,), at)
 
 
@@ -392,7 +416,7 @@ def approved(case: Case) -> Ground:
 def incidents(case: Case) -> tuple[Ground, ...]:
     """A ground only where there are some: that none is recorded shows nothing."""
     known = list(case.people.incidents.values())
-    unresolved = [i for i in known if not i.resolved]
+    unresolved = [i for i in known if not i.resolved or i.resolved_without_person]
     if unresolved:
         said, seqs = f"{count(len(unresolved), 'incident')} not resolved", tuple(i.seq for i in unresolved)
         return (Ground("incidents", "no", said, seqs, unresolved[-1].at, next="festina incident"),)
@@ -438,31 +462,3 @@ def halting(case: Case) -> Ground:
             next="festina halt while a run is going on",
         )
     return Ground("the stop", "yes", said, (at.seq,), at.at)
-
-
-def watched(case: Case) -> Ground:
-    """The content that is released was watched on real requests, and nothing took it back.  # D-4"""
-    name = "watch after release"
-    now = [g for g in case.data.generations if g.released_now]
-    mine = [w for w in case.watches if now and w.started.commit == now[0].commit and w.ended is not None]
-    if not mine:
-        return Ground(
-            name,
-            "cannot tell yet",
-            "what is released was not watched on real requests",
-            next="festina watch GENERATION --step full --new URL",
-        )
-    last = mine[-1]
-    assert last.ended is not None
-    seqs = (last.seq, last.ended_seq or last.seq)
-    if any(w.ended is not None and w.ended.reason == "rolled-back" for w in mine):
-        return Ground(name, "no", last.sentence(), seqs, last.ended_at, next="festina rollback; festina incident open")
-    if last.ended.reason != "passed":
-        return Ground(
-            name, "cannot tell yet", last.sentence(), seqs, last.ended_at, next="festina watch, with more requests"
-        )
-    if case.stale(last.ended_at, RUN_DAYS):
-        return Ground(
-            name, "cannot tell yet", f"{last.sentence()}; too long ago", seqs, last.ended_at, next="festina watch"
-        )
-    return Ground(name, "yes", last.sentence(), seqs, last.ended_at, case.until(last.ended_at, RUN_DAYS))

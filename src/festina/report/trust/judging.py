@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
@@ -9,7 +10,7 @@ from festina.report.law.calendar import moment
 from festina.report.numerals import count, percent
 from festina.report.trust import stages
 from festina.report.trust.ability import characterised, safeguarded
-from festina.report.trust.grounds import Case
+from festina.report.trust.grounds import Case, settled
 from festina.report.trust.model import Gate, Ground, Stage, Trust
 
 EYE_RATE = 0.50  # of the catch trials that a person sees through, to be shown with 95 %: 6 of 6, or 9 of 10
@@ -18,7 +19,8 @@ LADDER = ("observe", "propose-only", "release-by-approval", "unattended")  # G-7
 
 def judge(case: Case) -> Trust:
     """Everything that the page says, as of ``case.now``."""
-    found = (stages.proposal(case), stages.experimentation(case), stages.selection(case), stages.deployment(case))
+    made = (stages.proposal(case), stages.experimentation(case), stages.selection(case), stages.deployment(case))
+    found = tuple(_settled(case, stage) for stage in made)
     autonomy = case.data.epoch.autonomy if case.data.epoch else LADDER[0]
     at = LADDER.index(autonomy) if autonomy in LADDER else 0
     rung = LADDER[at + 1] if at + 1 < len(LADDER) else ""
@@ -30,11 +32,15 @@ def judge(case: Case) -> Trust:
         demo=case.data.demo,
         autonomy=autonomy,
         rung=rung,
-        stages=(*found, _rung(case, found, rung)) if rung else found,
+        stages=(*found, _settled(case, _rung(case, found, rung))) if rung else found,
         never_probed=never_probed(case),
         warning=warning(case),
         gates=gates(case),
     )
+
+
+def _settled(case: Case, stage: Stage) -> Stage:
+    return replace(stage, grounds=tuple(settled(case, ground) for ground in stage.grounds))
 
 
 def _rung(case: Case, found: tuple[Stage, ...], rung: str) -> Stage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from festina.report.trust import grounds
+from festina.report.trust import grounds, serving
 from festina.report.trust.grounds import Case
 from festina.report.trust.model import Stage
 
@@ -54,6 +54,6 @@ def deployment(case: Case) -> Stage:
         *grounds.incidents(case),
         grounds.way_back(case),
         grounds.halting(case),
-        grounds.watched(case),
+        serving.watched(case),
     )
     return Stage("deployment", "Is what is in use what people approved, and can it be taken back in time?", found)
