@@ -235,7 +235,8 @@ def test_D4_a_watch_killed_after_the_event_that_decides_is_closed_with_all_that_
     with opened(system.root, write=True) as here:
         plan = watching.Plan(3, "full", 1.0, 0.01, 5000)
         watch = watching.begin(here.ledger, here.state, plan)
-        seen = e.WatchCounted(watch=0, requests=30, failures=20, beside=0, beside_failures=0, events="0" * 10 + "1" * 20)
+        events = "0" * 10 + "1" * 20
+        seen = e.WatchCounted(watch=0, requests=30, failures=20, beside=0, beside_failures=0, events=events)
         acts.write(here.ledger, here.state, lambda _: [Draft(seen)])
         assert here.state.watches.rows[watch.started.watch].monitor.answer == "roll back"
     done = festina("watch", "--close", toy=system)

@@ -32,7 +32,8 @@ def watched(case: Case) -> Ground:
     last = taken or last
     seqs = (last.seq, last.ended_seq or last.seq)
     if taken is not None:
-        return Ground(name, "no", taken.sentence(), seqs, taken.ended_at, next="festina rollback; festina incident open")
+        remedy = "festina rollback; festina incident open"
+        return Ground(name, "no", taken.sentence(), seqs, taken.ended_at, next=remedy)
     thin = _thin(last, since)
     if thin:
         return Ground(
