@@ -204,6 +204,11 @@ def test_W2_a_lead_over_an_arm_that_was_stopped_early_is_no_finding() -> None:
     assert "stopped before its budget was spent" in said["sentence"]
     assert "5 of 8 proposals and 500 of 1,000 runs" in said["sentence"]
     assert compared(s, terms, stopped, behind)["answer"] == "did not pay"  # ahead with less
+    for p in s.proposals.values():
+        p.from_generation = 0
+    luck = compared(s, terms, whole, behind)
+    assert luck["answer"] == "cannot tell"  # one improver on both sides: the arm had better luck
+    assert "no changed improver has proposed anything" in luck["sentence"]
 
 
 def test_W2_E5_an_arm_has_as_much_of_models_as_the_line_which_may_have_had_several_runs() -> None:

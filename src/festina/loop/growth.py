@@ -139,15 +139,18 @@ def compared(s: State, terms: e.ArmStarted, arm: Arm, final: e.FinalScored) -> d
     """The end of a control arm, as far as it follows from the comparison of the two heads."""
     low, high = final.interval
     better, changed, cut = (low > 0) - (high < 0), by_changed(s, terms.head), _cut_short(s, terms, arm)
-    answer = WORD[better] if better < 0 or (changed and not cut) else "cannot tell"
+    behind = better < 0 and tried_by_changed(s)
+    answer = WORD[better] if behind or (changed and not cut) else "cannot tell"
     numbers = (
         f"on {final.items:,} fresh items generation {terms.head} scores {final.mean_a:.3f} and the control arm, whose "
         f"improver stayed that of the start for {arm.proposals} of {terms.proposals} proposals and {arm.trials:,} of "
         f"{terms.trials:,} runs, {final.mean_b:.3f} after {arm.generations} accepted; difference "
         f"{final.estimate:+.3f} ({low:+.3f} to {high:+.3f})"
     )
-    if better < 0:
+    if behind:
         word = "Recursion did not pay"
+    elif better < 0:
+        word = "Whether recursion pays cannot be told: no changed improver has proposed anything"
     elif not changed:
         word = "Whether recursion pays cannot be told: no changed improver has made an accepted proposal"
     elif cut:
@@ -166,6 +169,11 @@ def by_changed(s: State, head: int) -> int:
     line = [n for n in s.line if n <= head and s.generations[n].proposal is not None]
     rows = [s.proposals[p] for n in line if (p := s.generations[n].proposal) is not None]
     return sum(p.improver == "own" and maker(s, p) != s.line[0] for p in rows)
+
+
+def tried_by_changed(s: State) -> bool:
+    """Whether an improver other than the start's proposed anything: else line and arm differ by luck alone."""
+    return any(p.improver == "own" and maker(s, p) != s.line[0] for p in s.proposals.values())
 
 
 def maker(s: State, p: Proposed) -> int:
