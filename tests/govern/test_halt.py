@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -12,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -163,6 +167,49 @@ def test_T6_G5_a_marker_that_cannot_be_read_is_a_halt(tmp_path: Path, content: s
     (tmp_path / "halts").mkdir()
     (tmp_path / "halts" / "0123456789abcdef.json").write_text(content)
     assert "cannot be read" in halts.found(tmp_path)[0].sentence()
+
+
+def test_T6_G5_where_markers_cannot_be_looked_for_nothing_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "halts").write_text("not a folder")
+    with pytest.raises(UsageError, match="cannot be seen"):
+        halts.found(tmp_path)
+    seen: queue.Queue[halts.Halt] = queue.Queue()
+    with halts.watched(tmp_path, frozenset(), seen.put):
+        assert "cannot be seen" in seen.get(timeout=20).reason
+
+
+def test_G5_a_moment_without_a_free_handle_ends_no_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = itertools.count()
+    real = halts.found
+
+    def found(home: Path, ended: Any = frozenset()) -> list[halts.Halt]:
+        if next(looks) == 0:
+            raise OSError(errno.EMFILE, "too many open files")
+        return real(home, ended)
+
+    monkeypatch.setattr(halts, "found", found)
+    seen: queue.Queue[halts.Halt] = queue.Queue()
+    with halts.watched(tmp_path, frozenset(), seen.put):
+        halt = halts.file_halt(tmp_path, by="ann", reason="smoke")
+        assert seen.get(timeout=20) == halt
+    assert next(looks) >= 2
+
+
+def test_G5_a_full_disk_prevents_no_halt(busy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    done = stopping.stop_all(tmp_path, by="ann", reason="enough")
+    assert alive(busy[1]) == []
+    assert [each.id for each in halts.found(tmp_path)] == [done.halt.id]
+
+
+def test_G5_what_cannot_be_filed_is_killed_all_the_same_and_told(busy, tmp_path: Path) -> None:
+    (tmp_path / "halts").write_text("not a folder")
+    with pytest.raises(UsageError, match="NOTHING keeps the system from starting"):
+        stopping.stop_all(tmp_path, by="ann", reason="enough")
+    assert alive(busy[1]) == []
 
 
 # -- the ledger's side

@@ -77,6 +77,12 @@ def test_T5_no_page_of_another_site_can_send_a_form(visitor: Visitor) -> None:
     assert post(origin=f"http://{HOST}", **{"sec-fetch-site": "same-origin"}) == 404  # let through: no such page
 
 
+def test_T5_no_address_is_longer_than_ours(visitor: Visitor) -> None:
+    for path in (f"/review/{'9' * 5000}", f"/static/{'x' * 400}"):
+        assert visitor.ask(path).status_code == 414
+    assert visitor.ask(f"/proposal/{'9' * 200}").status_code == 404  # control: judged by the page
+
+
 def test_T5_only_get_and_post_exist(visitor: Visitor) -> None:
     assert {visitor.ask("/", method).status_code for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")} == {405}
 

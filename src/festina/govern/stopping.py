@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from festina.system.halts import Halt, Worker, file_halt, forget, secure, started, workers
+from festina.errors import UsageError
+from festina.system.halts import Halt, Worker, file_halt, forget, new_halt, secure, started, workers
 
 __all__ = ["Stopped", "hurrying", "leave", "stop_all", "sweep_helpers"]
 
@@ -106,9 +107,16 @@ class _Hunt:
 
 
 def stop_all(home: Path, *, by: str, reason: str) -> Stopped:
-    """File the halt, kill everything that works for ``home``, then make the halt durable. In this order.  # D-5"""
+    """File the halt, kill everything that works for ``home``, then make the halt durable. In this order.  # D-5
+
+    Where it cannot be filed, everything is killed all the same. ``UsageError`` says so then: it can be started again.
+    """
     begun = time.monotonic()
-    halt = file_halt(home, by=by, reason=reason)
+    unfiled = ""
+    try:
+        halt = file_halt(home, by=by, reason=reason)
+    except OSError as error:
+        halt, unfiled = new_halt(by=by, reason=reason), str(error.strerror)
     living, dead = workers(home)
     hunt = _Hunt()
     try:
@@ -117,6 +125,13 @@ def stop_all(home: Path, *, by: str, reason: str) -> Stopped:
     finally:
         hunt.close()
     took = time.monotonic() - begun
+    if unfiled:
+        raise UsageError(
+            "halt-not-filed",
+            f"{killed} processes were killed, {len(left)} of them live on, and NOTHING keeps the system from starting "
+            f"again: the halt could not be written to {home / 'halts'} ({unfiled})",
+            fix="festina halt again, as a user who may write there",
+        )
     secure(home, halt)
     return Stopped(halt, killed, took, left)
 

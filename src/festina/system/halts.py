@@ -24,11 +24,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from festina.errors import UsageError
 from festina.system.characters import odd_character
 
 __all__ = [
-    "Halt", "Worker", "at_work", "clear", "file_halt", "forget", "found", "secure", "started", "user",
-    "watched", "workers",
+    "Halt", "Worker", "at_work", "clear", "file_halt", "forget", "found", "new_halt", "secure", "started",
+    "user", "watched", "workers",
 ]  # fmt: skip
 
 LOOK_S = 0.05  # how often a working process looks for a halt: one listing of a folder
@@ -90,13 +91,22 @@ def _harmless(character: str) -> bool:
 
 def file_halt(home: Path, *, by: str, reason: str) -> Halt:
     """Write the marker. It stands for every process from here on; ``secure`` makes it outlive a power cut."""
-    halt = Halt(secrets.token_hex(8), clean(by), datetime.now(UTC).isoformat(timespec="milliseconds"), clean(reason))
+    halt = new_halt(by=by, reason=reason)
     folder = home / "halts"
     folder.mkdir(mode=0o700, exist_ok=True)
     scratch = folder / f".{halt.id}"
-    scratch.write_text(json.dumps(asdict(halt)))
+    try:
+        scratch.write_text(json.dumps(asdict(halt)))
+    except OSError:
+        scratch.touch()  # on a full disk: an empty marker stands like any other
     scratch.rename(folder / f"{halt.id}.json")
     return halt
+
+
+def new_halt(*, by: str, reason: str) -> Halt:
+    """A halt of this moment, not written yet."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Halt(secrets.token_hex(8), clean(by), now, clean(reason))
 
 
 def secure(home: Path, halt: Halt) -> None:
@@ -110,11 +120,19 @@ def secure(home: Path, halt: Halt) -> None:
 
 
 def found(home: Path, ended: Set[str] = frozenset()) -> list[Halt]:
-    """The markers that stand, oldest first; ``ended``: ids that a signed resume has ended."""
+    """The markers that stand, oldest first; ``ended``: ids that a signed resume has ended.
+
+    Raises ``UsageError`` where nobody can tell: nothing may go on under it.
+    """
     try:
         names = [name for name in os.listdir(home / "halts") if _NAME.fullmatch(name)]
     except FileNotFoundError:
         return []
+    except (PermissionError, NotADirectoryError) as error:
+        raise UsageError(
+            "halts-unreadable", f"whether there is a halt cannot be seen: {home / 'halts'}: {error.strerror}",
+            fix="make it a folder again that this user may read and write",
+        ) from error  # fmt: skip
     halts = [_read(home / "halts" / name) for name in names if name.removesuffix(".json") not in ended]
     return sorted((halt for halt in halts if halt is not None), key=lambda halt: (halt.at, halt.id))
 
@@ -159,7 +177,7 @@ def workers(home: Path) -> tuple[list[Worker], list[Worker]]:
     """Who is in the register: those that live, and those that died without leaving it."""
     living: set[Worker] = set()
     dead: set[Worker] = set()
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, PermissionError):
         for name in os.listdir(home / "running"):
             words = name.split("-")
             if len(words) == 3 and all(word.isdecimal() for word in words):
@@ -185,7 +203,12 @@ def watched(home: Path, ended: Set[str], stop: Callable[[Halt], None]) -> Iterat
 
     def look() -> None:
         while not over.wait(LOOK_S):
-            halts = found(home, ended)
+            try:
+                halts = found(home, ended)
+            except UsageError as error:
+                halts = [Halt("", "somebody", "an unknown time", error.what)]
+            except OSError:
+                continue  # no handle is free, or the disk fails for a moment: looking goes on
             if halts and not over.is_set():
                 stop(halts[0])
                 return

@@ -21,9 +21,9 @@ from festina.ledger.entries import SCHEMA
 from festina.ledger.log import Ledger, Record
 from festina.loop.state import State
 from festina.report.fold import Reading
+from festina.system.halts import Halt
 
 if TYPE_CHECKING:
-    from festina.system.halts import Halt
     from festina.system.home import Home
     from festina.system.repo import Repo
 
@@ -105,7 +105,10 @@ class Feed:
         from festina.loop import holds
 
         self.running = self.home.engine_running()
-        self.halts = tuple(holds.standing(self.home, self.state))
+        try:
+            self.halts = tuple(holds.standing(self.home, self.state))
+        except FestinaError as error:
+            self.halts = (Halt("", "somebody", "an unknown time", error.what),)
 
     def poll(self) -> bool:
         """Take in what is new; whether anything a page shows has changed."""

@@ -24,6 +24,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_FORM_BYTES = 64 << 10  # a reason has at most 4,000 characters
+MAX_PATH = 300  # characters; the longest of ours has a few dozen
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -94,6 +95,8 @@ class Gate:
         method = scope["method"]
         if method not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("Not something that a page here does.", 405)
+        if len(scope["path"]) > MAX_PATH:
+            return PlainTextResponse("No page here has such an address.", 414)
         given = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
         if "token" in given and method == "GET":
             return self._welcome(scope["path"], given, headers.get("sec-fetch-site", ""))
