@@ -6,14 +6,17 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from festina.cli.incident import _json, _sentence
+from festina.cli.report import command
 from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
@@ -26,7 +29,7 @@ from festina.report.law import facts, incidents
 from festina.report.law.calendar import Span, due, moment, span
 from festina.report.law.documents import FORMS, Document, as_json, build, key
 from festina.report.law.duties import FRONTIER, GPAI, SYSTEMIC, Facts, duties
-from festina.report.law.packs import find, load, parse
+from festina.report.law.packs import doubts, find, load, parse
 from festina.system.home import Home
 from tests.loop.commandline import festina
 from tests.report.made_ledger import Log, made_run
@@ -87,9 +90,18 @@ def test_C1_what_is_no_period_is_refused(text: str) -> None:
         span(text)
 
 
+def test_C1_a_period_that_no_calendar_holds_is_refused() -> None:
+    with pytest.raises(ValueError, match="last year"):
+        span("P9999Y")
+    assert due(moment("2026-08-31T10:00Z"), span("P9999W"), ZoneInfo("UTC")).year == 2218
+
+
 def test_C1_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         moment("2026-11-27T09:00")
+    for text in ("9999-12-31T23:59:00-05:00", "0001-01-01T00:00:00+05:00"):
+        with pytest.raises(ValueError, match="years 1 to 9999"):
+            moment(text)
 
 
 # -- law as data -----------------------------------------------------------------------------------------
@@ -315,6 +327,28 @@ def test_C1_one_classification_shows_every_regimes_deadline() -> None:
     assert "us-il.incident" not in rows
 
 
+def test_C3_law_that_is_not_in_force_and_packs_from_the_future_say_so() -> None:
+    rows = Case(Log()).open().classify("us-ca.deception", "us-ny.safety").rows()
+    assert rows["us-ca.incident"].note == ""
+    assert rows["us-ny.incident"].note == "not in force before 2027-01-01"
+    later = Case(Log()).open().classify("us-ny.safety").rows(moment("2027-02-01T00:00Z"))
+    assert later["us-ny.incident"].note == "not in force before 2027-01-01, after awareness"
+    pack = parse(GOOD.replace("as_of = 2026-01-01", "as_of = 2026-05-01").encode(), "own.toml")
+    assert doubts(pack, date(2026, 5, 1)) == ()
+    assert "2026-05-01, which has not come" in doubts(pack, date(2026, 4, 1))[0]
+    assert "in force from 2027-01-01" in made(made_run(), "us-ny.disclosure-statement").law
+
+
+def test_C1_a_report_that_was_sent_too_late_is_filed_and_was_late() -> None:
+    case = Case(Log()).open().classify("us-ny.safety").filed("us-ny.incident", "2026-11-23T11:00:00.000Z")
+    row = case.rows()["us-ny.incident"]
+    assert (row.state, row.sent) == ("filed", moment("2026-11-23T11:00Z"))
+    assert "1 h 00 min too late" in _sentence(row, NOW)
+    assert json.loads(_json(row))["sent"].startswith("2026-11-23T11:00")
+    early = Case(Log()).open().classify("us-ny.safety").filed("us-ny.incident", "2026-11-21T11:00:00.000Z")
+    assert "too late" not in _sentence(early.rows()["us-ny.incident"], NOW)
+
+
 def test_C1_of_several_classes_the_earliest_deadline_counts_and_no_class_has_none() -> None:
     rows = Case(Log()).open().classify("eu.harm", "eu.critical-infrastructure").rows()
     assert rows["eu.serious-incident-initial"].due == moment("2026-11-22T10:00Z")
@@ -387,6 +421,22 @@ def test_duties_of_who_changes_anothers_model() -> None:
         found = {d.name: d for d in duties(Facts(ours=ours, original=original, modifies=True))}
         assert found[name].answer == answer, (ours, original)
     assert {d.name: d.answer for d in duties(Facts())}[name] == "does not apply"
+
+
+def test_duties_of_a_models_maker_are_not_those_of_who_changes_a_little_of_it() -> None:
+    def found(ours: float | None, original: float = 2e25) -> list[str]:
+        rows = duties(Facts(compute=2e25, ours=ours, original=original, modifies=True, general=True))
+        return [d.answer for d in rows if d.name.startswith("EU")]
+
+    assert found(1e22) == ["does not apply"] * 3
+    assert found(7e24) == ["applies"] * 3
+    assert found(6e24) == ["close"] * 3
+    assert found(None) == ["cannot tell yet"] * 3
+    own = duties(Facts(compute=2e25, general=True))
+    assert [d.answer for d in own if d.name.startswith("EU")] == ["applies", "applies", "does not apply"]
+    done = CliRunner().invoke(command, ["duties", "--modifies", "--changes", "1e22", "--original", "0"])
+    assert done.exit_code == 2
+    assert "above 0" in done.output
 
 
 def test_duties_never_say_no_where_a_number_is_missing() -> None:

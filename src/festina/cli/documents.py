@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from festina.ledger.log import Ledger
     from festina.report.law.documents import Document
     from festina.report.law.incidents import Incident, People
-    from festina.report.law.packs import DocumentType
+    from festina.report.law.packs import DocumentType, Pack
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -54,7 +54,7 @@ def documents(source: Source) -> None:
         desk = _Desk(ledger)
         for pack in desk.packs:
             state = "" if pack.regime.enabled else " (off by default)"
-            click.echo(f"{pack.regime.title}{state}, checked {pack.regime.as_of.isoformat()}")
+            click.echo(f"{pack.regime.title}{state}, checked {pack.regime.as_of.isoformat()}{_dates(pack)}")
             for kind in pack.document:
                 if kind.incident:
                     click.echo(f"  {kind.id:32} {kind.title}: one for each incident (--incident N)")
@@ -81,6 +81,7 @@ def documents(source: Source) -> None:
 def document(source: Source, name: str, incident: int | None, recipient: str | None, form: str, out: Path) -> None:
     """Write document NAME: every field cited from the record, stated by a person, or unknown."""
     from festina.report.law.documents import FORMS, heading
+    from festina.report.law.packs import find, load
 
     with source.open() as ledger:
         made = _Desk(ledger).made(name, incident, recipient)
@@ -95,6 +96,9 @@ def document(source: Source, name: str, incident: int | None, recipient: str | N
                 "unwritable", f"it cannot be written: {error.strerror}", fix="--out", where=str(out)
             ) from None
     click.echo(heading(made), err=True)
+    dates = _dates(find(load(), name)[0])
+    if dates:
+        click.echo(f"The law pack{dates}.", err=True)
     if made.missing:
         about = f" --incident {incident}" if incident is not None else ""
         click.echo(f"Fill one: festina report state {name} {made.missing[0]}{about} --text WORDS --as NAME", err=True)
@@ -197,6 +201,8 @@ def duties(
     for name, value in given.items():
         if value is not None and not (isfinite(value) and value >= 0):
             raise click.BadParameter(f"{name} is a number from 0 on")
+    if original == 0:
+        raise click.BadParameter("--original is a number above 0: somebody trained that model")
     if (changes is not None or original is not None) and not modifies:
         raise UsageError(
             "not-a-change", "--changes and --original are about somebody else's model", fix="add --modifies"
@@ -208,6 +214,16 @@ def duties(
         if duty.documents and duty.answer != "does not apply":
             click.echo(f"{'':15} documents: {', '.join(duty.documents)}")
     click.echo("This is arithmetic on what you said, no legal advice.", err=True)
+
+
+def _dates(pack: Pack) -> str:
+    """Doubts about a pack as of today, in brackets."""
+    from datetime import UTC, datetime
+
+    from festina.report.law.packs import doubts
+
+    found = doubts(pack, datetime.now(UTC).date())
+    return f" ({'; '.join(found)})" if found else ""
 
 
 class _Desk:

@@ -179,13 +179,19 @@ def _headline(incident: Incident) -> str:
 
 
 def _sentence(row: Row, now: datetime) -> str:
+    return f"{_when(row, now)} [{row.note}]" if row.note else _when(row, now)
+
+
+def _when(row: Row, now: datetime) -> str:
     from zoneinfo import ZoneInfo
 
     from festina.cli.common import duration
 
     to = ", ".join(row.to)
     if row.state == "filed":
-        return f"filed    {row.document} to {to}"
+        over = row.sent - row.due if row.sent is not None and row.due is not None else None
+        late = f", {duration(over.total_seconds())} too late" if over is not None and over.total_seconds() > 0 else ""
+        return f"filed    {row.document} to {to}{late}"
     if row.due is None:
         return f"waiting  {row.document} to {to}: {row.rule}, which has not come"
     local = row.due.astimezone(ZoneInfo(row.zone)).strftime("%Y-%m-%d %H:%M %Z")
@@ -198,7 +204,9 @@ def _json(row: Row) -> str:
     import json
     from dataclasses import asdict
 
-    plain = asdict(row) | {"due": row.due.isoformat() if row.due else None}
+    plain = asdict(row) | {
+        name: when.isoformat() if when else None for name, when in (("due", row.due), ("sent", row.sent))
+    }
     return json.dumps(plain, sort_keys=True, ensure_ascii=True)
 
 

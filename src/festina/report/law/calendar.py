@@ -36,6 +36,8 @@ def span(text: str) -> Span:
         raise ValueError(f"{text!r} is no period: write PT24H, P5D, P4W, P6M, P2Y or P5BD")
     if found["h"] is not None:
         return Span(int(found["h"]), "H")
+    if found["unit"] == "Y" and int(found["n"]) > 1000:
+        raise ValueError(f"{text!r} ends after the last year of the calendar")
     return Span(int(found["n"]), found["unit"])
 
 
@@ -44,7 +46,10 @@ def moment(text: str) -> datetime:
     when = datetime.fromisoformat(text)
     if when.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone: end it with Z, or with an offset such as +01:00")
-    return when.astimezone(UTC)
+    try:
+        return when.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} lies outside the years 1 to 9999") from None
 
 
 def due(start: datetime, period: Span, zone: ZoneInfo, holidays: Collection[date] = ()) -> datetime:

@@ -92,7 +92,8 @@ def build(
     source = pack.source_of(kind)
     return Document(
         id=kind.id, title=kind.title, regime=pack.regime.id,
-        law=f"{pack.regime.title}, version {pack.regime.version}, checked {pack.regime.as_of.isoformat()}",
+        law=f"{pack.regime.title}, version {pack.regime.version}, checked {pack.regime.as_of.isoformat()}, "
+        f"in force from {pack.regime.in_force.isoformat()}",
         source=f"{source.name}; {kind.section}", checked=source.checked, to=kind.to if to is None else (to,),
         retain=kind.retain or "", system=data.system, origin=data.origin, size=data.size, root=data.root,
         incident=incident.number if incident else None, cells=tuple(cells),

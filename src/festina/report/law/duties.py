@@ -67,8 +67,21 @@ def _general(facts: Facts) -> Duty:
         answer, why = _against(facts.compute, GPAI, "training compute")
         if answer != "does not apply" and facts.general is None:
             answer, why = "cannot tell yet", f"{why}; and it is not known whether it does many different tasks"
+        answer, why = _only_as_modifier(facts, answer, why)
     return Duty("EU: provider of a general-purpose AI model", answer, why, "AI Act 53; Guidelines 2.1",
                 ("eu.model-documentation",))  # fmt: skip
+
+
+def _only_as_modifier(facts: Facts, answer: Answer, why: str) -> tuple[Answer, str]:
+    """Who changes somebody else's model is a provider only where those changes are large; else its maker alone is."""
+    if not facts.modifies:
+        return answer, why
+    changes = _modifier(facts).answer
+    weaker = min(answer, changes, key=("does not apply", "cannot tell yet", "close", "applies").index)
+    if weaker == answer:
+        return answer, why
+    said = {"does not apply": "too small for that", "cannot tell yet": "not known", "close": "close to what counts"}
+    return weaker, f"{why}; but the model is somebody else's, and the compute of your changes is {said[weaker]}"
 
 
 def _systemic(facts: Facts) -> Duty:
@@ -77,6 +90,8 @@ def _systemic(facts: Facts) -> Duty:
         answer, why = "does not apply", "only general-purpose models can have systemic risk in this sense"
     elif answer == "does not apply":
         why += "; the Commission may still designate it"
+    else:
+        answer, why = _only_as_modifier(facts, answer, why)
     return Duty("EU: general-purpose model with systemic risk", answer, why, "AI Act 51(2), 52(1), 55", (
         "eu.sr-notification", "eu.framework", "eu.model-report", "eu.serious-incident-initial",
     ))  # fmt: skip

@@ -97,6 +97,8 @@ class Row:
     due: datetime | None
     state: State
     zone: str
+    sent: datetime | None = None  # when it was first sent, where it was
+    note: str = ""  # doubts about the law itself
 
 
 def fold(records: Iterable[Entered], blob: Blob) -> People:
@@ -218,7 +220,18 @@ def _rows(pack: Pack, document: DocumentType, incident: Incident, now: datetime)
     yield Row(
         incident.number, pack.regime.id, document.id, document.title, document.to,
         f"{period} after {start}{repeated}", at, state, pack.regime.zone,
+        min((moment(f.sent) for f in sent), default=None), "; ".join(_doubts(pack, incident, now)),
     )  # fmt: skip
+
+
+def _doubts(pack: Pack, incident: Incident, now: datetime) -> list[str]:
+    """A law may not have been in force when somebody became aware; its clock is shown, and says so."""
+    from festina.report.law.packs import doubts
+
+    found = list(doubts(pack, now.date()))
+    if moment(incident.aware).date() < pack.regime.in_force <= now.date():
+        found.append(f"not in force before {pack.regime.in_force.isoformat()}, after awareness")
+    return found
 
 
 def _due(pack: Pack, document: DocumentType, clock: Clock, incident: Incident) -> datetime | None:

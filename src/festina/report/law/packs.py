@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -119,6 +119,16 @@ class Pack(_Model):
 
     def source_of(self, document: DocumentType) -> Source:
         return next(source for source in self.source if source.id == document.source)
+
+
+def doubts(pack: Pack, day: date) -> tuple[str, ...]:
+    """What a reader on ``day`` has to know of a pack: law that is not in force yet, a check that has not come."""
+    found = []
+    if pack.regime.in_force > day:
+        found.append(f"not in force before {pack.regime.in_force.isoformat()}")
+    if pack.regime.as_of > day + timedelta(days=1):  # somewhere it is tomorrow already
+        found.append(f"the pack says it was checked on {pack.regime.as_of.isoformat()}, which has not come")
+    return tuple(found)
 
 
 def load() -> tuple[Pack, ...]:
