@@ -496,7 +496,7 @@ def test_E1_a_killed_engine_leaves_nothing(tmp_path: Path) -> None:
     def left() -> list[Path]:
         return [*(tmp_path / "s").glob("box-*"), *groups_of(engine.pid)]
 
-    while left() and time.monotonic() - killed < 10:
+    while left() and time.monotonic() - killed < 30:  # a busy host takes its time
         time.sleep(0.05)
     assert left() == []
 

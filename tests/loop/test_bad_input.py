@@ -186,8 +186,8 @@ def test_V4_guards_stay_anchored_through_a_new_epoch_until_the_anchor_is_moved(t
 
 def test_G7_only_the_third_rung_of_autonomy_is_built_and_the_others_say_so(tmp_path: Path) -> None:
     toy = make_toy(tmp_path)
-    with (toy.root / "festina.toml").open("a") as file:
-        file.write('autonomy = "observe"\n')
+    manifest = toy.root / "festina.toml"
+    manifest.write_text(manifest.read_text().replace("[policy]\n", '[policy]\nautonomy = "observe"\n'))
     toy.commit("watch only")
     refused(quick(toy), "autonomy-not-built")
 
