@@ -250,3 +250,18 @@ def test_R1_two_reviewers_who_race_are_both_heard_once(world: World, tmp_path: P
     assert [v.decision.reviewer for v in world.state.reviews[0].votes] == ["bob", "ann"]
     assert reviews.outcome(world, 0).result == "denied"
     other.close()
+
+
+def test_R4_a_reviewers_clock_that_runs_ahead_makes_nothing_count_sooner(world: World) -> None:
+    true = world.now
+    world.step("open", 0, "ann")
+    world.wait(3600)  # ann's own clock: nobody else's has moved
+    world.step("classify", 0, "ann")
+    world.step("decide", 0, "ann")
+    world.wait(700)
+    world.step("open", 0, "bob")  # a later entry than the end of the cooling-off
+    world.now = true
+    world.wait(900)
+    assert world.settle() == ()
+    world.wait(3600)
+    assert world.settle() == (0,)  # control: as late as if the time had been spent

@@ -136,8 +136,11 @@ def _planted(b: Bench, base: Generation, target: Generation, real: Shown, seed: 
 
 
 def settle_due(here: Here, now: datetime | None = None) -> int | None:
-    """The first review whose decisions count from now on; None where there is none, or this copy cannot open it."""
-    at = max(stamp(now or datetime.now(UTC)), here.state.last_at)
+    """The first review whose decisions count from now on; None where there is none, or this copy cannot open it.
+
+    By this process's own clock alone: a reviewer's that runs ahead, or was set so, makes nothing count sooner.  # R-4
+    """
+    at = stamp(now or datetime.now(UTC))
     return next((n for n in admitting.due(here.state, at) if opened(here, here.state.reviews[n]) is not None), None)
 
 
