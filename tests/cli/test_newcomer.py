@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from festina.cli.drill import command as drill
 from festina.cli.simulate import command as simulate
 from festina.cli.status import command as status
+from festina.cli.status import page
 from festina.drill import render
 from festina.drill.model import KINDS, Finding, Report, Verdict
 from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.report.trust.forms import as_text
+from tests.loop.paper import PaperLoop
 from tests.report.made_ledger import made_run
 from tests.report.test_trust import ground, trust
 
@@ -71,3 +75,15 @@ def test_W5_a_scorer_without_any_control_was_not_checked() -> None:
         run="run-1", constant=None, random=None, oracle=None, incumbent=None, ok=True, note="the metric is printed",
     ))  # fmt: skip
     assert ground(trust(log), "selection", "the scorer").answer == "cannot tell yet"
+
+
+def test_status_says_once_what_the_error_level_is() -> None:
+    loop = PaperLoop(3, proposals=6)
+    loop.begin()
+    loop.run()
+    assert len(loop.state.line) > 1
+    console = Console(width=400, record=True, file=io.StringIO())
+    console.print(page(loop.state, running=False))
+    text = console.export_text()
+    assert text.count("wrong stays below") == 1
+    assert text.count("Accepted: better by") == len(loop.state.line) - 1

@@ -350,6 +350,8 @@ def _headline(s: State, running: bool) -> RenderableType:
 def _line_table(s: State) -> RenderableType:
     from rich.table import Table
 
+    from festina.select.words import promise
+
     table = Table(show_edge=False, pad_edge=False, expand=False)
     for column in ("generation", "commit", "by", "approved", "what was shown"):
         table.add_column(column, overflow="fold")
@@ -362,5 +364,7 @@ def _line_table(s: State) -> RenderableType:
         if g.doubtful:
             marks.append("IN DOUBT" if s.twins is not None and s.twins.alarm is not None else "was in doubt")
         label = f"{number} ({', '.join(marks)})" if marks else str(number)
-        table.add_row(label, g.commit[:10], g.author, approved, g.verdict.sentence if g.verdict else "starting point")
+        shown = g.verdict.sentence if g.verdict else "starting point"
+        shown = shown.replace(f"; {promise(s.error, s.alpha_epochs)}", "")  # it stands below, once for all rows
+        table.add_row(label, g.commit[:10], g.author, approved, shown)
     return table
