@@ -426,6 +426,7 @@ def test_L2_positive_control_a_forged_but_rule_abiding_ledger_passes(tmp_path: P
     (lambda p: p.replace(b'"schema":1', b'"schema":true'), "fault"),
     (lambda p: p.replace(b'"schema":1', b'"schema":NaN'), "fault"),
     (lambda p: p.replace(b"09:30:00.000Z", b"09:30:00Z"), "fault"),
+    (lambda p: p.replace(b"2026-01-31", b"2026-02-29"), "fault"), (lambda p: p.replace(b"2026-0", b"0000-0"), "fault"),
     (lambda p: p.replace(b"SEQ", b"7"), "fault"),
     (lambda p: p.replace(b"PREV", b"0" * 64), "fault"),
     (lambda p: p[: p.index(b'"subject":[')] + b'"subject":[]}', "fault"),

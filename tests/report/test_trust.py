@@ -14,7 +14,7 @@ from festina.cli.trust import command
 from festina.ledger import entries as e
 from festina.ledger.governing import CapabilityTerms, TierTerms
 from festina.loop.watches import Watch
-from festina.report.data import OverfitRow
+from festina.report.data import OverfitRow, TwinsRow
 from festina.report.fold import fold
 from festina.report.law import incidents
 from festina.report.law.calendar import moment
@@ -214,6 +214,37 @@ def test_W5_evidence_about_earlier_rules_or_an_earlier_version_is_no_yes() -> No
     assert grounds.overfitted(replace(made, data=replace(made.data, overfit=before))).answer == "cannot tell yet"
 
 
+def test_W5_one_unit_against_itself_and_old_exercises_are_no_yes() -> None:
+    made = case(made_run())
+    twins = TwinsRow(0.1, 0.001, 1, (5,), (), None, ())
+    few, enough = (replace(made, data=replace(made.data, twins=replace(twins, units=n))) for n in (19, 20))
+    assert grounds.sameness(few).answer == "cannot tell yet"
+    assert grounds.sameness(enough).answer == "yes"
+    log = made_run()
+    halt(log)
+    assert grounds.halting(case(log)).answer == "yes"
+    assert grounds.halting(case(log, NOW + timedelta(days=190))).answer == "cannot tell yet"
+    run = made.data.run
+    assert run is not None
+    boxed = replace(made, data=replace(made.data, runs=(replace(run, level=3, separated_uids=True),)))
+    assert grounds.confined(boxed).answer == "yes"
+    assert grounds.confined(replace(boxed, now=NOW + timedelta(days=31))).answer == "cannot tell yet"
+    begun = At(3, "2026-11-23T12:00:00.000Z")
+    back = replace(made, seen=replace(made.seen, rollbacks=[(begun, replace(begun, seq=4))]))
+    assert grounds.way_back(back).answer == "yes"
+    assert grounds.way_back(replace(back, now=NOW + timedelta(days=190))).answer == "cannot tell yet"
+
+
+def test_W5_L3_a_back_dated_entry_is_a_finding_and_the_record_no_yes() -> None:
+    log = made_run()
+    drill(log)
+    log.records[-1] = replace(log.records[-1], at="2020-01-01T00:00:00.000Z")
+    assert [f.seq for f in case(log).data.findings if f.what == "back-dated"] == [log.records[-1].seq]
+    found = grounds.record(case(log))
+    assert (found.answer, "1 entry dated before" in found.words) == ("cannot tell yet", True)
+    assert not [f for f in case(made_run()).data.findings if f.what == "back-dated"]
+
+
 def watch(
     step: str = "full", requests: int = 2_000, seq: int = 500, tolerate: float = 0.01, reason: str = "passed"
 ) -> Watch:
@@ -297,6 +328,7 @@ def measured(
         (measured(0.5, at="2026-09-01T12:00:00.000Z"), {}, "cannot tell yet"),
         (measured(0.77), {}, "no"),  # within two standard errors of the tier
         (measured(0.9), {"two-people": "2026-11-01T00:00:00.000Z"}, "no"),
+        (measured(0.9), {"two-people": "for ever"}, "no"),
         (measured(0.9), {"two-people": "2027-11-01T00:00:00.000Z"}, "yes"),
     ],
 )

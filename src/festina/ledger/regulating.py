@@ -6,13 +6,20 @@ milliseconds, and say when something happened in the world by that person's word
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from festina.ledger.base import Body, Count, Digest, Name, Role
 
-Moment = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$")]
+
+def _real(text: str) -> str:
+    datetime.fromisoformat(text)  # ValueError for a day that no calendar has
+    return text
+
+
+Moment = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"), AfterValidator(_real)]
 
 
 class Stated(Body):

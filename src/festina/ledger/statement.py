@@ -12,6 +12,7 @@ import base64
 import json
 import re
 from binascii import a2b_base64, b2a_base64
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, NoReturn
@@ -96,12 +97,18 @@ def _subject(name: str, digest: str) -> dict[str, Any]:
     return {"digest": {kind: digest}, "name": name}
 
 
+def _in_calendar(at: str) -> bool:
+    """Whether that year has that day: no reader of the record has to reckon with 30 February."""
+    year, day = int(at[:4]), int(at[8:10])
+    return year > 0 and (day < 29 or day <= monthrange(year, int(at[5:7]))[1])
+
+
 def statement(
     *, seq: int, prev: str, at: str, body: Body, content: Sequence[str], commitments: Mapping[str, str],
     subjects: Sequence[tuple[str, str]], schema: int = SCHEMA,
 ) -> bytes:  # fmt: skip
     """The payload to sign. ``subjects`` may not be empty (in-toto). ValueError for what may not stand in it."""
-    if not _AT.fullmatch(at):
+    if not _AT.fullmatch(at) or not _in_calendar(at):
         raise ValueError(f"a time is written 2026-01-31T09:30:00.000Z, not {at!r}")
     for field, digest in commitments.items():
         if not _FIELD.fullmatch(field) or not _HEX.fullmatch(digest):

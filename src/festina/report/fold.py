@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from festina.ledger import entries as e
@@ -27,6 +28,7 @@ from festina.report.paths import own_words
 from festina.report.rows import Blob, Rows
 from festina.report.twins import Twins
 
+CLOCKS = timedelta(minutes=2)  # two machines' clocks may differ by so much
 
 def fold(records: Iterable[Entered], blob: Blob, *, root: str = "") -> ReportData:
     """Read all ``records`` from the first on. ``blob`` gives the bytes of a digest (raises IntegrityError)."""
@@ -40,6 +42,7 @@ class Reading(Rows):
     """The rows, filled by ``take`` alone."""
 
     def take(self, record: Entered) -> None:
+        self._dated(record)
         self.entries.append(Entry(record.seq, record.kind, record.at, type(record.body).role))
         self.steps.take(record.body)
         self.tries.take(record.seq, record.body)
@@ -47,6 +50,15 @@ class Reading(Rows):
         self.people.take(record)
         if (handler := _HANDLERS.get(record.kind)) is not None:
             handler(self, record, record.body)
+
+    def _dated(self, record: Entered) -> None:
+        """An entry that says it is older than the one before: a clock that went back, or a hand that dated it."""
+        if not self.entries:
+            return
+        before = self.entries[-1].at
+        if record.at < before and datetime.fromisoformat(record.at) < datetime.fromisoformat(before) - CLOCKS:
+            text = f"{record.kind} is dated {record.at}, and the entry before it {before}"
+            self.findings.append(Remark(record.seq, "back-dated", text))
 
     def data(self, root: str) -> ReportData:
         genesis = self.genesis

@@ -47,8 +47,10 @@ def characterised(case: Case) -> Ground:
 
 def attested(case: Case, safeguard: str) -> bool:
     """Whether somebody's word that it is in place still counts."""
-    until = case.safeguards.get(safeguard)
-    return until is not None and moment(until) > case.now
+    try:
+        return moment(case.safeguards[safeguard]) > case.now
+    except (KeyError, ValueError):  # nobody's word, or one that names no date
+        return False
 
 
 def safeguarded(case: Case) -> Ground:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from festina.report.fold import CLOCKS
 from festina.report.law.calendar import moment
 from festina.report.numerals import between, count, num, percent, signed
 from festina.report.trust.model import Checked, Ground
@@ -30,7 +31,8 @@ DRILL_DAYS = 30  # attacks are found weekly: an older drill says little
 RUN_DAYS = 30  # controls and planted defects are about the scorer as it was run
 CATCH_RATE = 0.80  # of planted defects, to be shown with 95 %: 17 of 17, or 25 of 26, are enough
 HALT_SECONDS = 1.0  # G-5
-CLOCKS = timedelta(minutes=2)  # two machines' clocks may differ by so much
+EXERCISE_DAYS = 180  # a halt and a roll back are exercised twice a year at least
+SAME_UNITS = 20  # of the version in use against itself: with fewer, hardly any bias would have shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,8 @@ def authors(case: Case) -> Ground:
 
 
 def record(case: Case) -> Ground:
-    odd = [f for f in case.data.findings if f.what != "begun and not ended"]
+    odd = [f for f in case.data.findings if f.what not in ("begun and not ended", "back-dated")]
+    dated = [f for f in case.data.findings if f.what == "back-dated"]
     if not case.checked.ok:
         return Ground("the record", "no", case.checked.words, next="festina ledger verify")
     if odd:
@@ -157,6 +160,9 @@ def record(case: Case) -> Ground:
         )
     if not case.data.size:
         return Ground("the record", "cannot tell yet", "there is none", next="festina run")
+    if dated:
+        said, seqs = f"{count(len(dated), 'entry', 'entries')} dated before the one before", tuple(f.seq for f in dated)
+        return Ground("the record", "cannot tell yet", said, seqs, next="find out whose clock, or whose hand, it was")
     return Ground("the record", "yes", case.checked.words, (case.data.size - 1,), case.data.last_at)
 
 
@@ -177,9 +183,11 @@ def confined(case: Case) -> Ground:
             run.started_at,
             next="festina doctor says how to reach L3 with users of their own",
         )
-    return Ground(
-        "confinement", "yes", f"{said}, each untrusted side under a user of its own", (run.seq,), run.started_at
-    )
+    said = f"{said}, each untrusted side under a user of its own"
+    if case.stale(run.started_at, RUN_DAYS):
+        said = f"{said}; too long ago"
+        return Ground("confinement", "cannot tell yet", said, (run.seq,), run.started_at, next="festina run")
+    return Ground("confinement", "yes", said, (run.seq,), run.started_at, case.until(run.started_at, RUN_DAYS))
 
 
 def denied(case: Case) -> Ground:
@@ -280,6 +288,15 @@ def sameness(case: Case) -> Ground:
             (twins.open_alarm,),
             case.at(twins.open_alarm),
             next="festina review control",
+        )
+    if twins.units < SAME_UNITS:
+        return Ground(
+            "the comparison",
+            "cannot tell yet",
+            f"in use against itself, {count(twins.units, 'unit')} of {SAME_UNITS} that are asked for",
+            twins.seqs,
+            case.at(twins.seqs[-1] if twins.seqs else None),
+            next="festina run goes on",
         )
     return Ground(
         "the comparison",
@@ -437,9 +454,11 @@ def way_back(case: Case) -> Ground:
         )
     begun, ended = case.seen.rollbacks[-1]
     took = (moment(ended.at) - moment(begun.at)).total_seconds()
-    return Ground(
-        "the way back", "yes", f"rolled back on {ended.at[:10]}, in {took:.1f} s", (begun.seq, ended.seq), ended.at
-    )
+    said, seqs = f"rolled back on {ended.at[:10]}, in {took:.1f} s", (begun.seq, ended.seq)
+    if case.stale(ended.at, EXERCISE_DAYS):
+        said = f"{said}; too long ago"
+        return Ground("the way back", "cannot tell yet", said, seqs, ended.at, next="festina rollback")
+    return Ground("the way back", "yes", said, seqs, ended.at, case.until(ended.at, EXERCISE_DAYS))
 
 
 def halting(case: Case) -> Ground:
@@ -461,4 +480,6 @@ def halting(case: Case) -> Ground:
             at.at,
             next="festina halt while a run is going on",
         )
-    return Ground("the stop", "yes", said, (at.seq,), at.at)
+    if case.stale(at.at, EXERCISE_DAYS):
+        return Ground("the stop", "cannot tell yet", f"{said}; too long ago", (at.seq,), at.at, next="festina halt")
+    return Ground("the stop", "yes", said, (at.seq,), at.at, case.until(at.at, EXERCISE_DAYS))
