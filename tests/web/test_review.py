@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -295,6 +297,21 @@ def test_G5_the_button_halts_and_every_page_says_so(world: World, sit: Sit) -> N
     assert [h.reason for h in visitor.site.feed.halts] == ["it behaves oddly"]
     assert "it behaves oddly" in visitor.page("/")
     assert 'class="badge halted"' in visitor.page("/ledger")
+
+
+def test_L1_damaged_content_of_an_old_review_closes_no_queue(world: World, sit: Sit) -> None:
+    world.decide(0, "ann", approve=False)
+    world.wait(601)
+    assert world.settle() == (0,)
+    bob = sit("bob")
+    assert "<td>denied</td><td>ann: deny</td>" in bob.page("/review")
+    with closing(sqlite3.connect(world.home.ledger)) as database:
+        reason = bytes.fromhex(world.state.reviews[0].votes[0].decision.reason)
+        assert database.execute("DELETE FROM blob WHERE digest = ?", (reason,)).rowcount == 1
+        database.commit()
+    bob.site.forget()
+    assert bob.ask("/review/0").status_code == 500  # control: its own page says what is missing
+    assert "<td>denied</td><td>ann: deny</td>" in bob.page("/review")
 
 
 def test_R1_of_two_who_race_one_decision_counts(world: World, sit: Sit) -> None:

@@ -33,8 +33,8 @@ from festina.system.home import Home
 from festina.system.repo import Repo
 
 __all__ = [
-    "Here", "Place", "at_once", "blind_page", "calibration", "came_of", "choice", "classify", "decide", "evidence_page",
-    "in_use", "open_review", "outcome", "patch_of", "queue", "row", "settle", "stage", "waits", "withdraw",
+    "RESULTS", "Here", "Place", "at_once", "blind_page", "calibration", "came_of", "choice", "classify", "decide",
+    "evidence_page", "in_use", "open_review", "outcome", "patch_of", "queue", "row", "settle", "stage", "waits", "withdraw",
 ]  # fmt: skip
 
 
@@ -243,6 +243,9 @@ def at_once(here: Here, number: int, reviewer: str, *, approve: bool, reason: st
     settle(here)
 
 
+RESULTS = {"approve": "approved", "deny": "denied", "catch": "catch", "void": "set aside"}
+
+
 def outcome(here: Here, number: int) -> Outcome:
     """What came of it: what each said, and whether it was a catch trial. Not before it is settled.  # R-3, R-5"""
     review = _review(here.state, number)
@@ -251,7 +254,6 @@ def outcome(here: Here, number: int) -> Outcome:
         raise UsageError("not-settled", f"review {number} is not settled yet", fix="festina review")
     asked = question(patch_of(here, review), review.terms.binding)
     planted = catch.catch_of(settled.origin)
-    results = {"approve": "approved", "deny": "denied", "catch": "catch", "void": "set aside"}
     votes = tuple(
         VoteRow(
             v.decision.reviewer, v.classified.classification if v.classified else None, v.decision.classification,
@@ -260,7 +262,7 @@ def outcome(here: Here, number: int) -> Outcome:
         )
         for v in review.votes
     )  # fmt: skip
-    word = results[settled.outcome]
+    word = RESULTS[settled.outcome]
     return Outcome(number, word, catch.words(planted) if planted else "", votes, asked.choices[settled.answer])  # type: ignore[arg-type]
 
 

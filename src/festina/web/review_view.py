@@ -15,6 +15,7 @@ from festina.loop import admitting, reviews
 from festina.loop.rows import Generation, Review
 from festina.loop.state import State
 from festina.report.markup import join
+from festina.review import catch
 from festina.web import patch, plots
 from festina.web.feed import WHOLE, Feed
 
@@ -44,8 +45,18 @@ def queue(feed: Feed, reviewer: str) -> dict[str, Any]:
         "reviewer": reviewer,
         "waiting": [asdict(row) for row in reviews.queue(here, reviewer or None)],
         "held_up": reviews.waits(feed.state),
-        "settled": [asdict(reviews.outcome(here, r.terms.review)) for r in settled[:OUTCOMES]],
+        "settled": [_came_of(r, r.settled) for r in settled[:OUTCOMES] if r.settled is not None],
     }
+
+
+def _came_of(review: Review, settled: e.ReviewSettled) -> dict[str, Any]:
+    """A line about a settled review, from the fold alone: damaged content of an old one closes no queue."""
+    planted = catch.catch_of(settled.origin)
+    return {
+        "review": review.terms.review, "result": reviews.RESULTS[settled.outcome],
+        "catch": catch.words(planted) if planted else "",
+        "votes": [{"reviewer": v.decision.reviewer, "approve": v.approved} for v in review.votes],
+    }  # fmt: skip
 
 
 def people(feed: Feed) -> dict[str, Any]:
