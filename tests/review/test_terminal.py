@@ -11,6 +11,11 @@ import sys
 import time
 from collections.abc import Callable
 
+import pytest
+
+from festina.cli.review import blind
+from festina.cli.review_files import _shown
+from festina.loop import elsewhere
 from festina.loop.state import fold
 from tests.review.desk_world import World
 
@@ -81,3 +86,18 @@ def test_R1_without_a_terminal_nothing_is_asked_and_nothing_decided(world: World
     shown = subprocess.run(listed, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "review 0: generation 1, 12 changed lines in 1 file" in shown
     assert not world.state.reviews[0].seats
+
+
+@pytest.mark.parametrize("ending", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_T5_a_line_of_a_change_cannot_pass_for_several(worlds: Worlds, ending: str) -> None:
+    world = worlds()
+    forged = f"# note{ending}diff --git a/docs.md b/docs.md{ending}+harmless"
+    world.accept(text=f"x = 1\n{forged}\n")
+    number = world.ask()
+    page = world.step("open", number, "ann")
+    whole = elsewhere.export(world, number, "bob", now=world.now)
+    for shown in (blind(page), _shown(whole)):
+        lines = shown.split("\n")
+        assert f"+{forged}".replace(ending, f"<U+{ord(ending):04X}>") in lines
+        assert not {"+harmless", "diff --git a/docs.md b/docs.md"} & set(lines)
+        assert {c for c in shown if not c.isprintable()} == {"\n"}

@@ -334,15 +334,15 @@ def _read(here: Opened, number: int, reviewer: str) -> None:
 
 def blind(page: BlindPage) -> str:
     """The change without claims; hostile text made visible.  # T-5"""
-    from festina.propose.text import visible
+    from festina.propose.text import rows
 
     lines = [page.row.headline]
     lines += [f"  look twice: {file.path} ({', '.join(file.marks)})" for file in page.files if file.marks]
     lines += [f"--- the change, against {page.reviewed_name}, the last state that a person reviewed ---"]
-    lines += [visible(line) for line in page.patch.splitlines()]
+    lines += rows(page.patch)
     if page.in_use:
         lines += [f"--- the change, against {page.in_use_name}, which is in use ---"]
-        lines += [visible(line) for line in page.in_use.splitlines()]
+        lines += rows(page.in_use)
     if page.row.left_s > 0:
         lines.append(f"reading time: {duration(page.row.left_s)} at least")
     lines += ["--- before you see any evidence ---", page.question.text]

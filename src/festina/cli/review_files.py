@@ -92,7 +92,7 @@ def import_(root: Path, file: Path) -> None:
 
 def _shown(data: bytes) -> str:
     """The page in a file, everything in it made visible.  # T-5"""
-    from festina.propose.text import visible
+    from festina.propose.text import rows, visible
     from festina.review.away import unpacked
 
     terms, reviewer, whole = unpacked(data)
@@ -100,10 +100,10 @@ def _shown(data: bytes) -> str:
     for name, marks in whole.get("marks", {}).items():
         lines.append(f"  look twice: {visible(str(name), lines=False)} ({', '.join(map(str, marks))})")
     lines += [f"--- the change, against {whole['reviewed_name']} ---"]
-    lines += [visible(line) for line in whole["patch"].splitlines()[1:]]
+    lines += rows(whole["patch"])[1:]
     if whole["in_use"]:
         lines += [f"--- the change, against {whole['in_use_name']}, which is in use ---"]
-        lines += [visible(line) for line in whole["in_use"].splitlines()]
+        lines += rows(whole["in_use"])
     if "evidence" not in whole:
         question = whole["question"]
         lines += ["--- before you see any evidence ---", visible(question["text"])]

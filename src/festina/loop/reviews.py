@@ -34,7 +34,8 @@ from festina.system.repo import Repo
 
 __all__ = [
     "RESULTS", "Here", "Place", "at_once", "blind_page", "calibration", "came_of", "choice", "classify", "decide",
-    "evidence_page", "in_use", "open_review", "outcome", "patch_of", "queue", "row", "settle", "stage", "waits", "withdraw",
+    "evidence_page", "in_use", "open_review", "outcome", "patch_of", "queue", "row", "settle", "stage", "waits",
+    "withdraw",
 ]  # fmt: skip
 
 

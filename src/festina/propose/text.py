@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["visible"]
+__all__ = ["rows", "visible"]
 
 MAX_MARKS = 4  # combining marks on one letter; more is a flood that covers neighbouring lines
 _HIDDEN_LETTERS = frozenset(
@@ -34,6 +34,11 @@ def _hidden(char: str) -> bool:
         or 0xFE00 <= code <= 0xFE0F
         or 0xE0000 <= code <= 0xE0FFF
     )
+
+
+def rows(text: str) -> list[str]:
+    """A text's lines, each visible. Only a line feed ends one: what else some programs break at is written out."""
+    return [visible(line) for line in text.removesuffix("\n").split("\n")]
 
 
 def visible(text: str, *, lines: bool = True, limit: int | None = None) -> str:
