@@ -39,9 +39,9 @@ def sound() -> Trust:
     return replace(found, stages=made)
 
 
-def stated(*nodes: str, text: str = "we looked", by: str = "ann", person: bool = True) -> People:
+def stated(*nodes: str, text: str = "we looked", by: str = "ann", person: bool = True, seq: int = 999) -> People:
     said = {
-        (DOCUMENT, node, by): Statement(9, "2026-11-26T10:00:00.000Z", DOCUMENT, node, text, by, not person)
+        (DOCUMENT, node, by): Statement(seq, "2026-11-26T10:00:00.000Z", DOCUMENT, node, text, by, not person)
         for node in nodes
     }
     return People(statements=said)
@@ -92,6 +92,17 @@ def test_a_demonstration_key_states_nothing_and_people_who_differ_leave_it_open(
     both = stated(*OURS)
     both.statements.update(stated("tiers", text="no", by="bob").statements)
     assert [p.node.id for p in whole(both).problems] == ["tiers"]
+
+
+def test_W5_evidence_stated_of_an_earlier_version_is_not_of_this_one() -> None:
+    judged = sound()
+    assert judged.since > 0
+    before = whole(stated(*OURS, seq=judged.since - 1), judged=judged)
+    evidence = {n.id for n in load().node if n.stated and n.kind == "evidence"}
+    assert evidence
+    assert {p.node.id for p in before.problems} == evidence
+    assert all("earlier version" in p.why for p in before.problems)
+    assert whole(stated(*OURS, seq=judged.since), judged=judged).top.state == "holds"
 
 
 SMALL = """

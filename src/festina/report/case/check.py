@@ -1,8 +1,8 @@
 """Does a safety case hold? Pure: the case, a judgement of trust, people's statements, and a day.
 
 A claim holds when something supports it and everything below it holds. Evidence holds with a ground that is a yes, or
-with a person's statement; a defeater is closed by the same; an assumption holds until it ends. "Cannot be ruled out"
-is an answer of its own, and no number says how sure anybody is.
+with a person's statement made since this version came; a defeater is closed by the same, at any time; an assumption
+holds until it ends. "Cannot be ruled out" is an answer of its own, and no number says how sure anybody is.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _judge(node: Node, below: list[Judged], trust: Trust, people: People, day: d
     if node.ground is not None:
         return _grounded(node, trust)
     if node.stated or node.kind == "defeater":
-        return _stated(node, people.of(DOCUMENT, node.id))
+        return _stated(node, people.of(DOCUMENT, node.id), trust.since)
     if node.kind == "evidence":
         return Judged(node, "unsupported", "it names neither a ground nor a person's statement")
     return Judged(node, "holds", "as the case says it")
@@ -104,11 +104,14 @@ def _grounded(node: Node, trust: Trust) -> Judged:
     return Judged(node, states[ground.answer], ground.words, ground.seqs)
 
 
-def _stated(node: Node, said: list[Statement]) -> Judged:
+def _stated(node: Node, said: list[Statement], since: int) -> Judged:
     spoken = [s for s in said if not s.without_person]
     if not spoken:
         what = "open: nobody answered it" if node.kind == "defeater" else "nobody stated it"
         return Judged(node, "cannot be ruled out", f"{what} (festina report state {DOCUMENT} {node.id} --text ...)")
     if len({" ".join(s.text.split()) for s in spoken}) > 1:
         return Judged(node, "cannot be ruled out", "people state different things", tuple(s.seq for s in spoken))
+    if node.kind == "evidence" and all(s.seq < since for s in spoken):
+        why = f"stated in entry {spoken[-1].seq}, of an earlier version: this one came with entry {since}"
+        return Judged(node, "cannot be ruled out", f"{why} (state it again)", tuple(s.seq for s in spoken))
     return Judged(node, "holds", f"{spoken[-1].reviewer}: {spoken[-1].text}", tuple(s.seq for s in spoken))

@@ -36,7 +36,13 @@ def judge(case: Case) -> Trust:
         never_probed=never_probed(case),
         warning=warning(case),
         gates=gates(case),
+        since=_since(case),
     )
+
+
+def _since(case: Case) -> int:
+    version = next((g for g in case.data.generations if g.released_now), case.data.line[-1] if case.data.line else None)
+    return version.moved_seq or 0 if version is not None else 0
 
 
 def _settled(case: Case, stage: Stage) -> Stage:

@@ -74,6 +74,7 @@ class Trust:
     never_probed: tuple[str, ...]
     warning: tuple[str, ...]
     gates: tuple[Gate, ...]
+    since: int = 0  # the entry that moved the line to the version in use, or to the newest where none is released
 
 
 @dataclass(frozen=True, slots=True)
