@@ -25,10 +25,15 @@ WIDTH = 80
 FULL = 3  # holes of one class that are told in full: the others have the same cause
 
 
+def _wrap(line: str, width: int, **indents: str) -> list[str]:
+    """Wrapped between words: names of attacks and options stay whole."""
+    return textwrap.wrap(line, width, break_on_hyphens=False, break_long_words=False, **indents)  # type: ignore[arg-type]
+
+
 def text(report: Report) -> str:
     """The whole report; its last line is ``SILENCE``."""
     parts = [
-        [line for sentence in report.summary for line in textwrap.wrap(sentence, WIDTH)],
+        [line for sentence in report.summary for line in _wrap(sentence, WIDTH)],
         _holes(report),
         _exposures(report.exposures),
         _table(rows(report.findings)),
@@ -94,7 +99,7 @@ def _holes(report: Report) -> list[str]:
         lines += [f"   reproduce: {each.command}"] if each.command else []
     if more:
         lines.append("More of the same classes (--show N --out DIR tells one in full)")
-        lines += textwrap.wrap(", ".join(more), WIDTH, initial_indent="   ", subsequent_indent="   ")
+        lines += _wrap(", ".join(more), WIDTH, initial_indent="   ", subsequent_indent="   ")
     return lines
 
 
@@ -104,7 +109,7 @@ def _exposures(found: Sequence[Finding]) -> list[str]:
     lines = ["Exposures: within reach of a candidate, no credit by that alone"]
     for each in found:
         place = f" ({each.place})" if each.place else ""
-        lines += textwrap.wrap(f"- {each.title}{place}: {each.why}", WIDTH, subsequent_indent="  ")
+        lines += _wrap(f"- {each.title}{place}: {each.why}", WIDTH, subsequent_indent="  ")
     for fix in dict.fromkeys(each.fix for each in found if each.fix):
         lines += _wrapped("fix", fix)
     return lines
@@ -121,7 +126,7 @@ def _table(table: Iterable[KindRow]) -> list[str]:
         weakest = ""
         if row.weakest is not None:
             weakest = f", weakest: {rate(row.weakest.caught, row.weakest.runs)}"
-        lines += textwrap.wrap(f"  {KINDS[row.kind]}: {share}{exposed}{weakest}", WIDTH, subsequent_indent="      ")
+        lines += _wrap(f"  {KINDS[row.kind]}: {share}{exposed}{weakest}", WIDTH, subsequent_indent="      ")
     return lines
 
 
@@ -132,11 +137,11 @@ def _honest(report: Report) -> list[str]:
     lines = [f"Honest candidates: lost in {rate(lost, runs)}"]
     for row in report.honest:
         if not row.applicable:
-            lines += textwrap.wrap(f"  - {row.variant}: not run, {row.why}", WIDTH, subsequent_indent="    ")
+            lines += _wrap(f"  - {row.variant}: not run, {row.why}", WIDTH, subsequent_indent="    ")
         else:
             why = f": {row.why}" if row.why and row.kept < row.runs else ""
             kept = f"  - {row.variant}: kept in {row.kept} of {_count(row.runs, 'run')}{why}"
-            lines += textwrap.wrap(kept, WIDTH, subsequent_indent="    ")
+            lines += _wrap(kept, WIDTH, subsequent_indent="    ")
     return lines
 
 
@@ -159,11 +164,11 @@ def _bullets(title: str, items: Iterable[str]) -> Iterator[str]:
     if listed:
         yield title
         for item in listed:
-            yield from textwrap.wrap(f"- {item}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+            yield from _wrap(f"- {item}", WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def _wrapped(label: str, body: str) -> list[str]:
-    return textwrap.wrap(f"{label}: {body}", WIDTH, initial_indent="   ", subsequent_indent="     ") if body else []
+    return _wrap(f"{label}: {body}", WIDTH, initial_indent="   ", subsequent_indent="     ") if body else []
 
 
 def _count(amount: int, word: str) -> str:
