@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from festina.cli.drill import command as drill
+from festina.cli.run import command as run
 from festina.cli.simulate import command as simulate
 from festina.cli.status import command as status
 from festina.cli.status import page
@@ -55,6 +56,12 @@ def test_a_drill_without_a_manifest_names_the_folder_and_the_other_way_to_drill(
     assert error.name == "no-manifest"
     assert str(project) in error.what  # not the scratch copy
     assert "{candidate}" in error.fix
+
+
+def test_files_that_are_not_there_are_named_before_anything_runs(project: Path) -> None:
+    error = refusal(run, "-C", str(project), "--allow", "trian.py", "--yes", "--", "python3", "train.py")
+    assert error.name == "allow-matches-nothing"
+    assert "trian.py" in error.what
 
 
 def test_what_the_terminal_shows_fits_80_columns() -> None:

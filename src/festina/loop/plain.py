@@ -27,6 +27,7 @@ from festina.select.gate import Plan
 from festina.select.planning import units_min_accept
 from festina.system import home as homes
 from festina.system.aside import scratch_folder
+from festina.system.globs import matches
 from festina.system.manifest import Manifest, parse_manifest
 from festina.system.repo import Repo
 
@@ -41,6 +42,17 @@ class Plain:
     data: bytes
     guess: Guess | None
     run_s: float | None
+
+
+def _require_files(repo: Repo, allow: tuple[str, ...]) -> None:
+    """The built-in search changes files and adds none: a pattern that covers no file is a slip."""
+    paths = [entry.path for entry in repo.ls_tree(repo.tree_of(repo.head()))]
+    for pattern in allow:
+        if not any(matches(pattern, path) for path in paths):
+            raise UsageError(
+                "allow-matches-nothing", f"no file of the last commit matches '{pattern}'",
+                fix="name files from the top of the repository, such as --allow 'src/*.py'", where="--allow",
+            )  # fmt: skip
 
 
 def plain(
@@ -62,6 +74,8 @@ def plain(
     known = None if anew else _resumed(repo, argv)
     if known is not None:
         return known
+    if search:
+        _require_files(repo, allow)
     first = _try_once(repo, argv, first_run_s)
     found = guess(repo.root, argv, first.answer or b"", metric=metric, allow=allow)
     wall = max(60, math.ceil(first.wall_s * 5))
