@@ -139,6 +139,9 @@ def test_R2_how_a_test_fares_is_closed_to_whoever_may_have_to_review_it(tmp_path
     ann, onlooker = Visitor.of(feed, "ann"), Visitor.of(feed)
     number = next(iter(loop.state.open.values())).proposal
     batch = next(r.seq for r in feed.ledger.records() if r.kind == "batch-ended")
+    for path in ("/", "/lineage", "/proposals", f"/proposal/{number}", "/review", "/reviewers", "/growth", "/ledger"):
+        for each in (ann, onlooker):  # nothing was accepted yet: what is not there is not written as None
+            assert re.search(r">\s*None\s*<", each.page(path)) is None, path
     assert "Difference so far" in onlooker.page("/")  # control
     assert json.loads(onlooker.ask(f"/proposal/{number}.json").text)["tests"][0]["path"]
     assert "Difference so far" not in ann.page("/")
