@@ -265,3 +265,12 @@ def test_R4_a_reviewers_clock_that_runs_ahead_makes_nothing_count_sooner(world: 
     assert world.settle() == ()
     world.wait(3600)
     assert world.settle() == (0,)  # control: as late as if the time had been spent
+
+
+@pytest.mark.parametrize("answer", ["0", "4", "", "x", "0010", "1" + "0" * 5000, "-1", "\u00b2"])
+def test_R2_an_answer_is_one_of_the_choices_or_its_number(answer: str) -> None:
+    choices = ("one", "two", "three")
+    assert [reviews.choice(choices, said) for said in ("1", "3", "two")] == [0, 2, 1]  # control
+    with pytest.raises(UsageError) as caught:
+        reviews.choice(choices, answer)
+    assert caught.value.name == "bad-answer"

@@ -179,7 +179,7 @@ def choice(choices: tuple[str, ...], answer: str) -> int:
     """The number of the chosen answer: as it is worded, or counted from 1."""
     if answer in choices:
         return choices.index(answer)
-    if answer.isdecimal() and 1 <= int(answer[:3]) <= len(choices):
+    if answer.isdecimal() and len(answer) <= 3 and 1 <= int(answer) <= len(choices):
         return int(answer) - 1
     raise UsageError("bad-answer", f"{visible(answer[:80], lines=False)!r} is none of the choices",
                      fix=f"a number from 1 to {len(choices)}")  # fmt: skip
