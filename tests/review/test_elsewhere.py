@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
+from string import ascii_letters, digits
 
 import pytest
 from click.testing import CliRunner
@@ -85,6 +87,24 @@ def test_R1_a_statement_counts_once_and_in_nobody_elses_name(world: World) -> No
     forged = json.loads(statement) | {"text": "something else that nobody signed"}
     world.state.brought.clear()
     assert refused(lambda: take(world, json.dumps(forged).encode())) == "bad-statement"
+
+
+def test_R1_the_same_signature_written_otherwise_brings_no_decision_back(world: World) -> None:
+    statement = final(judged(world))
+    take(world, statement)
+    world.step("withdraw", 0, "ann")
+    again = json.loads(statement)
+    sig = again["signed"]["sig"]
+    other = next(
+        each for each in (f"{sig[:-3]}{last}==" for last in ascii_letters + digits)
+        if each != sig and b64decode(each) == b64decode(sig)
+    )  # fmt: skip
+    again["signed"]["sig"] = other
+    assert refused(lambda: take(world, json.dumps(again).encode())) == "bad-signature"
+    body = next(r.body for r in world.ledger.records() if r.kind == "review-brought" and "decided" in r.body.step)
+    world.put(Draft(body.model_copy(update={"sig": other})))  # forged by who holds the engine's key
+    assert world.state.ignored[-1][2] == "bad-signature"
+    assert world.state.reviews[0].seats["ann"].decision is None
 
 
 def test_R1_a_file_whose_patch_was_exchanged_is_not_signed(world: World) -> None:
