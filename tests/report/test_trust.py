@@ -258,6 +258,17 @@ def watch(
     return Watch(started, seq, at, monitor.start(0.01, 0.01), requests, 3, ended=ended, ended_seq=seq + 1, ended_at=at)
 
 
+def _alerted() -> monitor.Monitor:
+    """A late degradation that is worth a look and not yet a roll back."""
+    seen = monitor.start(0.01, 1e-6)
+    for x in [False] * 300 + [True] * 4:
+        seen = monitor.observe(seen, x)
+    return seen
+
+
+ALERTED = _alerted()
+
+
 @pytest.mark.parametrize(
     ("rows", "answer", "word"),
     [
@@ -268,6 +279,7 @@ def watch(
         ((watch(tolerate=0.9),), "cannot tell yet", "allowed to fail"),
         ((watch(), watch(reason="rolled-back"), watch()), "no", "taken back"),
         ((watch(reason="stopped"),), "cannot tell yet", "stopped"),
+        ((replace(watch(), monitor=ALERTED),), "cannot tell yet", "alert"),
         ((), "cannot tell yet", "not watched"),
     ],
 )

@@ -103,7 +103,7 @@ def _run(
         click.echo(f"listening on http://{found[1]}:{port}, {step} step of generation {generation}", err=True)
         try:
             done = watching.go(here.ledger, here.state, here.repo, here.home, watch, split, counter, seconds=seconds,
-                               until=lambda: bool(stopped))  # fmt: skip
+                               until=lambda: bool(stopped), say=lambda text: click.echo(text, err=True))  # fmt: skip
             click.echo(done.sentence())
             if done.ended is not None and done.ended.reason == "rolled-back":
                 click.echo("The loop is halted. Look, then: festina unhalt --as NAME --reason TEXT", err=True)

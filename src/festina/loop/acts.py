@@ -194,7 +194,8 @@ def take_release_back(ledger: Ledger, state: State, repo: Repo, number: int) -> 
             release=now.releases, cause="rollback", generation=target.number, old_commit=now.released_at,
             new_commit=target.commit, review=None,
         )  # fmt: skip
-        return [Draft(body)] if now.release is None else []
+        newer = now.released is not None and now.released > number  # a person may have been faster
+        return [Draft(body)] if now.release is None and newer else []
 
     write(ledger, state, back)
     settle_release(ledger, state, repo)

@@ -49,7 +49,8 @@ class Watch:
         )
         ends = {"passed": "passed", "rolled-back": "taken back by the monitor", "starved": "too few requests came",
                 "stopped": "stopped before its end"}  # fmt: skip
-        return f"{said}; {ends[self.ended.reason] if self.ended is not None else end}"
+        alert = "; alert: more speaks against it than chance explains" if self.monitor.answer == "alert" else ""
+        return f"{said}; {ends[self.ended.reason] if self.ended is not None else end}{alert}"
 
 
 @dataclass(slots=True)

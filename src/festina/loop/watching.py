@@ -134,11 +134,14 @@ def begin(ledger: Ledger, state: State, plan: Plan) -> Watch:
 
 def go(
     ledger: Ledger, state: State, repo: Repo, home: Home, watch: Watch, split: Split, counter: Counter, *,
-    seconds: float, until: Callable[[], bool] = lambda: False,
+    seconds: float, until: Callable[[], bool] = lambda: False, say: Callable[[str], None] = lambda _: None,
 ) -> Watch:  # fmt: skip
-    """Watch until it is decided, enough came, time is up, or ``until`` says so. The split already serves."""
+    """Watch until it is decided, enough came, time is up, or ``until`` says so. The split already serves.
+
+    ``say`` gets a sentence for a person when the evidence first calls for a look.
+    """
     number, ends = watch.started.watch, time.monotonic() + seconds
-    told = time.monotonic()
+    told, alerted = time.monotonic(), False
     while not counter.decided.is_set():
         enough = counter.total >= watch.started.least
         if enough or until() or time.monotonic() >= ends:
@@ -147,6 +150,10 @@ def go(
         if time.monotonic() - told >= BATCH_S or len(counter.events) >= BATCH_EVENTS:
             told = time.monotonic()
             _flush(ledger, state, split, counter, number)
+            row = state.watches.rows[number]
+            if row.monitor.answer == "alert" and not alerted:
+                alerted = True
+                say(row.sentence())
     with split.lock:  # an event after the last entry would decide what the record does not show
         counter.over = True
     _flush(ledger, state, split, counter, number)

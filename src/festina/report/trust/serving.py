@@ -64,4 +64,6 @@ def _thin(watch: Watch, since: int) -> str:
         return f"{percent(watch.started.tolerate)} of the requests were allowed to fail"
     if watch.ended is not None and watch.ended.reason == "passed" and watch.requests < REQUESTS:
         return f"{REQUESTS:,} requests are asked for"
+    if watch.monitor.answer == "alert":
+        return "an alert stood at its end"
     return ""
