@@ -70,9 +70,18 @@ def _score(root: Path, number: int, *, demo: bool, weak: bool) -> bool:
 @system_option
 @click.argument("generation", type=int, required=False)
 def rollback(root: Path, generation: int | None) -> None:
-    """Go back to an earlier generation, now (default: the one before the head)."""
+    """Go back to an earlier generation, now (default: the one before the head).
+
+    Nobody is asked, so that it works in an emergency. What was accepted after that generation leaves the working line
+    for good; its content stays under refs/festina/generations.
+    """
     from festina.loop import acts
 
     with opened(root, write=True) as here:
+        before = tuple(here.state.line)
         target = acts.rollback(here.ledger, here.state, here.repo, generation)
+        gone = [number for number in before if number not in here.state.line]
     click.echo(f"Generation {target.number} is the head of the working line again ({target.commit[:12]}).", err=True)
+    if gone:
+        places = ", ".join(f"refs/festina/generations/{number}" for number in gone)
+        click.echo(f"Taken back for good; the content stays at {places}.", err=True)

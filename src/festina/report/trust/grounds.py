@@ -444,20 +444,23 @@ def incidents(case: Case) -> tuple[Ground, ...]:
     return (Ground("incidents", "yes", f"{count(len(known), 'incident')}, all resolved", seqs, case.at(last)),)
 
 
+_SPARE = "festina rollback, with a generation to spare: what is taken back leaves the line for good"
+
+
 def way_back(case: Case) -> Ground:
     if not case.seen.rollbacks:
         return Ground(
             "the way back",
             "cannot tell yet",
             "no roll back was ever made here",
-            next="festina rollback, and release again",
+            next=_SPARE,
         )
     begun, ended = case.seen.rollbacks[-1]
     took = (moment(ended.at) - moment(begun.at)).total_seconds()
     said, seqs = f"rolled back on {ended.at[:10]}, in {took:.1f} s", (begun.seq, ended.seq)
     if case.stale(ended.at, EXERCISE_DAYS):
         said = f"{said}; too long ago"
-        return Ground("the way back", "cannot tell yet", said, seqs, ended.at, next="festina rollback")
+        return Ground("the way back", "cannot tell yet", said, seqs, ended.at, next=_SPARE)
     return Ground("the way back", "yes", said, seqs, ended.at, case.until(ended.at, EXERCISE_DAYS))
 
 
