@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,8 +12,11 @@ from festina.errors import FestinaError, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.audit import verify
 from festina.ledger.log import Draft
-from festina.loop import acts, reviews
-from festina.loop.state import fold
+from festina.loop import acts, finals, reviews, showing
+from festina.loop.rows import Generation
+from festina.loop.state import State, fold
+from festina.propose.text import visible
+from festina.review import questions
 from tests.review.desk_world import REASON, World
 
 Worlds = Callable[..., World]
@@ -274,3 +278,34 @@ def test_R2_an_answer_is_one_of_the_choices_or_its_number(answer: str) -> None:
     with pytest.raises(UsageError) as caught:
         reviews.choice(choices, answer)
     assert caught.value.name == "bad-answer"
+
+
+def test_R2_files_are_known_by_their_names_whatever_git_quotes(world: World) -> None:
+    names = ["a b.py", "x b/y.py", "é.py", "модуль/a.py", 'q"uo\\te.py', "tab\there.py", "\u202egnp.py", "-rf.py"]
+    tree = world.repo.tree_of(world.state.head.commit)
+    made = world.repo.write_files(tree, dict.fromkeys(names, b"x = 1\n+++ y\n"))
+    patch = world.repo.diff(tree, made)
+    marks = cast(showing._Marks, lambda path: ("look",) if path in ("é.py", "x b/y.py") else ())
+    rows = [showing._row(part, marks) for part in showing._sections(patch.decode())]
+    assert {row.path for row in rows} == {visible(name, lines=False) for name in names}
+    assert {(row.added, row.removed) for row in rows} == {(2, 0)}
+    assert {row.path for row in rows if row.marks} == {"é.py", "x b/y.py"}
+    ordered = showing._first(patch.decode(), marks)
+    assert {questions.path_of(line) for line in ordered.split("\n") if line.startswith("diff --git ")} == set(names)
+    assert questions.path_of(ordered.split("\n")[0]) in ("é.py", "x b/y.py")
+
+
+def test_R3_an_approval_taken_back_while_a_release_begins_releases_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.decide(0, "ann", approve=True)
+    world.wait(601)
+    world.settle()
+    size = world.ledger.size
+
+    def missed(state: State, generation: Generation) -> None:
+        generation.approved = None  # as a catch trial that ann missed, settled by the engine at this moment
+
+    monkeypatch.setattr(finals, "require", missed)
+    assert refused(lambda: acts.release(world.ledger, world.state, world.repo, None)) == "not-approved"
+    assert world.ledger.size == size

@@ -141,6 +141,9 @@ def release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Gen
             raise UsageError("release-in-the-way", "the line or the release is just being moved", fix="try again")
         _nothing_denied_below(now, generation.number)
         _not_in_doubt(now, now.generations[generation.number])
+        if now.generations[generation.number].approved is None:  # whoever approved it missed a catch trial
+            what = f"the approval of generation {generation.number} was just taken back"
+            raise UsageError("not-approved", what, fix="festina review")
         body = e.ReleaseIntent(
             release=now.releases, cause="release", generation=generation.number, old_commit=now.released_at,
             new_commit=generation.commit, review=generation.approved,

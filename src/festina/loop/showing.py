@@ -13,7 +13,7 @@ from festina.loop.rows import Generation, Review
 from festina.loop.state import State
 from festina.propose.text import visible
 from festina.review.pages import FileRow, Section
-from festina.review.questions import bare, read_diff
+from festina.review.questions import bare, path_of, read_diff
 from festina.system.globs import matches_any
 from festina.system.manifest import Manifest, parse_manifest
 
@@ -37,14 +37,10 @@ def diffs(here: Here, review: Review, patch: bytes, in_use: str | None) -> Diffs
     s = here.state
     base = admitting.base_of(s, review)
     marks = _Marks(here)
-    rows = tuple(
-        sorted(
-            (FileRow(visible(p, lines=False), plus, minus, marks(p)) for p, plus, minus in read_diff(patch).files),
-            key=lambda row: not row.marks,
-        )
-    )
     patch = bare(patch)
-    ordered = _first(patch.decode(errors="replace"), marks)
+    text = patch.decode(errors="replace")
+    rows = tuple(sorted((_row(part, marks) for part in _sections(text)), key=lambda row: not row.marks))
+    ordered = _first(text, marks)
     used = next((g for g in s.generations.values() if g.commit == in_use), base)
     name, used_name = f"generation {base.number}", f"generation {used.number}"
     if used.commit == base.commit:
@@ -85,16 +81,25 @@ class _Marks:
 
 def _first(patch: str, marks: _Marks) -> str:
     """The same patch with the sections of marked files on top."""
-    parts = [_SECTION + part for part in patch.split("\n" + _SECTION)]
+    parts = _sections(patch)
+    return "".join(sorted(parts, key=lambda part: not marks(_path(part)))) if parts else patch
+
+
+def _sections(patch: str) -> list[str]:
+    """Git's patch file by file; a line of a file's content never begins like a section."""
     if not patch.startswith(_SECTION):
-        return patch
-    parts[0] = parts[0].removeprefix(_SECTION)
-    parts = [part if part.endswith("\n") else part + "\n" for part in parts]
-    return "".join(sorted(parts, key=lambda part: not marks(_path(part))))
+        return []
+    parts = [_SECTION + part for part in patch.removeprefix(_SECTION).split("\n" + _SECTION)]
+    return [part if part.endswith("\n") else part + "\n" for part in parts]
 
 
 def _path(part: str) -> str:
-    return part.split("\n", 1)[0].partition(" b/")[2]
+    return path_of(part.split("\n", 1)[0])
+
+
+def _row(part: str, marks: _Marks) -> FileRow:
+    diff, path = read_diff(part.encode()), _path(part)
+    return FileRow(visible(path, lines=False), len(diff.added), len(diff.removed), marks(path))
 
 
 # -- evidence -----------------------------------------------------------------------------------------------

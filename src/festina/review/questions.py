@@ -19,6 +19,8 @@ from festina.propose.text import visible
 CHOICES = 3
 SHOWN = 120  # characters of a line that a choice shows
 _FILE = re.compile(r"^diff --git .* b/(.*)$")
+_ESCAPE = re.compile(r"\\([0-3][0-7]{2}|.)")
+_LETTERS = {"a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r"}
 _DIGITS = re.compile(r"\d")
 
 
@@ -53,6 +55,24 @@ def headed(patch: bytes, review: int) -> bytes:
 def bare(patch: bytes) -> bytes:
     """The patch without that line."""
     return patch.partition(b"\n")[2] if patch.startswith(b"festina review ") else patch
+
+
+def path_of(header: str) -> str:
+    """The file of a section of git's own patch, by its ``diff --git`` line: the same name twice, quoted where git does.
+
+    Names may hold `` b/``, quotes and letters of any script. What is no such line comes back as it is.
+    """
+    both = header.removeprefix("diff --git ")
+    old, new = both[: len(both) // 2], both[len(both) // 2 + 1 :]
+    if new.startswith('"') and new.endswith('"'):
+        new, old = _unquoted(new[1:-1]), _unquoted(old[1:-1])
+    return new[2:] if new.startswith("b/") and old == "a/" + new[2:] else both
+
+
+def _unquoted(text: str) -> str:
+    """What git's quotes hold: bytes by octal number, and a few by letter."""
+    whole = _ESCAPE.sub(lambda m: chr(int(m[1], 8)) if m[1][0] in "0123" else _LETTERS.get(m[1], m[1]), text)
+    return whole.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def read_diff(patch: bytes) -> Diff:

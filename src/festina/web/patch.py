@@ -15,6 +15,7 @@ from typing import Any
 
 from festina.propose.text import visible
 from festina.report.markup import Html, raw
+from festina.review.questions import path_of
 from festina.system.characters import skeleton
 
 LINES = 400  # on one page; a reviewer is not asked to read more at a time  # R-4
@@ -85,7 +86,7 @@ def _rows(lines: Sequence[str]) -> Iterator[_Row]:
     for line in lines:
         hunk = _HUNK.match(line)
         if line.startswith("diff --git "):
-            name, inside = line.rpartition(" b/")[2], False
+            name, inside = path_of(line), False
             yield "file", None, None, line, name
         elif hunk:
             old, new, inside = int(hunk[1]), int(hunk[2]), True
