@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from festina.errors import FestinaError, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.audit import verify
-from festina.ledger.log import Draft
+from festina.ledger.log import Draft, Ledger
 from festina.loop import acts, finals, reviews, showing
 from festina.loop.rows import Generation
 from festina.loop.state import State, fold
@@ -309,3 +310,38 @@ def test_R3_an_approval_taken_back_while_a_release_begins_releases_nothing(
     monkeypatch.setattr(finals, "require", missed)
     assert refused(lambda: acts.release(world.ledger, world.state, world.repo, None)) == "not-approved"
     assert world.ledger.size == size
+
+
+@pytest.mark.parametrize("meanwhile", ["decide", "withdraw"])
+def test_R1_a_decision_made_or_taken_back_while_another_is_settled_stops_no_ledger(
+    world: World, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    for name in ("ann", "bob"):
+        world.read(0, name)
+    world.step("decide", 0, "ann")
+    late = world.now + timedelta(seconds=599)  # by ann's clock; the engine's is two seconds ahead
+    world.wait(601)
+    other = Ledger.open(world.home.ledger)
+    append = world.ledger.append
+
+    def faster(drafts: Sequence[Draft], **options: Any) -> Any:
+        monkeypatch.setattr(world.ledger, "append", append)
+        here = reviews.Place(world.repo, world.home, other, fold(other.records()))
+        if meanwhile == "decide":
+            terms = world.state.reviews[0].terms
+            reviews.decide(here, 0, "bob", confirm=terms.binding, approve=False, classification="scope",
+                           reason=REASON, now=world.now)  # fmt: skip
+        else:
+            reviews.withdraw(here, 0, "ann", reason=REASON, now=late)
+        return append(drafts, **options)
+
+    monkeypatch.setattr(world.ledger, "append", faster)
+    assert world.settle() == ()
+    if meanwhile == "withdraw":
+        world.step("decide", 0, "ann", reason=f"{REASON}, once more")
+    world.wait(601)
+    assert world.settle() == (0,)
+    assert [vote.decision.reviewer for vote in world.state.reviews[0].votes] == (
+        ["ann", "bob"] if meanwhile == "decide" else ["ann"]
+    )
+    other.close()

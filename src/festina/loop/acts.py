@@ -74,7 +74,7 @@ def settle_reviews(ledger: Ledger, state: State, repo: Repo, now: datetime | Non
     while (number := requesting.settle_due(place, now)) is not None:
 
         def make(at: State, number: int = number) -> list[Draft]:
-            return [requesting.settlement(place, number, now)] if at.reviews[number].undecided else []
+            return [requesting.settlement(place, number, now)] if requesting.still_due(at, number, now) else []
 
         if write(ledger, state, make):
             done.append(number)

@@ -135,6 +135,11 @@ def _planted(b: Bench, base: Generation, target: Generation, real: Shown, seed: 
 # -- settling -----------------------------------------------------------------------------------------------
 
 
+def still_due(s: State, number: int, now: datetime | None = None) -> bool:
+    """Whether a review can be settled in this state: nobody decided anew, or took a decision back, in between."""
+    return number in admitting.due(s, stamp(now or datetime.now(UTC)))
+
+
 def settle_due(here: Here, now: datetime | None = None) -> int | None:
     """The first review whose decisions count from now on; None where there is none, or this copy cannot open it.
 
@@ -189,5 +194,4 @@ def _holds(here: Here, review: Review, patch: bytes) -> None:
 
 def settle_review(b: Bench, action: plan.SettleReview) -> None:
     """Make decisions count that nobody can take back any more."""
-    number = action.review
-    b.append(settlement(b, number), still=lambda now: now.reviews[number].undecided)
+    b.append(settlement(b, action.review))  # decided anew if anybody was faster: it names decisions
