@@ -231,12 +231,21 @@ def test_D3_D4_a_watched_version_passes_or_is_taken_back_and_then_nothing_goes_o
 
 
 @pytest.mark.slow
-def test_D4_a_watch_killed_after_the_event_that_decides_is_closed_with_all_that_it_would_have_done(system: Toy) -> None:
+@pytest.mark.parametrize("later", [False, True])
+def test_D4_a_watch_killed_after_the_event_that_decides_is_closed_with_all_that_it_would_have_done(
+    system: Toy, later: bool
+) -> None:
+    """``later``: new rules, and so another working line, began while it watched."""
     decide(system, "approve", 2)
     assert festina("release", "3", toy=system).returncode == 0
     with opened(system.root, write=True) as here:
         plan = watching.Plan(3, "full", 1.0, 0.01, 5000)
         watch = watching.begin(here.ledger, here.state, plan)
+    if later:
+        done = festina("run", "--new-epoch", "other rules", "--proposals", "1", "--budget", "60s", toy=system)
+        assert done.returncode == 0, done.stderr
+        assert 3 not in read(system.root)[0].line
+    with opened(system.root, write=True) as here:
         events = "0" * 10 + "1" * 20
         seen = e.WatchCounted(watch=0, requests=30, failures=20, beside=0, beside_failures=0, events=events)
         acts.write(here.ledger, here.state, lambda _: [Draft(seen)])
@@ -245,7 +254,8 @@ def test_D4_a_watch_killed_after_the_event_that_decides_is_closed_with_all_that_
     assert done.returncode == 0, done.stderr
     assert "taken back by the monitor" in done.stdout
     state = check(system.root, settled=True)
-    assert state.released == 0
+    assert state.released == 0, "the newest approved one before it"
+    assert Repo.discover(system.root).ref(RELEASED) == state.generations[0].commit
     assert len(state.halts.standing) == 1
     assert festina("run", "--proposals", "1", "--budget", "5s", toy=system).returncode == 7
     assert festina("ledger", "verify", "--verdicts", toy=system).returncode == 0

@@ -190,15 +190,28 @@ def take_release_back(ledger: Ledger, state: State, repo: Repo, number: int) -> 
     if state.released is None or state.released not in state.line or state.released <= number:
         return
     fit = [n for n in state.line if n <= number and (n == state.line[0] or state.generations[n].approved is not None)]
-    target = state.generations[fit[-1]]
+    _release_back(ledger, state, repo, state.generations[fit[-1]])
+
+
+def take_back_in_use(ledger: Ledger, state: State, repo: Repo) -> None:
+    """Release the newest approved version before the one in use, or the start; also where a new epoch began since."""
+    target = state.generations[state.released] if state.released is not None else None
+    while target is not None and target.parent is not None:
+        target = state.generations[target.parent]
+        if (target.parent is None or target.approved is not None) and not target.denied:
+            _release_back(ledger, state, repo, target)
+            return
+
+
+def _release_back(ledger: Ledger, state: State, repo: Repo, target: Generation) -> None:
+    seen = state.released
 
     def back(now: State) -> list[Draft]:
         body = e.ReleaseIntent(
             release=now.releases, cause="rollback", generation=target.number, old_commit=now.released_at,
             new_commit=target.commit, review=None,
         )  # fmt: skip
-        newer = now.released is not None and now.released > number  # a person may have been faster
-        return [Draft(body)] if now.release is None and newer else []
+        return [Draft(body)] if now.release is None and now.released == seen else []  # a person may have been faster
 
     write(ledger, state, back)
     settle_release(ledger, state, repo)

@@ -102,7 +102,7 @@ class Plan:
 def begin(ledger: Ledger, state: State, plan: Plan) -> Watch:
     """Record the plan. Raises ``UsageError`` where the generation may not be at that step."""
     generation = state.generations.get(plan.generation)
-    if generation is None or plan.generation not in state.line:
+    if generation is None or plan.generation not in (*state.line, state.released):
         raise UsageError(
             "no-such-generation", f"generation {plan.generation} is not on the working line", fix="festina status"
         )
@@ -189,8 +189,7 @@ def worse(
     """What a watch that decided brings about. Every step may have been done by a process that died after it."""
     watch = state.watches.rows[number]
     if state.released == watch.started.generation:
-        back = max((n for n in state.line if n < watch.started.generation), default=state.line[0])
-        acts.take_release_back(ledger, state, repo, back)
+        acts.take_back_in_use(ledger, state, repo)
     holds.halt(home, by="monitor", reason=watch.sentence("taken back by the monitor")[:200])
     close(ledger, state, number, "rolled-back", detail, took)
 
