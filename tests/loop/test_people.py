@@ -231,6 +231,23 @@ def test_D3_D4_a_watched_version_passes_or_is_taken_back_and_then_nothing_goes_o
 
 
 @pytest.mark.slow
+def test_D2_D5_what_is_in_use_goes_back_also_after_new_rules_began_a_new_line(system: Toy) -> None:
+    decide(system, "approve", 2)
+    assert festina("release", "3", toy=system).returncode == 0
+    done = festina("run", "--new-epoch", "other rules", "--proposals", "1", "--budget", "60s", toy=system)
+    assert done.returncode == 0, done.stderr
+    before = read(system.root)[0].line
+    refused = festina("rollback", "99", toy=system)
+    assert "no-such-generation" in refused.stderr
+    done = festina("rollback", toy=system)
+    assert done.returncode == 0, done.stderr
+    assert "Generation 0 is released again" in done.stderr
+    state = check(system.root, settled=True)
+    assert (state.released, state.line) == (0, before)
+    assert Repo.discover(system.root).ref(RELEASED) == state.generations[0].commit
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("later", [False, True])
 def test_D4_a_watch_killed_after_the_event_that_decides_is_closed_with_all_that_it_would_have_done(
     system: Toy, later: bool

@@ -73,7 +73,8 @@ def rollback(root: Path, generation: int | None) -> None:
     """Go back to an earlier generation, now (default: the one before the head).
 
     Nobody is asked, so that it works in an emergency. What was accepted after that generation leaves the working line
-    for good; its content stays under refs/festina/generations.
+    for good; its content stays under refs/festina/generations. Where newer rules began a new line while an older
+    version stayed in use, what is in use goes back, and the line stays.
     """
     from festina.loop import acts
 
@@ -81,6 +82,11 @@ def rollback(root: Path, generation: int | None) -> None:
         before = tuple(here.state.line)
         target = acts.rollback(here.ledger, here.state, here.repo, generation)
         gone = [number for number in before if number not in here.state.line]
+        on_line = target.number in here.state.line
+    if not on_line:
+        click.echo(f"Generation {target.number} is released again ({target.commit[:12]}).", err=True)
+        click.echo("The working line began under newer rules, and stays as it is.", err=True)
+        return
     click.echo(f"Generation {target.number} is the head of the working line again ({target.commit[:12]}).", err=True)
     if gone:
         places = ", ".join(f"refs/festina/generations/{number}" for number in gone)

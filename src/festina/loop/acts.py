@@ -170,6 +170,8 @@ def rollback(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Ge
     """Back to an earlier generation: the released reference and the working line, now.  # D-5"""
     settle_line(ledger, state, repo)
     settle_release(ledger, state, repo)  # what a crash left half done
+    if state.released not in (None, *state.line) and number not in state.line:
+        return _take_back_beside_the_line(ledger, state, repo, number)
     if number is None:
         earlier = state.line[:-1]
         if not earlier:
@@ -195,12 +197,39 @@ def take_release_back(ledger: Ledger, state: State, repo: Repo, number: int) -> 
 
 def take_back_in_use(ledger: Ledger, state: State, repo: Repo) -> None:
     """Release the newest approved version before the one in use, or the start; also where a new epoch began since."""
-    target = state.generations[state.released] if state.released is not None else None
-    while target is not None and target.parent is not None:
-        target = state.generations[target.parent]
-        if (target.parent is None or target.approved is not None) and not target.denied:
-            _release_back(ledger, state, repo, target)
-            return
+    fit = [g for g in _before_the_one_in_use(state) if _fit(g)]
+    if fit:
+        _release_back(ledger, state, repo, fit[0])
+
+
+def _fit(generation: Generation) -> bool:
+    """Whether it may be in use: approved, or a start.  # R-1"""
+    return (generation.parent is None or generation.approved is not None) and not generation.denied
+
+
+def _before_the_one_in_use(state: State) -> list[Generation]:
+    """What it was built on, the newest first."""
+    found = [state.generations[state.released]] if state.released is not None else []
+    while found and found[-1].parent is not None:
+        found.append(state.generations[found[-1].parent])
+    return found[1:]
+
+
+def _take_back_beside_the_line(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Generation:
+    """New rules began a new line while an older version stayed in use: the release goes back, the line stays.  # D-5"""
+    earlier = _before_the_one_in_use(state)
+    if number is not None and number not in [g.number for g in earlier]:
+        raise UsageError(
+            "no-such-generation", f"generation {state.released} is in use, and {number} does not lie before it",
+            fix="festina status",
+        )  # fmt: skip
+    target = next((g for g in earlier if _fit(g) and (number is None or g.number <= number)), None)
+    if target is None:
+        raise UsageError(
+            "nothing-to-go-back-to", f"nothing approved lies before generation {state.released}", fix="festina status"
+        )
+    _release_back(ledger, state, repo, target)
+    return target
 
 
 def _release_back(ledger: Ledger, state: State, repo: Repo, target: Generation) -> None:
