@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -387,6 +387,34 @@ def test_C1_an_incident_report_declares_what_is_not_known() -> None:
     later = made(case.log, "eu.serious-incident-initial", 1)
     assert "harm_and_victims" not in later.missing
     assert len(later.missing) == len(document.missing) - 1
+
+
+def test_C1_each_sentence_of_an_incident_is_marked_with_whose_it_is() -> None:
+    log = Log()
+    Case(log).open()
+    log.add(e.IncidentClassified(
+        incident=1, classes=("eu.harm",), causal="established", text=log.text("bob's reason"), reviewer="bob",
+        without_person=False,
+    ))  # fmt: skip
+    at = "2026-11-21T10:00:00.000Z"
+    log.add(e.IncidentResolved(incident=1, resolved=at, text=log.text("x"), reviewer="toy", without_person=True))
+    kinds = [kind.id for pack in load() for kind in pack.document if kind.incident]
+    lines = [line for kind in kinds for cell in made(log, kind, 1).cells for line in cell.lines]
+    words = ("known since", "bob's reason", "over since")
+    by = {word: {line.by for line in lines if word in line.text} for word in words}
+    assert by == {"known since": {"ann"}, "bob's reason": {"bob"}, "over since": {"toy (no person)"}}
+    assert {line.by for line in lines if "established" in line.text} <= {"bob"}
+    still = made(Case(Log()).open().log, "eu.serious-incident-initial", 1)
+    (said,) = [line for cell in still.cells for line in cell.lines if "nobody stated that it is over" in line.text]
+    assert (said.source, said.by) == ("record", "")
+
+
+def test_near_misses_never_say_that_an_accepted_change_of_the_guards_was_refused() -> None:
+    data = fold(made_run().records, made_run().blob)
+    tried = next(p for p in data.proposals if p.guard_change)
+    through = replace(data, proposals=(replace(tried, outcome="accepted"),))
+    assert "it was ACCEPTED" in facts.near_misses(through)[0].text
+    assert "it was not accepted" in facts.near_misses(data)[0].text
 
 
 def test_near_misses_name_attempts_on_the_guards() -> None:

@@ -16,7 +16,7 @@ from typing import Literal
 from festina.ledger.canonical import canonical
 from festina.report.data import ReportData
 from festina.report.law import facts
-from festina.report.law.incidents import Incident, People
+from festina.report.law.incidents import Incident, People, named
 from festina.report.law.packs import DocumentType, FieldOf, Pack
 from festina.report.markup import el, raw, visible
 
@@ -110,10 +110,10 @@ def _cell(kind: DocumentType, field: FieldOf, data: ReportData, people: People, 
     lines = [Line("record", said.text, said.seqs) for said in _facts(field, data)]
     if incident is not None and field.fact in facts.INCIDENT_FACTS:
         found = facts.INCIDENT_FACTS[field.fact](incident)
-        lines += [Line("person", said.text, said.seqs, incident.reviewer) for said in found]
+        lines += [Line("person" if said.by else "record", said.text, said.seqs, said.by) for said in found]
     stated = people.of(key(kind, incident), field.name)
     lines += [
-        Line("person", s.text, (s.seq,), s.reviewer + (" (no person)" if s.without_person else "")) for s in stated
+        Line("person", s.text, (s.seq,), named(s.reviewer, s.without_person)) for s in stated
     ]
     differ = len({" ".join(s.text.split()) for s in stated}) > 1
     return Cell(field.name, field.label(), field.group or "", field.optional, tuple(lines), differ)

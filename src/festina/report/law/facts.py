@@ -18,10 +18,11 @@ from festina.report.words import ASSURANCE
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One sentence from the record, and the entries that it rests on."""
+    """One sentence from the record, and the entries that it rests on; ``by``: whose statement it is, if a person's."""
 
     text: str
     seqs: tuple[int, ...]
+    by: str = ""
 
 
 Fact = Callable[[ReportData], list[Said]]
@@ -208,7 +209,11 @@ def findings(data: ReportData) -> list[Said]:
 def near_misses(data: ReportData) -> list[Said]:
     """Attempts on the guards, denied system calls, broken controls, missed plants: what nearly was an incident."""
     said = [
-        Said(f"proposal {p.proposal} by {p.author} tried to change what guards the loop; it was refused", (p.last_seq,))
+        Said(
+            f"proposal {p.proposal} by {p.author} tried to change what guards the loop; "
+            f"{'it was ACCEPTED' if p.outcome == 'accepted' else 'it was not accepted'}",
+            (p.last_seq,),
+        )
         for p in data.proposals
         if p.guard_change
     ]
@@ -264,28 +269,31 @@ FACTS: dict[str, Fact] = {
 
 
 def _when(incident: Incident) -> list[Said]:
-    ended = f", resolved {incident.resolved}" if incident.resolved else ", not resolved"
-    return [Said(f"known since {incident.aware}{ended}", _some(incident.seq, incident.resolved_seq))]
+    known = Said(f"known since {incident.aware}", (incident.seq,), incident.opened_by)
+    if not incident.resolved:
+        return [known, Said("nobody stated that it is over", (incident.seq,))]
+    return [known, Said(f"over since {incident.resolved}", _some(incident.resolved_seq), incident.resolved_by)]
 
 
 def _what(incident: Incident) -> list[Said]:
-    return [Said(incident.text, (incident.seq,))]
+    return [Said(incident.text, (incident.seq,), incident.opened_by)]
 
 
 def _classes(incident: Incident) -> list[Said]:
     if incident.classified_seq is None:
         return []
-    return [Said(f"{', '.join(incident.classes) or 'in no class'}: {incident.why}", (incident.classified_seq,))]
+    said = f"{', '.join(incident.classes) or 'in no class'}: {incident.why}"
+    return [Said(said, (incident.classified_seq,), incident.classified_by)]
 
 
 def _causal(incident: Incident) -> list[Said]:
     if incident.classified_seq is None:
         return []
-    return [Said(causal_words(incident.causal), (incident.classified_seq,))]
+    return [Said(causal_words(incident.causal), (incident.classified_seq,), incident.classified_by)]
 
 
 def _reporter(incident: Incident) -> list[Said]:
-    return [Said(incident.reviewer, (incident.seq,))]
+    return [Said(incident.opened_by, (incident.seq,), incident.opened_by)]
 
 
 def _nothing(incident: Incident) -> list[Said]:

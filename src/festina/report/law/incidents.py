@@ -55,6 +55,12 @@ class Incident:
     resolved: str = ""
     resolved_seq: int | None = None
     resolved_without_person: bool = False
+    classified_by: str = ""  # whose words ``classes``, ``causal`` and ``why`` are
+    resolved_by: str = ""
+
+    @property
+    def opened_by(self) -> str:
+        return named(self.reviewer, self.without_person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,11 @@ class Row:
     zone: str
     sent: datetime | None = None  # when it was first sent, where it was
     note: str = ""  # doubts about the law itself
+
+
+def named(reviewer: str, without_person: bool) -> str:
+    """Whose statement it is, as documents name them."""
+    return f"{reviewer} (no person)" if without_person else reviewer
 
 
 def fold(records: Iterable[Entered], blob: Blob) -> People:
@@ -151,7 +162,8 @@ def _opened(people: People, record: Entered, body: e.IncidentOpened, blob: Blob)
 def _further(people: People, known: Incident, record: Entered, body: e.Body, blob: Blob) -> Incident:
     if isinstance(body, e.IncidentClassified):
         return replace(
-            known, classes=body.classes, causal=body.causal, why=_text(blob, body.text), classified_seq=record.seq
+            known, classes=body.classes, causal=body.causal, why=_text(blob, body.text), classified_seq=record.seq,
+            classified_by=named(body.reviewer, body.without_person),
         )
     if isinstance(body, e.IncidentFiled):
         if body.sent < known.aware or body.sent > record.at:
@@ -165,7 +177,8 @@ def _further(people: People, known: Incident, record: Entered, body: e.Body, blo
     if body.resolved < known.aware:
         people.findings.append(Remark(record.seq, "resolved before it was known", f"incident {known.number}"))
     return replace(
-        known, resolved=body.resolved, resolved_seq=record.seq, resolved_without_person=body.without_person
+        known, resolved=body.resolved, resolved_seq=record.seq, resolved_without_person=body.without_person,
+        resolved_by=named(body.reviewer, body.without_person),
     )
 
 
