@@ -290,6 +290,16 @@ def test_D4_W5_a_watch_is_a_yes_after_the_release_with_enough_requests(
     assert (found.answer, word in found.words) == (answer, True), found.words
 
 
+def test_L3_what_people_recorded_and_does_not_fit_leaves_the_record_open() -> None:
+    log = made_run()
+    assert grounds.record(case(log)).answer == "yes"
+    log.add(e.IncidentResolved(
+        incident=9, resolved="2026-11-23T11:00:00.000Z", text=log.text("y"), reviewer="ann", without_person=False
+    ))  # fmt: skip
+    found = grounds.record(case(log))
+    assert (found.answer, "no such incident" in found.words) == ("cannot tell yet", True)
+
+
 @pytest.mark.parametrize(("demo", "answer"), [(True, "no"), (False, "yes")])
 def test_W5_an_incident_that_only_a_demo_key_resolved_is_open(demo: bool, answer: str) -> None:
     log = made_run()

@@ -163,6 +163,10 @@ def record(case: Case) -> Ground:
     if dated:
         said, seqs = f"{count(len(dated), 'entry', 'entries')} dated before the one before", tuple(f.seq for f in dated)
         return Ground("the record", "cannot tell yet", said, seqs, next="find out whose clock, or whose hand, it was")
+    unfit = [f for f in case.people.findings if f.what != "recorded late"]
+    if unfit:
+        said, seqs = f"what people recorded does not fit: {unfit[0].what}", tuple(f.seq for f in unfit)
+        return Ground("the record", "cannot tell yet", said, seqs, next="festina incident lists what does not fit")
     return Ground("the record", "yes", case.checked.words, (case.data.size - 1,), case.data.last_at)
 
 
