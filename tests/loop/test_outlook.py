@@ -190,6 +190,14 @@ def test_W2_the_headline_claims_no_more_than_the_comparisons(arms: list[str], pl
         assert "cannot be told" in said or "is not shown" in said
 
 
+def test_W2_comparisons_under_earlier_rules_say_nothing_of_these() -> None:
+    s = answered(["paid"], ["paid"])
+    assert outlook_words.headline(s).startswith("Recursion pays")
+    s.growth.new_epoch()
+    assert "earlier rules" in outlook_words.headline(s)
+    assert "cannot be told yet" in outlook_words.headline(s)
+
+
 def test_W2_the_headline_before_any_acceptance_and_how_many_problems_it_would_take() -> None:
     assert "nothing has been accepted" in outlook_words.headline(line([0.5]))
     said = outlook_words.headline(answered([], ["cannot tell"]))

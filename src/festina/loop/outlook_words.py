@@ -21,11 +21,17 @@ Answers = tuple[int, int, int]  # paid, did not pay, cannot tell
 
 def headline(s: State) -> str:
     """Recursion pays, does not pay, or cannot be told yet, and by what."""
-    arms = _count([str(ended.answer) for _, ended in s.growth.arms if ended is not None])
-    plays = _count([str(play.ended.answer) for play in s.growth.crossplays if play.ended is not None])
+    old_plays, old_arms = s.growth.old  # under earlier rules: those say nothing of a loop under these
+    arms = _count([str(ended.answer) for _, ended in s.growth.arms[old_arms:] if ended is not None])
+    plays = _count([str(play.ended.answer) for play in s.growth.crossplays[old_plays:] if play.ended is not None])
     told = _told(arms, plays)
     if len(s.line) < 2:
         return "Whether recursion pays cannot be told yet: nothing has been accepted."
+    if not any(arms) and not any(plays) and any(s.growth.old):
+        return (
+            "Whether recursion pays cannot be told yet: every comparison with the first improver was made under "
+            "earlier rules (festina growth --control; festina growth --crossplay)."
+        )
     if not any(arms) and not any(plays):
         return (
             "Whether recursion pays cannot be told yet: that takes a comparison with the first improver, and none was "
