@@ -83,7 +83,8 @@ def test_real_loops_are_served_by_the_same_stream(loop: str, library: Library, t
         if loop == "openevolve":
             pytest.importorskip("openevolve")
             played = openevolve(task, "library-40", stream, 15, tmp_path)
-            assert (played.runs, stream.asked) == (15, 14)
+            assert played.runs in (14, 15)  # its workers may leave one that they had begun
+            assert stream.asked == 14
         else:
             played = festina(task, "library-40", stream, 60, tmp_path, archive="archive = { tries = 6, workers = 1 }")
             assert 20 < played.runs <= 60

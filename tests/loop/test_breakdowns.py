@@ -260,7 +260,7 @@ def test_T2_control_groups_that_cannot_be_written_mean_a_lower_level_or_a_refusa
     assert done.returncode == 0, done.stderr
     assert "L2" in done.stderr
     manifest = toy.root / "festina.toml"
-    manifest.write_text(manifest.read_text() + 'min_level = "L3"\n')
+    manifest.write_text(manifest.read_text().replace("[policy]\n", '[policy]\nmin_level = "L3"\n'))
     toy.commit("demand more")
     refused = run("--new-epoch", "demand more")
     assert refused.returncode == 2
