@@ -54,8 +54,8 @@ def changelog(data: ReportData) -> list[Said]:
         left = f"; later taken from the line ({g.left})" if g.left else ""
         improver = "; it changes the improver itself" if g.improver_changed else ""
         said.append(Said(
-            f"generation {g.generation} by {g.author}, {count(g.changed_lines, 'changed line')}: {g.sentence}"
-            f"{improver}{left}", _some(g.verdict_seq, g.moved_seq, g.left_seq),
+            f"generation {g.generation} by {g.author}, {count(g.changed_lines, 'changed line')}: "
+            f"{g.sentence.rstrip('.')}{improver}{left}", _some(g.verdict_seq, g.moved_seq, g.left_seq),
         ))  # fmt: skip
     return said
 
