@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -220,7 +221,9 @@ def review(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     world.accept(text=f"x = 1  # {ATTACK}\n")
     world.ask()
     subprocess.run(["git", "-C", str(world.repo.root), "config", "festina.home", world.home.path.name], check=True)
+    ahead = world.now - datetime.now(UTC)  # the small world's clock is ahead of this machine's
     world.close()
+    time.sleep(max(0.0, ahead.total_seconds()) + 0.5)
     with served(world.repo.root, world.home.path.parent, "--as", "ann") as found:
         yield found
 
@@ -234,6 +237,7 @@ def test_R2_a_person_decides_in_a_browser_with_and_without_scripts(
         page.get_by_role("link", name="0", exact=True).click()
         assert not violations(page) if scripts else True
         page.get_by_role("button", name="Show me the change").click()
+        page.get_by_role("button", name="Sign this").wait_for()
         assert "trust me" not in page.content()
         assert not violations(page) if scripts else True
         page.locator("input[name=answer]").first.check()
@@ -242,11 +246,11 @@ def test_R2_a_person_decides_in_a_browser_with_and_without_scripts(
         page.get_by_label("In percent").fill("60")
         page.wait_for_timeout(1500)
         page.get_by_role("button", name="Sign this").click()
-        assert "trust me" in page.content()
+        page.get_by_text("rationale: trust me").wait_for()
         assert not violations(page) if scripts else True
         page.get_by_label("sound").check()
         page.get_by_label("Why, so that").fill("it does what it says, and nothing else")
         page.get_by_role("button", name="Approve exactly this").click()
-        assert page.get_by_role("button", name="Take my decision back").is_visible()
+        page.get_by_role("button", name="Take my decision back").wait_for()
         assert not violations(page) if scripts else True
         assert "pwned" not in page.title()
