@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from festina.cli.common import put, time_of
 from festina.cli.documents import Source
-from festina.errors import UsageError
 
 if TYPE_CHECKING:
     from festina.report.case.check import Checked
@@ -34,15 +34,7 @@ def case(ctx: click.Context, source: Source, file: Path | None, form: str, out: 
 
     checked = _checked(source, file, at)
     text = FORMS[form](checked)
-    if str(out) == "-":
-        click.echo(text, nl=False)
-    else:
-        try:
-            out.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                "unwritable", f"it cannot be written: {error.strerror}", fix="--out", where=str(out)
-            ) from None
+    put(text, out)
     click.echo(f"{checked.top.state}: {len(checked.problems)} nodes stand in the way", err=True)
     ctx.exit(0 if checked.top.state == "holds" else DOES_NOT_HOLD)
 
@@ -55,7 +47,7 @@ def _checked(source: Source, file: Path | None, at: str | None) -> Checked:
     from festina.report.case.model import load
     from festina.report.law import incidents
 
-    now = trust.time_of(at) or datetime.now(UTC)
+    now = time_of(at) or datetime.now(UTC)
     made = load(file)
     judged, _ = trust.assess(source.path(), now=now)
     with source.open() as ledger:

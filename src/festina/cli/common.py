@@ -14,6 +14,8 @@ import click
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from festina.ledger.entries import Role
     from festina.ledger.log import Ledger
     from festina.ledger.signing import Signer
@@ -114,3 +116,37 @@ def tell_traps(root: Path) -> None:
         return  # no system here, or one whose mistakes are told elsewhere
     for line in findings(scorers, read):
         click.echo(f"Note on an Inspect task: {line}", err=True)
+
+
+def own_ledger(root: Path) -> Path:
+    """The ledger's file of the system whose repository ``root`` lies in."""
+    from festina.system import home
+    from festina.system.repo import Repo
+
+    return home.require(Repo.discover(root)).ledger
+
+
+def time_of(text: str | None) -> datetime | None:
+    """What an option that takes a time says; None where it was not given. Raises ``UsageError``."""
+    from festina.errors import UsageError
+    from festina.report.law.calendar import moment
+
+    if text is None:
+        return None
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise UsageError("bad-time", str(error), fix="write 2026-11-27T09:30+01:00, or with Z for UTC") from None
+
+
+def put(text: str, out: Path, *, name: str = "unwritable", what: str = "it", fix: str = "--out") -> None:
+    """Write ``text`` to a file, or to standard output for ``-``. Raises ``UsageError`` where that is impossible."""
+    from festina.errors import UsageError
+
+    if str(out) == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(name, f"{what} cannot be written: {error.strerror}", fix=fix, where=str(out)) from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from festina.cli.common import opened
+from festina.cli.common import opened, own_ledger, put
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ class Source:
 
     def path(self) -> Path:
         """The ledger's file."""
-        from festina.system import home
-        from festina.system.repo import Repo
-
-        return self.ledger or home.require(Repo.discover(self.root)).ledger
+        return self.ledger or own_ledger(self.root)
 
     @contextmanager
     def open(self) -> Iterator[Ledger]:
@@ -86,15 +83,7 @@ def document(source: Source, name: str, incident: int | None, recipient: str | N
     with source.open() as ledger:
         made = _Desk(ledger).made(name, incident, recipient)
     text = FORMS[form](made)
-    if str(out) == "-":
-        click.echo(text, nl=False)
-    else:
-        try:
-            out.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                "unwritable", f"it cannot be written: {error.strerror}", fix="--out", where=str(out)
-            ) from None
+    put(text, out)
     click.echo(heading(made), err=True)
     dates = _dates(find(load(), name)[0])
     if dates:

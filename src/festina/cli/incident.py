@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from festina.cli.common import Opened, opened, system_option
+from festina.cli.common import Opened, opened, system_option, time_of
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -217,11 +217,4 @@ def _person(here: Opened, name: str) -> Person:
 
 
 def _time(text: str | None) -> datetime:
-    from festina.report.law.calendar import moment
-
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        return moment(text)
-    except ValueError as error:
-        raise UsageError("bad-time", str(error), fix="write 2026-11-27T09:30+01:00, or with Z for UTC") from None
+    return time_of(text) or datetime.now(UTC)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from festina.cli import case, documents
-from festina.cli.common import system_option
-from festina.errors import UsageError
+from festina.cli.common import own_ledger, put, system_option
 
 if TYPE_CHECKING:
     from festina.report.data import ReportData
@@ -43,7 +42,7 @@ def command(
     ctx.obj = documents.Source(root, ledger)
     if ctx.invoked_subcommand is not None:
         return
-    source = ledger or _own(root)
+    source = ledger or own_ledger(root)
     if as_json:
         from festina.report.export import as_json as dump
 
@@ -63,13 +62,7 @@ for _made in (documents.documents, documents.document, documents.state, document
 def write(ledger: Path, out: Path, *, control: Path | None = None, plots: bool = True) -> None:
     """Write the page of ``ledger`` to ``out``; ``control`` puts a control arm's ledger beside it."""
     text = page(ledger, control=control, plots=plots)
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            "report-unwritable", f"the report cannot be written: {error.strerror}", fix="name another file with --out",
-            where=str(out),
-        ) from None  # fmt: skip
+    put(text, out, name="report-unwritable", what="the report", fix="name another file with --out")
 
 
 def page(ledger: Path, *, control: Path | None = None, plots: bool = True) -> str:
@@ -89,10 +82,3 @@ def read(path: Path) -> ReportData:
 
     with Ledger.open(path, readonly=True) as ledger:
         return fold(ledger.records(), ledger.get_blob, root=ledger.root().hex())
-
-
-def _own(root: Path) -> Path:
-    from festina.system import home
-    from festina.system.repo import Repo
-
-    return home.require(Repo.discover(root)).ledger

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from festina.cli.common import INTEGRITY, system_option
-from festina.errors import IntegrityError, UsageError
+from festina.cli.common import INTEGRITY, own_ledger, put, system_option, time_of
+from festina.errors import IntegrityError
 
 if TYPE_CHECKING:
     from festina.loop.state import State
@@ -38,15 +38,10 @@ def command(
     """
     from festina.report.trust import forms
 
-    judged, sound = assess(ledger or _own(root), quick=quick, now=time_of(at))
+    judged, sound = assess(ledger or own_ledger(root), quick=quick, now=time_of(at))
     click.echo(forms.as_json(judged) if as_json else forms.as_text(judged), nl=False)
     if page is not None:
-        try:
-            page.write_text(forms.as_html(judged), encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                "unwritable", f"it cannot be written: {error.strerror}", fix="name another file", where=str(page)
-            ) from None
+        put(forms.as_html(judged), page, fix="name another file")
         click.echo(f"page: {page.resolve()}", err=True)
     ctx.exit(0 if sound else INTEGRITY)
 
@@ -103,21 +98,3 @@ def _checked(path: Path, *, quick: bool) -> Checked:
     made = replay.again(path, report.entries, quiet=True)
     said = "every verdict was made again from the entries, checked now" if made.ok else "a number does not follow"
     return Checked(True, words, made.ok, said)
-
-
-def _own(root: Path) -> Path:
-    from festina.system import home
-    from festina.system.repo import Repo
-
-    return home.require(Repo.discover(root)).ledger
-
-
-def time_of(text: str | None) -> datetime | None:
-    from festina.report.law.calendar import moment
-
-    if text is None:
-        return None
-    try:
-        return moment(text)
-    except ValueError as error:
-        raise UsageError("bad-time", str(error), fix="write 2026-11-27T09:30+01:00, or with Z for UTC") from None

@@ -8,7 +8,6 @@ evidence.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -23,6 +22,7 @@ from festina.ledger.log import Ledger
 from festina.ledger.record import Record
 from festina.notify.messages import Message, notice
 from festina.notify.settings import Settings
+from festina.system.home import held
 
 __all__ = ["Letter", "Outbox", "letters", "logged", "note", "post", "start_courier"]
 
@@ -127,17 +127,7 @@ def start_courier(home: Path) -> bool:
 
 def busy(home: Path) -> bool:
     """Whether a courier is at work."""
-    try:
-        handle = os.open(home / "outbox" / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+    return held(home / "outbox" / "lock")
 
 
 class Outbox:

@@ -24,6 +24,21 @@ _KEY = "festina.home"
 _ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}-[0-9a-f]{8}$")
 
 
+def held(lock: Path) -> bool:
+    """Whether a live process holds this lock file; False where there is none."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """Where everything about one system lies. ``id`` is also part of the ledger's origin."""
@@ -72,17 +87,7 @@ class Home:
 
     def engine_running(self) -> bool:
         """Whether a live engine holds this home."""
-        try:
-            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return held(self.path / "lock")
 
     @contextmanager
     def engine_lock(self) -> Iterator[None]:

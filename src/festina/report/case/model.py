@@ -6,15 +6,15 @@ Nodes form one tree below the one claim without a parent. ``ground`` ties eviden
 
 from __future__ import annotations
 
-import tomllib
 from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from festina.errors import UsageError
+from festina.report.reading import read_toml
 
 Kind = Literal["claim", "argument", "evidence", "context", "assumption", "defeater"]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -70,14 +70,9 @@ def load(path: Path | None = None) -> Case:
 def parse(raw: bytes, where: str) -> Case:
     """A case from its bytes, its tree checked: one top claim, known parents, no cycle."""
     try:
-        case = Case.model_validate(tomllib.loads(raw.decode("utf-8")))
-    except UnicodeDecodeError:
-        raise _wrong(where, "it is not text in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+        case = read_toml(Case, raw)
+    except ValueError as error:
         raise _wrong(where, str(error)) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _wrong(where, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg'][:200]}") from None
     by_id = {node.id: node for node in case.node}
     if len(by_id) != len(case.node):
         raise _wrong(where, "two nodes have one id")

@@ -6,19 +6,18 @@ two people state different things in one field.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from typing import Literal
 
 from festina.ledger.canonical import canonical
+from festina.report import shell
 from festina.report.data import ReportData
+from festina.report.export import plain
 from festina.report.law import facts
 from festina.report.law.incidents import Incident, People, named
 from festina.report.law.packs import DocumentType, FieldOf, Pack
-from festina.report.markup import el, raw, visible
+from festina.report.markup import el, visible
 
 Leaf = Callable[[int], str]
 
@@ -138,18 +137,8 @@ def _declared(cell: Cell, kind: DocumentType, cells: Sequence[Cell]) -> Cell:
 
 def as_json(document: Document) -> str:
     """One canonical JSON object."""
-    plain = asdict(document) | {
-        "state": document.state, "missing": list(document.missing), "contradictions": list(document.contradictions)
-    }  # fmt: skip
-    return canonical(_lists(plain)).decode("utf-8") + "\n"
-
-
-def _lists(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _lists(inner) for key, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_lists(inner) for inner in value]
-    return value
+    derived = {"state": document.state, "missing": document.missing, "contradictions": document.contradictions}
+    return canonical(plain(asdict(document) | derived)).decode("utf-8") + "\n"
 
 
 def heading(document: Document) -> str:
@@ -196,9 +185,6 @@ def as_markdown(document: Document) -> str:
 
 
 def as_html(document: Document) -> str:
-    style = resources.files("festina.report").joinpath("page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     about = f" (incident {document.incident})" if document.incident is not None else ""
     body = [
         el("p", f"{document.regime} · {document.law}", cls="kicker"),
@@ -219,13 +205,8 @@ def as_html(document: Document) -> str:
         body.append(el("ul", *(el("li", line.text, " ", el("span", _mark(line), cls="muted")) for line in cell.lines)))
     body.append(el("h2", "Entries cited"))
     body.append(el("ul", *(el("li", f"entry {seq}: ", el("code", leaf)) for seq, leaf in document.proofs)))
-    foot = el("footer", f"{document.origin}, {document.size:,} entries, root {document.root}. {NOTE}")
-    top = el(
-        "head", el("meta", charset="utf-8"), el("meta", http_equiv="Content-Security-Policy", content=policy),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"), el("title", document.title),
-        raw(f"<style>{style}</style>"),
-    )  # fmt: skip
-    return f"<!doctype html>\n{el('html', top, el('body', el('main', *body), foot), lang='en')}\n"
+    foot = f"{document.origin}, {document.size:,} entries, root {document.root}. {NOTE}"
+    return shell.page(document.title, body, foot)
 
 
 def _mark(line: Line) -> str:

@@ -8,7 +8,6 @@ classes an incident may fall in, and by when something is due. Packs of your own
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator
 from datetime import date, timedelta
 from importlib import resources
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from festina.errors import UsageError
 from festina.report.law.calendar import span
+from festina.report.reading import read_toml
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
 FieldName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,79}$")]
@@ -150,15 +150,9 @@ def load() -> tuple[Pack, ...]:
 def parse(raw: bytes, where: str) -> Pack:
     """One pack from its bytes. Raises ``UsageError``."""
     try:
-        pack = Pack.model_validate(tomllib.loads(raw.decode("utf-8")))
-    except UnicodeDecodeError:
-        raise _wrong(where, "it is not text in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+        pack = read_toml(Pack, raw)
+    except ValueError as error:
         raise _wrong(where, str(error)) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise _wrong(where, f"{field}: {first['msg'][:200]}") from None
     _consistent(pack, where)
     return pack
 

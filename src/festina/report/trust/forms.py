@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from importlib import resources
 
 from festina.ledger.canonical import canonical
-from festina.report.markup import Html, el, raw
+from festina.report import shell
+from festina.report.export import plain
+from festina.report.markup import Html, el
 from festina.report.trust.model import Ground, Stage, Trust
 
 NOTE = (
@@ -86,23 +85,14 @@ def _cited(ground: Ground) -> str:
 
 
 def as_json(trust: Trust) -> str:
-    plain = asdict(trust)
-    for stage, row in zip(trust.stages, plain["stages"], strict=True):
+    whole = asdict(trust)
+    for stage, row in zip(trust.stages, whole["stages"], strict=True):
         row["answer"] = stage.answer
-    return canonical(_lists(plain)).decode("utf-8") + "\n"
-
-
-def _lists(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _lists(inner) for key, inner in value.items()}
-    return [_lists(inner) for inner in value] if isinstance(value, tuple | list) else value
+    return canonical(plain(whole)).decode("utf-8") + "\n"
 
 
 def as_html(trust: Trust) -> str:
     """One page, self-contained, everything escaped.  # T-5"""
-    style = resources.files("festina.report").joinpath("page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     body = [
         el("p", f"Festina · {trust.system} · {trust.at}", cls="kicker"),
         el("h1", f"Can {trust.system} be trusted enough yet?"),
@@ -124,16 +114,8 @@ def as_html(trust: Trust) -> str:
         el("h2", "What gates cost, and what they caught"),
         _table(("gate", "cost", "caught"), [(g.name, g.cost, g.caught) for g in trust.gates]),
     ]
-    top = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=policy),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("title", f"Festina: trust in {trust.system}"),
-        raw(f"<style>{style}</style>"),
-    )
-    foot = el("footer", f"{trust.size:,} entries, root {trust.root}. {NOTE}")
-    return f"<!doctype html>\n{el('html', top, el('body', el('main', *body), foot), lang='en')}\n"
+    foot = f"{trust.size:,} entries, root {trust.root}. {NOTE}"
+    return shell.page(f"Festina: trust in {trust.system}", body, foot)
 
 
 def _section(stage: Stage) -> Html:
