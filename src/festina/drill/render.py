@@ -25,9 +25,12 @@ WIDTH = 80
 FULL = 3  # holes of one class that are told in full: the others have the same cause
 
 
-def _wrap(line: str, width: int, **indents: str) -> list[str]:
+def _wrap(line: str, width: int, *, initial_indent: str = "", subsequent_indent: str = "") -> list[str]:
     """Wrapped between words: names of attacks and options stay whole."""
-    return textwrap.wrap(line, width, break_on_hyphens=False, break_long_words=False, **indents)  # type: ignore[arg-type]
+    return textwrap.wrap(
+        line, width, initial_indent=initial_indent, subsequent_indent=subsequent_indent, break_on_hyphens=False,
+        break_long_words=False,
+    )  # fmt: skip
 
 
 def text(report: Report) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from festina.errors import IntegrityError, UsageError
 from festina.ledger import entries as e
@@ -244,7 +244,9 @@ def at_once(here: Here, number: int, reviewer: str, *, approve: bool, reason: st
     settle(here)
 
 
-RESULTS = {"approve": "approved", "deny": "denied", "catch": "catch", "void": "set aside"}
+RESULTS: dict[str, Literal["approved", "denied", "catch", "set aside"]] = {
+    "approve": "approved", "deny": "denied", "catch": "catch", "void": "set aside"
+}  # fmt: skip
 
 
 def outcome(here: Here, number: int) -> Outcome:
@@ -264,7 +266,7 @@ def outcome(here: Here, number: int) -> Outcome:
         for v in review.votes
     )  # fmt: skip
     word = RESULTS[settled.outcome]
-    return Outcome(number, word, catch.words(planted) if planted else "", votes, asked.choices[settled.answer])  # type: ignore[arg-type]
+    return Outcome(number, word, catch.words(planted) if planted else "", votes, asked.choices[settled.answer])
 
 
 def came_of(state: State, settled: e.ReviewSettled) -> str:
