@@ -501,6 +501,41 @@ def test_E1_a_killed_engine_leaves_nothing(tmp_path: Path) -> None:
     assert left() == []
 
 
+FORGETFUL = """
+import sys
+from pathlib import Path
+import festina.sandbox.place as place
+from festina.sandbox.job import Job, Level, Limits
+from festina.sandbox.host import choose
+box = choose(Level.L2, Path(sys.argv[1]))
+place.remove = lambda path: print(path, flush=True) or sys.stdin.read()  # the run is over, its folder not yet removed
+box.run(Job(("/usr/bin/python3", "-c", "pass"), inputs={"a": b"1"}), Limits(wall_s=100))
+"""
+
+
+def test_E1_an_engine_killed_after_a_run_and_before_it_tidied_up_leaves_nothing(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    engine = subprocess.Popen(
+        [sys.executable, "-c", FORGETFUL, str(tmp_path / "s")],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert engine.stdin is not None
+    assert engine.stdout is not None
+    with engine.stdin, engine.stdout:
+        place = Path(engine.stdout.readline().strip())
+        assert place.is_dir()
+        engine.kill()
+        engine.wait()
+    deadline = time.monotonic() + 30  # a busy host takes its time
+    while (place.exists() or groups_of(engine.pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not place.exists()
+    assert groups_of(engine.pid) == []
+
+
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mq_open"), reason="the C library has no message queues here")
 def test_a_message_queue_that_an_attempt_left_is_removed() -> None:
     libc = ctypes.CDLL(None, use_errno=True)

@@ -300,6 +300,7 @@ class _Spawner:
         self.engine = engine
         self.runs: dict[int, _Run] = {}  # by descriptor of the connection
         self.inits: dict[int, _Run] = {}  # by descriptor of the box's PID 1
+        self.ended: list[str] = []  # what runs that are over may still have lying about: their engine removes it
         self.poll = select.poll()
         self.stopping = False
         self.wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -426,6 +427,9 @@ class _Spawner:
         except KeyError:
             pass
         del self.runs[run.connection.fileno()]
+        self.ended += run.cleanup
+        if len(self.ended) > 1000:
+            self.ended = [path for pattern in self.ended for path in _there(pattern)]
         run.connection.close()
         if run.init_fd >= 0:
             os.close(run.init_fd)
@@ -449,36 +453,33 @@ class _Spawner:
 
     def bury(self) -> None:
         """The engine is gone: nothing of any run may stay, its control groups and scratch folders included.  # E-1"""
-        patterns = [path for run in self.runs.values() for path in run.cleanup]
+        patterns = self.ended + [path for run in self.runs.values() for path in run.cleanup]
         for run in self.runs.values():
             run.kill()
         _purge(time.monotonic() + 10)
-        import glob  # only here: the spawner starts faster without it
-
-        paths = [path for pattern in patterns for path in (glob.glob(pattern) if "*" in pattern else [pattern])]
-        for path in paths:
-            if path.startswith("/sys/"):
-                _remove_group(path)
-            else:
-                _remove_tree(path)
+        for path in (path for pattern in patterns for path in _there(pattern)):
+            _remove(path)
 
 
-def _remove_group(path: str) -> None:
-    for _ in range(100):
+def _there(pattern: str) -> list[str]:
+    import glob  # only here: the spawner starts faster without it
+
+    return glob.glob(pattern) if "*" in pattern else [pattern] * os.path.lexists(pattern)
+
+
+def _remove(path: str) -> None:
+    import shutil  # only here, as above
+
+    if not path.startswith("/sys/"):
+        return shutil.rmtree(path, ignore_errors=True)
+    for _ in range(100):  # a control group goes when the last of its dead does
         try:
-            os.rmdir(path)
+            return os.rmdir(path)
         except FileNotFoundError:
-            return
+            return None
         except OSError:
             time.sleep(0.01)
-        else:
-            return
-
-
-def _remove_tree(path: str) -> None:
-    import shutil  # only here: the spawner starts faster without it
-
-    shutil.rmtree(path, ignore_errors=True)
+    return None
 
 
 def main() -> None:
