@@ -12,14 +12,40 @@ from typing import Literal
 
 from festina.govern.governor import FREE, Decision
 from festina.loop import blocks, searching
+from festina.loop.actions import Action as Action
+from festina.loop.actions import AskReview as AskReview
+from festina.loop.actions import Attribute as Attribute
+from festina.loop.actions import AwaitPace as AwaitPace
+from festina.loop.actions import AwaitReview as AwaitReview
+from festina.loop.actions import AwaitWord as AwaitWord
+from festina.loop.actions import Characterise as Characterise
+from festina.loop.actions import CheckControls as CheckControls
+from festina.loop.actions import ComparePublic as ComparePublic
+from festina.loop.actions import Decide as Decide
+from festina.loop.actions import EndReason as EndReason
+from festina.loop.actions import Finish as Finish
+from festina.loop.actions import FinishMove as FinishMove
+from festina.loop.actions import FinishRelease as FinishRelease
+from festina.loop.actions import HaltLoop as HaltLoop
+from festina.loop.actions import OpenTest as OpenTest
+from festina.loop.actions import Propose as Propose
+from festina.loop.actions import PutInForce as PutInForce
+from festina.loop.actions import RevealPlant as RevealPlant
+from festina.loop.actions import RunBatch as RunBatch
+from festina.loop.actions import RunControl as RunControl
+from festina.loop.actions import Screen as Screen
+from festina.loop.actions import SettleReview as SettleReview
+from festina.loop.actions import StartLine as StartLine
+from festina.loop.actions import TakeBack as TakeBack
+from festina.loop.actions import TakeProposal as TakeProposal
+from festina.loop.actions import TakeTries as TakeTries
+from festina.loop.actions import Try as Try
 from festina.loop.governed import gain_of
 from festina.loop.rows import OpenTest as Open
 from festina.loop.sameness import TRIES as CONTROL_TRIES
 from festina.loop.state import State
 from festina.select import gate, sameness
 from festina.verify.verdicts import tampered
-
-EndReason = Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault", "control", "halted"]
 
 LOOKS_SPENT = (
     "the hidden suite's budget of looks is spent: festina vault add hidden NEW --replace, then run --new-epoch"
@@ -52,184 +78,6 @@ class Facts:
     governed: Decision = FREE  # G-2
     rested: bool = False  # as long as its rate asks for
     review_wait_left_s: float = 0.0  # how long the operator wants to wait for a person before proposing on
-
-
-@dataclass(frozen=True, slots=True)
-class FinishMove:
-    """Complete the line move whose intent is recorded.  # D-1"""
-
-
-@dataclass(frozen=True, slots=True)
-class FinishRelease:
-    """Complete the release whose intent is recorded.  # D-1"""
-
-
-@dataclass(frozen=True, slots=True)
-class StartLine:
-    """Open the working line at the epoch's start commit."""
-
-
-@dataclass(frozen=True, slots=True)
-class PutInForce:
-    """A person approved: this review's generation proposes from now on.  # R-1"""
-
-    review: int
-
-
-@dataclass(frozen=True, slots=True)
-class TakeBack:
-    """A person denied: the line goes back to before this review's generation.  # R-1"""
-
-    review: int
-
-
-@dataclass(frozen=True, slots=True)
-class SettleReview:
-    """The decisions about a review can no longer be taken back: they count, and what was sealed is opened.  # R-1"""
-
-    review: int
-
-
-@dataclass(frozen=True, slots=True)
-class CheckControls:
-    """Score constant, random and oracle answers before any candidate is scored.  # V-2"""
-
-
-@dataclass(frozen=True, slots=True)
-class ComparePublic:
-    """Measure the newest generation's public gain, or record why not.  # V-6"""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """Measure which hunk of the newest generation caused what, or record why not.  # V-8"""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class AskReview:
-    """Put the head of the line before a person."""
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitReview:
-    """Give a person a moment before going on."""
-
-
-@dataclass(frozen=True, slots=True)
-class HaltLoop:
-    """Stop everything until a person signs: the governor found what only a person may judge.  # G-1"""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Characterise:
-    """Run every capability suite on this generation.  # G-2"""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitPace:
-    """Rest as long as the governor's rate says, before anything new is begun.  # G-2"""
-
-    rate: float
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitWord:
-    """Let the slot pass in which the last word is told: when it comes must say no more than it does.  # P-4"""
-
-
-@dataclass(frozen=True, slots=True)
-class Propose:
-    """Run the improver in force, or run it again after a crash."""
-
-    number: int
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class TakeProposal:
-    """Record what the improver handed in; wait for it if it is still at work."""
-
-    proposal: int
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """Begin a scratch run on public evidence, or the one that a crash interrupted.  # P-7"""
-
-    step: searching.Step
-
-
-@dataclass(frozen=True, slots=True)
-class TakeTries:
-    """Record the tries that have ended; wait for one where none has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Screen:
-    """Judge the proposal by its effect.  # P-1"""
-
-    proposal: int
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTest:
-    """Register the plan before any data.  # L-4"""
-
-    proposal: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunBatch:
-    """Take the next batch of paired trials of each of these tests, or the one that a crash interrupted."""
-
-    tests: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RunControl:
-    """Run the incumbent against itself, or the control that a crash interrupted.  # V-2"""
-
-    units: int
-
-
-@dataclass(frozen=True, slots=True)
-class RevealPlant:
-    """Say that a judged proposal was a planted defect, and take it out of every count.  # V-7"""
-
-    proposal: int
-
-
-@dataclass(frozen=True, slots=True)
-class Decide:
-    """Write the verdict."""
-
-    test: int
-    verdict: Literal["accept", "reject", "inconclusive"]
-    reason: Literal["shown", "futile", "guard", "cap", "line-moved", "budget", "fault", "control", "judge"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Let go of the ledger."""
-
-    reason: EndReason
-    detail: str = ""
-
-
-Action = (
-    FinishMove | FinishRelease | StartLine | SettleReview | PutInForce | TakeBack | CheckControls | ComparePublic
-    | RunControl | Attribute | AskReview | AwaitReview | AwaitPace | HaltLoop
-    | Characterise     | AwaitWord | Propose | TakeProposal | Try | TakeTries | Screen
-    | OpenTest | RunBatch | RevealPlant | Decide | Finish
-)  # fmt: skip
 
 
 def next_action(state: State, facts: Facts) -> Action:
