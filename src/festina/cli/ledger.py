@@ -7,6 +7,7 @@ Text from a ledger that is being looked at is hostile: it is shown as JSON with 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,15 +85,16 @@ def content(digest: str, path: str | None) -> None:
 @click.option("--home", envvar="FESTINA_SYSTEM_HOME", metavar="DIR", help="The system's home that holds ledger.db.")
 @click.option("--key", envvar="FESTINA_ENGINE_KEY", help="The engine's public key that you trust (hex or base64).")
 @click.option(
-    "--checkpoint", envvar="FESTINA_CHECKPOINT", type=click.Path(dir_okay=False),
-    help="A checkpoint that you kept elsewhere: shows whether anything before it was cut off or rewritten.",
+    "--checkpoint", "checkpoints", envvar="FESTINA_CHECKPOINT", type=click.Path(dir_okay=False), multiple=True,
+    help="A checkpoint that you, or a witness, kept: shows whether anything before it was cut off or rewritten.",
 )  # fmt: skip
+@click.option("--witness", "witnesses", multiple=True, help="Verifier key of a witness that must have cosigned it.")
 @click.option("--verdicts", is_flag=True, help="Also make every number of every verdict again and compare.")
 @_JSON
 @click.pass_context
 def verify(
-    ctx: click.Context, path: str | None, home: str | None, key: str | None, checkpoint: str | None, verdicts: bool,
-    as_json: bool,
+    ctx: click.Context, path: str | None, home: str | None, key: str | None, checkpoints: tuple[str, ...],
+    witnesses: tuple[str, ...], verdicts: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Check every signature, hash, proof and pairing of a ledger, offline.  (L-1)
 
@@ -101,16 +103,17 @@ def verify(
     follow from the entries before it, whoever signed it.
     """
     from festina.ledger.audit import verify as check
+    from festina.ledger.cosignature import witness_key
     from festina.ledger.signing import parse_public
 
-    kept = _kept(checkpoint) if checkpoint is not None else None
-    where = _where(path, home)
-    report = check(where, key=parse_public(key) if key is not None else None, checkpoint=kept)
+    kept = [_kept(name) for name in checkpoints]
+    trusted, where = [witness_key(text) for text in witnesses], _where(path, home)
+    report = check(where, key=parse_public(key) if key is not None else None, checkpoint=kept, witnesses=trusted)
     made = replay.again(where, report.entries, quiet=as_json) if verdicts and report.ok else None
     if as_json:
         click.echo(_plain(_as_dict(report) | ({} if made is None else {"verdicts": replay.as_dict(made)})))
     else:
-        _show_report(report, trusted=key is not None, kept=kept is not None)
+        _show_report(report, trusted=key is not None, kept=bool(kept))
         if made is not None:
             replay.show(made)
     ctx.exit(0 if report.ok and (made is None or made.ok) else INTEGRITY)
@@ -137,6 +140,10 @@ def _as_dict(report: Report) -> dict[str, object]:
         "signatures": report.signatures,
         "content": report.content,
         "withheld": report.withheld,
+        "witnesses": [
+            {"name": name} | ({} if seen is None else {"size": seen.size, "at": seen.at, "seq": seen.seq})
+            for name, seen in report.witnesses
+        ],
         "limits": report.limits_text,
     }
 
@@ -153,6 +160,10 @@ def _show_report(report: Report, *, trusted: bool, kept: bool) -> None:
         click.echo(f"      engine key {report.engine_key}{' (the one you gave)' if trusted else ''}")
         if kept:
             click.echo("      it continues the checkpoint that you kept")
+        for name, seen in report.witnesses:
+            if seen is not None:
+                at = datetime.fromtimestamp(seen.at, UTC).isoformat(timespec="seconds")
+                click.echo(f"      {_safe(name)} cosigned its first {seen.size} entries at {at} (entry {seen.seq})")
     for seq, what in report.findings:
         click.echo(f"note  {'entry ' + str(seq) + ': ' if seq >= 0 else ''}{_safe(what)}")
     click.echo(report.limits_text, err=True)

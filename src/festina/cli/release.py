@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from festina.cli.common import INTERRUPTED, opened, system_option
+from festina.cli.common import INTERRUPTED, Opened, opened, system_option
 
 WALL_S = 24 * 3600.0  # of a final score: as long as it takes, but not for ever
 
@@ -26,6 +26,8 @@ def command(root: Path, generation: int | None) -> int:
 
     with opened(root, write=True) as here:
         holds.require_free(here.ledger, here.state, here.home)  # G-5
+        acts.settle_reviews(here.ledger, here.state, here.repo)
+        _ask_witnesses(here)
         chosen = acts.may_release(here.ledger, here.state, here.repo, generation)
         scored = not finals.due(here.state, chosen)
         weak = here.state.epoch is not None and here.state.epoch.min_level < 2
@@ -47,6 +49,17 @@ def command(root: Path, generation: int | None) -> int:
     else:
         click.echo(f"Take it over: git merge {released_ref(demo)}", err=True)
     return 0
+
+
+def _ask_witnesses(here: Opened) -> None:
+    """Where a release waits for witnesses: show them the record as it is now.  # L-2"""
+    terms = here.state.epoch.witness if here.state.epoch is not None else None
+    if terms is None or not terms.release:
+        return
+    from festina.cli.witness import told
+    from festina.loop import witnessing
+
+    told(witnessing.ask(here.ledger, here.state))
 
 
 def _score(root: Path, number: int, *, demo: bool, weak: bool) -> bool:

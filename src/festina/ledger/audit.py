@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +22,14 @@ from typing import Protocol
 
 from festina.errors import IntegrityError
 from festina.ledger.checkpoint import Checkpoint, parse_and_verify
+from festina.ledger.cosignature import WitnessKey
 from festina.ledger.entries import KINDS
 from festina.ledger.merkle import Tree, leaf_hash
 from festina.ledger.pairs import Finding, Pairs
 from festina.ledger.rules import Admitted, Claim, Rules
 from festina.ledger.statement import commitment, peek_kind
 from festina.ledger.store import Store, has_wal
+from festina.ledger.witnesses import Seen, Witnesses
 
 FILE = -1  # number in ``first_bad`` for damage that belongs to no one entry
 CHUNK = 256  # signatures checked at once
@@ -40,7 +42,8 @@ What it cannot show:
   - that an observation was true: a key holder can sign a falsehood;
   - who holds a key: compare the engine's key with one you got elsewhere (--key), or a whole forged ledger passes;
   - that nothing came later: an older copy of the same file is a valid ledger, and entries that a reviewer
-    appended after the newest checkpoint can be cut off; only a checkpoint kept elsewhere (--checkpoint) shows it;
+    appended after the newest checkpoint can be cut off; only a checkpoint kept elsewhere (--checkpoint) shows it,
+    such as the newest one of a witness that you trust (--witness checks its cosignatures);
   - that recorded times are right: they come from the recording machine's clock;
   - what a sealed field says where its opening was left out of this copy."""
 
@@ -60,6 +63,7 @@ class Report:
     signatures: int = 0
     content: int = 0  # pieces of content whose digest was checked
     withheld: int = 0  # sealed fields whose opening is not in this copy
+    witnesses: tuple[tuple[str, Seen | None], ...] = ()  # the newest checkpoint that each cosigned
     limits_text: str = LIMITS
 
 
@@ -139,10 +143,12 @@ class _Stop(Exception):
 class _Audit:
     source: Source
     key: bytes | None
-    kept: str | None
+    kept: tuple[str, ...]
+    trusted: tuple[WitnessKey, ...] = ()
     rules: Rules = field(default_factory=Rules)
     tree: Tree = field(default_factory=Tree)
     pairs: Pairs = field(default_factory=Pairs)
+    seen: Witnesses = field(default_factory=Witnesses)
     bad: list[tuple[int, str]] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
     content: dict[str, tuple[int, str]] = field(default_factory=dict)  # digest -> first entry that names it
@@ -162,7 +168,7 @@ class _Audit:
                 if first >= 0:
                     self.bad.append((first, f"{self.kinds[first]}: its signature does not match its bytes"))
                 if whole:
-                    for check in (self._checkpoint, self._kept, self._content, self._openings):
+                    for check in (self._checkpoint, self._kept, self._witnesses, self._content, self._openings):
                         self._guard(check)
                 self._guard(self._structure)
         except IntegrityError as error:
@@ -187,7 +193,7 @@ class _Audit:
             ok=not self.bad,
             entries=len(self.tree),
             first_bad=self.bad[0] if self.bad else None,
-            findings=tuple(self.pairs.close() + self.notes),
+            findings=tuple(self.pairs.close() + [Finding(*each) for each in self.seen.findings] + self.notes),
             origin=genesis.origin if genesis else "",
             engine_key=base64.b64encode(self.rules.engine).decode(),
             root=self.tree.root().hex(),
@@ -195,6 +201,7 @@ class _Audit:
             signatures=signatures,
             content=self.checked,
             withheld=withheld,
+            witnesses=self.seen.trusted(self.trusted) or tuple(self.seen.newest.items()),
         )
 
     # -- entries
@@ -233,6 +240,7 @@ class _Audit:
 
     def _note(self, seq: int, admitted: Admitted) -> None:
         entry = admitted.entry
+        self.seen.see(seq, entry.at, admitted.body)
         self.kinds.append(entry.kind)
         self.roles.append(KINDS[entry.kind].role == "reviewer")
         for digest in entry.content:
@@ -266,10 +274,20 @@ class _Audit:
                 return
 
     def _kept(self) -> None:
-        if self.kept is not None:
-            point = self._parsed(self.kept, "checkpoint kept elsewhere", exact=False)
+        for kept in self.kept:
+            point = self._parsed(kept, "checkpoint kept elsewhere", exact=False)
             if point is not None:
                 self._compare(point, "the checkpoint kept elsewhere")
+
+    def _witnesses(self) -> None:
+        """Every cosignature that an entry claims, and those that the caller asks for."""
+        assert self.rules.genesis is not None  # entries were read
+        self.bad += self.seen.check(
+            self.source.blob, self.rules.genesis.origin, self.rules.engine, self.tree.root_at
+        )
+        for name, seen in self.seen.trusted(self.trusted):
+            if seen is None:
+                self.bad.append((FILE, f"witness: {name} cosigned nothing here with the key that you gave"))
 
     def _parsed(self, note: str, what: str, *, exact: bool) -> Checkpoint | None:
         assert self.rules.genesis is not None  # entries were read
@@ -341,19 +359,25 @@ def reading(path: Path) -> Iterator[Source]:
         source.close()
 
 
-def verify(path: Path | str, *, key: bytes | None = None, checkpoint: str | None = None) -> Report:
+def verify(
+    path: Path | str, *, key: bytes | None = None, checkpoint: str | Sequence[str] | None = None,
+    witnesses: Sequence[WitnessKey] = (),
+) -> Report:  # fmt: skip
     """Check everything about the ledger at ``path`` (its file, or a copy as plain files).
 
-    ``key``: the engine's public key (32 bytes) that you trust; ``checkpoint``: a checkpoint that you kept.
+    ``key``: the engine's public key (32 bytes) that you trust; ``checkpoint``: those that you or
+    witnesses kept; ``witnesses``: each of them must have cosigned it.
     Damage never raises: it is in the report. Raises ``UsageError`` where there is no ledger to look at (no file, no
     permission) and for a ledger that a newer version wrote.
     """
     path = Path(path)
     before = _state(path)
-    report = _verify(path, key, checkpoint, settled=True)
+    kept = (checkpoint,) if isinstance(checkpoint, str) else tuple(checkpoint or ())
+    trusted = tuple(witnesses)
+    report = _verify(path, key, kept, trusted, settled=True)
     if not report.ok and _state(path) != before:
         # somebody wrote while it was read as a settled file: read again, under SQLite's locks
-        report = _verify(path, key, checkpoint, settled=False)
+        report = _verify(path, key, kept, trusted, settled=False)
     return report
 
 
@@ -365,12 +389,14 @@ def _state(path: Path) -> tuple[int, int, bool]:
     return stat.st_mtime_ns, stat.st_size, has_wal(path)
 
 
-def _verify(path: Path, key: bytes | None, checkpoint: str | None, *, settled: bool) -> Report:
+def _verify(
+    path: Path, key: bytes | None, kept: tuple[str, ...], trusted: tuple[WitnessKey, ...], *, settled: bool
+) -> Report:
     try:
         source = _open(path, settled)
     except IntegrityError as error:
         return Report(ok=False, entries=0, first_bad=(FILE, f"file: {error.what}"), findings=())
     try:
-        return _Audit(source, key, checkpoint).run()
+        return _Audit(source, key, kept, trusted).run()
     finally:
         source.close()

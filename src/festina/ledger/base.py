@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Role = Literal["engine", "verifier", "reviewer"]
+Role = Literal["engine", "verifier", "reviewer", "witness", "auditor"]  # the last two sign no entry
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Oid = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Short = Annotated[str, Field(max_length=300)]  # engine-made words only

@@ -92,6 +92,10 @@ from festina.ledger.terms import SuiteTerms as SuiteTerms
 from festina.ledger.watching import WatchCounted as WatchCounted
 from festina.ledger.watching import WatchEnded as WatchEnded
 from festina.ledger.watching import WatchStarted as WatchStarted
+from festina.ledger.witnessing import Witnessed as Witnessed
+from festina.ledger.witnessing import WitnessedBy as WitnessedBy
+from festina.ledger.witnessing import WitnessOf as WitnessOf
+from festina.ledger.witnessing import WitnessTerms as WitnessTerms
 
 SCHEMA = 1
 
@@ -232,5 +236,6 @@ KINDS: dict[str, type[Body]] = {
         Renewed, Attested, Characterised,
         WatchStarted, WatchCounted, WatchEnded,
         Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
+        Witnessed,
     )
 }  # fmt: skip

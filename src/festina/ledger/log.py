@@ -163,8 +163,14 @@ class Ledger:
         """Public keys of enrolled reviewers by key id."""
         return {key_id: public for key_id, (public, _) in self._rules.reviewers.items()}
 
-    def root(self) -> bytes:
-        return self._tree.root()
+    @property
+    def engine_key(self) -> bytes:
+        """The raw public key that signs this ledger's checkpoints."""
+        return self._rules.engine
+
+    def root(self, size: int | None = None) -> bytes:
+        """Root over the first ``size`` entries, by default all. ``IndexError`` for more than there are."""
+        return self._tree.root() if size is None else self._tree.root_at(size)
 
     def records(self, start: int = 0) -> Generator[Record, None, None]:
         """Entries from ``start`` on, up to ``size`` as it is now. Each is compared with its checked leaf hash."""
@@ -253,6 +259,15 @@ class Ledger:
             if "engine" in self._signers:
                 self._sign_checkpoint()
         return records
+
+    def cover(self) -> str:
+        """The checkpoint over everything: signed now where people appended since the newest one."""
+        self._writable()
+        with self._all_or_nothing(), self._store.writing(durable=True):
+            self._catch_up()
+            if self._covered < len(self._tree) and "engine" in self._signers:
+                self._sign_checkpoint()
+        return self._note
 
     def refresh(self) -> list[Record]:
         """Entries that other processes appended since, checked, oldest first."""

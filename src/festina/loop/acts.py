@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from festina.errors import Busy, Halted, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
-from festina.loop import admitting, finals, requesting, sameness
+from festina.loop import admitting, finals, outside, requesting, sameness
 from festina.loop.rows import Generation
 from festina.loop.state import State
 from festina.release import refs
@@ -101,7 +101,9 @@ def may_release(ledger: Ledger, state: State, repo: Repo, number: int | None) ->
     _nothing_denied_below(state, number)
     _not_in_doubt(state, generation)
     _steps_passed(state, generation)
-    check(repo, ledger, _claim(state, generation))
+    claim = _claim(state, generation)
+    check(repo, ledger, claim)
+    outside.require(ledger, state, max((claim.verdict_seq, claim.approval_seq, *claim.votes)))  # L-2
     return generation
 
 

@@ -15,6 +15,7 @@ from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop import blocks, called, governed, growth, halting, lines, measured, people, plants, sameness, searching
+from festina.loop import outside as others
 from festina.loop import verifiers as judges
 from festina.loop import watches as watched
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
@@ -92,6 +93,7 @@ class State:
     search: searching.Searched = field(default_factory=searching.Searched)  # what improvers tried in public  # P-7
     growth: growth.Grown = field(default_factory=growth.Grown)  # control arms and cross-play  # W-2
     govern: governed.Governed = field(default_factory=governed.Governed)  # G-2, G-4
+    outside: others.Outside = field(default_factory=others.Outside)  # L-2
     halts: halting.Halts = field(default_factory=halting.Halts)  # G-5
     watches: watched.Watches = field(default_factory=watched.Watches)  # D-4
     waivers: list[e.Waiver] = field(default_factory=list)
@@ -488,6 +490,7 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "improver-in-force": lines.in_force, "release-intent": lines.release_intent, "released": lines.released,
     "waiver": _waiver, "fault": _fault, **measured.HANDLERS, **called.HANDLERS, **searching.HANDLERS,
     **growth.HANDLERS, **watched.HANDLERS, **halting.HANDLERS, **governed.HANDLERS,
+    **others.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
     "plant-revealed": plants.revealed,
 }  # fmt: skip

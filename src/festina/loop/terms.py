@@ -96,6 +96,7 @@ def epoch(
         wording=2,
         review=_review(manifest),
         govern=_govern(manifest, suite),
+        witness=_witness(manifest),
         release_steps=manifest.policy.release_steps,
         archive=_archive(manifest),
     )  # fmt: skip
@@ -136,6 +137,17 @@ def _govern(manifest: Manifest, suite: e.SuiteTerms) -> e.GovernTerms:
     return e.GovernTerms(
         lease_s=manifest.policy.lease, reverts=float(manifest.policy.reverts), pace=steps, capabilities=suites
     )
+
+
+def _witness(manifest: Manifest) -> e.WitnessTerms | None:
+    """Who else keeps the record.  # L-2"""
+    table = manifest.policy.witness
+    if table is None:
+        return None
+    return e.WitnessTerms(
+        witnesses=tuple(e.WitnessOf(key=each.key, url=each.url) for each in table.witnesses), quorum=table.quorum,
+        max_age_s=table.max_age, release=table.release,
+    )  # fmt: skip
 
 
 def _review(manifest: Manifest) -> e.ReviewTerms:

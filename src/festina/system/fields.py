@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -77,6 +79,23 @@ def an_endpoint(value: str) -> str:
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("plain ASCII without blanks is needed")
     return value.rstrip("/")
+
+
+def a_witness_key(value: str) -> str:
+    """A C2SP verifier key of a witness (Ed25519 cosignatures): NAME+8 HEX DIGITS+BASE64."""
+    name, _, rest = value.partition("+")
+    hashed, _, text = rest.partition("+")
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        raw = b""
+    right = name and name.isprintable() and not any(char.isspace() for char in name)
+    kind = raw[:1]
+    if not right or len(raw) != 33 or kind != b"\x04" or base64.b64encode(raw).decode() != text:
+        raise ValueError("a witness's key is needed, as `festina witness init` prints it")
+    if hashlib.sha256(name.encode() + b"\n" + raw).hexdigest()[:8] != hashed:
+        raise ValueError("the key's name and its hash do not fit: was it copied in full?")
+    return value
 
 
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:

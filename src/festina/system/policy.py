@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from festina.system.fields import (
     Direction,
@@ -16,6 +16,8 @@ from festina.system.fields import (
     Range,
     ScorerName,
     Table,
+    a_witness_key,
+    an_endpoint,
     as_tuple,
 )  # fmt: skip
 
@@ -73,6 +75,32 @@ class Capability(Table):
     tiers: Annotated[tuple[Tier, ...], Field(max_length=16), BeforeValidator(as_tuple)] = ()
 
 
+class Witness(Table):
+    """One of ``[policy.witness] witnesses``: its verifier key, and where it answers (none: by files).  # L-2"""
+
+    key: Annotated[str, Field(max_length=400), AfterValidator(a_witness_key)]
+    url: Annotated[str, AfterValidator(an_endpoint)] | None = None
+
+
+class WitnessPolicy(Table):
+    """``[policy.witness]``: who outside keeps the newest checkpoint, and refuses a rewritten record.  # L-2"""
+
+    witnesses: Annotated[tuple[Witness, ...], Field(min_length=1, max_length=16), BeforeValidator(as_tuple)]
+    quorum: Positive
+    max_age: Duration = 86400.0
+    release: bool = True
+
+    @model_validator(mode="after")
+    def _in_reach(self) -> Self:
+        if len({each.key.partition("+")[0] for each in self.witnesses}) != len(self.witnesses):
+            raise ValueError("two witnesses have the same name")
+        if len({each.key.rpartition("+")[2] for each in self.witnesses}) != len(self.witnesses):
+            raise ValueError("two witnesses have the same key")
+        if self.quorum > len(self.witnesses):
+            raise ValueError(f"a quorum of {self.quorum} is never reached by {len(self.witnesses)} witnesses")
+        return self
+
+
 class Policy(Table):
     """``[policy]``: error budget, autonomy, isolation."""
 
@@ -91,3 +119,4 @@ class Policy(Table):
     pace: Pace | None = None
     lease: Duration | None = None
     reverts: Annotated[Number, Field(gt=0, le=1)] = 0.1
+    witness: WitnessPolicy | None = None

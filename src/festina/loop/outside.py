@@ -1,0 +1,75 @@
+"""What others outside the loop keep or say, as part of the state: witnesses.  # L-2"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from festina.errors import UsageError
+from festina.ledger import entries as e
+from festina.ledger.cosignature import witness_key
+from festina.ledger.log import Ledger, Record
+from festina.ledger.witnesses import SKEW_S, Seen, check_note
+
+if TYPE_CHECKING:
+    from festina.loop.state import State
+
+
+@dataclass(slots=True)
+class Outside:
+    """``seen``: the newest checkpoint that each witness cosigned, by name."""
+
+    seen: dict[str, Seen] = field(default_factory=dict)
+
+
+def _witnessed(s: State, r: Record, b: e.Witnessed) -> None:
+    for each in b.by:
+        s.outside.seen[each.name] = Seen(r.seq, b.size, each.at, each.key, b.note)
+
+
+def terms_of(state: State) -> e.WitnessTerms:
+    """The rules about witnesses. Raises ``UsageError`` where there are none."""
+    terms = state.epoch.witness if state.epoch is not None else None
+    if terms is None:
+        raise UsageError(
+            "no-witnesses", "the rules in force name no witness",
+            fix="[policy.witness] in festina.toml, and a new epoch (docs/witnesses.md)",
+        )  # fmt: skip
+    return terms
+
+
+def enough(ledger: Ledger, state: State, since: int, now: float) -> tuple[str, ...]:
+    """Witnesses that saw every entry up to ``since`` and said so lately, each cosignature checked again.  # D-2"""
+    terms = terms_of(state)
+    keys = {witness_key(each.key).name: each.key for each in terms.witnesses}
+    fit = [
+        (name, seen)
+        for name, seen in state.outside.seen.items()
+        if keys.get(name) == seen.key and seen.size > since and now - terms.max_age_s <= seen.at <= now + SKEW_S
+    ]
+    return tuple(name for name, seen in fit if name in _shown(ledger, seen))
+
+
+def _shown(ledger: Ledger, seen: Seen) -> list[str]:
+    body = ledger.record(seen.seq).body
+    assert isinstance(body, e.Witnessed)
+    note = ledger.get_blob(body.note).decode("utf-8")
+    return [each.name for each in check_note(note, body, ledger.origin, ledger.engine_key, ledger.root)]
+
+
+def require(ledger: Ledger, state: State, since: int) -> None:
+    """Raise unless a quorum of witnesses has lately seen everything up to entry ``since``, where the rules say so."""
+    terms = state.epoch.witness if state.epoch is not None else None
+    if terms is None or not terms.release:
+        return
+    found = enough(ledger, state, since, time.time())
+    if len(found) < terms.quorum:
+        raise UsageError(
+            "no-quorum", f"{len(found)} of the {terms.quorum} witnesses that a release needs have seen its approval",
+            fix="festina witness ask", where="festina.toml: policy.witness",
+        )  # fmt: skip
+
+
+HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {"witnessed": _witnessed}
