@@ -48,7 +48,7 @@ class Source:
 def documents(source: Source) -> None:
     """Which documents the law packs know, and how far the record fills them."""
     with source.open() as ledger:
-        desk = _Desk(ledger)
+        desk = Desk(ledger)
         for pack in desk.packs:
             state = "" if pack.regime.enabled else " (off by default)"
             click.echo(f"{pack.regime.title}{state}, checked {pack.regime.as_of.isoformat()}{_dates(pack)}")
@@ -81,7 +81,7 @@ def document(source: Source, name: str, incident: int | None, recipient: str | N
     from festina.report.law.packs import find, load
 
     with source.open() as ledger:
-        made = _Desk(ledger).made(name, incident, recipient)
+        made = Desk(ledger).made(name, incident, recipient)
     text = FORMS[form](made)
     put(text, out)
     click.echo(heading(made), err=True)
@@ -215,7 +215,7 @@ def _dates(pack: Pack) -> str:
     return f" ({'; '.join(found)})" if found else ""
 
 
-class _Desk:
+class Desk:
     """The record and the packs, read once."""
 
     def __init__(self, ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from festina.cli import case, documents
+from festina.cli import case, documents, exchange
 from festina.cli.common import own_ledger, put, system_option
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def command(
     click.echo(f"report: {out.resolve()}", err=True)
 
 
-for _made in (documents.documents, documents.document, documents.state, documents.bundle, documents.duties, case.case):
+for _made in (
+    documents.documents, documents.document, documents.state, documents.bundle, documents.duties, case.case,
+    exchange.coverage, exchange.oscal,
+):  # fmt: skip
     command.add_command(_made)
 
 

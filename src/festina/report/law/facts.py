@@ -33,7 +33,9 @@ def system(data: ReportData) -> list[Said]:
 
 
 def record(data: ReportData) -> list[Said]:
-    return [Said(f"record of {data.size:,} entries, root {data.root}", (0, data.size - 1))] if data.root else []
+    if not (data.root and data.size):
+        return []
+    return [Said(f"record of {data.size:,} entries, root {data.root}", (0, data.size - 1))]
 
 
 def updated(data: ReportData) -> list[Said]:
@@ -245,6 +247,8 @@ def materiality(data: ReportData) -> list[Said]:
 
 
 def limits(data: ReportData) -> list[Said]:
+    if not data.size:
+        return []
     said = [
         Said("the record shows what was recorded, by whom, in which order and unchanged; not that it was true", (0,))
     ]

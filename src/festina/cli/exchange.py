@@ -1,0 +1,118 @@
+"""``festina report coverage|oscal``: the record in the forms that other tools read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from festina.errors import UsageError
+
+if TYPE_CHECKING:
+    from festina.cli.documents import Source
+    from festina.report.oscal.coverage import Covered
+
+MARK = {"satisfied": "yes", "partial": "partly", "open": "open", "contradicted": "NO", "human-owned": "people",
+        "not-applicable": "n/a"}  # fmt: skip
+
+
+@click.command()
+@click.option("--state", type=click.Choice(list(MARK)), help="Only the measures that stand so.")
+@click.option("--measure", "only", metavar="ID", help="One measure with all its evidence, such as ss-m4.2.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.pass_obj
+def coverage(source: Source, state: str | None, only: str | None, as_json: bool) -> None:
+    """How far the record covers each measure of the EU Code of Practice, and what is missing."""
+    from dataclasses import asdict
+
+    from festina.report.oscal.code import load
+    from festina.report.oscal.coverage import STATES, counts
+
+    covered = _covered(source)
+    if only is not None and only not in {c.measure.id for c in covered}:
+        raise UsageError("no-such-measure", f"there is no measure '{only[:60]}'", fix="festina report coverage")
+    shown = [c for c in covered if (state is None or c.state == state) and (only is None or c.measure.id == only)]
+    if as_json:
+        from festina.ledger.canonical import canonical
+        from festina.report.export import plain
+
+        head = load().code.model_dump(mode="json")
+        rows = [plain(asdict(c) | {"measure": c.measure.model_dump(mode="json")}) for c in shown]
+        click.echo(canonical({"code": head, "counts": plain(counts(covered)), "measures": rows}).decode())
+        return
+    group = None
+    for row in shown:
+        if row.measure.group != group:
+            group = row.measure.group
+            click.echo(f"{row.chapter}: {group}" if row.chapter != group.partition(":")[0] else group)
+        click.echo(f"  {MARK[row.state]:8} {row.measure.id:9} {row.measure.title}")
+        if only is not None:
+            _whole(row)
+        elif row.state != "satisfied":
+            click.echo(f"  {'':18} {_short(row.why)}")
+    said = ", ".join(f"{n} {name}" for name, n in counts(covered).items())
+    click.echo(f"{len(covered)} measures: {said}.", err=True)
+    click.echo(f"Satisfied: {STATES['satisfied']}. Whether it is adequate is for people to say.", err=True)
+    if only is None:
+        click.echo("All evidence of one: festina report coverage --measure ID", err=True)
+
+
+def _covered(source: Source) -> tuple[Covered, ...]:
+    from festina.cli.documents import Desk
+    from festina.report.oscal.checks import Case
+    from festina.report.oscal.code import load
+    from festina.report.oscal.coverage import cover
+
+    with source.open() as ledger:
+        desk = Desk(ledger)
+        return cover(load(), Case(desk.data, desk.people, desk.packs))
+
+
+def _whole(row: Covered) -> None:
+    lines = [f"asks: {row.measure.asks}", f"what Festina does: {row.measure.why}"]
+    for piece in row.rows:
+        mark = "against" if piece.failed else {True: "there", False: "missing", None: "nothing yet"}[piece.held]
+        seqs = ", ".join(map(str, piece.seqs[:6])) + (" …" if len(piece.seqs) > 6 else "")
+        lines.append(f"{mark}: {piece.text}" + (f" [{seqs}]" if seqs else ""))
+    lines += [f"stays with people: {row.measure.rest}"] if row.measure.rest else []
+    lines += [f"see: {command}" for command in row.measure.commands]
+    for line in lines:
+        click.echo(f"  {'':8} {line}")
+
+
+def _short(text: str, limit: int = 150) -> str:
+    return text if len(text) <= limit else text[: limit - 1].rsplit(" ", 1)[0] + " …"
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.pass_obj
+def oscal(source: Source, folder: Path) -> None:
+    """Write the assessment results in OSCAL, and what they refer to, to FOLDER.
+
+    OSCAL is NIST's format for controls and how they are met; audit tools read it. The catalog holds the measures of the
+    EU Code of Practice, the results what this record shows of each, with the signed entries themselves.
+    """
+    from festina.cli.documents import Desk
+    from festina.report.oscal.checks import Case
+    from festina.report.oscal.code import load
+    from festina.report.oscal.coverage import counts, cover
+    from festina.report.oscal.writing import written
+
+    with source.open() as ledger:
+        desk = Desk(ledger)
+        covered = cover(load(), Case(desk.data, desk.people, desk.packs))
+        files = written(load(), covered, desk.data, ledger.record)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            "unwritable", f"it cannot be written: {error.strerror}", fix="name another folder", where=str(folder)
+        ) from None
+    said = ", ".join(f"{n} {name}" for name, n in counts(covered).items())
+    click.echo(f"{len(covered)} measures: {said}.", err=True)
+    for name in files:
+        click.echo(folder / name)
