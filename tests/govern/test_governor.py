@@ -17,6 +17,7 @@ READINGS = st.builds(
     lease_left_s=st.none() | st.floats(-1e5, 1e5), waiting=st.integers(0, 30),
     reverted=st.lists(st.booleans(), max_size=30).map(tuple), escapes=st.integers(0, 2),
     alarms=st.lists(st.just("jump"), max_size=1).map(tuple), incidents=st.integers(0, 2),
+    new_abilities=st.lists(st.just("deception"), max_size=1).map(tuple),
     divergence=st.none() | st.floats(0, 1), trusted=st.none() | st.booleans(),
 )  # fmt: skip
 POLICIES = st.builds(
@@ -48,6 +49,7 @@ WORSE = {
     "one more taken back": lambda r, _: replace(r, reverted=(*r.reverted[:-1], True) if r.reverted else (True,)),
     "an escape": lambda r, _: replace(r, escapes=r.escapes + 1),
     "an alarm": lambda r, _: replace(r, alarms=(*r.alarms, "another")),
+    "a new ability": lambda r, _: replace(r, new_abilities=(*r.new_abilities, "persuasion")),
     "an incident": lambda r, _: replace(r, incidents=r.incidents + 1),
     "divergence": lambda r, x: replace(r, divergence=None if r.divergence is None else min(1.0, r.divergence + x / 50)),
     "distrust": lambda r, _: replace(r, trusted=False),

@@ -11,7 +11,8 @@ from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
-from festina.loop.characterising import characterise
+from festina.loop import abilities
+from festina.loop.characterising import characterise, leaks
 from festina.loop.engine import Options, measuring
 from festina.system import home as homes
 from festina.system.repo import Repo
@@ -51,6 +52,9 @@ def test_G1_G2_the_loop_characterises_halts_at_a_tier_and_goes_on_when_it_is_att
     measured = state.govern.abilities[0]["skill"][1]
     assert measured.missing == 0
     assert abs(measured.mean - 0.3) < 5 * measured.error + 0.05
+    scale = state.govern.skills.scales["skill"]
+    assert (scale.linked, scale.at, len(scale.difficulties)) == (False, 0.0, 10)
+    assert sum(score or 0.0 for score in measured.scores) / 10 == pytest.approx(measured.mean)
 
     assert festina("reviewer", "add", "ann", toy=toy).returncode == 0
     attested = festina("attest", "two-people", "--as", "ann", "--reason", "both of us look at each", toy=toy)
@@ -65,10 +69,37 @@ def test_G1_G2_the_loop_characterises_halts_at_a_tier_and_goes_on_when_it_is_att
 
     with measuring(toy.root, Options()) as bench:
         (body,) = characterise(bench, 1)
+        at = abilities.standing(bench.state, abilities.terms_of(bench.state)[0], 1)
     assert body.mean > measured.mean
+    assert at is not None
+    assert at.level is not None
+    assert at.level > 0.5
+    assert at.used == 10
     signer = LocalKey.load(home.key("engine"), "engine")
     with Ledger.open(home.ledger, signers={"engine": signer}) as ledger, pytest.raises(UsageError, match="verifier"):
         ledger.append([Draft(body.model_copy(update={"mean": 0.0}))])  # not in the engine's name
+
+
+def test_G1_what_a_tree_knows_by_heart_has_leaked(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, vault=False)
+    text = "which river runs through the town of Amberley Old Bridge?"
+    (toy.root / "library.json").write_text(json.dumps({"notes": f"asked once: {text} and more"}))
+    toy.commit("a memory")
+    first = toy.git("rev-parse", "HEAD")
+    repo = Repo.discover(toy.root)
+
+    def line(i: int, q: str) -> str:
+        return json.dumps({"id": str(i), "input": {"system": "You are a helpful clerk of the town.", "q": q}})
+
+    shown = {
+        0: "\n".join(line(i, f"question {i} that nobody wrote down anywhere") for i in range(2)).encode(),
+        1: line(9, text).encode(),
+        2: line(10, "short").encode(),
+    }  # fmt: skip
+    assert leaks(repo, repo.tree_of(first), shown) == [1]
+    (toy.root / "prompt.txt").write_text("You are a helpful clerk of the town.")
+    toy.commit("what all items share is no leak")
+    assert leaks(repo, repo.tree_of(toy.git("rev-parse", "HEAD")), shown) == [1]
 
 
 def test_T1_G1_the_verifier_signs_no_other_ability_than_it_scored(tmp_path: Path) -> None:

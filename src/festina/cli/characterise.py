@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from festina.cli.common import INTERRUPTED, opened, parse_duration, system_option
+
+if TYPE_CHECKING:
+    from festina.loop.state import State
 
 
 @click.command()
@@ -17,33 +21,44 @@ def command(root: Path, budget: str) -> int:
     """Measure what the system can do, as a whole.
 
     Runs every [capability.NAME] suite on the head of the working line, on items of its own in the vault. It decides no
-    verdict: it says how far capability came, whether a tier was reached, and lets a loop go on that waits for it.
+    verdict: it says how far capability came, whether a tier was reached, whether something can be done now that could
+    not be done before, and which domains moved; and it lets a loop go on that waits for it.
     """
     from festina.loop.bench import Replan
     from festina.loop.characterising import characterise
     from festina.loop.engine import Options, measuring
-    from festina.verify.capabilities import ability
 
     with opened(root) as here:
         genesis, epoch = here.state.genesis, here.state.epoch
     weak = "a characterisation where confinement is weak" if epoch is not None and epoch.min_level < 2 else ""
     options = Options(demo=bool(genesis and genesis.demo), weak_sandbox=weak, wall_s=parse_duration(budget))
-    whole = True
     try:
         with measuring(root, options) as bench:
-            terms = {each.name: each for each in epoch.govern.capabilities} if epoch and epoch.govern else {}
-            for body in characterise(bench, bench.state.head.number):
-                level, error = ability(terms[body.suite], body.mean, body.error, body.items)
-                missing = f"; NOT COMPLETE: {body.missing} units gave no answer" if body.missing else ""
-                whole = whole and not body.missing
-                click.echo(
-                    f"{body.suite}: {body.mean:.3f} (standard error {body.error:.3f}) on {body.items:,} items, "
-                    f"{level:+.1f} doublings of even odds (+- {1.96 * error:.1f}){missing}"
-                )
+            whole = not any(body.missing for body in characterise(bench, bench.state.head.number))
+            for line in lines(bench.state, bench.state.head.number):
+                click.echo(line)
     except Replan:
         click.echo("Stopped before the end; what ran was charged.", err=True)
         return INTERRUPTED
     return 0 if whole else 1
+
+
+def lines(s: State, generation: int) -> list[str]:
+    """What a generation can do, in words: each suite, what is new, how broad the change was."""
+    from festina.loop import abilities
+
+    found = []
+    for at, body in abilities.rows(s, generation):
+        missing = f"; NOT COMPLETE: {body.missing} units gave no answer" if body.missing else ""
+        found.append(
+            f"{body.suite}: {body.mean:.3f} (standard error {body.error:.3f}) on {body.items:,} items, "
+            f"{at.sentence()}{missing}"
+        )
+    found += [f"NEW: {abilities.said_new(suite, number)}" for suite, number in abilities.new_abilities(s)]
+    broad = abilities.breadth_of(s, generation)
+    if broad is not None:
+        found.append(f"Breadth of the change since generation {broad[0]}: {broad[1].sentence()}")
+    return found
 
 
 @click.command()

@@ -146,6 +146,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "planted": plant_summary(s),
         "verifiers": verifier_lines(s),
         "models": models(s),
+        "abilities": abilities(s),
         "next": advice(s, running=running),
     }
 
@@ -245,6 +246,14 @@ def calibration(s: State) -> dict[str, Any] | None:
     return {"at": at, **last.model_dump(mode="json"), "given_up": len(real), "real_runs": mean, "sentence": told}
 
 
+def abilities(s: State) -> list[str]:
+    """What the newest measured generation can do, a sentence for each suite; what is new; how broad.  # G-1"""
+    from festina.cli.characterise import lines
+
+    measured = [n for n in s.line if n in s.govern.abilities]
+    return [f"Generation {measured[-1]} can do: {line}" for line in lines(s, measured[-1])] if measured else []
+
+
 def models(s: State) -> dict[str, Any] | None:
     """What models were asked and what that cost; None where none was.  # E-5"""
     from dataclasses import asdict
@@ -301,6 +310,7 @@ def page(s: State, *, running: bool) -> RenderableType:
         parts.append(Text(certified["sentence"]))
     parts += [Text(line) for line in sentences(s)]
     parts += [Text(line, style="bold red") for line in alarms(s)]
+    parts += [Text(line, style="bold red" if ": NEW: " in line else "") for line in abilities(s)]
     gap = overfitting(s)
     if gap is not None:
         parts.append(Text(gap["sentence"], style="bold red" if gap.get("overfitted") else ""))

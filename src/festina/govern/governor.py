@@ -57,6 +57,7 @@ class Reading:
     escapes: int = 0  # signs that something got out of its box, since a person last looked
     alarms: tuple[str, ...] = ()  # of the watch, not answered yet
     incidents: int = 0  # open ones
+    new_abilities: tuple[str, ...] = ()  # of versions that no person has approved  # G-1
     divergence: float | None = 0.0
     trusted: bool | None = True  # whether past forecasts came true; False halves the step
 
@@ -169,6 +170,8 @@ def _pauses(r: Reading, p: Policy) -> list[Reason]:
         )  # G-4
     for alarm in r.alarms:
         found.append(Reason("alarm", "hold", alarm, "festina characterise, or a person's approval: festina review"))
+    for what in r.new_abilities:
+        found.append(Reason("new-ability", "hold", what, "a person's approval of it: festina review"))
     if r.incidents:
         how = "festina incident resolve NUMBER --as NAME --text HOW"
         found.append(Reason("incident", "hold", "An incident is open", how))

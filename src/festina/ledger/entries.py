@@ -40,6 +40,8 @@ from festina.ledger.deciding import ReviewerEnrolled as ReviewerEnrolled
 from festina.ledger.deciding import ReviewRequested as ReviewRequested
 from festina.ledger.deciding import Waiver as Waiver
 from festina.ledger.forecasting import GrowthAlarm as GrowthAlarm
+from festina.ledger.governing import AnchorsLeaked as AnchorsLeaked
+from festina.ledger.governing import AnchorsLocked as AnchorsLocked
 from festina.ledger.governing import Attested as Attested
 from festina.ledger.governing import CapabilityTerms as CapabilityTerms
 from festina.ledger.governing import Characterised as Characterised
@@ -233,7 +235,7 @@ KINDS: dict[str, type[Body]] = {
         ModelAsked, ModelAnswered, TryStarted, TryEnded,
         ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled,
         CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, GrowthAlarm, Halted, Resumed,
-        Renewed, Attested, Characterised,
+        Renewed, Attested, Characterised, AnchorsLocked, AnchorsLeaked,
         WatchStarted, WatchCounted, WatchEnded,
         Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
         Witnessed,

@@ -35,6 +35,8 @@ class CapabilityTerms(BaseModel):
     units: Count
     batch_items: Count
     tiers: tuple[TierTerms, ...] = ()
+    floor: Number = 0.05  # share of the range that is scored without the ability
+    shows: Count | None = None  # how often one source's items may be shown before its anchors count no more
 
 
 class PaceTerms(BaseModel):
@@ -84,6 +86,40 @@ class Characterised(Body):
     mean: Number
     error: Number
     details: Digest
+    scores: tuple[Number | None, ...] = ()  # means of the first 1,000 units by place, in the suite's own unit
+
+
+class AnchorsLocked(Body):
+    """A suite's ability scale begins: the difficulty of each unit of items, from one version's scores, for good.  # G-1
+
+    A pure function of the characterisation ``measure`` (and, where ``linked``, of where that version stood on the scale
+    before), so everybody can make the numbers again. ``at``, ``at_error``: where that version stands, in doublings;
+    difficulties and their errors in logits, by place; None: the unit was not answered. That the same items are asked
+    each time is the engine's word.
+    """
+
+    kind: ClassVar[str] = "anchors-locked"
+    suite: Name
+    measure: Count
+    generation: Count
+    source: Digest
+    items: Count  # a unit
+    floor: Number
+    linked: bool
+    at: Number
+    at_error: Number
+    difficulties: tuple[Number | None, ...] = Field(max_length=200)
+    errors: tuple[Number, ...] = Field(max_length=200)
+
+
+class AnchorsLeaked(Body):
+    """Items of these anchors stand in a generation's tree, word for word: they measure memory from now on.  # G-1"""
+
+    kind: ClassVar[str] = "anchors-leaked"
+    suite: Name
+    source: Digest
+    generation: Count
+    places: tuple[Count, ...] = Field(min_length=1, max_length=200)
 
 
 class Attested(Body):

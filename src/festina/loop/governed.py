@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from festina.ledger import entries as e
 from festina.ledger.log import Record
+from festina.loop import abilities as known
 from festina.loop.rows import OpenTest, misfit
 from festina.select.report import interval
 from festina.verify.capabilities import doublings
@@ -28,6 +29,7 @@ class Governed:
     taken_back: set[int] = field(default_factory=set)  # by denial or rollback
     gains: dict[int, float | None] = field(default_factory=dict)  # by generation: doublings, upper bound; None: unknown
     abilities: dict[int, dict[str, tuple[str, e.Characterised]]] = field(default_factory=dict)  # newest, by generation
+    skills: known.Skills = field(default_factory=known.Skills)
     safeguards: dict[str, str] = field(default_factory=dict)  # attested until
     escapes: int = 0  # since a person last signed that it may go on
     incidents: set[int] = field(default_factory=set)  # open ones
@@ -79,6 +81,7 @@ def _characterised(s: State, r: Record, b: e.Characterised) -> None:
     if now is None or (now.purpose, now.measure, now.generation) != ("characterisation", b.measure, b.generation):
         raise misfit(r, "a finding without a measurement that was charged")  # E-1
     s.govern.abilities.setdefault(b.generation, {})[b.suite] = (r.at, b)
+    s.govern.skills.took(r, b, now.source)
 
 
 def _attested(s: State, r: Record, b: e.Attested) -> None:
@@ -122,5 +125,5 @@ def _resolved(s: State, r: Record, b: e.IncidentResolved) -> None:
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "characterised": _characterised, "attested": _attested,
     "incident-opened": _opened, "incident-resolved": _resolved,
-    "stated": _said, "incident-classified": _said, "incident-filed": _said,
+    "stated": _said, "incident-classified": _said, "incident-filed": _said, **known.HANDLERS,
 }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from festina.govern.governor import FREE, MAX_LOGIT_SE, Decision, Policy, Reading, decide
 from festina.ledger import entries as e
+from festina.loop import abilities
 from festina.loop.state import State
 from festina.verify.capabilities import ability
 
@@ -47,7 +48,7 @@ def reading_of(s: State, now: datetime) -> Reading:
         gains.append(grown.next_gain[1])
     return Reading(
         gap=_gap(s, newest), next_gain=max((x for x in gains if x is not None), default=None), characterised_s=age,
-        coarse=_coarse(s, newest), crossed=_crossed(s, now), alarms=_alarms(s, newest),
+        coarse=_coarse(s, newest), new_abilities=_new(s), crossed=_crossed(s, now), alarms=_alarms(s, newest),
         divergence=0.0 if grown is None else grown.escape,
         trusted=True if grown is None or grown.trust is None else grown.trust,
         lease_left_s=_left(s, now), waiting=len(s.waiting), escapes=g.escapes, incidents=len(g.incidents),
@@ -124,7 +125,13 @@ def _coarse(s: State, newest: int | None) -> tuple[str, ...]:
         level, error = ability(suite, body.mean, body.error, body.items)
         if level > 0.0 and error > MAX_LOGIT_SE:
             found.append(suite.name)
-    return tuple(found)
+    lost = abilities.suites_lost(s, newest)
+    return tuple(dict.fromkeys((*found, *lost)))
+
+
+def _new(s: State) -> tuple[str, ...]:
+    """Abilities that were not there at first, and that no person has looked at.  # G-1"""
+    return tuple(abilities.said_new(suite, number) for suite, number in abilities.new_abilities(s))
 
 
 def _crossed(s: State, now: datetime) -> tuple[str, ...]:

@@ -128,7 +128,8 @@ def _govern(manifest: Manifest, suite: e.SuiteTerms) -> e.GovernTerms:
     suites = tuple(
         e.CapabilityTerms(
             name=name, scorer=each.scorer, low=float(each.range[0]), high=float(each.range[1]),
-            direction=each.direction, units=each.units, batch_items=each.batch,
+            direction=each.direction, units=each.units, batch_items=each.batch, floor=float(each.floor),
+            shows=each.shows,
             tiers=tuple(e.TierTerms(at=float(tier.at), safeguards=tier.safeguards) for tier in each.tiers),
         )
         for name, each in manifest.capability.items()

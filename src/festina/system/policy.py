@@ -72,6 +72,8 @@ class Capability(Table):
     range: Range = (0.0, 1.0)
     units: Annotated[int, Field(ge=10, le=10_000)] = 50
     batch: Annotated[int, Field(ge=1, le=10_000)] = 10
+    floor: Annotated[Number, Field(ge=0, le=0.9)] = 0.05
+    shows: Positive | None = None
     tiers: Annotated[tuple[Tier, ...], Field(max_length=16), BeforeValidator(as_tuple)] = ()
 
 

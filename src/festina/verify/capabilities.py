@@ -5,13 +5,14 @@ Ability is in doublings of the odds of success, so that what is far from certain
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log2, sqrt
 
 from festina.ledger import entries as e
 
-__all__ = ["ability", "doublings", "suite_of", "summary"]
+__all__ = ["KEPT", "ability", "by_place", "doublings", "share", "suite_of", "summary"]
 
+KEPT = 1000  # units whose scores stand in the entry
 _LN2 = 0.6931471805599453
 
 
@@ -34,16 +35,26 @@ def summary(means: Sequence[float]) -> tuple[float, float]:
     return centre, sqrt(sum((x - centre) ** 2 for x in means) / (len(means) - 1) / len(means))
 
 
-def doublings(share: float, items: float) -> float:
+def by_place(units: int, means: Mapping[int, float]) -> tuple[float | None, ...]:
+    """Unit means by place, the first ``KEPT`` of them; None where a unit gave none."""
+    return tuple(means.get(at) for at in range(min(units, KEPT)))
+
+
+def share(terms: e.CapabilityTerms, mean: float) -> float:
+    """A mean as a share of the range: 0 least capable, 1 most."""
+    part = (mean - terms.low) / (terms.high - terms.low)
+    return min(1.0, max(0.0, part if terms.direction == "higher" else 1.0 - part))
+
+
+def doublings(part: float, items: float) -> float:
     """Odds of a share in [0, 1] as a power of two, kept finite: half an item is added to both sides."""
-    kept = (min(1.0, max(0.0, share)) * items + 0.5) / (items + 1.0)
+    kept = (min(1.0, max(0.0, part)) * items + 0.5) / (items + 1.0)
     return log2(kept / (1.0 - kept))
 
 
 def ability(terms: e.CapabilityTerms, mean: float, error: float, items: int) -> tuple[float, float]:
     """(doublings, standard error). Where every item went the same way, the error is that of so many coins."""
-    share = (mean - terms.low) / (terms.high - terms.low)
-    share = share if terms.direction == "higher" else 1.0 - share
-    kept = (min(1.0, max(0.0, share)) * items + 0.5) / (items + 1.0)
+    part = share(terms, mean)
+    kept = (part * items + 0.5) / (items + 1.0)
     spread = max(error / (terms.high - terms.low), sqrt(kept * (1.0 - kept) / max(1, items)))
-    return doublings(share, items), spread / (kept * (1.0 - kept) * _LN2)
+    return doublings(part, items), spread / (kept * (1.0 - kept) * _LN2)

@@ -173,9 +173,12 @@ class Notary:
         suite = capabilities.suite_of(terms, measure.source)
         units = self._units(shown, {"candidate"}, digest_of(suite.model_dump(mode="json"), []))
         _same("characterised", "units", (b.units, b.missing), (len(units), terms.units - len(units)))
-        drawn = {unit_seed(self._account.measure_leaf, 0, i) for i in range(terms.units)}
-        if not {_draw(unit["candidate"].batch)[0] for unit in units} <= drawn:
+        places = {unit_seed(self._account.measure_leaf, 0, i): i for i in range(terms.units)}
+        means = {_draw(unit["candidate"].batch)[0]: unit["candidate"].mean for unit in units}
+        if not means.keys() <= places.keys() or len(means) != len(units):
             _refuse("characterised: scores of other items than the measurement's")
+        kept = capabilities.by_place(terms.units, {places[seed]: mean for seed, mean in means.items()})
+        _same("characterised", "unit scores", b.scores, kept)
         made = capabilities.summary([unit["candidate"].mean for unit in units])
         _same("characterised", "scores", (b.mean, b.error), made)
 
