@@ -17,6 +17,8 @@ from festina.ledger.audit import verify
 from festina.ledger.log import Draft
 from festina.loop import elsewhere, reviews
 from festina.loop.state import fold
+from festina.review import away
+from festina.review.questions import question
 from tests.review.desk_world import REASON, World
 
 
@@ -30,8 +32,11 @@ def export(world: World) -> bytes:
     return elsewhere.export(world, 0, "ann", now=world.now)
 
 
-def first(data: bytes) -> bytes:
-    return elsewhere.sign(data, classification="sound", cite="main.py:5", answer="1", predicted=0.5)
+def first(data: bytes, *, right: bool = True) -> bytes:
+    terms, _, whole = away.unpacked(data)
+    true = question(whole["patch"].encode(), terms.binding).right
+    answer = str(true + 1 if right else (true + 1) % 3 + 1)
+    return elsewhere.sign(data, classification="sound", cite="main.py:5", answer=answer, predicted=0.5)
 
 
 def final(data: bytes, *, approve: bool = True) -> bytes:
@@ -67,6 +72,17 @@ def test_T1_a_review_is_made_with_two_files_and_needs_no_home(world: World) -> N
     assert world.state.generations[1].approved == 0
     assert verify(world.home.ledger).ok
     assert fold(world.ledger.records()).generations[1].approved == 0
+
+
+def test_R2_a_wrong_answer_is_told_in_the_file_and_asks_for_the_reading_time_once_more(world: World) -> None:
+    data = export(world)
+    world.wait(3600)
+    take(world, first(data, right=False))
+    seen = export(world)
+    assert "WRONG; right is: " in json.loads(seen)["answered"]
+    assert refused(lambda: take(world, final(seen))) == "read-again"
+    world.wait(87)
+    take(world, final(seen))
 
 
 def test_R1_a_statement_counts_once_and_in_nobody_elses_name(world: World) -> None:

@@ -84,6 +84,62 @@ def test_R4_nobody_classifies_faster_than_the_change_can_be_read(world: World, s
         world.step("classify", 0, "ann")
 
 
+@pytest.mark.parametrize(
+    ("line", "counts"), [("x = 1", 1), ("#" * 120, 1), ("#" * 121, 2), ("x=[" + "1," * 2000 + "]", 34), ("", 1)]
+)
+def test_R4_a_long_line_counts_as_several(world: World, line: str, counts: int) -> None:
+    """4,000 characters on one line are not one line to read; the engine asks by the same count that is checked."""
+    before = questions.read_diff(world.ledger.get_blob(world.state.reviews[0].terms.patch)).amount
+    world.accept(text=world.repo.read_blobs([_oid(world)])[_oid(world)].decode() + line + "\n")
+    terms = world.state.reviews[world.ask()].terms
+    assert terms.lines == before + counts
+    row = reviews.queue(world, "ann", now=world.now)[-1]
+    assert row.lines == terms.lines
+
+
+def _oid(world: World) -> str:
+    (entry,) = [x for x in world.repo.ls_tree(world.repo.tree_of(world.state.head.commit)) if x.path == "main.py"]
+    return entry.oid
+
+
+def test_R4_a_file_that_shows_no_line_counts_all_the_same(world: World) -> None:
+    tree = world.repo.tree_of(world.state.head.commit)
+    cases = {
+        "empty.py": (b"", 1), "weights.bin": (bytes(range(256)) * 400, questions.BINARY_LINES), "a.py": (b"x = 1\n", 1)
+    }
+    for name, (data, counts) in cases.items():
+        patch = world.repo.diff(tree, world.repo.write_files(tree, {name: data}))
+        diff = questions.read_diff(patch)
+        assert (diff.amount, len(diff.files)) == (counts, 1), name
+        marks = cast(showing._Marks, lambda path: ())
+        (row,) = [showing._row(part, marks) for part in showing._sections(patch.decode())]
+        assert ("binary: nobody can read it" in row.marks) == (name == "weights.bin")
+
+
+def test_R2_a_wrong_answer_is_told_and_an_approval_waits_for_a_second_reading(world: World) -> None:
+    wrong = world.answer(0, right=False)
+    world.step("open", 0, "ann")
+    world.wait(3600)
+    world.step("classify", 0, "ann", answer=wrong)
+    page = reviews.evidence_page(world, 0, "ann", now=world.now)
+    assert "WRONG; right is: " in page.answered
+    assert 86 < page.again_s < 87
+    assert refused(lambda: world.step("decide", 0, "ann")) == "read-again"
+    world.wait(87)
+    assert reviews.evidence_page(world, 0, "ann", now=world.now).again_s == 0
+    world.step("decide", 0, "ann")
+
+
+def test_R2_a_denial_after_a_wrong_answer_waits_for_nothing_and_a_right_one_neither(world: World) -> None:
+    world.step("open", 0, "bob")
+    world.wait(3600)
+    world.step("classify", 0, "bob", answer=world.answer(0, right=False))
+    world.step("decide", 0, "bob", approve=False, classification="unsure")
+    world.read(0, "ann")
+    assert reviews.evidence_page(world, 0, "ann", now=world.now).answered.endswith("was right.")
+    world.step("decide", 0, "ann")
+
+
 def test_R4_what_is_open_at_once_is_not_read_at_once(worlds: Worlds) -> None:
     world = worlds()
     for _ in range(2):
@@ -270,6 +326,62 @@ def test_R4_a_reviewers_clock_that_runs_ahead_makes_nothing_count_sooner(world: 
     assert world.settle() == ()
     world.wait(3600)
     assert world.settle() == (0,)  # control: as late as if the time had been spent
+
+
+def test_R1_a_reviewers_clock_years_ahead_closes_no_review_and_holds_up_nobody(world: World) -> None:
+    terms, true = world.state.reviews[0].terms, world.now
+    world.wait(40 * 365 * 24 * 3600)
+    opened = e.ReviewOpened(review=0, binding=terms.binding, reviewer="ann", in_use=terms.base, without_person=False)
+    world.put(Draft(opened, signer=world.key("ann")))
+    world.now = true
+    assert world.state.ignored[-1][2] == "review-expired"  # by ann's clock
+    assert world.state.waiting  # it has not expired
+    assert world.state.last_at < world.state.reviews[0].terms.expires
+    world.decide(0, "bob", approve=True)
+    world.wait(700)
+    assert world.settle() == (0,)
+    assert world.state.generations[1].approved == 0
+    assert world.state.govern.alive <= world.state.last_at  # nor does it keep a dead man's switch open  # G-4
+
+
+@pytest.mark.parametrize("behind_s", [0, 7200])
+def test_R4_a_first_judgement_that_an_engines_entry_shows_to_be_too_early_has_no_effect(
+    world: World, behind_s: int
+) -> None:
+    """ann's clock jumps an hour; the engine's next entry says that seconds have passed, or (control) that they have."""
+    world.step("open", 0, "ann")
+    true = world.now + timedelta(seconds=5)
+    world.wait(3600)
+    world.step("classify", 0, "ann")
+    world.step("decide", 0, "ann")
+    world.now = true + timedelta(seconds=behind_s)
+    world.put(Draft(e.ReviewsReceived(reviews=(0,))))
+    seat = world.state.reviews[0].seats["ann"]
+    assert (seat.classified is None, seat.decision is None) == ((behind_s == 0),) * 2
+    told = [what for _, _, what in world.state.ignored]
+    assert told == ([] if behind_s else ["too-soon", "classify-first"])
+    world.wait(3600)
+    if behind_s == 0:
+        world.step("classify", 0, "ann")  # in its time
+        world.step("decide", 0, "ann")
+        world.wait(700)
+    assert world.settle() == (0,)
+    assert fold(world.ledger.records()).ignored == world.state.ignored
+
+
+def test_R4_what_was_judged_too_early_by_a_fast_clock_is_never_counted_first(world: World) -> None:
+    """Nobody else has written since: settling itself finds that the clock was ahead."""
+    world.step("open", 0, "ann")
+    true = world.now
+    world.wait(3600)
+    world.step("classify", 0, "ann")
+    world.step("decide", 0, "ann")
+    world.now = true + timedelta(seconds=5)
+    assert world.settle() == ()
+    assert world.state.reviews[0].seats["ann"].decision is None
+    assert [r.kind for r in world.ledger.records()][-1] == "reviews-received"
+    world.wait(3600)
+    assert world.settle() == ()
 
 
 @pytest.mark.parametrize("answer", ["0", "4", "", "x", "0010", "1" + "0" * 5000, "-1", "\u00b2"])

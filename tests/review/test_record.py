@@ -48,6 +48,7 @@ def rows(world: World, change: Callable[[e.Body], e.Body] = lambda body: body) -
     [
         (e.ReviewRequested, "lines", 1), (e.ReviewRequested, "files", 9), (e.ReviewRequested, "base", "1" * 40),
         (e.ReviewRequested, "binding", "0" * 64), (e.ReviewSettled, "answer", 7),
+        (e.ReviewRequested, "answer", "0" * 64), (e.ReviewRequested, "answer", None),
     ],
 )  # fmt: skip
 def test_L1_a_number_of_a_review_that_does_not_follow_is_named(

@@ -250,6 +250,7 @@ def test_R2_a_person_decides_in_a_browser_with_and_without_scripts(
         assert not violations(page) if scripts else True
         page.get_by_label("sound").check()
         page.get_by_label("Why, so that").fill("it does what it says, and nothing else")
+        page.wait_for_timeout(1500)  # a wrong answer asks for the reading time once more
         page.get_by_role("button", name="Approve exactly this").click()
         page.get_by_role("button", name="Take my decision back").wait_for()
         assert not violations(page) if scripts else True

@@ -56,7 +56,9 @@ def field(page: str, name: str) -> str:
 
 def judged(world: World, visitor: Visitor, **changed: str) -> httpx.Response:
     confirm = field(visitor.page("/review/0"), "confirm")
-    form = {"confirm": confirm, "answer": "1", "classification": "sound", "cite": "main.py:3", "predicted": "60"}
+    form = {
+        "confirm": confirm, "answer": world.answer(0), "classification": "sound", "cite": "main.py:3", "predicted": "60"
+    }  # fmt: skip
     return post(visitor, "/review/0/classify", **(form | changed))
 
 
@@ -92,6 +94,19 @@ def test_R2_a_review_from_the_queue_to_its_outcome(world: World, sit: Sit) -> No
     assert "Outcome: approved" in ann.page("/review/0")
     assert world.state.generations[1].approved == 0
     assert '<a href="/review/0">0</a>' in ann.page("/review")
+
+
+def test_R2_a_wrong_answer_is_told_with_the_evidence_and_an_approval_waits(world: World, sit: Sit) -> None:
+    ann = sit("ann")
+    post(ann, "/review/0/open")
+    world.wait(3600)
+    assert judged(world, ann, answer=world.answer(0, right=False)).status_code == 303
+    assert "was WRONG; right is:" in ann.page("/review/0")
+    early = decided(ann)
+    assert (early.status_code, "answered wrongly" in early.text) == (409, True)
+    assert REASON in early.text  # what was written is still there
+    world.wait(87)
+    assert decided(ann).status_code == 303
 
 
 def test_R2_no_page_tells_of_the_evidence_before_the_first_classification(world: World, sit: Sit) -> None:

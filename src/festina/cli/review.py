@@ -302,6 +302,12 @@ def walk(here: Opened, number: int, reviewer: str) -> None:
     found = reviews.evidence_page(here, number, reviewer)
     click.echo(measured(here, found))
     verb = click.prompt("Type 'approve' or 'deny'", type=click.Choice(["approve", "deny"]))
+    if verb == "approve" and found.again_s > 0:
+        from festina.propose.text import rows
+
+        patch = reviews.blind_page(here, number, reviewer).patch
+        click.echo("\n".join(["--- the change, once more ---", *rows(patch)]))
+        _read(here, number, reviewer)
     final = "sound" if verb == "approve" else _choose(WORDS[1:])
     reason = click.prompt("Why")
     reviews.decide(
@@ -323,7 +329,7 @@ def _read(here: Opened, number: int, reviewer: str) -> None:
 
     from festina.loop import reviews
 
-    while (left := reviews.row(here.state, here.state.reviews[number], reviewer).left_s) > 0:
+    while (left := reviews.left_s(here.state, number, reviewer)) > 0:
         click.echo(f"\rReading time: {duration(left)} still  ", err=True, nl=False)
         time.sleep(min(1.0, left))
     click.echo("", err=True)
@@ -366,7 +372,7 @@ def measured(here: Opened, page: EvidencePage) -> str:
     """The evidence, section by section; the proposer's words last."""
     from festina.cli.assurance import plant_lines, sameness_lines, verifier_lines
 
-    lines = [page.row.headline]
+    lines = [page.row.headline, *([page.answered] if page.answered else [])]
     for section in page.sections:
         if section is page.sections[-1]:
             lines += ["--- what checks the checks ---"]

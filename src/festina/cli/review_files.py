@@ -109,6 +109,7 @@ def _shown(data: bytes) -> str:
         lines += ["--- before you see any evidence ---", visible(question["text"])]
         lines += [f"  {at}. {visible(choice, lines=False)}" for at, choice in enumerate(question["choices"], 1)]
         lines += [visible(whole["prediction"]), "Sign: --first ... --cite ... --answer ... --predict ..."]
+    lines += [visible(str(whole["answered"]), lines=False)] if whole.get("answered") else []
     for section in whole.get("evidence", ()):
         lines += [f"--- {visible(section['title'].lower())} ---", *(visible(line) for line in section["lines"])]
     if sys.stdout.isatty() and "evidence" in whole:

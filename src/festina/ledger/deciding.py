@@ -55,11 +55,14 @@ class ReviewRequested(Body):
     evaluator: Digest
     binding: Digest
     expires: str  # RFC 3339
-    protocol: Count = 0  # 1: step by step, and nothing counts before it is settled; 0: of records before that
+    # 0: of records before there were steps; 1: step by step, and nothing counts before it is settled; 2: besides, long
+    # lines count as several, a wrong answer asks for a second reading, an unsigned author for a second person  # R-4
+    protocol: Count = 0
     base: Oid | None = None  # what the patch is against: the last commit that a person reviewed  # R-2
-    lines: Count = 0  # changed lines of the patch
+    lines: Count = 0  # changed lines of the patch, as its protocol counts them
     files: Count = 0
     sealed: bool = False
+    answer: Digest | None = None  # of the question's right choice: nobody reads it by accident  # R-2
 
 
 class ReviewDecided(Body):

@@ -83,6 +83,7 @@ from festina.ledger.reviewing import ReviewClassified as ReviewClassified
 from festina.ledger.reviewing import ReviewHanded as ReviewHanded
 from festina.ledger.reviewing import ReviewOpened as ReviewOpened
 from festina.ledger.reviewing import ReviewSettled as ReviewSettled
+from festina.ledger.reviewing import ReviewsReceived as ReviewsReceived
 from festina.ledger.reviewing import ReviewTerms as ReviewTerms
 from festina.ledger.reviewing import ReviewWithdrawn as ReviewWithdrawn
 from festina.ledger.searching import ArchiveTerms as ArchiveTerms
@@ -233,7 +234,7 @@ KINDS: dict[str, type[Body]] = {
         ControlStarted, ControlEnded, ControlResolved, PlantRevealed,
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
         ModelAsked, ModelAnswered, TryStarted, TryEnded,
-        ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled,
+        ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled, ReviewsReceived,
         CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, GrowthAlarm, Halted, Resumed,
         Renewed, Attested, Characterised, AnchorsLocked, AnchorsLeaked,
         WatchStarted, WatchCounted, WatchEnded,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from festina.errors import Busy, Halted, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
-from festina.loop import admitting, finals, outside, requesting, sameness
+from festina.loop import admitting, clocks, finals, outside, requesting, sameness
 from festina.loop.rows import Generation
 from festina.loop.state import State
 from festina.release import refs
@@ -71,6 +71,7 @@ def settle_reviews(ledger: Ledger, state: State, repo: Repo, now: datetime | Non
     """Make decisions count that nobody can take back any more, and open what was sealed. Needs the engine's key."""
     done: list[int] = []
     place = requesting.Place(repo, ledger, state)
+    _receive(ledger, state, now)
     while (number := requesting.settle_due(place, now)) is not None:
 
         def make(at: State, number: int = number) -> list[Draft]:
@@ -79,6 +80,17 @@ def settle_reviews(ledger: Ledger, state: State, repo: Repo, now: datetime | Non
         if write(ledger, state, make):
             done.append(number)
     return tuple(done)
+
+
+def _receive(ledger: Ledger, state: State, now: datetime | None) -> None:
+    """Bound what people's clocks said where they are ahead of this one: their steps count as made now.  # R-4"""
+
+    def make(s: State) -> list[Draft]:
+        found = clocks.ahead(s, stamp(now or datetime.now(UTC)))
+        at = stamp(now) if now is not None else None
+        return [Draft(e.ReviewsReceived(reviews=found), at=at)] if found else []
+
+    write(ledger, state, make)
 
 
 def may_release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Generation:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.reviewing import Outcome
+from festina.loop.clocks import free, hurried
 from festina.loop.rows import Generation, Review
 from festina.review.calibration import Calibration, calibrated, nobody
 from festina.review.desk import own
-from festina.review.seats import Seat, begun_since, left_s, seconds_between
+from festina.review.seats import Seat, begun_since, floor_s, left_s, seconds_between
 
 if TYPE_CHECKING:
     from festina.loop.state import State
@@ -47,7 +48,7 @@ def refusal(s: State, body: Step, at: str) -> UsageError | None:
     if isinstance(body, e.ReviewClassified):
         return _classifies(s, review, seat, body, at)
     if isinstance(body, e.ReviewDecided):
-        return _decides(seat, body)
+        return _decides(seat, body) or _again(s, review, seat, body, at)
     return _withdraws(s, review, seat, body, at)
 
 
@@ -141,6 +142,24 @@ def _decides(seat: Seat, b: e.ReviewDecided) -> UsageError | None:
     return None
 
 
+def again_s(s: State, review: Review, seat: Seat, at: str) -> float:
+    """Seconds until who answered the question wrongly may approve: the reading time once more.  # R-2"""
+    if seat.right is not False or review.rules is None or free(s, seat.reviewer):
+        return 0.0
+    floor = floor_s(review.terms.lines, review.rules.lines_per_hour)
+    return max(0.0, floor - seconds_between(seat.classified_at, at))
+
+
+def _again(s: State, review: Review, seat: Seat, b: e.ReviewDecided, at: str) -> UsageError | None:
+    left = again_s(s, review, seat, at) if b.decision == "approve" else 0.0  # a denial is safe at any time
+    if left <= 0:
+        return None
+    return UsageError(
+        "read-again", f"the question about the diff was answered wrongly: an approval is possible in {_words(left)}",
+        fix="read the change once more; what is right stands above the evidence",
+    )  # fmt: skip
+
+
 def _withdraws(s: State, review: Review, seat: Seat, b: e.ReviewWithdrawn, at: str) -> UsageError | None:
     if seat.decision is None or seat.decided_seq != b.decided:
         return UsageError("nothing-to-withdraw", f"{b.reviewer} has no decision here", fix="festina review")
@@ -150,11 +169,6 @@ def _withdraws(s: State, review: Review, seat: Seat, b: e.ReviewWithdrawn, at: s
 
 
 # -- what decisions come to -------------------------------------------------------------------------------
-
-
-def free(s: State, name: str) -> bool:
-    """A demo key in a demo: floors, caps and cooling-off are for people."""
-    return bool(s.genesis and s.genesis.demo and name in s.reviewers and s.reviewers[name].demo)
 
 
 def cooled(s: State, review: Review, seat: Seat, at: str) -> bool:
@@ -177,6 +191,8 @@ def needed(s: State, review: Review) -> int:
 def complete(s: State, review: Review, at: str) -> bool:
     """Whether enough have decided, and nobody can take it back any more.  # R-1, R-5"""
     seats = decided(review)
+    if any(hurried(s, review, seat, at) for seat in seats):
+        return False  # the next entry of the engine's says so
     return len(seats) >= needed(s, review) and all(cooled(s, review, seat, at) for seat in seats)
 
 

@@ -40,6 +40,7 @@ def export(here: Here, number: int, reviewer: str, *, now: datetime | None = Non
     seat = review.seats.get(reviewer)
     if seat is not None and seat.classified is not None:
         found = reviews.evidence_page(here, number, reviewer, now=now)
+        shown["answered"] = found.answered
         shown["evidence"] = [{"title": s.title, "lines": s.lines} for s in found.sections]
     if seat is not None and seat.decision is not None:
         shown["decided"] = seat.decided_seq

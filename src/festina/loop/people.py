@@ -14,15 +14,17 @@ from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.ledger.statement import commitment
 from festina.loop import admitting
+from festina.loop.clocks import received
 from festina.loop.rows import Generation, Review, misfit
 from festina.review import away, desk
 from festina.review.catch import catch_of, real_origin
+from festina.review.questions import answer_digest
 from festina.review.seats import Person, Seat, Vote
 
 if TYPE_CHECKING:
     from festina.loop.state import State
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "received"]
 
 
 def _enrolled(s: State, r: Record, b: e.ReviewerEnrolled) -> None:
@@ -57,15 +59,20 @@ def _step(s: State, r: Record, body: admitting.Step) -> None:
     if isinstance(body, e.ReviewOpened | e.ReviewHanded):
         review.seats[body.reviewer] = Seat(body.reviewer, at, body.in_use)
         s.persons[body.reviewer].opened.append(at)
+        s.unreceived.append((body.review, body.reviewer))
         return
     if not review.terms.protocol:
         assert isinstance(body, e.ReviewDecided)  # refused otherwise
         _counts(s, review, body, r.at, r.seq)
         return
-    seat = review.seats[body.reviewer]
+    seat, person = review.seats[body.reviewer], s.persons[body.reviewer]
+    s.unreceived.append((body.review, body.reviewer))
     if isinstance(body, e.ReviewClassified):
-        seat.classified, seat.classified_at = body, at
-        s.persons[body.reviewer].read_until = at
+        seat.since = max(seat.opened_at, person.read_until)
+        seat.classified, seat.classified_at, seat.classified_seq = body, at, r.seq
+        terms = review.terms
+        seat.right = None if terms.answer is None else answer_digest(terms.binding, body.answer) == terms.answer
+        person.read_until = at
     elif isinstance(body, e.ReviewDecided):
         seat.decision, seat.decided_at, seat.decided_seq = body, at, r.seq
     else:
@@ -134,7 +141,7 @@ def _vote(s: State, review: Review, seat: Seat, b: e.ReviewSettled, planted: str
     assert seat.decision is not None
     first = seat.classified
     came = admitting.came_true(s, review) if planted is None else None
-    right = None if first is None else first.answer == b.answer
+    right = None if first is None else first.answer == b.answer  # as everybody can make it again from the patch
     return Vote(review.terms.review, first, seat.decision, b.outcome, right, came, planted or "")
 
 

@@ -25,10 +25,11 @@ from festina.loop.rows import Generation, Review
 from festina.loop.state import State
 from festina.review.binding import binding, expiry, stamp
 from festina.review.catch import Catch, catch_of, make, real_origin
-from festina.review.questions import headed, question, read_diff
+from festina.review.questions import answer_digest, headed, question, read_diff
 from festina.system.repo import Repo
 
 MOST_FILES = 200
+PROTOCOL = 2  # of the requests that are made now; see ``ReviewRequested.protocol``
 
 
 class Here(Protocol):
@@ -53,7 +54,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a request puts before people."""
+    """What a request puts before people. ``lines`` as R-4 counts them: a long one counts as several."""
 
     patch: bytes
     lines: int
@@ -84,7 +85,8 @@ def ask_review(b: Bench, _: plan.AskReview) -> None:
         expires=expiry(datetime.now(UTC)),
     )  # fmt: skip
     if epoch.review is not None:
-        steps = {"protocol": 1, "base": base.commit, "lines": shown.lines, "files": shown.files}
+        right = answer_digest(terms.binding, question(patch, terms.binding).right)
+        steps = {"protocol": PROTOCOL, "base": base.commit, "lines": shown.lines, "files": shown.files, "answer": right}
         terms = terms.model_copy(update=steps | ({"sealed": True} if coin is not None else {}))
     sealed = {"origin": f"{salt.hex()}:{origin}"} if coin is not None else {}
     b.append(Draft(terms, blobs=(patch,), sealed=sealed))
@@ -93,7 +95,12 @@ def ask_review(b: Bench, _: plan.AskReview) -> None:
 def _shown(b: Bench, base: Generation, tree: str) -> Shown:
     patch = b.repo.diff(b.repo.tree_of(base.commit), tree)
     diff = read_diff(patch)
-    return Shown(patch, diff.lines, len(diff.files))
+    return Shown(patch, diff.amount, len(diff.files))
+
+
+def amount(repo: Repo, old: str, new: str) -> int:
+    """How many lines the change from one tree to another counts as in a review.  # R-4"""
+    return read_diff(repo.diff(old, new)).amount
 
 
 def _target(b: Bench, base: Generation, rules: e.ReviewTerms | None) -> tuple[Generation, Shown]:

@@ -16,7 +16,7 @@ from festina.loop import admitting
 from festina.loop.state import State
 from festina.review.binding import binding
 from festina.review.catch import catch_of
-from festina.review.questions import question, read_diff
+from festina.review.questions import answer_digest, question, read_diff
 
 LISTED = 5  # steps without effect that are named one by one
 
@@ -40,7 +40,12 @@ def _requested(s: State, b: e.ReviewRequested, blob: Callable[[str], bytes]) -> 
     diff = read_diff(blob(b.patch))
     approved = [n for n in s.line if s.generations[n].approved is not None and n < b.generation]
     base = s.generations[approved[-1] if approved else s.line[0]].commit if s.line else None
-    made = {"lines": (b.lines, diff.lines), "files": (b.files, len(diff.files)), "base": (b.base, base)}
+    lines = diff.amount if b.protocol > 1 else diff.lines
+    made: dict[str, tuple[object, object]] = {
+        "lines": (b.lines, lines), "files": (b.files, len(diff.files)), "base": (b.base, base)
+    }  # fmt: skip
+    if b.protocol > 1:
+        made["answer"] = (b.answer, answer_digest(bound, question(blob(b.patch), bound).right))
     return wrong + [(name, str(said), str(true)) for name, (said, true) in made.items() if said != true]
 
 

@@ -18,7 +18,7 @@ from festina.errors import IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
-from festina.loop import acts, admitting, requesting
+from festina.loop import acts, admitting, clocks, requesting
 from festina.loop.rows import Review
 from festina.loop.showing import diffs, evidence
 from festina.loop.state import State
@@ -28,14 +28,14 @@ from festina.review.binding import stamp
 from festina.review.calibration import Calibration
 from festina.review.pages import Asked, BlindPage, EvidencePage, Outcome, Row, VoteRow
 from festina.review.questions import question
-from festina.review.seats import Stage
+from festina.review.seats import Seat, Stage
 from festina.system.home import Home
 from festina.system.repo import Repo
 
 __all__ = [
     "RESULTS", "Here", "Place", "at_once", "blind_page", "calibration", "came_of", "choice", "classify", "decide",
-    "evidence_page", "in_use", "open_review", "outcome", "patch_of", "queue", "row", "settle", "stage", "waits",
-    "withdraw",
+    "evidence_page", "in_use", "left_s", "open_review", "outcome", "patch_of", "queue", "row", "settle", "stage",
+    "waits", "withdraw",
 ]  # fmt: skip
 
 
@@ -78,14 +78,23 @@ def stage(state: State, number: int, reviewer: str | None) -> Stage:
 def row(state: State, review: Review, reviewer: str | None, *, now: datetime | None = None) -> Row:
     """One line of the queue."""
     terms, at = review.terms, _at(state, now)
-    seat = review.seats.get(reviewer) if reviewer is not None else None
-    left = admitting.reading_left_s(state, review, seat, at) if seat is not None and seat.classified is None else 0.0
+    left = left_s(state, terms.review, reviewer, now=now) if reviewer is not None else 0.0
     lines = terms.lines if terms.protocol else sum(g.changed_lines for g in admitting.steps_of(state, review))
     return Row(
         terms.review, terms.generation, lines, terms.files, terms.improver_changed, review.asked, terms.expires,
         stage(state, terms.review, reviewer), left, _blocked(state, review, reviewer, at),
         len(admitting.decided(review)), admitting.needed(state, review),
     )  # fmt: skip
+
+
+def left_s(state: State, number: int, reviewer: str, *, now: datetime | None = None) -> float:
+    """Seconds of reading before this person's next step: of the first judgement, or of an approval.  # R-2, R-4"""
+    review, at = _review(state, number), _at(state, now)
+    seat = review.seats.get(reviewer)
+    if seat is None:
+        return 0.0
+    reading = seat.classified is None
+    return (admitting.reading_left_s if reading else admitting.again_s)(state, review, seat, at)
 
 
 def _blocked(state: State, review: Review, reviewer: str | None, at: str) -> str:
@@ -194,9 +203,23 @@ def evidence_page(here: Here, number: int, reviewer: str, *, now: datetime | Non
             "classify-first", "evidence is shown after a first classification, so that it cannot make it",
             fix=f"festina review {number} --as {reviewer}",
         )  # fmt: skip
+    again = admitting.again_s(here.state, review, seat, _at(here.state, now)) if seat is not None else 0.0
     return EvidencePage(
-        row(here.state, review, reviewer, now=now), evidence(here, review), review.terms.binding
-    )
+        row(here.state, review, reviewer, now=now), evidence(here, review), review.terms.binding,
+        _answered(here, review, seat, again), again,
+    )  # fmt: skip
+
+
+def _answered(here: Here, review: Review, seat: Seat | None, again: float) -> str:
+    """What the person's answer to the question was worth, and what follows.  # R-2"""
+    if seat is None or seat.right is None:
+        return ""
+    if seat.right:
+        return "Your answer to the question about the diff was right."
+    asked = question(patch_of(here, review), review.terms.binding)
+    wait = "; an approval is possible after its reading time once more" if again > 0 else ""
+    right = asked.choices[asked.right]
+    return f"Your answer to the question about the diff was WRONG; right is: {right}. Read the change again{wait}."
 
 
 def decide(
@@ -229,7 +252,7 @@ def settle(here: Here, *, now: datetime | None = None) -> tuple[int, ...]:
 
 def at_once(here: Here, number: int, reviewer: str, *, approve: bool, reason: str) -> None:
     """All steps in one go, for a demo's key: it speaks for no person, and what it approves cannot leave the demo."""
-    if not admitting.free(here.state, reviewer):
+    if not clocks.free(here.state, reviewer):
         raise UsageError("not-a-demo", f"'{reviewer}' is a person: people go step by step", fix="festina review")
     page = open_review(here, number, reviewer)
     if here.state.reviews[number].terms.protocol:

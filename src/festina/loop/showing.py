@@ -99,7 +99,12 @@ def _path(part: str) -> str:
 
 def _row(part: str, marks: _Marks) -> FileRow:
     diff, path = read_diff(part.encode()), _path(part)
-    return FileRow(visible(path, lines=False), len(diff.added), len(diff.removed), marks(path))
+    more = []
+    if "\nGIT binary patch\n" in part and not diff.lines:
+        more.append("binary: nobody can read it")
+    elif diff.amount >= 2 * max(1, diff.lines):
+        more.append(f"long lines: counts as {diff.amount}")
+    return FileRow(visible(path, lines=False), len(diff.added), len(diff.removed), (*marks(path), *more))
 
 
 # -- evidence -----------------------------------------------------------------------------------------------

@@ -100,7 +100,8 @@ class State:
     last_end: e.RunEnded | None = None
     drill: tuple[str, e.DrillFinished] | None = None  # the last one, and when it ended
     calibration: tuple[str, e.Calibrated] | None = None  # the last one, and when
-    last_at: str = ""
+    last_at: str = ""  # the engine's clock: the latest of its own entries
+    unreceived: list[tuple[int, str]] = field(default_factory=list)  # steps of people since then  # R-4
     size: int = 0
 
     # -- readings -------------------------------------------------------------------------------------
@@ -188,12 +189,12 @@ class State:
         """Fold one entry in. Raises ``IntegrityError`` where it does not fit what came before."""
         if record.seq != self.size:
             raise IntegrityError("entry-out-of-order", f"entry {record.seq} came where {self.size} was due")
+        people.received(self, record)
         handler = _HANDLERS.get(record.kind)
         if handler is not None:
             handler(self, record, record.body)
         governed.sign_of_life(self, record)
         self.size = record.seq + 1
-        self.last_at = max(self.last_at, record.at)  # a clock that jumps back moves nothing back
 
 
 def in_force(state: State) -> int:

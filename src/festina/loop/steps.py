@@ -180,12 +180,18 @@ def screen_proposal(b: Bench, action: plan.Screen) -> None:
         b.append(Draft(e.Screened(result="no-op", **row)))
     elif p.target == "productivity" and not (seen.improver_changed and _epoch(b.state).productivity):  # S-6
         b.append(Draft(e.Screened(result="refused", **(row | {"reason": "target"}))))
-    elif (rules := _epoch(b.state).review) is not None and seen.changed_lines > rules.max_lines:  # R-4
+    elif _too_much(b, base_tree, seen.tree):  # R-4
         b.append(Draft(e.Screened(result="refused", **(row | {"reason": "split"}))))
     elif (earlier := b.state.tried.get((head, seen.tree), p.number)) != p.number:  # S-3: the evidence seen stands
         b.append(Draft(e.Screened(result="duplicate", **(row | {"reason": f"same as proposal {earlier}"}))))
     else:
         b.append(Draft(e.Screened(result="passed", **row)))
+
+
+def _too_much(b: Bench, old: str, new: str) -> bool:
+    """Whether no review could show this change.  # R-4"""
+    rules = _epoch(b.state).review
+    return rules is not None and requesting.amount(b.repo, old, new) > rules.max_lines
 
 
 # -- controls ---------------------------------------------------------------------------------------

@@ -80,11 +80,13 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class EvidencePage:
-    """What was measured, and the proposer's words last."""
+    """What was measured, and the proposer's words last. ``answered`` says what the person's answer was worth."""
 
     row: Row
     sections: tuple[Section, ...]
     confirm: str
+    answered: str = ""
+    again_s: float = 0.0  # until an approval is possible, after a wrong answer  # R-2
 
 
 @dataclass(frozen=True, slots=True)

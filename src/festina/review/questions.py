@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from festina.propose.text import visible
 
 CHOICES = 3
+LINE_CHARACTERS = 120  # a changed line counts as one for each so many characters that it holds or begins  # R-4
+BINARY_LINES = 25  # what a binary file counts as, whatever its size: reading longer does not make it readable  # R-4
 SHOWN = 120  # characters of a line that a choice shows
 _FILE = re.compile(r"^diff --git .* b/(.*)$")
 _ESCAPE = re.compile(r"\\([0-3][0-7]{2}|.)")
@@ -41,10 +43,16 @@ class Diff:
     removed: tuple[str, ...]
     kept: tuple[str, ...]
     files: tuple[tuple[str, int, int], ...]  # path, added, removed
+    amounts: tuple[int, ...] = ()  # how many lines each file counts as  # R-4
 
     @property
     def lines(self) -> int:
         return len(self.added) + len(self.removed)
+
+    @property
+    def amount(self) -> int:
+        """Changed lines by what there is to read: a long line counts as several, a file as one at least.  # R-4"""
+        return sum(self.amounts)
 
 
 def headed(patch: bytes, review: int) -> bytes:
@@ -75,12 +83,17 @@ def _unquoted(text: str) -> str:
     return whole.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
+def counted(line: str) -> int:
+    """How many lines a changed line counts as, by its length.  # R-4"""
+    return max(1, -(-len(line) // LINE_CHARACTERS))
+
+
 def read_diff(patch: bytes) -> Diff:
     """Take git's own patch apart. Lines inside a hunk are counted, whatever they look like."""
     added: list[str] = []
     removed: list[str] = []
     kept: list[str] = []
-    files: list[list[object]] = []
+    files: list[_Part] = []
     old = new = 0
     for line in patch.decode(errors="replace").split("\n"):
         if old > 0 or new > 0:
@@ -90,16 +103,32 @@ def read_diff(patch: bytes) -> Diff:
             if mark in "+-" and mark:
                 (added if mark == "+" else removed).append(text)
                 if files:
-                    files[-1][1 if mark == "+" else 2] += 1  # type: ignore[operator]
+                    files[-1].count(mark, text)
             elif mark == " ":
                 kept.append(text)
             continue
         if found := _FILE.match(line):
-            files.append([found[1], 0, 0])
+            files.append(_Part(found[1]))
         elif hunk := re.match(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@", line):
             old, new = (int(n) if n is not None else 1 for n in hunk.groups())
-    rows = tuple((str(path), int(str(plus)), int(str(minus))) for path, plus, minus in files)
-    return Diff(tuple(added), tuple(removed), tuple(kept), rows)
+        elif line == "GIT binary patch" and files:
+            files[-1].amount = BINARY_LINES
+    rows = tuple((part.path, part.added, part.removed) for part in files)
+    return Diff(tuple(added), tuple(removed), tuple(kept), rows, tuple(max(1, part.amount) for part in files))
+
+
+@dataclass(slots=True)
+class _Part:
+    """One file of a patch, while it is read."""
+
+    path: str
+    added: int = 0
+    removed: int = 0
+    amount: int = 0
+
+    def count(self, mark: str, text: str) -> None:
+        self.added, self.removed = self.added + (mark == "+"), self.removed + (mark == "-")
+        self.amount += counted(text)
 
 
 def question(patch: bytes, binding: str) -> Question:
@@ -107,6 +136,12 @@ def question(patch: bytes, binding: str) -> Question:
     diff = read_diff(patch)
     coins = random.Random(hashlib.sha256(f"festina-question:{binding}".encode()).digest())
     return _about_lines(diff, coins) or _about_counts(diff, coins)
+
+
+def answer_digest(binding: str, choice: int) -> str:
+    """What a request says of the right choice. Who has the patch can make it anyway; who looks at the record can not
+    read it at a glance."""
+    return hashlib.sha256(f"festina-answer-1:{binding}:{choice}".encode()).hexdigest()
 
 
 def _about_lines(diff: Diff, coins: random.Random) -> Question | None:

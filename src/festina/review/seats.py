@@ -24,8 +24,11 @@ class Seat:
     reviewer: str
     opened_at: str
     in_use: str
+    since: str = ""  # from when the reading time of the first judgement ran  # R-4
     classified: e.ReviewClassified | None = None
     classified_at: str = ""
+    classified_seq: int = -1
+    right: bool | None = None  # whether the question was answered rightly; None where the request does not say  # R-2
     decision: e.ReviewDecided | None = None
     decided_at: str = ""
     decided_seq: int = -1

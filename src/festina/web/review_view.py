@@ -72,6 +72,7 @@ def one(feed: Feed, number: int, reviewer: str, first: int = 0) -> dict[str, Any
         "stage": stage, "reviewer": reviewer, "meaning": MEANING, "words": WORDS,
         "row": asdict(reviews.row(s, s.reviews[number], reviewer or None)),
         "blind": None, "evidence": None, "outcome": None, "shown": None, "in_use": None,
+        "answered": "", "again_s": 0.0,
     }  # fmt: skip
     if stage == "settled":
         return found | {"outcome": asdict(reviews.outcome(here, number))}
@@ -84,6 +85,7 @@ def one(feed: Feed, number: int, reviewer: str, first: int = 0) -> dict[str, Any
     if stage != "reading":
         page = reviews.evidence_page(here, number, reviewer)
         found["evidence"] = [asdict(section) for section in page.sections]
+        found["answered"], found["again_s"] = page.answered, page.again_s
     return found
 
 
