@@ -25,6 +25,8 @@ from festina.watch import alarm, scores
 from festina.watch.posterior import Series, fit, forecast
 
 Rng = np.random.Generator
+Law = Callable[[Rng, int], tuple[np.ndarray, np.ndarray]]  # gains and efforts of so many generations
+Step = Callable[[int, np.ndarray, Rng], np.ndarray]  # draws of a generation's gain at levels
 ORIGINS = (9, 12, 16, 20, 25, 30, 36, 42, 48, 55)
 ERROR = 0.1  # of one measured level, doublings
 
@@ -33,48 +35,62 @@ def between(rng: Rng, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def takeoff(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+def played(law: Callable[[Rng], Step]) -> Law:
+    """A law whose next gain follows from the generation and the level: its logs."""
+
+    def gains(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+        step, x, found = law(rng), 0.0, []
+        for g in range(n):
+            found.append(float(step(g, np.array([x]), rng)[0]))
+            x += found[-1]
+        return np.array(found), np.ones(n)
+
+    return gains
+
+
+def takeoff(rng: Rng) -> Step:
     """Forethought's priors of compounding, four successes a generation at first, at most 16 times the first pace."""
-    power, returns, x, gains = between(rng, 0.15, 0.6), between(rng, 0.4, 3.6), 0.0, []
-    for _ in range(n):
-        mean = 0.5 * min(2.0 ** (power * (1.0 - 1.0 / returns) * x), 16.0)
-        count = rng.poisson(mean / 0.125)
-        gains.append(float(rng.exponential(0.125, count).sum()))
-        x += gains[-1]
-    return np.array(gains), np.ones(n)
+    power, returns = between(rng, 0.15, 0.6), between(rng, 0.4, 3.6)
+
+    def step(g: int, x: np.ndarray, luck: Rng) -> np.ndarray:
+        count = luck.poisson(0.5 * np.exp2(np.minimum(power * (1.0 - 1.0 / returns) * x, 4.0)) / 0.125)
+        return np.where(count > 0, luck.gamma(np.maximum(count, 1), 0.125), 0.0)
+
+    return step
 
 
-def inverse_gaussian(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+def inverse_gaussian(rng: Rng) -> Step:
     """A steady pace; luck in inverse Gaussian lumps, of a coefficient of variation of 0.5 to 1."""
     pace, cv = between(rng, 0.2, 1.0), rng.uniform(0.5, 1.0)
-    return rng.wald(pace, pace / cv**2, n), np.ones(n)
+    return lambda g, x, luck: luck.wald(pace, pace / cv**2, x.shape)
 
 
-def logistic(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+def logistic(rng: Rng) -> Step:
     """Slow, fast, slow: an S-curve of 5 to 40 doublings."""
     top, middle, width = rng.uniform(5, 40), rng.uniform(10, 40), rng.uniform(4, 12)
-    level = top / (1.0 + np.exp(-(np.arange(n + 1) - middle) / width))
-    return np.diff(level) * rng.gamma(3.0, 1.0 / 3.0, n), np.ones(n)
+
+    def level(g: int) -> float:
+        return float(top / (1.0 + np.exp(-(g - middle) / width)))
+
+    return lambda g, x, luck: (level(g + 1) - level(g)) * luck.gamma(3.0, 1.0 / 3.0, x.shape)
 
 
-def drifting(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
+def drifting(rng: Rng) -> Step:
     """Computing gets 1 to 4 % cheaper a generation, unrecorded; capability itself brings diminishing returns."""
-    rate, fall, x, gains = 1.0 + rng.uniform(0.01, 0.04), rng.uniform(0.0, 0.1), 0.0, []
-    for g in range(n):
-        gains.append(float(0.4 * rate**g * 2.0 ** (-fall * x) * rng.gamma(2.5, 1.0 / 2.5)))
-        x += gains[-1]
-    return np.array(gains), np.ones(n)
+    rate, fall = 1.0 + rng.uniform(0.01, 0.04), rng.uniform(0.0, 0.1)
+    return lambda g, x, luck: 0.4 * rate**g * np.exp2(-fall * x) * luck.gamma(2.5, 1.0 / 2.5, x.shape)
+
+
+def student(rng: Rng) -> Step:
+    """Heavy tails: gains are absolute values of Student's t with 2.5 degrees of freedom."""
+    scale = between(rng, 0.2, 0.6)
+    return lambda g, x, luck: np.abs(luck.standard_t(2.5, x.shape)) * scale
 
 
 def spending(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Effort wanders by a fifth a generation, recorded."""
     effort = np.exp(np.cumsum(0.2 * rng.standard_normal(n)))
     return rng.gamma(2.0, 0.2, n) * effort, effort
-
-
-def student(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Heavy tails: gains are absolute values of Student's t with 2.5 degrees of freedom."""
-    return np.abs(rng.standard_t(2.5, n)) * between(rng, 0.2, 0.6), np.ones(n)
 
 
 def two_paces(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,10 +118,12 @@ def hiding(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
     return gains, np.ones(n)
 
 
-LAWS: dict[str, Callable[[Rng, int], tuple[np.ndarray, np.ndarray]]] = {
+STEPS: dict[str, Callable[[Rng], Step]] = {
     "takeoff priors": takeoff, "steady, inverse Gaussian": inverse_gaussian, "S-curve": logistic,
-    "computing gets cheaper": drifting, "effort wanders": spending, "heavy tails (t, 2.5)": student,
-    "pace changes once": two_paces, "one leap": leap, "hides, then shows": hiding,
+    "computing gets cheaper": drifting, "heavy tails (t, 2.5)": student,
+}  # fmt: skip
+LAWS: dict[str, Law] = {name: played(law) for name, law in STEPS.items()} | {
+    "effort wanders": spending, "pace changes once": two_paces, "one leap": leap, "hides, then shows": hiding,
 }  # fmt: skip
 
 
@@ -122,21 +140,39 @@ def measured(gains: np.ndarray, effort: np.ndarray, rng: Rng) -> Series:
 
 
 def forecasts(law: str, logs: int) -> dict[int, np.ndarray]:
-    """By horizon: rows of (CRPS, miss of the line, CRPS of the line as a normal law, place)."""
+    """By horizon: rows of (CRPS, miss of the line, CRPS of the line as a normal law, place, CRPS of the knowing one).
+
+    The knowing one has the law with its numbers and the true level, and lacks only the luck to come: no forecast
+    can do better. nan where a law has more than levels and generations to it.
+    """
     rows: dict[int, list[tuple[float, ...]]] = {1: [], 5: [], 10: []}
     for number in range(logs):
-        series, _ = log(law, number)
+        series, gains = log(law, number)
         level = np.cumsum(series.gain)
         for origin in ORIGINS:
             reach = min(10, 60 - origin)
             draws = forecast(fit(series.first(origin)), series.effort[origin : origin + reach])
+            known = knowing(law, number, gains, origin, reach)
             for ahead in (h for h in rows if h <= reach):
                 came = float(level[origin + ahead - 1] - level[origin - 1])
                 line = scores.straight_line(level[:origin], ahead) - float(level[origin - 1])
                 normal = gaussian_crps(line, line_error(level[origin - 5 : origin], ahead), came)
                 place = float(np.mean(draws[ahead - 1] < came))
-                rows[ahead].append((scores.crps(draws[ahead - 1], came), abs(line - came), normal, place))
+                least = scores.crps(known[ahead - 1] - level[origin - 1], came) if known is not None else math.nan
+                rows[ahead].append((scores.crps(draws[ahead - 1], came), abs(line - came), normal, place, least))
     return {ahead: np.array(found) for ahead, found in rows.items()}
+
+
+def knowing(law: str, number: int, gains: np.ndarray, origin: int, reach: int) -> np.ndarray | None:
+    """Draws of the measured levels to come, by who knows law and level."""
+    if law not in STEPS:
+        return None
+    step = STEPS[law](np.random.default_rng([number, *law.encode()]))
+    luck, x, found = np.random.default_rng([number, origin]), np.full(2000, gains[:origin].sum()), []
+    for ahead in range(reach):
+        x = x + step(origin + ahead, x, luck)
+        found.append(x + ERROR * luck.standard_normal(len(x)))
+    return np.array(found)
 
 
 def line_error(tail: np.ndarray, ahead: int) -> float:
@@ -154,12 +190,11 @@ def gaussian_crps(mean: float, sd: float, came: float) -> float:
     return sd * (z * math.erf(z / math.sqrt(2.0)) + 2.0 * density - 1.0 / math.sqrt(math.pi))
 
 
-NULLS: dict[str, Callable[[Rng, int], tuple[np.ndarray, np.ndarray]]] = {
+NULLS: dict[str, Law] = {
     "steady, four successes": lambda rng, n: (
         np.array([rng.exponential(0.125, rng.poisson(4)).sum() for _ in range(n)]), np.ones(n),
     ),
-    "steady, inverse Gaussian": inverse_gaussian, "S-curve": logistic, "computing gets cheaper": drifting,
-    "effort wanders": spending, "takeoff priors": takeoff, "heavy tails (t, 2.5)": student,
+    "effort wanders": spending, **{name: LAWS[name] for name in STEPS},
 }  # fmt: skip
 
 
@@ -167,7 +202,7 @@ def called(law: str, logs: int) -> tuple[float, float, float]:
     """(logs with a false jump or drop, with a pace said to rise, jumps found when they came)."""
     false = rising = found = 0
     for number in range(logs):
-        rng = np.random.default_rng([number, 1, *law.encode()])
+        rng = np.random.default_rng([number, 2, *law.encode()])  # 1: those that the thresholds were set on
         gains, effort = NULLS[law](rng, 40)
         series = measured(gains, effort, rng)
         false += any(a.kind != "acceleration" for a in alarm.alarms(series))
@@ -210,7 +245,10 @@ def main() -> None:
 
 def all_forecasts(logs: int) -> dict[str, object]:
     told: dict[str, object] = {}
-    print("Forecasts: CRPS, over the straight line's miss, over its normal CRPS; 90 % and 50 % intervals hold")
+    print(
+        "Forecasts: CRPS, over the straight line's miss, over its normal CRPS; 90 % and 50 % intervals hold; "
+        "over the line's miss if law and level were known (the limit)"
+    )
     pooled: dict[int, list[np.ndarray]] = {1: [], 5: [], 10: []}
     for law in LAWS:
         for ahead, rows in forecasts(law, logs).items():
@@ -234,10 +272,14 @@ def all_alarms(logs: int) -> dict[str, object]:
 
 
 def tell(name: str, rows: np.ndarray) -> tuple[float, ...]:
-    crps, line, normal, place = rows.mean(0)[0], rows.mean(0)[1], rows.mean(0)[2], rows[:, 3]
+    crps, line, normal = rows.mean(0)[:3]
+    place, least = rows[:, 3], rows[:, 4]
     held = [float(np.mean((place > (1 - level) / 2) & (place < (1 + level) / 2))) for level in (0.9, 0.5)]
-    print(f"  {name:34s} {crps:6.3f} {crps / line:6.2f} {crps / normal:6.2f} {held[0]:6.2f} {held[1]:6.2f}", flush=True)
-    return float(crps), float(crps / line), float(crps / normal), *held
+    has = np.isfinite(least)
+    limit = float(least[has].mean() / rows[has, 1].mean()) if has.any() else math.nan
+    cells = (float(crps / line), float(crps / normal), *held, limit)
+    print(f"  {name:34s} {crps:6.3f}" + "".join(f" {cell:6.2f}" for cell in cells), flush=True)
+    return float(crps), *cells
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from festina.watch import alarm
+from festina.watch import alarm, readings
 from festina.watch.posterior import Series
 from tests.watch.logs import compounding, measured
 
@@ -29,7 +29,7 @@ def test_W3_a_jump_of_ten_generations_is_found_and_sized() -> None:
     assert sum(a is not None and a.kind == "jump" for a in found) >= 10
     sizes = [a.size for a in found if a is not None]
     assert 7.0 < float(np.median(sizes)) < 14.0
-    assert all(a is None or (a.generation == 21 and a.chance < alarm.CALLED) for a in found)
+    assert all(a is None or (a.generation == 21 and a.chance < readings.RULES[readings.RULE][1]) for a in found)
 
 
 def test_W3_steady_and_smoothly_compounding_growth_calls_nobody() -> None:

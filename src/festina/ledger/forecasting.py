@@ -22,3 +22,4 @@ class GrowthAlarm(Body):
     gain: Number
     error: Number
     measured: Count  # generations that it was judged by, this one included
+    rule: Count = 1  # version of the thresholds: ``watch/alarm.py``

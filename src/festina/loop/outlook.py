@@ -14,7 +14,7 @@ from math import isclose, log, log2, sqrt
 from typing import TYPE_CHECKING, Any
 
 from festina.ledger import entries as e
-from festina.watch.readings import LEAST, Z95, Gain, Reading
+from festina.watch.readings import LEAST, RULE, RULES, Z95, Gain, Reading
 
 if TYPE_CHECKING:
     from festina.loop.rows import Generation
@@ -94,23 +94,26 @@ def gap_since(s: State, generation: int) -> tuple[float, float] | None:
 # -- alarms ---------------------------------------------------------------------------------------------------
 
 
-def alarm_due(s: State) -> e.GrowthAlarm | None:
-    """What is to be said of the newest generation, if anything and if it was not said.  # W-3"""
+def alarm_due(s: State, rule: int = RULE) -> e.GrowthAlarm | None:
+    """What is to be said of the newest generation, if anything and if it was not said.  # W-3
+
+    ``rule``: version of the thresholds.
+    """
     made = gains(s)
     if not made or made[-1].generation != s.line[-1]:
         return None
     said = {(a.generation, a.alarm) for a in s.growth.alarms}
-    found = _alarm(s, made)
+    found = _alarm(s, made, rule)
     if found is None or (made[-1].generation, found.kind) in said:
         return None
     last = made[-1]
     return e.GrowthAlarm(
         alarm=found.kind, generation=last.generation, size=found.size, chance=found.chance, gain=last.doublings,
-        error=last.error, measured=len(made),
+        error=last.error, measured=len(made), rule=rule,
     )  # fmt: skip
 
 
-def _alarm(s: State, made: tuple[Gain, ...]) -> Alarm | None:
+def _alarm(s: State, made: tuple[Gain, ...], rule: int) -> Alarm | None:
     if len(made) <= LEAST:
         return None
     from festina.watch import alarm
@@ -120,7 +123,7 @@ def _alarm(s: State, made: tuple[Gain, ...]) -> Alarm | None:
     leaps = (a.generation for a in s.growth.alarms if a.alarm == "jump")
     known = frozenset(numbers[number] for number in leaps if number in numbers)
     data, last = series(made), made[-1]
-    found = alarm.judge(data.first(len(made) - 1), last.doublings, last.error, float(last.effort), known)
+    found = alarm.judge(data.first(len(made) - 1), last.doublings, last.error, float(last.effort), known, rule)
     if found is not None or any(a.alarm == "acceleration" for a in s.growth.alarms):
         return found
     evidence = alarm.acceleration(data)
@@ -131,7 +134,9 @@ def check(s: State, body: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 - 
     """(field, recorded, made again) of an alarm that the entries before it do not give.  # S-4"""
     if not isinstance(body, e.GrowthAlarm):
         return []
-    made = alarm_due(s)
+    if body.rule not in RULES:
+        return [("rule", str(body.rule), "a version that is not known here")]
+    made = alarm_due(s, body.rule)
     if made is None:
         return [("alarm", body.alarm, "none")]
     rows = []

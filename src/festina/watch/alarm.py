@@ -1,7 +1,7 @@
 """Discontinuity and acceleration, tested after every generation with a stated rate of false alarms.  # W-3
 
-- **jump**: this generation gained at least ``LEAST_SIZE`` generations' worth more than foreseen, and a gain as large
-  has a chance below ``CALLED`` under the laws of luck that this run's own gains allow (weighted by how
+- **jump**: this generation gained at least six generations' worth more than foreseen (``RULES``), and a gain as large
+  has a chance below 1 in 200 under the laws of luck that this run's own gains allow (weighted by how
   well they explain them, so that whoever's gains come in rare leaps is not called every time).
 - **drop**: measured capability fell by more than its own error explains at that level.
 - **acceleration**: the evidence that the pace rises, over the best that any law without a rise can say, reaches
@@ -20,12 +20,11 @@ from typing import Literal
 import numpy as np
 
 from festina.watch.posterior import LEAST, Array, Grid, Series, filtered, fit
+from festina.watch.readings import RULE, RULES
 
 Kind = Literal["jump", "drop", "acceleration"]
 
 FALSE, GENERATIONS = 0.05, 40  # false alarms: at most this chance in so many generations
-CALLED = 0.003  # chance of a gain that is called: set on simulated logs, since the mixture of laws is cautious
-LEAST_SIZE = 5.0  # generations of the pace before
 USUAL = 3.0  # times what the last five brought for the effort: a gain of less is no jump, whatever was foreseen
 EARLIEST = 8  # generations before which no jump is judged: the pace is not known
 SIZES = ((3.0, "minor"), (10.0, "major"), (30.0, "extreme"))
@@ -121,12 +120,14 @@ def chance_of(gain: float, error: float, means: Array, past: tuple[Array, Array,
 
 
 def judge(
-    before: Series, gain: float, error: float, effort: float, known: frozenset[int] = frozenset()
+    before: Series, gain: float, error: float, effort: float, known: frozenset[int] = frozenset(), rule: int = RULE
 ) -> Alarm | None:
     """The newest generation, against what those before it foresee.
 
     ``known``: generations (from 1) with an alarm of their own: they are no measure of what luck is like.
+    ``rule``: version of the thresholds; ``KeyError`` for one that is not known.
     """
+    least_size, called = RULES[rule]
     count = len(before.gain)
     drop = 0.5 * math.erfc(-gain / error / math.sqrt(2.0))  # capability that stands still, measured so low
     if drop < FALSE / GENERATIONS / 10.0:
@@ -139,13 +140,13 @@ def judge(
     exponent = np.minimum(picked.phi * state.level + picked.drift * count, picked.cap)
     means = np.maximum(effort / found.unit * state.base * np.exp2(np.minimum(exponent, 30.0)), 1e-9)
     size = (gain - float(means.mean())) / float(means.mean())
-    if size < LEAST_SIZE:
+    if size < least_size:
         return None
     rows = np.array([g for g in range(count) if g + 1 not in known])
     fitted = np.maximum(np.array([float(m.mean()) for m in state.means]), 1e-9)
     past = before.gain[rows], before.error[rows], fitted[rows]
     chance = chance_of(gain, error, means, past)
-    return Alarm("jump", count + 1, size, chance) if chance < CALLED else None
+    return Alarm("jump", count + 1, size, chance) if chance < called else None
 
 
 def alarms(series: Series, since: int = 0) -> list[Alarm]:

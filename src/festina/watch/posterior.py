@@ -31,7 +31,8 @@ Flags = NDArray[np.bool_]
 LEAST = 3  # generations below which nothing is fitted
 NU = 10.0  # degrees of freedom of innovations
 FADE = 0.96  # weight of evidence that is one generation older
-WALK = 0.15  # natural log a generation: how far the pace may wander in a forecast
+WALK = 0.15  # natural log a generation: how far the pace may wander in a forecast, at most
+HIDES = 0.3  # of a generation's luck: a pace that wanders further than that would have shown itself in the gains
 SPREAD = 1.3  # variance of a forecast's gains, of the fitted one: D is known only so well
 CELLS, DRAWS, SEED = 200, 2000, 1
 CAPS, CAP_WEIGHTS = (1.0, 2.0, 4.0), (0.05, 0.1, 0.85)  # log2 of the first pace
@@ -341,9 +342,13 @@ def forecast(posterior: Posterior, effort: Array, error: float | None = None, *,
     count = len(scores)
     walk, noise, out = np.zeros(draws), np.zeros(draws), np.empty((len(effort), draws))
     for k, each in enumerate(np.asarray(effort, np.float64) / posterior.unit):
-        walk += (WALK * rng.standard_normal(draws) - 0.5 * WALK**2) / LN2  # without a trend of its own
         exponent = np.minimum(p.phi[cell] * x + p.drift[cell] * (count + k), p.cap[cell])
-        mean = each * state.base[cell] * np.exp2(np.minimum(exponent + walk, 30.0))
+        base = np.maximum(each * state.base[cell], 1e-300)
+        steady = base * np.exp2(np.minimum(exponent, 30.0))
+        luck = np.sqrt(np.where(p.kind[cell] == 0.0, p.spread[cell] * rate / steady, p.spread[cell]))
+        wander = np.minimum(WALK, HIDES * luck)
+        walk += (wander * rng.standard_normal(draws) - 0.5 * wander**2) / LN2  # without a trend of its own
+        mean = base * np.exp2(np.minimum(exponent + walk, 30.0))
         process = np.where(p.kind[cell] == 0.0, p.spread[cell] * rate, p.spread[cell] * mean) * mean
         wide = np.maximum(process * SPREAD, 1e-300)
         drawn = rng.standard_gamma(np.maximum(mean * mean / wide, 1e-3)) * wide / np.maximum(mean, 1e-300)

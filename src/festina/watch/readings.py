@@ -7,6 +7,8 @@ from typing import Literal
 
 LEAST = 3  # measured generations before anything is said of growth
 Z95 = 1.6448536269514722
+RULES = {1: (5.0, 0.003), 2: (6.0, 0.005)}  # alarms, by version: least size of a jump, chance below which it is called
+RULE = 2  # of new alarms; the numbers were set on simulated logs, since the mixture of laws is cautious
 Tendency = Literal["speeding up", "slowing down", "cannot tell"]
 
 
