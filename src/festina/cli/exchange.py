@@ -1,18 +1,23 @@
-"""``festina report coverage|oscal``: the record in the forms that other tools read."""
+"""``festina report coverage|oscal|provenance``: the record in the forms that other tools read."""
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from festina.cli.common import put
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
     from festina.cli.documents import Source
+    from festina.ledger.signing import Signer
+    from festina.report.attest.trace import Trace
     from festina.report.oscal.coverage import Covered
 
+FILE = click.Path(path_type=Path, dir_okay=False)
 MARK = {"satisfied": "yes", "partial": "partly", "open": "open", "contradicted": "NO", "human-owned": "people",
         "not-applicable": "n/a"}  # fmt: skip
 
@@ -116,3 +121,77 @@ def oscal(source: Source, folder: Path) -> None:
     click.echo(f"{len(covered)} measures: {said}.", err=True)
     for name in files:
         click.echo(folder / name)
+
+
+@click.command()
+@click.argument("generation", type=int, required=False)
+@click.option("--file", "paths", multiple=True, metavar="PATH", help="A file of the release, by digest; repeatable.")
+@click.option("--statement", "bare", is_flag=True, help="Only the statement, without a signature.")
+@click.option("--key-out", type=FILE, help="Write the engine's public key (PEM) there, for other tools.")
+@click.option("--check", "given", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Check an earlier provenance against the record instead.")  # fmt: skip
+@click.option("-o", "--out", type=FILE, default=Path("-"), help="Where to write it; default: standard output.")
+@click.pass_obj
+def provenance(
+    source: Source, generation: int | None, paths: tuple[str, ...], bare: bool, key_out: Path | None,
+    given: Path | None, out: Path,
+) -> None:  # fmt: skip
+    """How the released GENERATION came about, as a signed attestation (in-toto, SLSA provenance v1).
+
+    Without a generation the version that was released last. Other tools for such attestations can check it with the
+    engine's key.
+    """
+    from festina.report.attest import provenance as slsa
+    from festina.report.attest.trace import release
+
+    with source.open() as ledger:
+        trace = release(ledger.records(), generation)
+    if given is not None:
+        paths = slsa.named(given.read_bytes())
+    files = _files(source, trace, paths)
+    if key_out is not None:
+        put(slsa.pem(base64.b64decode(trace.genesis.engine_key)), key_out)
+    if given is not None:
+        slsa.check(given.read_bytes(), trace, files)
+        click.echo(f"holds: signed by the engine, and what the record says of generation {trace.generation}")
+        return
+    from festina.report.numerals import count
+
+    payload = slsa.statement(trace, files)
+    if not bare:
+        signer = _engine(source)
+        slsa.require_engine(trace, signer)
+        payload = slsa.signed(payload, signer)
+    put(payload.decode("utf-8"), out)
+    changes = count(len(trace.steps), "accepted change")
+    click.echo(f"generation {trace.generation}, commit {trace.commit[:12]}: {changes} since the start", err=True)
+    if trace.without_person:
+        click.echo("Approved by a key that is no person; the attestation says so.", err=True)
+
+
+def _engine(source: Source) -> Signer:
+    from festina.ledger.signing import LocalKey
+    from festina.system import home
+    from festina.system.repo import Repo
+
+    if source.ledger is not None:
+        raise UsageError("no-key", "a ledger file comes without the engine's key", fix="--statement")
+    return LocalKey.load(home.require(Repo.discover(source.root)).key("engine"), "engine")
+
+
+def _files(source: Source, trace: Trace, paths: tuple[str, ...]) -> dict[str, str]:
+    """Digests of files of the released commit, from the system's repository."""
+    from hashlib import sha256
+
+    from festina.errors import IntegrityError
+    from festina.system.repo import Repo
+
+    if source.ledger is not None:
+        if paths:
+            raise UsageError("no-repository", "a ledger file comes without the released files", fix="leave --file out")
+        return {}
+    repo = Repo.discover(source.root)
+    if repo.tree_of(trace.commit) != trace.tree:
+        raise IntegrityError("tree-differs", "the released commit holds another tree than the record says",
+                             where=trace.commit)  # fmt: skip
+    return {path: sha256(repo.read_file(trace.tree, path)).hexdigest() for path in paths}

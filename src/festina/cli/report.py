@@ -57,7 +57,7 @@ def command(
 
 for _made in (
     documents.documents, documents.document, documents.state, documents.bundle, documents.duties, case.case,
-    exchange.coverage, exchange.oscal,
+    exchange.coverage, exchange.oscal, exchange.provenance,
 ):  # fmt: skip
     command.add_command(_made)
 
