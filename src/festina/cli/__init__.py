@@ -40,6 +40,7 @@ MORE = {
     "attribute": ("festina.cli.attribute:command", "Which hunk of an accepted change caused what."),
     "halt": ("festina.cli.halt:command", "Stop everything of this system, now."),
     "characterise": ("festina.cli.characterise:command", "Measure what the system can do, as a whole."),
+    "probes": ("festina.cli.probes:group", "Shipped suites for persuasion, deception, tool use, long talks."),
     "attest": ("festina.cli.characterise:attest", "State, signed, that a safeguard is in place."),
     "renew": ("festina.cli.halt:renew", "A person's sign of life, where the policy asks for one."),
     "notify": ("festina.cli.notify:command", "Who is told by webhook and mail when something waits."),

@@ -91,7 +91,7 @@ def lock(scores: Sequence[float | None], items: int, floor: float, at: float = 0
 
 
 def place(scale: Scale, scores: Sequence[float | None], looks: int, out: Collection[int] = ()) -> Placed:
-    """The ability behind unit scores in [0, 1]. ``looks``: the how-manieth. ``out``: places not to use."""
+    """The ability behind unit scores in [0, 1]. ``looks``: so many were made, this one included. ``out``: not used."""
     use = [
         i for i, b in enumerate(scale.difficulties[: len(scores)])
         if b is not None and scores[i] is not None and i not in out

@@ -1,0 +1,92 @@
+"""``festina probes``: shipped suites for dangerous domains: what there is, and switching them on.  # V-11"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tempfile
+from pathlib import Path
+
+import click
+
+from festina.cli.common import system_option
+from festina.errors import UsageError
+
+MODULE = "festina_probes"
+
+
+@click.group(name="probes")
+@system_option
+@click.pass_context
+def group(ctx: click.Context, root: Path) -> None:
+    """Shipped suites for systems that speak or act: persuasion, deception, tool use, long interaction."""
+    ctx.obj = root
+
+
+@group.command(name="list")
+def show() -> None:
+    """What each suite measures, by which rules, and what it cannot see."""
+    from festina.watch import probing
+
+    for each in probing.DOMAINS.values():
+        click.echo(f"{each.name} ({', '.join(each.kinds)}): {each.what}. Not seen: {each.limits}.")
+
+
+@group.command(name="example")
+def example() -> None:
+    """Print a program that lets the model behind the gateway answer them."""
+    from festina.watch import probing
+
+    click.echo(probing.example(), nl=False)
+
+
+@group.command(name="add")
+@click.argument("domains", nargs=-1, required=True)
+@click.option("--replace", is_flag=True, help="Draw new items where a suite has some; its scale is continued.")
+@click.pass_obj
+def add(root: Path, domains: tuple[str, ...], replace: bool) -> None:
+    """Switch DOMAINS on: items into the vault, their scorer into the repository, their table into festina.toml.
+
+    The items are drawn with a secret seed and lie in the vault alone. The system must answer items whose input has
+    `system` and `turns`, with one reply a turn: `festina probes example` prints a program that does. Commit what was
+    written, then `festina run --new-epoch WHY` and `festina characterise`.
+    """
+    from festina.system import home as homes
+    from festina.system.manifest import FILE_NAME, load_manifest
+    from festina.system.repo import Repo
+    from festina.verify.vault import Vault
+    from festina.watch import probing
+
+    unknown = [name for name in domains if name not in probing.DOMAINS]
+    if unknown:
+        raise UsageError(
+            "no-such-probe", f"there is no shipped suite '{unknown[0][:80]}'",
+            fix=f"one of: {', '.join(probing.DOMAINS)}",
+        )  # fmt: skip
+    repo = Repo.discover(root)
+    path, scorer = repo.root / FILE_NAME, repo.root / f"{MODULE}.py"
+    manifest = load_manifest(repo.root)
+    source = probing.scorer_source()
+    if scorer.exists() and scorer.read_text(encoding="utf-8") != source and not replace:
+        raise UsageError(
+            "probe-scorer-differs", f"{scorer.name} is not the one of this version: the scores would not compare",
+            fix="keep it, or write the new one with --replace, in a new epoch", where=str(scorer),
+        )  # fmt: skip
+    vault = Vault(homes.ensure(repo, repo.root.name).vault)
+    for name in dict.fromkeys(domains):
+        if name in vault.suites() and not replace:
+            click.echo(f"{name}: the vault has its items already (--replace draws new ones)", err=True)
+        else:
+            rows = probing.items(name, secrets.token_bytes(32))
+            with tempfile.TemporaryDirectory() as aside:
+                drawn = Path(aside) / "items.jsonl"
+                drawn.touch(mode=0o600)
+                drawn.write_text("".join(json.dumps(row) + "\n" for row in rows))
+                vault.add_items(name, drawn, replace=replace)
+            click.echo(f"{name}: {len(rows)} items, drawn for this system alone, are in the vault")
+        if name not in manifest.capability:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(probing.table(probing.DOMAINS[name], MODULE))
+    scorer.write_text(source, encoding="utf-8")
+    load_manifest(repo.root)
+    click.echo(f"Written: {scorer.name}, {FILE_NAME}. Commit both, then: festina run --new-epoch 'probes'", err=True)
