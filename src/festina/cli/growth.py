@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from festina.cli.common import INTERRUPTED, Opened, drawable, duration, opened, parse_duration, system_option
+from festina.cli.outside import outside_growth
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -211,16 +212,30 @@ def _tell(here: Opened, as_json: bool, plot: Path | None) -> None:
     from festina.select.corners import sentence
 
     s = here.state
+    if s.epoch is None:  # only others' loops are recorded
+        _outside_alone(here, as_json)
+        return
     reading = outlook.read(s)
     if plot is not None:
         _draw(s, plot)
     if as_json:
-        click.echo(json.dumps(summary(s), indent=2))
+        click.echo(json.dumps(summary(s) | {"outside": outside_growth(here)}, indent=2))
         return
     returns = square(s)
     cornered = [sentence(returns.found, returns.left, returns.right)] if returns is not None else []
     told = outlook_words.told(s, reading)
     for line in (outlook_words.headline(s), *told, *growth.sentences(s), *cornered, *_missing(s)):
+        click.echo(line)
+    for row in outside_growth(here):
+        click.echo(row["sentence"])
+
+
+def _outside_alone(here: Opened, as_json: bool) -> None:
+    rows = outside_growth(here)
+    if as_json:
+        click.echo(json.dumps({"outside": rows}, indent=2))
+        return
+    for line in [row["sentence"] for row in rows] or ["Nothing was run here yet. Next: festina run"]:
         click.echo(line)
 
 

@@ -19,6 +19,7 @@ from festina.cli.assurance import (
     verifier_lines,
 )
 from festina.cli.common import Opened, opened, system_option
+from festina.cli.outside import outside_lines, outside_summary
 from festina.cli.searched import search_lines, search_summary, search_table
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def command(root: Path, live: bool, tries: bool, as_json: bool) -> None:
     with opened(root) as here:
         if as_json:
             row = {"halted": _halts(here), "governor": _governor(here)}
-            row |= summary(here.state, running=here.home.engine_running())
+            row |= summary(here.state, running=here.home.engine_running()) | {"outside": outside_summary(here)}
             click.echo(json.dumps(row, indent=2))
             return
         from rich.console import Console
@@ -61,6 +62,8 @@ def command(root: Path, live: bool, tries: bool, as_json: bool) -> None:
             for line in _halts(here):
                 console.print(line, style="bold red", markup=False)
             console.print(page(here.state, running=here.home.engine_running()))
+            for line in outside_lines(here):
+                console.print(line, markup=False, highlight=False)
             for reason in _governor(here)["reasons"]:
                 console.print(f"{reason['effect'].upper()}: {reason['sentence']}", style="bold", markup=False)
             return

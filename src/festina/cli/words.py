@@ -73,7 +73,7 @@ def _requested(b: e.ProposalRequested, s: State) -> str:
         shown = name.replace(":", ", ")
         words = {
             "search": "the built-in search", "model": f"the model {shown}" if shown else "one of several models",
-            "person": f"a person ({shown})", "planted": f"planted ({shown})",
+            "person": f"a person ({shown})", "outside": f"the outside loop {shown}", "planted": f"planted ({shown})",
         }  # fmt: skip
         who = words.get(kind, b.improver)
     again = ", again after an interruption" if b.attempt > 1 else ""

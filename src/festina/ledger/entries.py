@@ -72,6 +72,10 @@ from festina.ledger.measures import MeasureEnded as MeasureEnded
 from festina.ledger.measures import MeasureSkipped as MeasureSkipped
 from festina.ledger.measures import MeasureStarted as MeasureStarted
 from festina.ledger.measures import PublicCompared as PublicCompared
+from festina.ledger.outside import FileRead as FileRead
+from festina.ledger.outside import HistoryAttested as HistoryAttested
+from festina.ledger.outside import HistoryChecked as HistoryChecked
+from festina.ledger.outside import HistoryRead as HistoryRead
 from festina.ledger.regulating import IncidentClassified as IncidentClassified
 from festina.ledger.regulating import IncidentFiled as IncidentFiled
 from festina.ledger.regulating import IncidentOpened as IncidentOpened
@@ -238,6 +242,7 @@ KINDS: dict[str, type[Body]] = {
         CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, GrowthAlarm, Halted, Resumed,
         Renewed, Attested, Characterised, AnchorsLocked, AnchorsLeaked,
         WatchStarted, WatchCounted, WatchEnded,
+        HistoryRead, HistoryAttested, HistoryChecked,
         Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
         Witnessed,
     )

@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from festina.ledger.base import Body, Count, Digest, Name, Number, Oid, Role, Short
 
-Purpose = Literal["rehearsal", "public", "attribution", "comparison", "final", "crossplay", "characterisation"]
+Purpose = Literal[
+    "rehearsal", "public", "attribution", "comparison", "final", "crossplay", "characterisation", "history",
+]  # fmt: skip
 Spread = tuple[Number, Number, Number]
 Method = Literal["ablation", "shapley", "shapley-sampled"]
 Words = Annotated[str, Field(max_length=600)]

@@ -6,7 +6,6 @@ any instant is the same as a crash: the next engine folds the ledger and goes on
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import secrets
@@ -20,13 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-import festina
 from festina.errors import Fault, UsageError
 from festina.experiment.trial import Trials
 from festina.govern.stopping import leave, sweep_helpers
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
-from festina.ledger.signing import LocalKey
 from festina.loop import acts, governing, holds, outlook, planting, proposing, requesting, terms, trying
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan
@@ -35,6 +32,7 @@ from festina.loop.crash import crash_point
 from festina.loop.faults import record_fault
 from festina.loop.gateways import session_gateway
 from festina.loop.judges import HiddenJudge, MetricJudge
+from festina.loop.opening import key_of, name_of, opened
 from festina.loop.state import State, fold
 from festina.loop.steps import STEPS
 from festina.loop.workspaces import Workspaces, box_for, export
@@ -97,14 +95,14 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
     repo.require_clean()
     start_commit = repo.head()
     manifest, data = options.manifest or _manifest(repo, start_commit)
-    home = homes.ensure(repo, _name(repo, manifest))
+    home = homes.ensure(repo, name_of(repo, manifest))
     with home.engine_lock(), halts.at_work(home.path), ExitStack() as stack:
         sweep_helpers(home.path)
         sweep(home.work)
         home.wipe_scratch()
         repo.sweep_stale_locks()
         repo = stack.enter_context(Repo(repo.root, scratch=home.work))  # a killed engine leaves nothing elsewhere
-        told = holds.outbox(home, _name(repo, manifest))  # a mistake in its settings is said before anything starts
+        told = holds.outbox(home, name_of(repo, manifest))  # a mistake in its settings is said before anything starts
         wanted = Level[manifest.policy.min_level]
         if wanted < Level.L2 and not options.weak_sandbox:
             raise UsageError(
@@ -112,7 +110,8 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
                 fix='festina run --weak-sandbox "why"', where="festina.toml: policy.min_level",
             )  # T-2  # fmt: skip
         sandbox = box_for(stack, Level.L0 if options.weak_sandbox else wanted, home, manifest)
-        ledger = stack.enter_context(_opened(home, manifest, options, _name(repo, manifest)))
+        name = name_of(repo, manifest)
+        ledger = stack.enter_context(opened(home, name, alpha=manifest.policy.alpha, demo=options.demo))
         state = fold(ledger.records())
         holds.require_free(ledger, state, home, alone=True)  # G-5
         stack.enter_context(halts.watched(home.path, state.halts.ended, leave))
@@ -159,14 +158,6 @@ def measuring(root: Path, options: Options) -> Iterator[Bench]:
             raise
 
 
-def _name(repo: Repo, manifest: Manifest) -> str:
-    """What people call the system: as declared, else after the repository's folder."""
-    if "name" in manifest.system.model_fields_set:
-        return manifest.system.name
-    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in repo.root.name).strip("-")
-    return plain[:64] or "system"
-
-
 def _manifest(repo: Repo, commit: str) -> tuple[Manifest, bytes]:
     """The commit's manifest; or, where a run without one began the ledger, the one that it began with."""
     try:
@@ -181,41 +172,6 @@ def _manifest(repo: Repo, commit: str) -> tuple[Manifest, bytes]:
         if epoch is None or epoch.suite.assurance != "self-reported":
             raise
         return parse_manifest(data), data
-
-
-@contextmanager
-def _opened(home: Home, manifest: Manifest, options: Options, name: str) -> Iterator[Ledger]:
-    """The ledger, made with its first entry and its keys where there is none."""
-    engine = _key(home, "engine")
-    verifier = _key(home, "verifier")
-    if home.ledger.exists():
-        ledger = Ledger.open(home.ledger, signers={"engine": engine})
-        if ledger.genesis.demo != options.demo:
-            ledger.close()
-            raise UsageError(
-                "demo-mismatch", "this ledger belongs to a demo and the run does not, or the other way round",
-                fix="run the demo with `festina demo`, and your own system in its own repository",
-            )  # fmt: skip
-    else:
-        first = e.Genesis(
-            origin=f"festina.local/{home.id}", system=name, engine_key=_b64(engine.public),
-            verifier_key=_b64(verifier.public), alpha=manifest.policy.alpha, demo=options.demo,
-            version=festina.__version__, schema_number=e.SCHEMA,
-        )  # fmt: skip
-        ledger = Ledger.create(home.ledger, first, signers={"engine": engine})
-    try:
-        yield ledger
-    finally:
-        ledger.close()
-
-
-def _key(home: Home, role: e.Role) -> LocalKey:
-    path = home.key(role)
-    return LocalKey.load(path, role) if path.exists() else LocalKey.create(path, role)
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def _epoch(ledger: Ledger, state: State, fresh: tuple[e.EpochOpened, tuple[bytes, ...]], options: Options) -> None:
@@ -290,7 +246,7 @@ def _bench(
     verifier = None
     if epoch.suite.assurance == "self-reported":
         judge: HiddenJudge | MetricJudge = MetricJudge(epoch.suite.scorer.removeprefix("stdout:"))
-        signer = _key(home, "verifier")
+        signer = key_of(home, "verifier")
     else:
         verifier = stack.enter_context(
             Verifier.start(
@@ -327,7 +283,7 @@ def _book(
     if manifest.model is None:
         return None
     book = LedgerBook(
-        home.ledger, _key(home, "engine"), state, caps_of(manifest.model), lambda: any(end.is_set() for end in ends)
+        home.ledger, key_of(home, "engine"), state, caps_of(manifest.model), lambda: any(end.is_set() for end in ends)
     )
     stack.callback(book.close)
     return book

@@ -160,13 +160,13 @@ def _record(b: Bench, number: int, made: Made, base_tree: str) -> None:
 
 
 def next_improver(b: Bench, number: int) -> Improver:
-    """A person's queued changes come first; planted ones take every second turn. Each is tried once in a ledger."""
+    """What was handed in comes first; planted changes take every second turn. Each is tried once in a ledger."""
     again = b.state.proposals.get(number)
     if again is not None:  # a crash cut it off: the same source once more
         return next((source for source in b.queue if source.author == again.improver), b.improver)
     tried = {p.improver for p in b.state.proposals.values()}
     waiting = [source for source in b.queue if source.author not in tried]
-    people = [source for source in waiting if source.author.startswith("person:")]
+    people = [source for source in waiting if source.author.startswith(("person:", "outside:"))]
     if people:
         return people[0]
     return waiting[0] if waiting and number % 2 == 0 else b.improver

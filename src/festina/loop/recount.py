@@ -18,6 +18,7 @@ from festina.ledger.merkle import leaf_hash
 from festina.ledger.record import Record
 from festina.loop import growth, outlook, reviewed
 from festina.loop.contents import Contents, seeds_digest
+from festina.loop.foreign import recheck as foreign
 from festina.loop.state import State
 from festina.verify.account import Account, Mismatch
 
@@ -69,6 +70,7 @@ class _Pass:
             self.found += self.contents.check(record)
             told = growth.check(self.state, record.body) + outlook.check(self.state, record.body)
             told += reviewed.check(self.state, record.body, self.blob)
+            told += foreign.check(self.state, record.body, self.blob, record.at)
             self.found += [Mismatch(record.seq, kind, *row) for row in told]
             if kind == "batch-started":
                 self._seeds(record)

@@ -18,6 +18,7 @@ from festina.loop import blocks, called, governed, growth, halting, lines, measu
 from festina.loop import outside as others
 from festina.loop import verifiers as judges
 from festina.loop import watches as watched
+from festina.loop.foreign import folding as foreign
 from festina.loop.rows import Generation, OpenTest, Plant, Proposed, Review, Twins
 from festina.loop.rows import misfit as _misfit
 from festina.propose.types import Word
@@ -96,6 +97,7 @@ class State:
     outside: others.Outside = field(default_factory=others.Outside)  # L-2
     halts: halting.Halts = field(default_factory=halting.Halts)  # G-5
     watches: watched.Watches = field(default_factory=watched.Watches)  # D-4
+    foreign: foreign.Foreign = field(default_factory=foreign.Foreign)  # loops that are not ours  # G-7
     waivers: list[e.Waiver] = field(default_factory=list)
     last_end: e.RunEnded | None = None
     drill: tuple[str, e.DrillFinished] | None = None  # the last one, and when it ended
@@ -491,7 +493,7 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "improver-in-force": lines.in_force, "release-intent": lines.release_intent, "released": lines.released,
     "waiver": _waiver, "fault": _fault, **measured.HANDLERS, **called.HANDLERS, **searching.HANDLERS,
     **growth.HANDLERS, **watched.HANDLERS, **halting.HANDLERS, **governed.HANDLERS,
-    **others.HANDLERS,
+    **others.HANDLERS, **foreign.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
     "plant-revealed": plants.revealed,
 }  # fmt: skip

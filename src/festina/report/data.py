@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from festina.ledger.entries import DrillFinished, GuardTerms, JudgeTerms, SuiteTerms
+from festina.report.outside import OutsideRow
 from festina.select.budget import Promise
 from festina.select.certified import Total
 from festina.select.verifiers import OwnWord
@@ -360,6 +361,7 @@ class ReportData:
     entries: tuple[Entry, ...]
     drill: DrillFinished | None = None  # the last one
     tried: Tried = Tried()
+    outside: tuple[OutsideRow, ...] = ()  # loops run by others  # G-7
 
     @property
     def epoch(self) -> EpochRow | None:

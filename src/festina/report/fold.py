@@ -48,6 +48,7 @@ class Reading(Rows):
         self.tries.take(record.seq, record.body)
         self.called.take(record.body)
         self.people.take(record)
+        self.outside.take(record)
         if (handler := _HANDLERS.get(record.kind)) is not None:
             handler(self, record, record.body)
 
@@ -90,6 +91,9 @@ class Reading(Rows):
             for_improver=tuple(sorted(self.steps.improvers)),
             trials=self.trials + self.tries.runs, looks=self.looks, tried=self.tries.row(),
             in_force=self.in_force, released=self.released,
+            outside=self.outside.rows(
+                self.proposals.values(), self.terms[-1].debt_generations if self.terms else None, self.blob
+            ),
             entries=tuple(self.entries),
         )  # fmt: skip
 

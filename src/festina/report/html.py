@@ -5,7 +5,7 @@ The same data give the same bytes.
 
 from __future__ import annotations
 
-from festina.report import attribution, compare, growth, reviewed, sections, shell, tries
+from festina.report import attribution, compare, growth, outside, reviewed, sections, shell, tries
 from festina.report.data import ReportData
 from festina.report.markup import Html
 
@@ -25,6 +25,7 @@ def page(data: ReportData, control: ReportData | None = None, *, plots: bool = T
         sections.proposals(data, ref, figure),
         tries.section(data.tried, ref),
         growth.section(data, ref),
+        outside.section(data.outside, ref),
         reviewed.section(data),
         compare.section(data, control, ref, figure) if control is not None else None,
         sections.rules(data, ref),

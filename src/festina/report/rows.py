@@ -24,6 +24,7 @@ from festina.report.data import (
     RunRow,
     TestRow,
 )
+from festina.report.outside import Outsides
 from festina.report.tries import Tries
 from festina.report.twins import Twins
 
@@ -54,6 +55,7 @@ class Rows:
         self.line: list[int] = []
         self.generation_of: dict[str, int] = {}  # commit or tree -> generation
         self.people = reviewed.People()
+        self.outside = Outsides()
         self.finals: list[FinalRow] = []
         self.drill: e.DrillFinished | None = None
         self.remarks: list[Remark] = []

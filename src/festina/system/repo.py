@@ -233,6 +233,20 @@ class Repo:
             raise IntegrityError("object-missing", f"there is no commit or tree {commit}", where=commit)
         return found.out.decode().strip()
 
+    def long_name(self, short: str) -> str | None:
+        """The commit that a short object name (hexadecimal) names; None where there is none, or several."""
+        found = self._run("rev-parse", "--verify", "--quiet", f"{short}^{{commit}}", ok=(0, 1, 128))
+        return found.out.decode().strip() if found.code == 0 else None
+
+    def log_records(self, tip: str, most: int) -> list[str]:
+        """Commits from ``tip`` back along first parents: name, tree, parents, time, author and message by ``\\x1f``."""
+        form = "%H%x1f%T%x1f%P%x1f%ct%x1f%an%x1f%B"
+        found = self._run("log", "-z", "--first-parent", f"-n{most}", f"--format={form}", _oid(tip), ok=(0, 128))
+        if found.code != 0:
+            raise UsageError("history-cut", "the branch's history is not complete here", fix="git fetch --unshallow",
+                             where=str(self.root))  # fmt: skip
+        return [record for record in found.out.decode("utf-8", "replace").split("\0") if record]
+
     def ls_tree(self, tree: str) -> tuple[TreeEntry, ...]:
         """Every leaf of a tree (or of a commit's tree), in git's order."""
         with self._lock:

@@ -229,6 +229,10 @@ def near_misses(data: ReportData) -> list[Said]:
     if data.twins is not None:
         said += [Said("the incumbent, compared with itself, came out different", (seq,)) for seq in data.twins.alarms]
     said += [Said(f"a planted defect ('{p.defect}') was accepted", (p.seq,)) for p in data.plants if p.missed]
+    said += [
+        Said(f"the outside loop {row.name}: {each.kind}: {each.words}", (each.seq,))
+        for row in data.outside for each in row.found if each.grave
+    ]  # fmt: skip
     refused = Counter(p.reason for p in data.proposals if p.outcome == "refused" and not p.guard_change)
     by_reason = {p.reason: p.last_seq for p in data.proposals if p.outcome == "refused"}
     said += [

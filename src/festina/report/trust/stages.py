@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from festina.report.trust import grounds, serving
+from festina.report.trust import grounds, outside, serving
 from festina.report.trust.grounds import Case
 from festina.report.trust.model import Stage
 
@@ -16,6 +16,7 @@ def proposal(case: Case) -> Stage:
             grounds.refused(case),
             grounds.authors(case),
             grounds.record(case),
+            *outside.grounds(case, "proposal"),
         ),
     )
 
@@ -28,6 +29,7 @@ def experimentation(case: Case) -> Stage:
             grounds.confined(case),
             grounds.denied(case),
             grounds.drilled(case, "what runs"),
+            *outside.grounds(case, "experimentation"),
         ),
     )
 
@@ -44,6 +46,7 @@ def selection(case: Case) -> Stage:
             grounds.overfitted(case),
             grounds.held_out(case),
             grounds.numbers(case),
+            *outside.grounds(case, "selection"),
         ),
     )
 
@@ -55,5 +58,6 @@ def deployment(case: Case) -> Stage:
         grounds.way_back(case),
         grounds.halting(case),
         serving.watched(case),
+        *outside.grounds(case, "deployment"),
     )
     return Stage("deployment", "Is what is in use what people approved, and can it be taken back in time?", found)

@@ -1,0 +1,342 @@
+"""Loops that others run: read as told, doctored in every way that we could think of, run again, put before the gate."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from festina.cli import cli
+from festina.errors import UsageError
+from festina.ledger import entries as e
+from festina.ledger.audit import verify
+from festina.ledger.log import Draft, Ledger
+from festina.ledger.signing import LocalKey
+from festina.loop.foreign.examining import Before, examine
+from festina.loop.foreign.folding import tell
+from festina.loop.foreign.reading import Brought, Source, bring
+from festina.loop.foreign.words import stages
+from festina.loop.recount import recount
+from festina.loop.state import fold
+from festina.propose.history import Told
+from festina.report.fold import fold as report_of
+from festina.report.html import page
+from festina.select.reproduced import LEAST_RUNS, reproduced
+from festina.system import home as homes
+from festina.system.repo import Repo
+
+TRAIN = """import os, random
+RATE = 0.1
+random.seed(int(os.environ.get("FESTINA_SEED", "0")))
+print(f"val_bpb: {1 + (RATE - 0.3) ** 2 + random.gauss(0, 0.001):.6f}")
+"""
+MANIFEST = 'run = ["python3", "train.py"]\nmetric = "val_bpb:lower"\nallow = ["train.py"]\n'
+HEAD = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
+
+
+def git(root: Path, *words: str) -> str:
+    who = ["-c", "user.name=loop", "-c", "user.email=loop@localhost", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *who, *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def festina(*argv: str) -> Result:
+    """The command line in this process; ``return_value`` is the exit code."""
+    return CliRunner().invoke(cli, argv, standalone_mode=False, catch_exceptions=False)
+
+
+class Autoresearch:
+    """A loop as autoresearch's program.md runs it, by hand."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir()
+        git(root, "init", "-q", "-b", "main")
+        (root / "train.py").write_text(TRAIN)
+        (root / "prepare.py").write_text("# the evaluation\n")
+        (root / ".gitignore").write_text("results.tsv\n")
+        git(root, "add", "-A")
+        git(root, "commit", "-q", "-m", "baseline")
+        (root / "results.tsv").write_text(HEAD)
+        self.log("1.040000", "keep", "baseline")
+
+    def log(self, score: str, status: str, words: str) -> None:
+        commit = git(self.root, "rev-parse", "--short=7", "HEAD")
+        with (self.root / "results.tsv").open("a") as file:
+            file.write(f"{commit}\t{score}\t0.1\t{status}\t{words}\n")
+
+    def commit(self, rate: str, file: str = "train.py") -> None:
+        path = self.root / file
+        path.write_text(path.read_text().replace("RATE = 0.1", f"RATE = {rate}") + f"# {rate}\n")
+        git(self.root, "commit", "-q", "-a", "-m", f"rate {rate}")
+
+    def read(self) -> Brought:
+        return bring(self.root, Source("autoresearch", self.root))
+
+    @property
+    def ledger(self) -> Path:
+        return homes.require(Repo.discover(self.root)).ledger
+
+
+def kinds(brought: Brought) -> set[str]:
+    return {each.kind for each in brought.findings}
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Autoresearch:
+    return Autoresearch(tmp_path / "ar")
+
+
+def told_lines(folder: Path, *rows: dict[str, object]) -> Source:
+    (folder / "told.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Source("jsonl", folder / "told.jsonl", metric="gain:higher")
+
+
+def test_reading_twice_records_once_and_what_is_new_later(loop: Autoresearch) -> None:
+    first = loop.read()
+    assert (first.seq, [row.score for row in first.fresh]) == (1, [1.04])
+    assert loop.read().seq is None
+    loop.commit("0.2")
+    loop.log("1.010000", "keep", "rate 0.2")
+    second = loop.read()
+    assert [row.score for row in second.fresh] == [1.01]
+    assert not second.findings
+    assert verify(loop.ledger).ok
+    assert recount(loop.ledger).ok
+    with Ledger.open(loop.ledger, readonly=True) as ledger:
+        state = fold(ledger.records())
+        story = tell(state.foreign.loops["autoresearch"], ledger.get_blob)
+    assert [row.score for row in story.kept] == [1.04, 1.01]
+    assert {each.mark for each in stages(story, {})} == {"unobserved"}
+
+
+def test_a_deleted_losing_evaluation_is_a_finding(loop: Autoresearch) -> None:
+    loop.commit("0.9")
+    loop.log("1.360000", "discard", "rate 0.9")
+    git(loop.root, "reset", "-q", "--hard", "HEAD^")
+    assert not loop.read().findings
+    text = (loop.root / "results.tsv").read_text().splitlines(keepends=True)
+    (loop.root / "results.tsv").write_text("".join(line for line in text if "discard" not in line))
+    gone = loop.read()
+    assert kinds(gone) == {"withdrawn"}
+    assert "1.36" in gone.findings[0].words
+    assert loop.read().seq is None  # said once
+
+
+def test_a_commit_without_a_score_and_a_score_without_a_commit_are_findings(loop: Autoresearch) -> None:
+    loop.commit("0.2")
+    with (loop.root / "results.tsv").open("a") as file:
+        file.write("abcdef0\t0.900000\t0.1\tkeep\tout of nowhere\n")
+    found = loop.read()
+    assert kinds(found) == {"no-score", "no-generation"}
+
+
+def test_a_changed_score_and_a_worse_one_that_was_kept_are_findings(loop: Autoresearch) -> None:
+    loop.commit("0.5")
+    loop.log("1.080000", "keep", "worse")
+    assert kinds(loop.read()) == {"kept-worse"}
+    path = loop.root / "results.tsv"
+    path.write_text(path.read_text().replace("1.080000", "1.000000"))
+    assert kinds(loop.read()) == {"contradiction"}
+
+
+def test_clock_skew_and_back_dating_are_findings(loop: Autoresearch, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    rows = [{"id": f"g{n}", "number": n, "at": (now + timedelta(hours=h)).isoformat(), "score": n}
+            for n, h in ((1, -2), (2, -3), (3, 5))]  # fmt: skip
+    first = bring(loop.root, told_lines(tmp_path, *rows))
+    assert {(f.kind, f.key) for f in first.findings} == {("back-dated", "g2"), ("clock-skew", "g3")}
+    late = {"id": "g0", "at": (now - timedelta(days=3)).isoformat(), "score": 9}
+    second = bring(loop.root, told_lines(tmp_path, *rows, late))
+    assert {(f.kind, f.key) for f in second.findings} == {("back-dated", "g0")}
+    assert recount(loop.ledger).ok
+
+
+def test_an_import_that_lies_about_its_origin_is_a_finding(loop: Autoresearch, tmp_path: Path) -> None:
+    source = told_lines(tmp_path, {"id": "g1", "score": 1, "origin": "lab X"})
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw()
+    signed = replace(source, key=public, signature=key.sign(source.path.read_bytes()))
+    assert not bring(loop.root, replace(signed, name="honest")).findings
+    lie = bring(loop.root, replace(signed, name="lie", signature=key.sign(b"something else")))
+    assert kinds(lie) == {"wrong-origin"}
+    with Ledger.open(loop.ledger, readonly=True) as ledger:
+        bodies = [r.body for r in ledger.records() if isinstance(r.body, e.HistoryRead)]
+    assert [(b.chain, b.attester, b.claimed_origin) for b in bodies] == [
+        ("signature", base64.b64encode(public).decode(), "lab X"), ("none", "", "lab X"),
+    ]  # fmt: skip
+
+
+def test_one_name_is_one_loop(loop: Autoresearch, tmp_path: Path) -> None:
+    loop.read()
+    with pytest.raises(UsageError, match="was read as autoresearch"):
+        bring(loop.root, replace(told_lines(tmp_path, {"id": "a"}), name="autoresearch"))
+    with pytest.raises(UsageError, match="no name"):
+        bring(loop.root, replace(told_lines(tmp_path, {"id": "a"}), name="../x"))
+
+
+def test_hostile_text_is_shown_written_out(loop: Autoresearch, tmp_path: Path) -> None:
+    evil = "g1\u202e<script>alert(1)</script>\x1b[2J"
+    bring(loop.root, told_lines(tmp_path, {"id": evil, "score": 1, "status": "keep", "hint\u202e": 1}))
+    with Ledger.open(loop.ledger, readonly=True) as ledger:
+        shown = page(report_of(ledger.records(), ledger.get_blob), plots=False)
+    assert "<script>" not in shown
+    assert not set(shown) & {"\u202e", "\x1b"}
+
+
+def _forged(made: Autoresearch, **changes: object) -> list[str]:
+    """An engine that records another reading than what was told; what a recount says."""
+    home = homes.require(Repo.discover(made.root))
+    with Ledger.open(home.ledger, signers={"engine": LocalKey.load(home.key("engine"), "engine")}) as ledger:
+        last = [r.body for r in ledger.records() if isinstance(r.body, e.HistoryRead)][-1]
+        assert isinstance(last, e.HistoryRead)
+        ledger.append([Draft(last.model_copy(update={"loop": "copy", **changes}))])
+    assert verify(home.ledger).ok  # the signatures hold: it is the engine that lies
+    found = recount(home.ledger).mismatches
+    return [row.field for row in found if row.seq == max(each.seq for each in found)]
+
+
+def test_a_recount_finds_findings_that_were_left_out(loop: Autoresearch) -> None:
+    loop.commit("0.5")
+    loop.log("1.080000", "keep", "worse")
+    loop.read()
+    assert _forged(loop) == []  # the same claims under another name: nothing is wrong with that
+    assert _forged(loop, loop="second", findings=()) == ["findings"]
+    assert _forged(loop, loop="third", rows=7) == ["rows", "findings"]
+
+
+def test_a_person_attests_and_trust_still_says_no_yes(loop: Autoresearch) -> None:
+    loop.read()
+    assert festina("reviewer", "-C", str(loop.root), "add", "ann").return_value in (0, None)
+    words = ("attach", "-C", str(loop.root), "--attest", "proposal", "--attest", "deployment", "--as", "ann")
+    done = festina(*words, "--reason", "I ran it and watched")
+    assert done.return_value in (0, None), done.stderr
+    assert "proposal: attested (by ann" in done.stdout
+    judged = json.loads(festina("trust", "-C", str(loop.root), "--quick", "--json").stdout)
+    grounds = {s["name"]: [g for g in s["grounds"] if "outside loop" in g["name"]] for s in judged["stages"]}
+    assert all(g["answer"] != "yes" for found in grounds.values() for g in found)
+    assert [len(grounds[name]) for name in ("proposal", "experimentation", "selection", "deployment")] == [1] * 4
+    assert all(stage["answer"] != "yes" for stage in judged["stages"])
+    loop.commit("0.2")
+    loop.log("1.010000", "keep", "after she signed")
+    assert festina("attach", "-C", str(loop.root), str(loop.root), "--from", "autoresearch").return_value == 0
+    shown = festina("status", "-C", str(loop.root)).stdout
+    assert "proposal: unobserved (ann's word covers an earlier reading only)" in " ".join(shown.split())
+    assert recount(loop.ledger).ok
+
+
+def test_a_loop_that_runs_ahead_is_told_to_wait(loop: Autoresearch, tmp_path: Path) -> None:
+    rows = [{"id": f"g{n}", "number": n, "score": n, "status": "keep"} for n in range(1, 12)]
+    told_lines(tmp_path, *rows[:10])
+    asked = ("attach", "-C", str(loop.root), str(tmp_path / "told.jsonl"), "--from", "jsonl", "--metric", "x:higher")
+    assert festina(*asked).return_value == 0
+    told_lines(tmp_path, *rows)
+    done = festina(*asked)
+    assert done.return_value == 3
+    assert "TOO FAST: 11 kept since the last that was checked here; the policy allows 10" in done.stdout
+
+
+@pytest.mark.slow
+def test_claims_are_run_again_and_an_invented_one_is_found(loop: Autoresearch) -> None:
+    loop.commit("0.2")
+    loop.log("0.800000", "keep", "invented")
+    git(loop.root, "branch", "loop")
+    (loop.root / "train.py").write_text(TRAIN)
+    (loop.root / "festina.toml").write_text(MANIFEST)
+    git(loop.root, "add", "-A")
+    git(loop.root, "commit", "-q", "-m", "the system")
+    asked = ("attach", "-C", str(loop.root), str(loop.root), "--from", "autoresearch", "--branch", "loop")
+    done = festina(*asked, "--check", "5")
+    assert done.return_value in (0, None), done.stderr
+    assert "1 not reproduced, 1 reproduced" in done.stdout
+    assert recount(loop.ledger).ok
+    with Ledger.open(loop.ledger, readonly=True) as ledger:
+        checks = [r.body for r in ledger.records() if isinstance(r.body, e.HistoryChecked)]
+    assert {(c.claimed, c.word, len(c.values)) for c in checks} == {
+        (0.8, "not-reproduced", 5), (1.04, "reproduced", 5),
+    }  # fmt: skip
+    judged = json.loads(festina("trust", "-C", str(loop.root), "--quick", "--json").stdout)
+    (ground,) = [g for s in judged["stages"][2:3] for g in s["grounds"] if "outside" in g["name"]]
+    assert ground["answer"] == "no"
+
+
+@pytest.mark.slow
+def test_kept_generations_go_before_our_own_gate(loop: Autoresearch) -> None:
+    loop.commit("0.25")
+    loop.log("1.002500", "keep", "better")
+    loop.commit("0.9")
+    git(loop.root, "commit", "-q", "--amend", "-m", "a lucky one")
+    loop.log("1.001000", "keep", "told better, and worse")
+    (loop.root / "prepare.py").write_text("# another evaluation\n")
+    loop.commit("0.26")
+    loop.log("0.900000", "keep", "it changed what judges it")
+    git(loop.root, "branch", "loop")
+    git(loop.root, "reset", "-q", "--hard", git(loop.root, "rev-list", "--max-parents=0", "HEAD"))
+    (loop.root / "festina.toml").write_text(MANIFEST)
+    git(loop.root, "add", "-A")
+    git(loop.root, "commit", "-q", "-m", "the system")
+    asked = ("attach", "-C", str(loop.root))
+    assert festina(*asked, str(loop.root), "--from", "autoresearch", "--branch", "loop").return_value == 0
+    done = festina(*asked, "--gate", "--budget", "120s")
+    assert done.return_value in (0, None), done.stderr
+    assert "selection: observed" in done.stdout
+    assert "Our gate: 1 accepted, 1 refused, 1 rejected." in done.stdout
+    assert festina(*asked, "--gate", "--budget", "60s").return_value == 0  # nothing is left, nothing is tried twice
+    assert recount(loop.ledger).ok
+    judged = json.loads(festina("trust", "-C", str(loop.root), "--quick", "--json").stdout)
+    (ground,) = [g for s in judged["stages"][2:3] for g in s["grounds"] if "outside" in g["name"]]
+    assert ground["answer"] == "no"
+    assert "did not accept 2 generations" in ground["words"]
+
+
+# -- the pure parts
+
+
+@given(st.floats(-1e6, 1e6), st.integers(0, 12), st.integers(LEAST_RUNS, 20))
+def test_a_claim_that_every_run_gives_is_reproduced_however_it_was_rounded(value: float, places: int, n: int) -> None:
+    assert reproduced(round(value, places), places, [value] * n) == "reproduced"
+
+
+@given(st.floats(-1e3, 1e3), st.integers(0, 6), st.integers(LEAST_RUNS, 20))
+def test_a_claim_beyond_its_rounding_is_not_reproduced(value: float, places: int, n: int) -> None:
+    assert reproduced(round(value, places) + max(1.1 * 10.0**-places, 1e-5), places, [value] * n) == "not-reproduced"
+
+
+def test_runs_that_fail_speak_against_the_claim() -> None:
+    assert reproduced(1.0, 2, [None] * 5) == "not-reproduced"
+    assert reproduced(1.0, 2, [1.0, None, None, 1.0]) == "cannot-tell"
+    assert reproduced(1.0, 2, [1.0, 1.0, 1.0, None]) == "reproduced"
+
+
+names = st.sampled_from(["a", "b", "c", "d"])
+rows = st.builds(
+    Told, key=names, parent=st.just(""), number=st.none() | st.integers(0, 9),
+    at=st.sampled_from(["", "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z", "2030-01-01T00:00:00.000Z"]),
+    score=st.none() | st.floats(0, 1), status=st.sampled_from(["accepted", "rejected", "unknown"]),
+)  # fmt: skip
+
+
+@given(st.lists(rows, max_size=8))
+def test_what_was_told_is_not_new_again(told: list[Told]) -> None:
+    fresh, _ = examine(told, Before({}), "2026-02-01T00:00:00.000Z", "higher")
+    by_name = {key: tuple(row for row in fresh if row.key == key) for key in {row.key for row in fresh}}
+    again, found = examine(told, Before(by_name, "2026-02-01T00:00:00.000Z"), "2026-02-01T00:01:00.000Z", "higher")
+    assert not again
+    assert not found
+
+
+@given(st.lists(rows, min_size=1, max_size=8), st.data())
+def test_no_row_is_taken_away_unnoticed(told: list[Told], data: st.DataObject) -> None:
+    fresh, _ = examine(told, Before({}), "2026-02-01T00:00:00.000Z", "higher")
+    by_name = {key: tuple(row for row in fresh if row.key == key) for key in {row.key for row in fresh}}
+    lost = data.draw(st.sampled_from(sorted(by_name)))
+    _, found = examine([row for row in told if row.key != lost], Before(by_name), "2026-02-01T00:01:00.000Z", "higher")
+    assert [(each.kind, each.key) for each in found] == [("withdrawn", lost)]

@@ -1,0 +1,203 @@
+"""Readers of other loops' files: they name what is wrong and never fall over it.  # T-3, T-5"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from festina.propose.history import History, read_autoresearch, read_inspect, read_lines, read_openevolve, told_of
+from festina.propose.history.types import decimals_of, shown, utc
+
+HEAD = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
+
+
+def kinds(found: History) -> set[str]:
+    return {each.kind for each in found.findings}
+
+
+def lines(folder: Path, *rows: object) -> History:
+    (folder / "told.jsonl").write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
+    return read_lines(folder, "told.jsonl", "", None)
+
+
+def test_autoresearch_lines_are_read_as_its_program_tells_them(tmp_path: Path) -> None:
+    (tmp_path / "results.tsv").write_text(
+        HEAD + "a1b2c3d\t0.997900\t44.0\tkeep\tbaseline\nb2c3d4e\t1.005000\t44.0\tdiscard\tGeLU\n"
+        "c3d4e5f\t0.000000\t0.0\tcrash\tdouble width\n"
+    )
+    found = read_autoresearch(tmp_path, "", None)
+    assert [(r.key, r.score, r.decimals, r.status) for r in found.rows] == [
+        ("a1b2c3d", 0.9979, 6, "accepted"), ("b2c3d4e", 1.005, 6, "rejected"), ("c3d4e5f", None, 6, "failed"),
+    ]  # fmt: skip
+    assert found.metric == "val_bpb:lower"
+    assert not found.findings
+
+
+def test_autoresearch_names_what_does_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "results.tsv").write_text(HEAD + "a1\tnan\t0\tkeep\tx\na2\tmany\t0\tkept?\tx\na3\t0.5\n\na4\t0")
+    found = read_autoresearch(tmp_path, "", None)
+    assert kinds(found) == {"not-finite", "unreadable", "unknown-field", "half-line"}
+    assert [r.score for r in found.rows] == [None, None, 0.5]
+
+
+def test_a_line_with_a_claimed_hash_is_held_against_the_file(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("x = 1\n")
+    lie = {"id": "g1", "file": "program.py", "sha256": "0" * 64, "score": 0.5}
+    found = lines(tmp_path, lie)
+    assert kinds(found) == {"wrong-hash"}
+    true = found.rows[0].content
+    assert kinds(lines(tmp_path, lie | {"sha256": true})) == set()
+    assert found.contents[true] == b"x = 1\n"
+
+
+def test_gaps_unknown_fields_and_odd_names_are_named(tmp_path: Path) -> None:
+    found = lines(
+        tmp_path, {"id": "a", "number": 1, "score": 1}, {"id": "b\u202e", "number": 4, "hint": "trust me"},
+        '{"id": "c", "score": NaN}', '{"id": "d", "id": "e"}', "[]", {"score": 3}, {"id": "f", "file": "../../etc/x"},
+        {"id": "g", "at": "yesterday"},
+    )  # fmt: skip
+    assert kinds(found) >= {"gap", "unknown-field", "odd-name", "unreadable"}
+    assert "2-3" in next(f.words for f in found.findings if f.kind == "gap")
+    assert all(f.words == shown(f.words, 500) for f in found.findings)  # T-5: nothing odd is quoted as it stands
+
+
+def test_links_and_pipes_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("{}")
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "link.json").symlink_to(tmp_path / "secret")
+    found = read_inspect(tmp_path, "", None)
+    assert kinds(found) == {"unreadable", "link"}
+    assert not found.rows
+
+
+def _eval(path: Path, header: object, samples: list[object], **more: bytes) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("header.json", json.dumps(header))
+        for at, each in enumerate(samples):
+            file.writestr(f"samples/{at}_epoch_1.json", json.dumps(each))
+        for name, data in more.items():
+            file.writestr(name, data)
+
+
+def _header(value: float, completed: int) -> dict[str, object]:
+    score = {"name": "match", "metrics": {"accuracy": {"name": "accuracy", "value": value}}}
+    return {
+        "status": "success",
+        "eval": {"eval_id": "e1", "task": "t", "model": "m", "created": "2026-03-01T10:00:00+00:00"},
+        "results": {"completed_samples": completed, "scores": [score]},
+    }  # fmt: skip
+
+
+def _sample(number: int, value: str) -> dict[str, object]:
+    return {"id": number, "epoch": 1, "scores": {"match": {"value": value}}}
+
+
+def test_an_eval_whose_samples_give_another_score_is_named(tmp_path: Path) -> None:
+    samples: list[object] = [_sample(1, "C"), _sample(2, "I")]
+    _eval(tmp_path / "honest.eval", _header(0.5, 2), samples)
+    assert not read_inspect(tmp_path, "", None).findings
+    _eval(tmp_path / "honest.eval", _header(0.9, 3), samples)
+    found = read_inspect(tmp_path, "", None)
+    assert kinds(found) == {"wrong-sum", "gap"}
+    assert found.rows[0].score == 0.9  # as told
+
+
+def test_a_zip_bomb_is_named_and_not_unpacked(tmp_path: Path) -> None:
+    _eval(tmp_path / "bomb.eval", _header(1.0, 1), [], **{"samples/1_epoch_1.json": b" " * (300 << 20)})
+    assert (tmp_path / "bomb.eval").stat().st_size < 1 << 20
+    found = read_inspect(tmp_path, "", None)
+    assert kinds(found) == {"too-large"}
+    assert not found.rows
+
+
+def test_a_zip_that_lies_about_its_sizes_is_no_log(tmp_path: Path) -> None:
+    _eval(tmp_path / "liar.eval", _header(1.0, 0), [])
+    data = bytearray((tmp_path / "liar.eval").read_bytes())
+    at = data.rindex(b"PK\x01\x02")
+    data[at + 24 : at + 28] = (1).to_bytes(4, "little")  # unpacked size in the directory
+    (tmp_path / "liar.eval").write_bytes(data)
+    assert kinds(read_inspect(tmp_path, "", None)) == {"unreadable"}
+
+
+def _program(folder: Path, name: str, **told: object) -> None:
+    programs = folder / "programs"
+    programs.mkdir(parents=True, exist_ok=True)
+    (programs / f"{name}.json").write_text(json.dumps({"id": name, "code": f"# {name}\n", **told}))
+
+
+def test_openevolve_checkpoints_overlap_and_must_agree(tmp_path: Path) -> None:
+    for number, second in ((1, 0.5), (2, 0.7)):
+        folder = tmp_path / f"checkpoints/checkpoint_{number}"
+        _program(folder, "first", metrics={"a": 0.2, "b": 0.4}, iteration_found=0)
+        _program(folder, "second", metrics={"combined_score": second}, iteration_found=3, parent_id="first")
+        (folder / "metadata.json").write_text(json.dumps({"best_program_id": "second"}))
+    found = read_openevolve(tmp_path, "", "program.py")
+    assert [(r.key, r.score, r.status) for r in found.rows] == [
+        ("first", pytest.approx(0.3), "unknown"), ("second", 0.5, "accepted"), ("second", 0.7, "accepted"),
+    ]  # fmt: skip
+    assert kinds(found) == {"no-trace"}
+    _program(tmp_path / "checkpoints/checkpoint_2", "mask", id="second", metrics={"combined_score": 1e400})
+    assert kinds(read_openevolve(tmp_path, "", "")) == {"unreadable", "no-trace"}
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_bytes_make_a_reader_fall_over(tmp_path: Path, data: bytes) -> None:
+    for name in ("results.tsv", "told.jsonl", "log.eval", "log.json"):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "results.tsv").write_bytes(HEAD.encode() + data)
+    found = [read_autoresearch(tmp_path, "", None), read_lines(tmp_path, "told.jsonl", "", None),
+             read_inspect(tmp_path, "", None)]  # fmt: skip
+    for history in found:
+        for row in history.rows:
+            assert told_of(json.loads(json.dumps(row.plain()))) == row
+            assert row.digest
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.integers(),
+                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+                        st.sampled_from(["id", "score", "scores", "at", "eval", "results", "metrics", "samples", "x"]),
+                        inner, max_size=5), max_leaves=12))  # fmt: skip
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_json_makes_a_reader_fall_over(tmp_path: Path, value: object) -> None:
+    told = {"id": "a", "eval": {"eval_id": "e"}, "value": value}
+    text = json.dumps(told | (value if isinstance(value, dict) else {}))
+    (tmp_path / "log.json").write_text(text)
+    (tmp_path / "told.jsonl").write_text(text)
+    (tmp_path / "checkpoint_1/programs").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "checkpoint_1/programs/a.json").write_text(text)
+    for found in (read_inspect(tmp_path / "log.json", "", None), read_lines(tmp_path, "told.jsonl", "", None),
+                  read_openevolve(tmp_path, "", "p.py")):  # fmt: skip
+        for row in found.rows:
+            assert row.score is None or abs(row.score) < float("inf")
+            assert row.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "places"), [("1", 0), ("0.9979", 4), ("1e-3", 3), ("1.25e2", 0), ("-0.50", 2), ("1e-99", 17), ("x", 0)]
+)
+def test_decimals_are_those_that_were_written(text: str, places: int) -> None:
+    assert decimals_of(text) == places
+
+
+def test_times_without_a_zone_are_no_times() -> None:
+    assert utc("2026-03-01T10:00:00+02:00") == "2026-03-01T08:00:00.000Z"
+    assert utc(0) == "1970-01-01T00:00:00.000Z"
+    assert utc("2026-03-01T10:00:00") == utc(1e300) == utc(True) == utc(None) == ""
+
+
+def test_a_zip_with_a_part_twice_is_named(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("header.json", json.dumps(_header(1.0, 0)))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            file.writestr("header.json", json.dumps(_header(0.2, 0)))
+    (tmp_path / "twice.eval").write_bytes(buffer.getvalue())
+    assert "contradiction" in kinds(read_inspect(tmp_path, "", None))
