@@ -19,7 +19,8 @@ from festina.errors import FestinaError, UsageError
 
 if TYPE_CHECKING:
     from festina.ledger.audit import Report
-    from festina.ledger.log import Record
+    from festina.ledger.log import Ledger, Record
+    from festina.review.blindness import Asked
 
 INTEGRITY = 6
 
@@ -187,6 +188,7 @@ def show(path: str | None, as_json: bool, kind: str | None, start: int, tail: in
 
     from festina.ledger.entries import KINDS
     from festina.ledger.log import Ledger
+    from festina.review.blindness import SPOKEN
 
     if kind is not None and kind not in KINDS:
         from difflib import get_close_matches
@@ -200,17 +202,35 @@ def show(path: str | None, as_json: bool, kind: str | None, start: int, tail: in
             start = max(start, ledger.size - tail)
         with closing(ledger.records(start)) as records:  # before the ledger is, also when the reader has gone
             found = (record for record in records if kind is None or record.kind == kind)
+            asked: Asked | None = None
             for record in found if tail is None else deque(found, maxlen=tail):
-                click.echo(_plain(_record(record)) if as_json else _line(record))
+                if asked is None and record.kind in SPOKEN:
+                    asked = _asked(ledger)
+                closed = asked is not None and asked.closed(record)
+                click.echo(_plain(_record(record, closed=closed)) if as_json else _line(record, closed=closed))
 
 
-def _record(record: Record) -> dict[str, object]:
-    return {
-        "seq": record.seq,
-        "kind": record.kind,
-        "at": record.at,
+def _asked(ledger: Ledger) -> Asked:
+    """Which reviews wait: what was said in them is shown to nobody.  # R-5"""
+    from contextlib import closing
+
+    from festina.review.blindness import Asked
+
+    asked = Asked()
+    with closing(ledger.records()) as records:
+        for record in records:
+            asked.take(record)
+    return asked
+
+
+def _record(record: Record, *, closed: bool) -> dict[str, object]:
+    from festina.review.blindness import WHY
+
+    row: dict[str, object] = {"seq": record.seq, "kind": record.kind, "at": record.at, "leaf": record.leaf}
+    if closed:
+        return row | {"closed": WHY}
+    return row | {
         "keyid": record.keyid,
-        "leaf": record.leaf,
         "body": record.entry.body,
         "commitments": dict(record.commitments),
         "content": list(record.entry.content),
@@ -218,8 +238,11 @@ def _record(record: Record) -> dict[str, object]:
     }
 
 
-def _line(record: Record) -> str:
-    return f"{record.seq:>6}  {record.at}  {record.kind:<20}  {record.keyid[:8]}  {_plain(record.entry.body)}"
+def _line(record: Record, *, closed: bool) -> str:
+    from festina.review.blindness import WHY
+
+    signer, says = ("-" * 8, f"({WHY})") if closed else (record.keyid[:8], _plain(record.entry.body))
+    return f"{record.seq:>6}  {record.at}  {record.kind:<20}  {signer}  {says}"
 
 
 @group.command()
@@ -229,8 +252,11 @@ def prove(seq: int, path: str | None) -> None:
     """Print a proof that entry SEQ is in the ledger (C2SP tlog-proof), checkable with the engine's key alone."""
     from festina.ledger.log import Ledger
     from festina.ledger.proof import prove as proof_of
+    from festina.review.blindness import WHY
 
     with Ledger.open(_where(path), readonly=True) as ledger:
+        if seq < ledger.size and _asked(ledger).closed(ledger.record(seq)):
+            raise UsageError("review-not-settled", f"entry {seq} is {WHY}", fix="prove it after that")  # R-5
         click.echo(proof_of(ledger, seq), nl=False)
 
 

@@ -40,9 +40,11 @@ def entry(feed: Feed, seq: int, hidden: frozenset[int] = frozenset()) -> dict[st
     """One entry: its body, who signed it, and the proof that it stands in the signed record."""
     record = feed.ledger.record(seq)
     sealed = tells_of(record, feed.reading) in hidden
-    sealed = sealed or review_view.closed(feed.state, record.body, record.kind)
+    spoken = review_view.closed(feed.state, record.body)
+    sealed = sealed or spoken
     found: dict[str, Any] = {
-        "seq": seq, "kind": record.kind, "at": record.at, "role": type(record.body).role, "keyid": record.keyid,
+        "seq": seq, "kind": record.kind, "at": record.at, "role": type(record.body).role,
+        "keyid": "" if spoken else record.keyid,  # whose it is would tell who has decided
         "leaf": record.leaf, "sealed": sealed, "size": feed.ledger.size,
         "says": (type(record.body).__doc__ or "").strip(),
         "body": None if sealed else json.dumps(record.body.model_dump(mode="json"), indent=2, sort_keys=True),

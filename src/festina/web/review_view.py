@@ -15,7 +15,7 @@ from festina.loop import admitting, reviews
 from festina.loop.rows import Generation, Review
 from festina.loop.state import State
 from festina.report.markup import join
-from festina.review import catch
+from festina.review import blindness, catch
 from festina.web import patch, plots
 from festina.web.feed import WHOLE, Feed
 
@@ -134,15 +134,13 @@ def _classified(review: Review, reviewer: str) -> bool:
     return seat is not None and seat.classified is not None
 
 
-CLOSED = frozenset({"review-opened", "review-classified", "review-decided", "review-withdrawn", "review-brought"})
-
-
-def closed(s: State, body: Any, kind: str) -> bool:  # noqa: ANN401 - an entry's body of any kind
+def closed(s: State, body: e.Body) -> bool:
     """Whether an entry tells what somebody said in a review that is not settled.  # R-5"""
-    if kind not in CLOSED:
-        return False
-    review = s.reviews.get(getattr(body, "review", -1))
-    return review is None or (review.settled is None and bool(review.terms.protocol))
+    return blindness.closed(body, lambda number: number in s.reviews and _waits(s, s.reviews[number]))
+
+
+def _waits(s: State, review: Review) -> bool:
+    return bool(review.terms.protocol) and review.settled is None and s.last_at <= review.terms.expires
 
 
 def intervals(found: dict[str, Any]) -> dict[str, Any]:
