@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from festina.propose.source import Key, literals
+from festina.system.textlines import lines_of
 
 __all__ = ["Move", "Past", "Row", "change_of", "digest", "read_past"]
 
@@ -146,7 +147,7 @@ def _apply(tree: Tree, files: Mapping[str, Sequence[Hunk]], *, reverse: bool) ->
     for path, hunks in files.items():
         if path not in tree:
             return None
-        lines = tree[path].splitlines(keepends=True) if b"\r" not in tree[path] else _split(tree[path])
+        lines = lines_of(tree[path])
         for hunk in sorted(hunks, key=lambda hunk: -hunk.old_at):  # from the end, so that places stay valid
             at, old, new = (hunk.new_at, hunk.new, hunk.old) if reverse else (hunk.old_at, hunk.old, hunk.new)
             if tuple(lines[at : at + len(old)]) != old:
@@ -154,11 +155,6 @@ def _apply(tree: Tree, files: Mapping[str, Sequence[Hunk]], *, reverse: bool) ->
             lines[at : at + len(old)] = new
         result[path] = b"".join(lines)
     return result
-
-
-def _split(data: bytes) -> list[bytes]:
-    """Lines that end at line feeds alone, as git has them."""
-    return [line for line in re.split(rb"(?<=\n)", data) if line]
 
 
 def _change(files: Mapping[str, Sequence[Hunk]]) -> Change:

@@ -22,6 +22,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from festina.system.textlines import lines_of, starts_of
+
 __all__ = ["Plant", "Span", "mistakes", "plants", "tokens"]
 
 Basis = Literal["construction", "presumed"]
@@ -110,7 +112,7 @@ def _cheats(entry: str, text: str, public: bytes) -> Iterator[Plant]:
     """An entry script that leaves early with status 0, and one that knows the public answers and nothing else."""
     if not entry.endswith(".py"):
         return
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
     future = [i for i, line in enumerate(lines) if line.startswith("from __future__")]
     at = future[-1] + 1 if future else (1 if lines and lines[0].startswith("#!") else 0)
     yield Plant("exit", "construction", {entry: "".join([*lines[:at], "raise SystemExit(0)\n", *lines[at:]]).encode()})
@@ -134,7 +136,7 @@ with open(os.environ["FESTINA_OUT"] + "/predictions.jsonl", "w") as out:
 
 def _answers(public: bytes) -> str:
     known: dict[str, object] = {}
-    for line in public.splitlines():
+    for line in lines_of(public):
         try:
             row = json.loads(line)
             known[json.dumps(row["input"], sort_keys=True)] = row.get("oracle", row["label"])
@@ -189,17 +191,9 @@ def tokens(text: str) -> list[tokenize.TokenInfo]:
         return []
 
 
-def _offsets(text: str) -> list[int]:
-    """Where each line starts."""
-    found = [0]
-    for line in text.splitlines(keepends=True):
-        found.append(found[-1] + len(line))
-    return found
-
-
 def _operators(text: str, tokens: Sequence[tokenize.TokenInfo]) -> list[Span]:
     """Binary operators that have an opposite. A sign, a default or an unpacking is none."""
-    lines, spans = _offsets(text), []
+    lines, spans = starts_of(text), []
     for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
         left = before.type in (tokenize.NAME, tokenize.NUMBER, tokenize.STRING) or before.string in (")", "]")
         right = after.type in (tokenize.NAME, tokenize.NUMBER, tokenize.STRING) or after.string in ("(", "[", "-")
@@ -210,7 +204,7 @@ def _operators(text: str, tokens: Sequence[tokenize.TokenInfo]) -> list[Span]:
 
 
 def _integers(text: str, tokens: Sequence[tokenize.TokenInfo]) -> list[Span]:
-    lines = _offsets(text)
+    lines = starts_of(text)
     return [
         _span(lines, token, str(int(token.string) + 1))
         for token in tokens
@@ -232,7 +226,7 @@ def _clauses(
     text: str, tokens: Sequence[tokenize.TokenInfo], words: Collection[str], until: str, new: str
 ) -> list[Span]:
     """Spans from behind a statement's first word to ``until`` on the same logical line, outside brackets."""
-    lines, spans, first = _offsets(text), [], True
+    lines, spans, first = starts_of(text), [], True
     for i, token in enumerate(tokens):
         if first and token.string in words:
             depth = 0

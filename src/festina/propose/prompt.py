@@ -215,7 +215,7 @@ def _items(tree: Path, public: str | None, coins: random.Random) -> list[str]:
     path = tree / public if public is not None else None
     if path is None or not path.is_file() or path.is_symlink():
         return []
-    rows = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    rows = [line for line in path.read_text(errors="replace").split("\n") if line.strip()]
     picked = coins.sample(rows, min(PUBLIC_ROWS, len(rows)))
     short = [visible(row, lines=False, limit=PUBLIC_BYTES // PUBLIC_ROWS) for row in picked]
     return ["\n".join(["# Some public items", *short])] if short else []

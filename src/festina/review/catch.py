@@ -21,6 +21,7 @@ from typing import Literal
 
 from festina.propose.plants import Span, mistakes, tokens
 from festina.system.characters import shown
+from festina.system.textlines import starts_of
 
 Basis = Literal["presumed", "construction"]
 MOST_BYTES = 200_000  # of a file that is looked at
@@ -146,9 +147,7 @@ def _magnitudes(text: str) -> Iterator[Span]:
 
 def _planted_lines(text: str) -> Iterator[tuple[str, Span]]:
     """Blank and comment lines outside brackets, filled with a statement that has no business there."""
-    starts = [0]
-    for line in text.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
+    starts = starts_of(text)
     found, depth = tokens(text), 0
     for i, token in enumerate(found):
         if token.type == tokenize.OP:

@@ -17,6 +17,7 @@ from itertools import groupby, pairwise
 
 from festina.system.objects import REGULAR, Change
 from festina.system.repo import ApplyFailed, Repo
+from festina.system.textlines import lines_of
 
 __all__ = ["MOST_PARTS", "Part", "Parts", "take_apart"]
 
@@ -103,7 +104,7 @@ class Parts:
         old, new = self.old[path], self.new[path]
         if None in chosen or old is None or new is None:
             return new
-        before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+        before, after = lines_of(old), lines_of(new)
         lines: list[bytes] = []
         at = 0
         for a, b, c, d in sorted(span for span in chosen if span is not None):
