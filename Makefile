@@ -39,7 +39,7 @@ $(VENV)/.report: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	@echo "installing festina and its test tools into $(VENV)" >&2
-	@$(PIP) install -e '.[dev,report]'
+	@$(PIP) install -e '.[dev,report,pdf]'
 	@touch $@ $(VENV)/.report
 
 # What can use an Inspect task (some 80 packages): the slow tests do.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -150,3 +151,17 @@ def put(text: str, out: Path, *, name: str = "unwritable", what: str = "it", fix
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(name, f"{what} cannot be written: {error.strerror}", fix=fix, where=str(out)) from None
+
+
+def put_bytes(data: bytes, out: Path) -> None:
+    """Write ``data`` to a file, or to standard output for ``-``. Raises ``UsageError`` where that is impossible."""
+    if str(out) == "-":
+        if sys.stdout.isatty():
+            raise UsageError("not-text", "this is no text for a terminal", fix="-o FILE")
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise UsageError("unwritable", f"it cannot be written: {error.strerror}", fix="-o", where=str(out)) from None

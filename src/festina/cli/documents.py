@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from festina.cli.common import opened, own_ledger, put
+from festina.cli.common import opened, own_ledger, put, put_bytes
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ def documents(source: Source) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["md", "html", "json"]),
+    type=click.Choice(["md", "html", "json", "pdf"]),
     default="md",
     show_default=True,
-    help="Markdown, a page, or one JSON object.",
+    help="Markdown, a page, one JSON object, or PDF (festina[pdf]).",
 )
 @click.option("-o", "--out", type=FILE, default=Path("-"), help="Where to write it; default: standard output.")
 @click.pass_obj
@@ -82,8 +82,12 @@ def document(source: Source, name: str, incident: int | None, recipient: str | N
 
     with source.open() as ledger:
         made = Desk(ledger).made(name, incident, recipient)
-    text = FORMS[form](made)
-    put(text, out)
+    if form == "pdf":
+        from festina.report.law.pdf import as_pdf
+
+        put_bytes(as_pdf(made), out)
+    else:
+        put(FORMS[form](made), out)
     click.echo(heading(made), err=True)
     dates = _dates(find(load(), name)[0])
     if dates:

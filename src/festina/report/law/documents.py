@@ -62,6 +62,7 @@ class Document:
     origin: str
     size: int
     root: str
+    at: str  # of the newest entry
     incident: int | None
     cells: tuple[Cell, ...]
     proofs: tuple[tuple[int, str], ...]  # entry, leaf hash
@@ -95,6 +96,7 @@ def build(
         f"in force from {pack.regime.in_force.isoformat()}",
         source=f"{source.name}; {kind.section}", checked=source.checked, to=kind.to if to is None else (to,),
         retain=kind.retain or "", system=data.system, origin=data.origin, size=data.size, root=data.root,
+        at=data.last_at,
         incident=incident.number if incident else None, cells=tuple(cells),
         proofs=tuple((seq, leaf(seq)) for seq in entries),
     )  # fmt: skip
@@ -165,7 +167,7 @@ def as_markdown(document: Document) -> str:
     lines = [
         f"# {_md(document.title)}{about}: {_md(document.system)}", "", f"**{_md(heading(document))}**", "",
         f"{_md(document.law)}. Asked for by: {_md(document.source)} (read: {document.checked}). "
-        f"To: {_md(', '.join(document.to))}." + (f" Keep for {_kept(document.retain)}." if document.retain else ""), "",
+        f"To: {_md(', '.join(document.to))}." + (f" Keep for {kept(document.retain)}." if document.retain else ""), "",
     ]  # fmt: skip
     group = None
     for cell in document.cells:
@@ -175,12 +177,12 @@ def as_markdown(document: Document) -> str:
         lines += [f"### {_md(cell.label)}", ""]
         if cell.contradiction:
             lines += ["**People state different things here.**", ""]
-        lines += [f"- {_md(line.text)} {_md(_mark(line))}" for line in cell.lines]
+        lines += [f"- {_md(line.text)} {_md(mark(line))}" for line in cell.lines]
         if cell.empty:
             lines.append("*not applicable, or left out*" if cell.optional else "**unknown**")
         lines.append("")
     lines += ["## Entries cited", "", *(f"- entry {seq}: `{leaf}`" for seq, leaf in document.proofs), ""]
-    lines += [_md(f"{document.origin}, {document.size} entries, root {document.root}. {NOTE}"), ""]
+    lines += [_md(f"{document.origin}, {document.size} entries, as of {document.at}, root {document.root}. {NOTE}"), ""]
     return "\n".join(lines)
 
 
@@ -202,14 +204,15 @@ def as_html(document: Document) -> str:
         if cell.empty:
             body.append(el("p", "left out" if cell.optional else "unknown", cls="muted"))
             continue
-        body.append(el("ul", *(el("li", line.text, " ", el("span", _mark(line), cls="muted")) for line in cell.lines)))
+        body.append(el("ul", *(el("li", line.text, " ", el("span", mark(line), cls="muted")) for line in cell.lines)))
     body.append(el("h2", "Entries cited"))
     body.append(el("ul", *(el("li", f"entry {seq}: ", el("code", leaf)) for seq, leaf in document.proofs)))
-    foot = f"{document.origin}, {document.size:,} entries, root {document.root}. {NOTE}"
+    foot = f"{document.origin}, {document.size:,} entries, as of {document.at}, root {document.root}. {NOTE}"
     return shell.page(document.title, body, foot)
 
 
-def _mark(line: Line) -> str:
+def mark(line: Line) -> str:
+    """Where a sentence comes from, as every form shows it behind it."""
     shown = [str(seq) for seq in line.entries]
     listed = ", ".join(shown if len(shown) < 5 else [*shown[:2], "…", shown[-1]])
     if line.source == "person":
@@ -224,7 +227,8 @@ def _md(text: str) -> str:
     return "".join(named.get(char) or (f"\\{char}" if char in "\\`*_{}[]#|!~" else char) for char in flat)
 
 
-def _kept(period: str) -> str:
+def kept(period: str) -> str:
+    """For how long a document has to be kept, in words."""
     from festina.report.law.calendar import span
 
     return span(period).words()
