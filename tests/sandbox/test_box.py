@@ -20,12 +20,12 @@ import pytest
 
 from festina.errors import UsageError
 from festina.sandbox.box import BubblewrapBox
-from festina.sandbox.cgroup import stamp
 from festina.sandbox.host import choose, probe, shows_layers, sweep
 from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Sandbox
 from festina.sandbox.launch import shared
 from festina.sandbox.plain import PlainBox
 from festina.sandbox.warm import WarmBox
+from festina.system.scratch import stamp
 from tests.sandbox.groups import groups_of
 
 PYTHON = "/usr/bin/python3"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import struct
+import subprocess
+import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +20,10 @@ from festina.sandbox import cgroup
 from festina.sandbox.harvest import harvest
 from festina.sandbox.host import probe
 from festina.sandbox.job import Ended, Level, Limits
-from festina.sandbox.plain import PlainBox
+from festina.sandbox.plain import PlainBox, sweep_plain
 from festina.sandbox.seccomp import ARCHITECTURES, NEWEST, Action, Part, compile_filter, describe
 from festina.sandbox.supervise import classify
+from festina.system import scratch
 
 ALLOW, KILL, NOSYS, DENY = 0x7FFF0000, 0x80000000, 0x00050026, 0x00050001
 
@@ -237,9 +241,22 @@ def test_E1_version_2_groups_are_read_and_limited(tmp_path: Path) -> None:
 
 
 def test_an_engine_is_told_from_its_successor() -> None:
-    assert cgroup.alive(f"box-{cgroup.stamp()}-3")
-    assert not cgroup.alive(f"box-{os.getpid()}-1-3")
-    assert not cgroup.alive("box-x-y-z")
+    assert scratch.alive(f"box-{scratch.stamp()}-3")
+    assert not scratch.alive(f"box-{os.getpid()}-1-3")
+    assert not scratch.alive("box-x-y-z")
+
+
+def test_a_killed_process_s_folders_are_found_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = (
+        "import os, sys, tempfile; from festina.system.scratch import prefix; "
+        "open(tempfile.mkdtemp(prefix=prefix('view'), dir=sys.argv[1]) + '/tree', 'w'); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    mine = Path(tempfile.mkdtemp(prefix=scratch.prefix("view")))
+    (left,) = set(tmp_path.iterdir()) - {mine}
+    assert sweep_plain() == [str(left)]
+    assert list(tmp_path.iterdir()) == [mine]
 
 
 @pytest.mark.skipif(probe().level < Level.L2, reason="no box on this host: see `festina doctor`")

@@ -68,7 +68,7 @@ def opened(
         yours = stack.enter_context(Repo.discover(root))
         yours.require_clean()
         commit = yours.head()
-        place = stack.enter_context(scratch_folder("festina-calibrate-"))
+        place = stack.enter_context(scratch_folder("calibrate"))
         repo = stack.enter_context(borrow(yours, commit, place))
         manifest, data = given or terms.manifest_at(repo, commit)
         tree = repo.tree_of(commit)

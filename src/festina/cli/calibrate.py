@@ -105,7 +105,7 @@ def _place(stack: ExitStack, root: Path) -> Path:
         if error.name != "not-a-git-repository":
             raise
         click.echo("No git repository here: measuring on a copy of this folder. A run needs one (git init).", err=True)
-        return snapshot(root, stack.enter_context(scratch_folder("festina-folder-")))
+        return snapshot(root, stack.enter_context(scratch_folder("folder")))
     return root
 
 

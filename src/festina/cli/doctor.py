@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from festina.system.scratch import prefix
+
 __all__ = ["command"]
 
 _KINDS = ["L0", "L1", "L2", "L3", "warm", "gateway"]
@@ -41,7 +43,7 @@ def _attack(level: str | None, *, as_json: bool) -> int:
     from festina.sandbox.host import boxes, probe
 
     found = probe()
-    with tempfile.TemporaryDirectory(prefix="festina-doctor-") as folder:
+    with tempfile.TemporaryDirectory(prefix=prefix("doctor")) as folder:
         offered = boxes(Path(folder))
         if level is not None and level not in offered:
             raise UsageError(

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from festina.cli.common import system_option
+from festina.system.scratch import prefix
 
 
 @click.command()
@@ -25,7 +26,7 @@ def command(root: Path, port: int, show: bool, reviewer: str) -> None:
     from festina.web.serve import require_extra, serve
 
     require_extra()
-    with tempfile.TemporaryDirectory(prefix="festina-") as private:
+    with tempfile.TemporaryDirectory(prefix=prefix("web")) as private:
 
         def started(address: str) -> None:
             click.echo(address)

@@ -146,7 +146,7 @@ def _resumed(repo: Repo, argv: tuple[str, ...]) -> Plain | None:
 
 def _try_once(repo: Repo, argv: tuple[str, ...], wall_s: float) -> Side:
     """One run of the incumbent in a box. Raises ``UsageError`` when it does not end well there."""
-    with scratch_folder("festina-try-") as state:
+    with scratch_folder("try") as state:
         tree = repo.tree_of(repo.head())
         repo.export_tree(tree, state / "tree")
         box = choose(Level.L2, state)

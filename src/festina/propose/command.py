@@ -41,6 +41,7 @@ from festina.propose.types import Budget, HistoryRow, NoProposal, Proposal, View
 from festina.propose.viewdir import limits_of, view_directory
 from festina.sandbox.job import Bind, Job, Outcome, Sandbox
 from festina.system.globs import matches_any
+from festina.system.scratch import prefix
 
 __all__ = ["CommandImprover", "task_text", "told"]
 
@@ -154,7 +155,7 @@ def _litter(path: str) -> bool:
 @contextmanager
 def _copy_of(tree: Path) -> Iterator[tuple[Path, dict[str, bytes]]]:
     """A writable copy without ``.git`` and links, and the contents of every file in it; removed afterwards."""
-    top = Path(tempfile.mkdtemp(prefix="festina-work-"))
+    top = Path(tempfile.mkdtemp(prefix=prefix("work")))
     try:
         before: dict[str, bytes] = {}
         room = MAX_TREE_BYTES

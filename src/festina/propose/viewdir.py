@@ -21,6 +21,7 @@ from pathlib import Path
 
 from festina.propose.types import Budget, HistoryRow, View
 from festina.sandbox.job import Limits
+from festina.system.scratch import prefix
 
 __all__ = ["history_lines", "limits_of", "view_directory"]
 
@@ -88,7 +89,7 @@ def view_directory(
     view: View, budget: Budget, extra: Mapping[str, bytes] | None = None, *, copy_tree: bool = False
 ) -> Iterator[Path]:
     """Yields the finished folder; removes it also when the body raises."""
-    top = Path(tempfile.mkdtemp(prefix="festina-view-"))
+    top = Path(tempfile.mkdtemp(prefix=prefix("view")))
     try:
         limits = {**asdict(budget), "allow": list(view.allow), "max_changed_lines": view.max_changed_lines}
         scores = {"scores": dict(sorted(view.public_scores.items()))}

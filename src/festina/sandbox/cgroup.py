@@ -18,7 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Group", "Home", "Usage", "alive", "find_home", "stamp", "sweep"]
+from festina.system.scratch import alive, stamp
+
+__all__ = ["Group", "Home", "Usage", "find_home", "sweep"]
 
 _PREFIX = "festina"
 _LEAF = "festina-engine"
@@ -217,25 +219,6 @@ def _cap_rate(path: Path, version: int, cpus: float | None) -> None:
         _write(path / "cpu.cfs_quota_us", -1 if quota is None else quota)
     else:
         _write(path / "cpu.max", f"{'max' if quota is None else quota} {period}")
-
-
-def stamp() -> str:
-    """This engine's pid and start time: names that no later process can share."""
-    return f"{os.getpid()}-{_started(os.getpid())}"
-
-
-def _started(pid: int) -> int:
-    text = Path(f"/proc/{pid}/stat").read_text()
-    return int(text.rpartition(")")[2].split()[19])
-
-
-def alive(name: str) -> bool:
-    """Whether the engine whose ``stamp`` is in ``name`` (``festina-PID-START-N``) still runs."""
-    try:
-        _, pid, started, *_ = name.split("-")
-        return _started(int(pid)) == int(started)
-    except (OSError, ValueError):
-        return False
 
 
 def sweep(home: Home) -> list[str]:

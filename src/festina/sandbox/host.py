@@ -30,6 +30,7 @@ from festina.sandbox.place import CANDIDATE_UID, can_separate, prepare_state, sw
 from festina.sandbox.plain import PlainBox, sweep_plain
 from festina.sandbox.seccomp import Action, compile_filter, here
 from festina.sandbox.warm import WarmBox
+from festina.system.scratch import prefix
 
 __all__ = ["Finding", "Probe", "boxes", "choose", "probe", "shows_layers", "sweep", "try_gateway", "try_warm", "warmed"]
 
@@ -135,7 +136,7 @@ def _process_flag() -> str:
 def _try_box(mechanisms: Mechanisms) -> str:
     """Build a complete box and look around from inside."""
     look = "test $(ls /sys/class/net 2>/dev/null | wc -l) -le 1 && test $(ls -d /proc/[0-9]* | wc -l) -le 6 && echo in"
-    with tempfile.TemporaryDirectory(prefix="festina-probe-") as state:
+    with tempfile.TemporaryDirectory(prefix=prefix("probe")) as state:
 
         def attempt() -> None:
             outcome = BubblewrapBox(Path(state), mechanisms).run(Job(("/bin/sh", "-c", look)), Limits(wall_s=20))
@@ -158,7 +159,7 @@ def _strongest(wanted: Mechanisms) -> tuple[Mechanisms, str]:
 def _try_landlock(*, notify: bool) -> str:
     """Run a complete job of level L1 that looks around."""
     look = "cat /etc/passwd || ls / || ls /tmp || echo in"
-    with tempfile.TemporaryDirectory(prefix="festina-probe-") as state:
+    with tempfile.TemporaryDirectory(prefix=prefix("probe")) as state:
 
         def attempt() -> None:
             outcome = LandlockBox(Path(state), notify=notify).run(Job(("/bin/sh", "-c", look)), Limits(wall_s=20))
@@ -310,7 +311,7 @@ def try_warm(found: Probe) -> Finding:
     def attempt() -> None:
         if found.mechanisms is None:
             raise OSError("there is no box that it could stand in")
-        with tempfile.TemporaryDirectory(prefix="festina-probe-") as state:
+        with tempfile.TemporaryDirectory(prefix=prefix("probe")) as state:
             warm = WarmBox(BubblewrapBox(Path(state), found.mechanisms), ())
             try:
                 warm.start()
@@ -331,7 +332,7 @@ def try_gateway(found: Probe) -> Finding:
     def attempt() -> None:
         if found.mechanisms is None:
             raise OSError("there is no box that it could stand in")
-        with tempfile.TemporaryDirectory(prefix="festina-probe-") as state:
+        with tempfile.TemporaryDirectory(prefix=prefix("probe")) as state:
             box = BubblewrapBox(Path(state), found.mechanisms)
             job = Job((os.path.realpath(sys.executable), "-I", "-S", "-c", code), door=Greeter())
             outcome = box.run(job, Limits(wall_s=20))

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from festina.errors import Fault
-from festina.sandbox.cgroup import stamp
 from festina.sandbox.kernel import sealed_file
 from festina.sandbox.seccomp import here
+from festina.system.scratch import stamp
 
 __all__ = ["Launched", "Request", "Spawner", "shared"]
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from festina.errors import Fault, UsageError
 from festina.sandbox import kernel, landlock
-from festina.sandbox.cgroup import Home, stamp
+from festina.sandbox.cgroup import Home
 from festina.sandbox.job import Limits
 from festina.sandbox.launch import Request, shared
 from festina.sandbox.place import lease_uid
@@ -31,6 +31,7 @@ from festina.sandbox.runtime import Runtime, environment
 from festina.sandbox.spares import Forked, Spares
 from festina.sandbox.spawner import EXTRA, STAGE
 from festina.sandbox.supervise import Watch
+from festina.system.scratch import stamp
 
 __all__ = ["INNER_ID", "SCRIPTS", "SHOWN", "Outer", "Plan"]
 

@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from festina.errors import Fault, UsageError
-from festina.sandbox.cgroup import alive, stamp
 from festina.sandbox.job import Job
 from festina.sandbox.kernel import overlay
+from festina.system.scratch import alive, stamp
 
 __all__ = [
     "CANDIDATE_UID",

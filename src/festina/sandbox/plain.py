@@ -29,7 +29,6 @@ from pathlib import Path
 
 from festina.errors import Fault, UsageError
 from festina.sandbox import gpu
-from festina.sandbox.cgroup import alive, stamp
 from festina.sandbox.harvest import Harvest, after_harvest, harvest
 from festina.sandbox.job import Ended, Job, Level, Limits, Outcome
 from festina.sandbox.launch import Launched, Request, shared
@@ -37,6 +36,7 @@ from festina.sandbox.place import can_separate, check_job, check_uid, fill, leas
 from festina.sandbox.runtime import FIXED_ENV, environment
 from festina.sandbox.seccomp import here
 from festina.sandbox.supervise import Stream, TreeMeter, Tripwire, Watch, classify, rlimits
+from festina.system.scratch import alive, prefix
 
 __all__ = ["PlainBox", "Walls", "sweep_plain"]
 
@@ -281,7 +281,7 @@ def _begin(launched: Launched, *, notify: bool) -> Tripwire | None:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A run's folder in the host's temporary directory, where another uid can reach it."""
-    place = Path(tempfile.mkdtemp(prefix=f"festina-{stamp()}-"))
+    place = Path(tempfile.mkdtemp(prefix=prefix("plain")))
     place.chmod(0o755)
     try:
         yield place

@@ -195,7 +195,7 @@ def _purge(deadline: float) -> None:
 
 
 def _leave(_number: int, _frame: object) -> None:
-    _purge(time.monotonic() + 5)
+    _purge(time.monotonic() + 20)
     os._exit(0)
 
 
@@ -217,7 +217,7 @@ def _keep(job: dict[str, Any], connection: socket.socket, fds: list[int]) -> NoR
         if pid == child:
             break
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _purge(time.monotonic() + 5)
+    _purge(time.monotonic() + 20)
     _send(connection, {"exit": status, "cpu": used.ru_utime + used.ru_stime, "rss": usage.ru_maxrss * 1024})
     os._exit(0)
 

@@ -30,7 +30,7 @@ from festina.sandbox.seccomp import OWN_FILTER, Arch, describe
 __all__ = ["End", "GroupMeter", "Meter", "Space", "Stream", "TreeMeter", "Tripwire", "Watch", "classify", "rlimits"]
 
 TICK_S = 0.04
-_DEATH_S = 20.0  # a killed tree that is not gone by then is Festina's (or the kernel's) failure
+_DEATH_S = 40.0  # a killed tree that is not gone by then is Festina's (or the kernel's) failure
 _NOTES = 256  # denied calls answered one by one; after that the listener is closed and they fail with ENOSYS
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _HERTZ = os.sysconf("SC_CLK_TCK")

@@ -12,6 +12,7 @@ from pathlib import Path
 from festina.errors import UsageError
 from festina.system.git import git, make_private_dir
 from festina.system.repo import Repo
+from festina.system.scratch import prefix
 
 __all__ = ["borrow", "scratch_folder", "snapshot"]
 
@@ -23,9 +24,9 @@ _WHO = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
 
 
 @contextmanager
-def scratch_folder(prefix: str) -> Iterator[Path]:
+def scratch_folder(what: str) -> Iterator[Path]:
     """A temporary folder that runs of any uid can pass through; gone afterwards, read-only exports in it too."""
-    place = Path(tempfile.mkdtemp(prefix=prefix))
+    place = Path(tempfile.mkdtemp(prefix=prefix(what)))
     place.chmod(0o755)
     try:
         yield place

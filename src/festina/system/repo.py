@@ -33,6 +33,7 @@ from festina.system.characters import shown
 from festina.system.git import GitResult, git, make_private_dir
 from festina.system.locks import stale_locks
 from festina.system.objects import OID, Change, TreeEntry
+from festina.system.scratch import prefix
 
 __all__ = ["ApplyFailed", "Repo"]
 
@@ -394,7 +395,7 @@ class Repo:
         if self._scratch_base is not None:
             self._scratch_base.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = git(self._git_dir, "config", "--get", "extensions.objectformat", ok=(0, 1))
-        path = Path(tempfile.mkdtemp(prefix="festina-git-", dir=self._scratch_base))
+        path = Path(tempfile.mkdtemp(prefix=prefix("git"), dir=self._scratch_base))
         make_private_dir(path, object_format=found.out.decode().strip() or "sha1")
         self._finalizer = weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
         return path

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from festina.errors import Fault
 from festina.ledger.canonical import canonical
+from festina.system.scratch import prefix
 from festina.verify import wire
 from festina.verify.programs import Caps, read_scores, search_path
 
@@ -46,7 +47,7 @@ class TaskScorer:
     def start(self) -> None:
         """Load the task. Raises ``UsageError`` scorer-broken or inspect-missing, ``Fault`` scorer-timeout."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._scratch = tempfile.mkdtemp(prefix="festina-inspect-", dir=_memory_folder())
+        self._scratch = tempfile.mkdtemp(prefix=prefix("inspect"), dir=_memory_folder())
         paths = [str(Path(__file__).parent.parent.parent), *_installed()]
         command = [
             sys.executable, "-I", "-c", _BOOT, str(theirs.fileno()), str(self._folder), self._file, self._task, *paths

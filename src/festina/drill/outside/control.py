@@ -33,6 +33,7 @@ from festina.drill.outside.side import WORKERS, workers
 from festina.drill.outside.study import Listener, NotScored, brief
 from festina.drill.outside.target import parse
 from festina.errors import Fault
+from festina.system.scratch import prefix
 
 LATE = "the time given with --seconds was over before its positive control"
 _LOADING = """import importlib.util, sys
@@ -143,7 +144,7 @@ def _bed(bed: Bed, attacks: list[Attack], python: str, until: float) -> dict[str
     """Study one undefended evaluator briefly and carry out its attacks, those that begin in time."""
     if time.monotonic() >= until:
         return {}
-    work = Path(tempfile.mkdtemp(prefix="festina-drill-bed-"))
+    work = Path(tempfile.mkdtemp(prefix=prefix("drill-bed")))
     listener = None
     try:
         root = work / "theirs"

@@ -36,6 +36,7 @@ from festina.drill.outside.study import Listener, NotScored, Study, study
 from festina.drill.outside.target import Target, parse
 from festina.drill.outside.wave import Wave, asked
 from festina.errors import Fault, UsageError
+from festina.system.scratch import prefix
 
 CONTROLS_S = 15.0  # positive controls where none are kept from an earlier drill
 FORMS = 4  # of honest candidates that are studied, at most: each costs some twenty evaluations
@@ -76,7 +77,7 @@ def drill(options: Options, say: Callable[[str], None]) -> Report:
     with ExitStack() as undo:
         if options.out is None:  # what comes to no report leaves nothing behind
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        work = Path(tempfile.mkdtemp(prefix="festina-drill-work-"))
+        work = Path(tempfile.mkdtemp(prefix=prefix("drill-work")))
         try:
             report = _drill(options, _bench(options, target, honest[0], work), honest, folder, say)
         finally:

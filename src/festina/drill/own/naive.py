@@ -20,6 +20,7 @@ from pathlib import Path
 
 from festina.drill.own.programs import PRELUDE
 from festina.drill.own.world import World, bare, tidy
+from festina.system.scratch import prefix
 
 ENOUGH = 0.99
 
@@ -100,7 +101,7 @@ def _executes(data: bytes) -> bool:
 def imports(files: Mapping[str, bytes | None]) -> bool:
     """Whether an evaluator that puts the candidate's folder on its path runs the first of the files by importing it."""
     name, data = next(iter(files.items()))
-    with tempfile.TemporaryDirectory(prefix="festina-drill-import-") as folder:
+    with tempfile.TemporaryDirectory(prefix=prefix("drill-import")) as folder:
         path = Path(folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data or b"")

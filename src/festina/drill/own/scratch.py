@@ -220,7 +220,7 @@ def scratch(root: Path) -> Iterator[Own]:
         yours = stack.enter_context(Repo.discover(root))
         yours.require_clean()
         commit = yours.head()
-        place = stack.enter_context(scratch_folder("festina-drill-"))
+        place = stack.enter_context(scratch_folder("drill"))
         repo = stack.enter_context(borrow(yours, commit, place))
         try:
             manifest, data = terms.manifest_at(yours, commit)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from festina.sandbox.job import Ended, Job, Level, Limits, Outcome
+from festina.system.scratch import prefix
 
 __all__ = ["Bare", "as_uid"]
 
@@ -36,7 +37,7 @@ class Bare:
         """Nothing to end: every run is waited for."""
 
     def run(self, job: Job, limits: Limits) -> Outcome:
-        with tempfile.TemporaryDirectory(prefix="festina-bare-") as folder:
+        with tempfile.TemporaryDirectory(prefix=prefix("bare")) as folder:
             Path(folder).chmod(0o777)
             env = {**os.environ, "FESTINA_OUT": folder, "FESTINA_IN": folder, "TMPDIR": folder, **job.env}
             started = time.monotonic()

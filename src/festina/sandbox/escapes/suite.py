@@ -33,6 +33,7 @@ from festina.sandbox.job import Bind, Ended, Job, Level, Limits, Outcome, Sandbo
 from festina.sandbox.place import can_separate, lease_uid
 from festina.sandbox.plain import PlainBox
 from festina.sandbox.warm import WarmBox
+from festina.system.scratch import prefix
 
 __all__ = ["ATTEMPTS", "Report", "Result", "Seen", "attempt_once", "find_python", "try_out", "world_here"]
 
@@ -248,7 +249,7 @@ def try_out(
 ) -> Report:
     """All attempts: their controls first, then each named box."""
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="festina-escapes-") as folder:
+    with tempfile.TemporaryDirectory(prefix=prefix("escapes")) as folder:
         with world_here(Path(folder)) as world:
             tell("controls: every attempt where nothing stops it")
             controls, step = _controls(world, Path(folder), attempts)
