@@ -52,7 +52,7 @@ def check(root: Path, *, settled: bool) -> State:
     assert all(count == 1 for count in revealed.values()), "a plant was revealed twice"  # V-7
     assert all(g.proposal not in revealed for g in state.generations.values()), "a plant is on the line"
     _budget_charged_once(state, records)
-    _line(repo, state, settled)
+    _line(repo, state, records, settled)
     if settled:
         assert state.move is None
         assert state.release is None
@@ -90,7 +90,7 @@ def _budget_charged_once(state: State, records: list) -> None:
     assert abs(budget.free + spent + sum(levels.values()) - epoch.alpha) < 1e-12
 
 
-def _line(repo: Repo, state: State, settled: bool) -> None:
+def _line(repo: Repo, state: State, records: list, settled: bool) -> None:
     """The reference, the ledger and git's own ancestry tell the same line."""
     at = repo.ref(LINE)
     if settled:
@@ -111,8 +111,17 @@ def _line(repo: Repo, state: State, settled: bool) -> None:
     accepted = [p for p in state.proposals.values() if p.word == "accepted" and p.plant is None]
     made = [g for g in state.generations.values() if g.parent is not None]  # also those that the line went back from
     unrevealed = 0 if settled else 1  # a kill between a verdict and its reveal
-    assert abs(len(made) - len(accepted)) <= unrevealed, "a decision was lost or doubled"
+    assert abs(len(made) + _observed(records) - len(accepted)) <= unrevealed, "a decision was lost or doubled"
     assert all(g.commit for g in made) or not settled
+
+
+def _observed(records: list) -> int:
+    """Acceptances at the rung that merges nothing.  # G-7"""
+    state, found = State(), 0
+    for record in records:
+        found += record.kind == "verdict" and record.body.verdict == "accept" and not state.govern.autonomy.merges
+        state.apply(record)
+    return found
 
 
 def no_orphans(marker: str, *, within_s: float = 5.0) -> None:

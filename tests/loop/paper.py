@@ -61,6 +61,8 @@ class PaperLoop:
     rule: int = RULE
     mode: str = "fresh"  # or sealed, ledger, metric
     archive: e.ArchiveTerms | None = None  # see ``Searching``
+    autonomy: e.Rung = "release-by-approval"
+    govern: e.GovernTerms | None = None
     plant_gain: float | None = None  # a verifier that is fooled: what plants seem to gain
     records: list[Paper] = field(default_factory=list)
     state: State = field(default_factory=State)
@@ -119,7 +121,7 @@ class PaperLoop:
             e.EpochOpened(
                 epoch=0, reason="first", start_commit=oid(1), start_tree=oid(2), anchor_tree=oid(2),
                 manifest=digest(3), evaluator=digest(4), alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=guards,
-                autonomy="release-by-approval", debt_generations=3, debt_lines=1000, min_level=2,
+                autonomy=self.autonomy, govern=self.govern, debt_generations=3, debt_lines=1000, min_level=2,
                 control_share=self.share, plant_rate=self.plant, judges=judges, attribution_share=0.25,
                 error=self.error, rule=self.rule, archive=self.archive,
             ),
@@ -182,6 +184,11 @@ class PaperLoop:
                         reason=digest(7), without_person=False,
                     )
                 )  # fmt: skip
+
+    def _FinishRelease(self, _: Any) -> None:
+        intent = self.state.release
+        assert intent is not None
+        self.put(e.Released(release=intent.release, generation=intent.generation, commit=intent.new_commit))
 
     def _StartLine(self, _: Any) -> None:
         self.put(
@@ -397,7 +404,7 @@ class PaperLoop:
             provisional=False, again=action.reason == "line-moved",
         )  # fmt: skip
         bodies: list[e.Body] = [verdict]
-        if action.verdict == "accept" and not self.planted(test.proposal):
+        if action.verdict == "accept" and not self.planted(test.proposal) and s.govern.autonomy.merges:
             bodies.append(
                 e.LineIntent(
                     move=s.moves, cause="accept", generation=max(s.generations) + 1, old_commit=s.head.commit,

@@ -184,12 +184,11 @@ def test_V4_guards_stay_anchored_through_a_new_epoch_until_the_anchor_is_moved(t
     assert state.alpha_epochs == pytest.approx(0.05)  # S-1: the epoch that was refused has used none of its alpha
 
 
-def test_G7_only_the_third_rung_of_autonomy_is_built_and_the_others_say_so(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path)
-    manifest = toy.root / "festina.toml"
-    manifest.write_text(manifest.read_text().replace("[policy]\n", '[policy]\nautonomy = "observe"\n'))
-    toy.commit("watch only")
-    refused(quick(toy), "autonomy-not-built")
+def test_G7_the_highest_rung_of_autonomy_needs_what_it_rests_on_declared(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, policy='autonomy = "unattended"')
+    said = refused(quick(toy), "unattended-needs")
+    assert "policy.lease" in said
+    assert "tiers" in said
 
 
 def test_a_plan_that_can_never_reach_a_verdict_is_refused_before_it_starts(tmp_path: Path) -> None:

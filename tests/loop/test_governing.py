@@ -13,7 +13,7 @@ from festina.govern.governor import Decision, Reason
 from festina.ledger import entries as e
 from festina.loop import next as plan
 from festina.loop.governed import gain_of
-from festina.loop.governing import decided, reading_of
+from festina.loop.governing import decided, reading_of, unmeasured
 from tests.loop.paper import PaperLoop, digest, oid
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -78,6 +78,21 @@ def test_G1_T6_something_that_outlived_its_box_halts_until_a_person_has_looked()
     assert isinstance(plan.next_action(loop.state, facts(loop, 1.0)), plan.Finish)
     loop.put(e.Resumed(halts=("1" * 16,), reviewer="ann", reason=digest(1), without_person=False))
     assert decided(loop.state, START).rate == 1.0
+
+
+def test_G1_T6_processes_of_its_own_that_are_lost_again_and_again_halt_too() -> None:
+    loop = governed(lease_s=None)
+    for what in ("spawner-lost", "disk-full", "verifier-died"):
+        loop.put(e.FaultRecorded(what=what, detail=None))
+    assert decided(loop.state, START).rate == 1.0, "once or twice is the host's doing"
+    loop.put(e.FaultRecorded(what="box-vanished", detail=None))
+    assert decided(loop.state, START).halt
+    loop.put(e.Halted(halt="1" * 16, by="the governor", since="2026-01-01T00:00:00+00:00", reason="look"))
+    loop.put(e.Resumed(halts=("1" * 16,), reviewer="ann", reason=digest(1), without_person=False))
+    loop.put(e.FaultRecorded(what="spawner-lost", detail=None))
+    assert decided(loop.state, START).rate == 1.0, "counted anew once a person has looked"
+    loop.put(e.FaultRecorded(what="lease-folder", detail=None))
+    assert decided(loop.state, START).halt
 
 
 def test_D4_an_open_incident_lets_nothing_new_begin() -> None:
@@ -236,6 +251,21 @@ def test_G1_a_tier_without_its_safeguards_halts_and_attested_ones_let_it_go_on()
     loop.put(body.model_copy(update={"reviewer": "ann"}))
     assert not decided(loop.state, START + timedelta(seconds=60)).halt
     assert decided(loop.state, START + timedelta(days=2)).halt, "it has run out"
+
+
+def test_G1_D2_with_tiers_a_release_waits_for_a_characterisation_of_exactly_that_version() -> None:
+    loop, at = paced(tiers=(e.TierTerms(at=0.9, safeguards=("air-gap",)),)), START + timedelta(seconds=60)
+    assert "not measured whole" in unmeasured(loop.state, 0, at)
+    characterise(loop, missing=1)
+    assert "not measured whole" in unmeasured(loop.state, 0, at)
+    characterise(loop)
+    assert unmeasured(loop.state, 0, at) == ""
+    assert "too long ago" in unmeasured(loop.state, 0, at + timedelta(days=2))
+    assert "too long ago" in unmeasured(loop.state, 0, at - timedelta(days=2)), "a clock jumped back"
+    characterise(loop, mean=0.88)
+    assert "air-gap" in unmeasured(loop.state, 0, at)
+    assert "not measured whole" in unmeasured(loop.state, 1, at), "another version's says nothing"
+    assert unmeasured(paced().state, 0, at) == "", "no tier asks for it"
 
 
 def test_G2_a_suite_that_is_nearly_always_solved_measures_nothing() -> None:

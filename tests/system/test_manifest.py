@@ -128,7 +128,7 @@ MISTAKES = [
     (b'use = "own"', b'use = "serach"', "bad-value", 16, "did you mean 'search'"),
     (b'use = "own"', b'use = "search"', "manifest-conflict", 17, "own"),
     (b'run = ["python", "improve.py"]\n', b"", "missing-key", 15, "improve.py"),
-    (b'"release-by-approval"', b'"unattended"', "bad-value", 40, "release-by-approval"),
+    (b'"release-by-approval"', b'"unatended"', "bad-value", 40, "did you mean 'unattended'"),
     (b'mode = "fresh"', b'items = "h.jsonl"', "unknown-key", 29, "festina vault add hidden"),
     (b'"data/public.jsonl"', b'"/data/public.jsonl"', "bad-value", 22, "relative"),
     (b'"data/public.jsonl"', b'"../hidden.jsonl"', "bad-value", 22, "relative"),

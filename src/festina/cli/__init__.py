@@ -42,6 +42,7 @@ MORE = {
     "characterise": ("festina.cli.characterise:command", "Measure what the system can do, as a whole."),
     "probes": ("festina.cli.probes:group", "Shipped suites for persuasion, deception, tool use, long talks."),
     "attest": ("festina.cli.characterise:attest", "State, signed, that a safeguard is in place."),
+    "autonomy": ("festina.cli.autonomy:group", "How far the loop goes by itself, and the signed steps up and down."),
     "renew": ("festina.cli.halt:renew", "A person's sign of life, where the policy asks for one."),
     "notify": ("festina.cli.notify:command", "Who is told by webhook and mail when something waits."),
     "unhalt": ("festina.cli.halt:unhalt", "End a halt, signed by a person."),

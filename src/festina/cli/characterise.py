@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from festina.cli.common import INTERRUPTED, opened, parse_duration, system_option
+from festina.errors import UsageError
 
 if TYPE_CHECKING:
     from festina.loop.state import State
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @system_option
+@click.argument("generation", type=click.IntRange(0), required=False)
 @click.option("--budget", default="1h", show_default=True, help="Time for all of it: 90s, 5m, 8h.")
-def command(root: Path, budget: str) -> int:
+def command(root: Path, generation: int | None, budget: str) -> int:
     """Measure what the system can do, as a whole.
 
-    Runs every [capability.NAME] suite on the head of the working line, on items of its own in the vault. It decides no
-    verdict: it says how far capability came, whether a tier was reached, whether something can be done now that could
-    not be done before, and which domains moved; and it lets a loop go on that waits for it.
+    Runs every [capability.NAME] suite on GENERATION (default: the newest), on items of its own in the vault. It
+    decides no verdict: it says how far capability came, whether a tier was reached, whether something can be done now
+    that could not be done before, and which domains moved; and it lets a loop go on that waits for it.
     """
     from festina.loop.bench import Replan
     from festina.loop.characterising import characterise
@@ -34,8 +36,9 @@ def command(root: Path, budget: str) -> int:
     options = Options(demo=bool(genesis and genesis.demo), weak_sandbox=weak, wall_s=parse_duration(budget))
     try:
         with measuring(root, options) as bench:
-            whole = not any(body.missing for body in characterise(bench, bench.state.head.number))
-            for line in lines(bench.state, bench.state.head.number):
+            number = _known(bench.state, generation)
+            whole = not any(body.missing for body in characterise(bench, number))
+            for line in lines(bench.state, number):
                 click.echo(line)
     except Replan:
         click.echo("Stopped before the end; what ran was charged.", err=True)
@@ -59,6 +62,14 @@ def lines(s: State, generation: int) -> list[str]:
     if broad is not None:
         found.append(f"Breadth of the change since generation {broad[0]}: {broad[1].sentence()}")
     return found
+
+
+def _known(s: State, generation: int | None) -> int:
+    if generation is None:
+        return s.head.number
+    if generation not in s.generations or not s.generations[generation].commit:
+        raise UsageError("no-such-generation", f"there is no generation {generation}", fix="festina status")
+    return generation
 
 
 @click.command()

@@ -123,6 +123,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "head": s.head.number if s.line else None,
         "in_force": s.in_force if s.line else None,
         "released": s.released,
+        "autonomy": _autonomy(s),
         "line": [_generation(s, n) for n in s.line],
         "proposals": outcomes(s),
         "search": search_summary(s),
@@ -152,6 +153,24 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "abilities": abilities(s),
         "next": advice(s, running=running),
     }
+
+
+def _autonomy(s: State) -> dict[str, Any]:
+    """Where the loop stands on the ladder.  # G-7"""
+    from datetime import UTC, datetime
+
+    from festina.cli.autonomy import standing
+
+    return standing(s, datetime.now(UTC))
+
+
+def _rung_lines(s: State) -> list[str]:
+    """How far it goes by itself, where that is not what a loop usually does."""
+    from festina.cli.autonomy import lines
+
+    row = _autonomy(s)
+    usual = row["rung"] == "release-by-approval" and not row["moves"] and row["allowed"] == row["rung"]
+    return [] if usual else lines(row)
 
 
 def _generation(s: State, number: int) -> dict[str, Any]:
@@ -329,6 +348,7 @@ def page(s: State, *, running: bool) -> RenderableType:
         parts.append(Text(forecast["sentence"]))
     parts += [Text(line) for line in (*plant_lines(s), *verifier_lines(s))]
     parts += [Text(line) for line in s.called.sentences()]
+    parts += [Text(line) for line in _rung_lines(s)]
     if waits := reviews.waits(s):
         parts.append(Text(f"{waits[0].upper()}{waits[1:]}.", style="bold"))
     if s.faults:

@@ -71,6 +71,7 @@ def assess(path: Path, *, quick: bool = False, now: datetime | None = None) -> t
 
 def _with(case: Case, state: State) -> Case:
     """What the loop's own state adds: people's calibration, watches, abilities and safeguards."""
+    from festina.loop import autonomy
     from festina.loop.reviews import calibration
 
     terms = state.epoch.govern if state.epoch is not None else None
@@ -78,7 +79,7 @@ def _with(case: Case, state: State) -> Case:
     return replace(
         case, eyes=calibration(state), watches=tuple(state.watches.rows.values()),
         suites=terms.capabilities if terms is not None else (), abilities=state.govern.abilities.get(head, {}),
-        safeguards=state.govern.safeguards,
+        safeguards=state.govern.safeguards, rung=autonomy.rung_at(state, case.now),
     )  # fmt: skip
 
 

@@ -97,7 +97,8 @@ class ReleaseIntent(Body):
     generation: Count
     old_commit: Oid | None
     new_commit: Oid
-    review: Count | None  # the approval it rests on; None for a rollback
+    review: Count | None  # the approval it rests on; None for a rollback, or where nobody was asked
+    grant: Count | None = None  # the signed step to releasing unattended that it rests on instead  # G-7
 
 
 class Released(Body):

@@ -43,6 +43,7 @@ from festina.ledger.forecasting import GrowthAlarm as GrowthAlarm
 from festina.ledger.governing import AnchorsLeaked as AnchorsLeaked
 from festina.ledger.governing import AnchorsLocked as AnchorsLocked
 from festina.ledger.governing import Attested as Attested
+from festina.ledger.governing import AutonomyStepped as AutonomyStepped
 from festina.ledger.governing import CapabilityTerms as CapabilityTerms
 from festina.ledger.governing import Characterised as Characterised
 from festina.ledger.governing import EndReason
@@ -51,6 +52,7 @@ from festina.ledger.governing import Halted as Halted
 from festina.ledger.governing import PaceTerms as PaceTerms
 from festina.ledger.governing import Renewed as Renewed
 from festina.ledger.governing import Resumed as Resumed
+from festina.ledger.governing import Rung as Rung
 from festina.ledger.governing import TierTerms as TierTerms
 from festina.ledger.growths import ArmEnded as ArmEnded
 from festina.ledger.growths import ArmStarted as ArmStarted
@@ -240,7 +242,7 @@ KINDS: dict[str, type[Body]] = {
         ModelAsked, ModelAnswered, TryStarted, TryEnded,
         ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled, ReviewsReceived,
         CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, GrowthAlarm, Halted, Resumed,
-        Renewed, Attested, Characterised, AnchorsLocked, AnchorsLeaked,
+        Renewed, Attested, Characterised, AnchorsLocked, AnchorsLeaked, AutonomyStepped,
         WatchStarted, WatchCounted, WatchEnded,
         HistoryRead, HistoryAttested, HistoryChecked,
         Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,

@@ -11,6 +11,7 @@ from festina.ledger.base import Body, Count, Digest, Name, Number, Oid, Role
 EndReason = Literal[  # of a run
     "finished", "budget", "exhausted", "interrupted", "waiting", "fault", "crashed", "control", "halted",
 ]  # fmt: skip
+Rung = Literal["observe", "propose-only", "release-by-approval", "unattended"]  # G-7
 HaltId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Words = Annotated[str, Field(max_length=300)]  # of whoever halted, made plain before they came here
 
@@ -131,6 +132,25 @@ class Attested(Body):
     expires: str = Field(max_length=64)  # RFC 3339
     reviewer: Name
     reason: Digest  # what it rests on, in the content store
+    without_person: bool
+
+
+class AutonomyStepped(Body):
+    """A person moves the loop one rung up the ladder of autonomy, or any number down; their key signs.  # G-7
+
+    ``trust`` is what ``festina trust`` said of the rung, and ``cites`` the entries that this rests on. ``expires`` (RFC
+    3339) is asked for on the highest rung alone. A step up counts once as many people have signed it as reviews take.
+    """
+
+    kind: ClassVar[str] = "autonomy-stepped"
+    role: ClassVar[Role] = "reviewer"
+    before: Rung
+    rung: Rung
+    expires: str | None = Field(default=None, max_length=64)
+    trust: Literal["yes", "no", "cannot tell yet"]
+    cites: tuple[Count, ...] = Field(default=(), max_length=256)
+    reviewer: Name
+    reason: Digest
     without_person: bool
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from festina.ledger.assuring import JudgeTerms
 from festina.ledger.base import Body, Count, Digest, Name, Number, Oid, Short
-from festina.ledger.governing import GovernTerms
+from festina.ledger.governing import GovernTerms, Rung
 from festina.ledger.growths import ProductivityTerms
 from festina.ledger.reviewing import ReviewTerms
 from festina.ledger.searching import ArchiveTerms
@@ -74,7 +74,7 @@ class EpochOpened(Body):
     spread: Number  # the c of the e-gate: about how many tests share the budget evenly
     suite: SuiteTerms
     guards: tuple[GuardTerms, ...]
-    autonomy: Literal["observe", "propose-only", "release-by-approval"]
+    autonomy: Rung  # the highest that a person may step up to; where the loop stands is folded  # G-7
     debt_generations: Count
     debt_lines: Count
     min_level: int

@@ -24,6 +24,20 @@ class FinishRelease:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreFinal:
+    """Score this version on the sealed final suite, before it is released without asking.  # V-3, G-7"""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAlone:
+    """Release this version without asking: a person's signed step allows it.  # G-7"""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class StartLine:
     """Open the working line at the epoch's start commit."""
 
@@ -184,7 +198,8 @@ class Finish:
 
 
 Action = (
-    FinishMove | FinishRelease | StartLine | SettleReview | PutInForce | TakeBack | CheckControls | ComparePublic
+    FinishMove | FinishRelease | ScoreFinal | ReleaseAlone | StartLine | SettleReview | PutInForce | TakeBack
+    | CheckControls | ComparePublic
     | RunControl | Attribute | AskReview | AwaitReview | AwaitPace | HaltLoop
     | Characterise | AwaitWord | Propose | TakeProposal | Try | TakeTries | Screen
     | OpenTest | RunBatch | RevealPlant | Decide | Finish

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from festina.errors import Busy, Halted, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
-from festina.loop import admitting, clocks, finals, outside, requesting, sameness
+from festina.loop import admitting, clocks, finals, governing, outside, requesting, sameness
 from festina.loop.rows import Generation
 from festina.loop.state import State
 from festina.release import refs
@@ -99,6 +99,7 @@ def may_release(ledger: Ledger, state: State, repo: Repo, number: int | None) ->
     Finishes what a crash left half done. Whether its final score allows it is ``finals.require``'s business.
     """
     settle_reviews(ledger, state, repo)
+    _may_leave(state)
     approved = [n for n in state.line if state.generations[n].approved is not None]
     if number is None:
         if not approved:
@@ -113,10 +114,21 @@ def may_release(ledger: Ledger, state: State, repo: Repo, number: int | None) ->
     _nothing_denied_below(state, number)
     _not_in_doubt(state, generation)
     _steps_passed(state, generation)
+    _characterised(state, generation)
     claim = _claim(state, generation)
     check(repo, ledger, claim)
     outside.require(ledger, state, max((claim.verdict_seq, claim.approval_seq, *claim.votes)))  # L-2
     return generation
+
+
+def _may_leave(state: State) -> None:
+    """On the lower rungs of autonomy nothing leaves the loop by its own hand.  # G-7"""
+    mine = state.govern.autonomy
+    if not mine.releases:
+        raise UsageError(
+            "autonomy", f"at '{mine.rung}' nothing is released from here: a person takes the patch",
+            fix="merge refs/festina/generations/N by hand; or festina autonomy raise --as NAME --reason TEXT",
+        )  # fmt: skip
 
 
 def _steps_passed(state: State, generation: Generation) -> None:
@@ -128,6 +140,17 @@ def _steps_passed(state: State, generation: Generation) -> None:
                 fix=f"festina watch {generation.number} --step {step} --new URL --old URL",
                 where="policy.release_steps",
             )  # fmt: skip
+
+
+def _characterised(state: State, generation: Generation) -> None:
+    """Where tiers are declared, this very version was measured whole, lately, and reaches none unsafe.  # G-1, D-2"""
+    why = governing.unmeasured(state, generation.number, datetime.now(UTC))
+    if why:
+        raise UsageError(
+            "not-characterised", f"generation {generation.number}: {why}",
+            fix=f"festina characterise {generation.number}; for a tier: festina attest SAFEGUARD --as NAME",
+            where="festina.toml: capability",
+        )  # fmt: skip
 
 
 def _cooling_off(state: State) -> None:
@@ -205,20 +228,15 @@ def take_release_back(ledger: Ledger, state: State, repo: Repo, number: int) -> 
     """If something newer than generation ``number`` is released, release the newest approved one up to it instead."""
     if state.released is None or state.released not in state.line or state.released <= number:
         return
-    fit = [n for n in state.line if n <= number and (n == state.line[0] or state.generations[n].approved is not None)]
+    fit = [n for n in state.line if n <= number and state.generations[n].fit]
     _release_back(ledger, state, repo, state.generations[fit[-1]])
 
 
 def take_back_in_use(ledger: Ledger, state: State, repo: Repo) -> None:
     """Release the newest approved version before the one in use, or the start; also where a new epoch began since."""
-    fit = [g for g in _before_the_one_in_use(state) if _fit(g)]
+    fit = [g for g in _before_the_one_in_use(state) if g.fit]
     if fit:
         _release_back(ledger, state, repo, fit[0])
-
-
-def _fit(generation: Generation) -> bool:
-    """Whether it may be in use: approved, or a start.  # R-1"""
-    return (generation.parent is None or generation.approved is not None) and not generation.denied
 
 
 def _before_the_one_in_use(state: State) -> list[Generation]:
@@ -237,7 +255,7 @@ def _take_back_beside_the_line(ledger: Ledger, state: State, repo: Repo, number:
             "no-such-generation", f"generation {state.released} is in use, and {number} does not lie before it",
             fix="festina status",
         )  # fmt: skip
-    target = next((g for g in earlier if _fit(g) and (number is None or g.number <= number)), None)
+    target = next((g for g in earlier if g.fit and (number is None or g.number <= number)), None)
     if target is None:
         raise UsageError(
             "nothing-to-go-back-to", f"nothing approved lies before generation {state.released}", fix="festina status"

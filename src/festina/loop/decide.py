@@ -26,6 +26,7 @@ def decide(b: Bench, action: plan.Decide) -> None:
     verdict = _verdict(b, test, action)
     drafts = [Draft(verdict, subjects=(("candidate", test.terms.tree),), signer=b.verifier_signer, at=at)]
     moves = action.verdict == "accept" and not planting.is_planted(b, proposed)  # V-7: a plant moves no line
+    moves = moves and b.state.govern.autonomy.merges  # G-7
     if moves:
         drafts.append(_move(b, test, proposed, verdict.sentence, at))
     crash_point("verdict-unrecorded")

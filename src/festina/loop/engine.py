@@ -24,7 +24,7 @@ from festina.experiment.trial import Trials
 from festina.govern.stopping import leave, sweep_helpers
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
-from festina.loop import acts, governing, holds, outlook, planting, proposing, requesting, terms, trying
+from festina.loop import acts, governing, holds, outlook, planting, proposing, requesting, terms, trying, unattended
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan
 from festina.loop.book import LedgerBook, caps_of
@@ -331,7 +331,8 @@ def _loop(b: Bench, options: Options) -> None:
             tries_at_once=b.tries_at_once, queued=proposing.queued(b), model_spent=b.model_spent.is_set(),
             word_due=b.word_due == b.state.word_from,
             governed=governing.decided(b.state, datetime.now(UTC)),
-            rested=b.rested == b.state.run_proposals, review_wait_left_s=max(0.0, wait_left),
+            rested=b.rested == b.state.run_proposals,
+            release_due=unattended.due(b, datetime.now(UTC)), review_wait_left_s=max(0.0, wait_left),
             review_due=requesting.settle_due(b),
         )
         action = plan.next_action(b.state, facts)

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop import abilities as known
+from festina.loop import autonomy
+from festina.loop.autonomy import Autonomy, speaks
+from festina.loop.autonomy import before as before
 from festina.loop.rows import OpenTest, misfit
 from festina.select.report import interval
 from festina.verify.capabilities import doublings
@@ -17,7 +20,9 @@ if TYPE_CHECKING:
     from festina.loop.state import State
 
 Said = e.Stated | e.IncidentOpened | e.IncidentClassified | e.IncidentFiled | e.IncidentResolved
-ESCAPES = ("tree-would-not-die",)  # failures that mean: something outlived its box
+ESCAPES = ("tree-would-not-die", "lease-folder")  # something outlived its box, or rewrote who runs under which user
+LOST = ("spawner-lost", "warm-box-lost", "box-vanished", "verifier-died", "verifier-crashed")
+LOSSES = 3  # of Festina's own processes since a person looked: one is the host's doing, more a hand's
 
 
 @dataclass(slots=True)
@@ -32,11 +37,14 @@ class Governed:
     skills: known.Skills = field(default_factory=known.Skills)
     safeguards: dict[str, str] = field(default_factory=dict)  # attested until
     escapes: int = 0  # since a person last signed that it may go on
+    lost: int = 0  # of Festina's own processes, since then
     incidents: set[int] = field(default_factory=set)  # open ones
+    autonomy: Autonomy = field(default_factory=Autonomy)  # G-7
 
-    def new_epoch(self, at: str) -> None:
+    def new_epoch(self, r: Record, b: e.EpochOpened, *, first: bool) -> None:
         """A person opened it, and its changes are counted anew."""
-        self.alive = max(self.alive, at)
+        self.alive = max(self.alive, r.at)
+        self.autonomy.new_epoch(r.seq, r.at, b.autonomy, first=first)
         self.accepted, self.taken_back = [], set()
 
     def complete(self, generation: int, suite: str) -> bool:
@@ -50,7 +58,14 @@ class Governed:
         return terms is not None and all(self.complete(generation, each.name) for each in terms.capabilities)
 
     def fault(self, b: e.FaultRecorded) -> None:
+        """Count what may be a sign that something got out of its box."""
         self.escapes += b.what in ESCAPES
+        self.lost += b.what in LOST
+        self.escapes += b.what in LOST and self.lost % LOSSES == 0
+
+    def looked(self) -> None:
+        """A person has looked, and signed that it may go on."""
+        self.escapes = self.lost = 0
 
 
 def gain(epoch: e.EpochOpened | None, t: OpenTest) -> float | None:
@@ -85,21 +100,15 @@ def _characterised(s: State, r: Record, b: e.Characterised) -> None:
 
 
 def _attested(s: State, r: Record, b: e.Attested) -> None:
-    if _speaks(s, b.reviewer):
+    if speaks(s, b.reviewer):
         s.govern.safeguards[b.safeguard] = b.expires
-
-
-def _speaks(s: State, name: str) -> bool:
-    """Whether that person is enrolled; a demo's key speaks for nobody outside a demo."""
-    who = s.reviewers.get(name)
-    return who is not None and (not who.demo or (s.genesis is not None and s.genesis.demo))
 
 
 def sign_of_life(s: State, r: Record) -> None:
     """Every signed act of an enrolled person counts; a demo's key speaks for nobody outside a demo.  # G-4"""
     if r.body.role != "reviewer":
         return
-    if _speaks(s, getattr(r.body, "reviewer", "")):
+    if speaks(s, getattr(r.body, "reviewer", "")):
         s.govern.alive = max(s.govern.alive, r.at)
 
 
@@ -118,12 +127,13 @@ def _opened(s: State, r: Record, b: e.IncidentOpened) -> None:
 
 def _resolved(s: State, r: Record, b: e.IncidentResolved) -> None:
     _said(s, r, b)
-    if _speaks(s, b.reviewer):
+    if speaks(s, b.reviewer):
         s.govern.incidents.discard(b.incident)
 
 
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "characterised": _characterised, "attested": _attested,
     "incident-opened": _opened, "incident-resolved": _resolved,
+    **autonomy.HANDLERS,
     "stated": _said, "incident-classified": _said, "incident-filed": _said, **known.HANDLERS,
 }  # fmt: skip

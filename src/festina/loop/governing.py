@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 from festina.govern.governor import FREE, MAX_LOGIT_SE, Decision, Policy, Reading, decide
 from festina.ledger import entries as e
 from festina.loop import abilities
-from festina.loop.state import State
 from festina.verify.capabilities import ability
 
 if TYPE_CHECKING:
+    from festina.loop.state import State
     from festina.watch.readings import Reading as Growth
 
 RECENT = 3  # accepted changes whose largest gain the next one is taken for
+VALID_S = 30 * 86400.0  # of a characterisation, where no pace says otherwise
 MARGIN = 1.96  # standard errors below a tier at which it counts as reached
 
-__all__ = ["decided", "policy_of", "reading_of"]
+__all__ = ["alarms", "characterised", "decided", "in_place", "left", "news", "policy_of", "reading_of", "unmeasured"]
 
 
 def decided(s: State, now: datetime) -> Decision:
@@ -41,17 +42,17 @@ def policy_of(s: State) -> Policy:
 
 def reading_of(s: State, now: datetime) -> Reading:
     g = s.govern
-    newest, age = _characterised(s, now)
+    newest, age = characterised(s, now)
     gains = [g.gains[number] for number in s.line if number in g.gains][-RECENT:]
     grown = _growth(s)
     if grown is not None:
         gains.append(grown.next_gain[1])
     return Reading(
         gap=_gap(s, newest), next_gain=max((x for x in gains if x is not None), default=None), characterised_s=age,
-        coarse=_coarse(s, newest), new_abilities=_new(s), crossed=_crossed(s, now), alarms=_alarms(s, newest),
+        coarse=_coarse(s, newest), new_abilities=news(s), crossed=_crossed(s, now), alarms=alarms(s, newest),
         divergence=0.0 if grown is None else grown.escape,
         trusted=True if grown is None or grown.trust is None else grown.trust,
-        lease_left_s=_left(s, now), waiting=len(s.waiting), escapes=g.escapes, incidents=len(g.incidents),
+        lease_left_s=left(s, now), waiting=len(s.waiting), escapes=g.escapes, incidents=len(g.incidents),
         reverted=tuple(number in g.taken_back for number in g.accepted),
     )  # fmt: skip
 
@@ -69,10 +70,8 @@ def _growth(s: State) -> Growth | None:
     return outlook.read(s)
 
 
-def _alarms(s: State, newest: int | None) -> tuple[str, ...]:
+def alarms(s: State, newest: int | None) -> tuple[str, ...]:
     """Alarms of the watch that nobody has answered: by a characterisation of what raised it, or an approval.  # W-3"""
-    if s.epoch is None or s.epoch.govern is None or s.epoch.govern.pace is None:
-        return ()
     looked = max([n for n in s.line if s.generations[n].approved is not None], default=-1)
     looked = max(looked, -1 if newest is None else newest)
     words = {"jump": "gained", "drop": "lost", "acceleration": "gained"}
@@ -87,7 +86,7 @@ def _suites(s: State) -> tuple[e.CapabilityTerms, ...]:
     return s.epoch.govern.capabilities if s.epoch is not None and s.epoch.govern is not None else ()
 
 
-def _characterised(s: State, now: datetime) -> tuple[int | None, float | None]:
+def characterised(s: State, now: datetime) -> tuple[int | None, float | None]:
     """(newest generation on the line whose characterisation is complete, its age in seconds)."""
     for number in reversed(s.line if _suites(s) else []):
         if s.govern.complete_all(s, number):
@@ -129,7 +128,7 @@ def _coarse(s: State, newest: int | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*found, *lost)))
 
 
-def _new(s: State) -> tuple[str, ...]:
+def news(s: State) -> tuple[str, ...]:
     """Abilities that were not there at first, and that no person has looked at.  # G-1"""
     return tuple(abilities.said_new(suite, number) for suite, number in abilities.new_abilities(s))
 
@@ -142,20 +141,35 @@ def _crossed(s: State, now: datetime) -> tuple[str, ...]:
         sign = 1.0 if suite.direction == "higher" else -1.0
         most = max((sign * body.mean + MARGIN * body.error for body in results), default=None)
         for tier in suite.tiers:
-            lacking = [name for name in tier.safeguards if not _in_place(s, name, now)]
+            lacking = [name for name in tier.safeguards if not in_place(s, name, now)]
             if most is not None and most >= sign * tier.at and lacking:
                 found.append(f"{suite.name} may have reached {tier.at:g}, and nobody attests {', '.join(lacking)}")
     return tuple(found)
 
 
-def _in_place(s: State, safeguard: str, now: datetime) -> bool:
+def unmeasured(s: State, number: int, now: datetime) -> str:
+    """Why a version with tiers declared may not be released yet, in words; empty where it may.  # G-1, G-2, D-2"""
+    suites, terms = _suites(s), s.epoch.govern if s.epoch is not None else None
+    if not any(suite.tiers for suite in suites) or terms is None:
+        return ""
+    if not s.govern.complete_all(s, number):
+        return "what it can do was not measured whole"
+    found = s.govern.abilities[number]
+    ages = [_age(found[suite.name][0], now) for suite in suites]
+    valid = terms.pace.valid_s if terms.pace is not None else VALID_S
+    if any(age is None or not 0.0 <= age <= valid for age in ages):
+        return "what it can do was measured too long ago"
+    return next(iter(_crossed(s, now)), "")
+
+
+def in_place(s: State, safeguard: str, now: datetime) -> bool:
     try:
         return datetime.fromisoformat(s.govern.safeguards[safeguard]) > now
     except (KeyError, ValueError, TypeError):
         return False
 
 
-def _left(s: State, now: datetime) -> float | None:
+def left(s: State, now: datetime) -> float | None:
     """What is left of the lease; None where a sign of life lies in the future: then no clock can be trusted."""
     terms = s.epoch.govern if s.epoch is not None else None
     if terms is None or terms.lease_s is None:

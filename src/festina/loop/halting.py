@@ -55,7 +55,7 @@ def resumed(s: State, r: Record, b: e.Resumed) -> None:
     who = s.reviewers.get(b.reviewer)
     if who is None or (who.demo and not (s.genesis and s.genesis.demo and b.without_person)):
         return  # not somebody who may decide here: a person's key alone can never stop a ledger
-    s.govern.escapes = 0  # a person has looked
+    s.govern.looked()
     for halt in b.halts:
         stood = s.halts.standing.pop(halt, None)  # one that does not stand is passed over: recorded, without effect
         if stood is not None:

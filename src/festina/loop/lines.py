@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import blocks, measured, sameness
+from festina.loop import autonomy, blocks, measured, sameness
 from festina.loop.rows import Generation, misfit
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def release_intent(s: State, r: Record, b: e.ReleaseIntent) -> None:
     generation = s.generations.get(b.generation)
     if s.release is not None or generation is None or generation.commit != b.new_commit:
         raise misfit(r, "a release opened beside another, or of an unknown generation")
-    if not _may_propose(generation) or generation.denied or (b.cause == "release" and generation.approved != b.review):
+    alone = autonomy.granted(s, b, generation, autonomy.moment(max(r.at, s.last_at)))  # G-7
+    if not alone and (not generation.fit or (b.cause == "release" and not _approved(generation, b))):
         raise misfit(r, "a release without approval")  # D-2
     if b.cause == "release" and sameness.in_doubt(s, generation):
         raise misfit(r, "a release of what a broken control put in doubt")  # V-2
@@ -100,9 +101,15 @@ def release_intent(s: State, r: Record, b: e.ReleaseIntent) -> None:
     s.releases = max(s.releases, b.release + 1)
 
 
+def _approved(generation: Generation, b: e.ReleaseIntent) -> bool:
+    return _may_propose(generation) and generation.approved == b.review and b.grant is None
+
+
 def released(s: State, r: Record, b: e.Released) -> None:
     if s.release is None or s.release.new_commit != b.commit:
         raise misfit(r, "an end without its intent")
+    if s.release.grant is not None:
+        s.generations[b.generation].granted = s.release.grant
     s.release = None
     s.released, s.released_at = b.generation, b.commit
     s.released_history.append(b.generation)

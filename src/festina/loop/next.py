@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from festina.govern.governor import FREE, Decision
-from festina.loop import blocks, searching
+from festina.loop import blocks, measured, searching
 from festina.loop.actions import Action as Action
 from festina.loop.actions import AskReview as AskReview
 from festina.loop.actions import Attribute as Attribute
@@ -30,9 +30,11 @@ from festina.loop.actions import HaltLoop as HaltLoop
 from festina.loop.actions import OpenTest as OpenTest
 from festina.loop.actions import Propose as Propose
 from festina.loop.actions import PutInForce as PutInForce
+from festina.loop.actions import ReleaseAlone as ReleaseAlone
 from festina.loop.actions import RevealPlant as RevealPlant
 from festina.loop.actions import RunBatch as RunBatch
 from festina.loop.actions import RunControl as RunControl
+from festina.loop.actions import ScoreFinal as ScoreFinal
 from festina.loop.actions import Screen as Screen
 from festina.loop.actions import SettleReview as SettleReview
 from festina.loop.actions import StartLine as StartLine
@@ -50,6 +52,7 @@ from festina.verify.verdicts import tampered
 LOOKS_SPENT = (
     "the hidden suite's budget of looks is spent: festina vault add hidden NEW --replace, then run --new-epoch"
 )
+OBSERVED = "everything that was handed in has its verdict; at 'observe' nothing else is begun: festina autonomy"
 FAULTS_PER_RUN = 6  # an engine that keeps failing stops and says so, instead of burning the budget
 FAULTS_PER_TEST = 3  # a candidate whose trials cannot be run keeps nobody else waiting, and is never accepted
 TWINS_PER_BATCH = 16  # units of the incumbent against itself at a time: a crash repeats no more
@@ -77,6 +80,7 @@ class Facts:
     review_due: int | None = None  # a review whose decisions count from now on  # R-1
     governed: Decision = FREE  # G-2
     rested: bool = False  # as long as its rate asks for
+    release_due: int | None = None  # a version to be released without asking  # G-7
     review_wait_left_s: float = 0.0  # how long the operator wants to wait for a person before proposing on
 
 
@@ -108,6 +112,8 @@ def _halves(s: State, facts: Facts) -> Action | None:
 def _people(s: State) -> Action | None:
     if s.denials:
         return TakeBack(s.denials[0].terms.review) if not s.open else None  # open tests are closed first
+    if not s.govern.autonomy.releases:
+        return None  # an improver that is put in force has left the loop, too  # G-7
     demo = s.genesis is not None and s.genesis.demo
     for number, review in s.reviews.items():
         generation = s.generations[review.terms.generation]
@@ -173,6 +179,17 @@ def _commit(s: State, facts: Facts, test: Open) -> Action:
     size = "by nobody knows how much" if gain is None else f"by up to {gain:.1f} doublings"
     waits = f"proposal {test.proposal} would move capability {size}, and {max(0.0, room):.1f} are left of the step"
     return first or Finish("waiting", f"{waits}: festina characterise, or a larger policy.pace.step in a new epoch")
+
+
+def _unattended(s: State, facts: Facts) -> Action | None:
+    """Measured whole, scored on what no test used, then released, where a signed step lets nobody be asked.  # G-7"""
+    if (number := facts.release_due) is None:
+        return None
+    if not s.govern.complete_all(s, number):
+        return _characterise(s)
+    if s.epoch is not None and s.epoch.final is not None and number not in s.side.finals:
+        return ScoreFinal(number) if s.side.tried("final", number) < CHARACTERISATIONS else None
+    return ReleaseAlone(number) if measured.final_allows(s, number) else None
 
 
 def _paced(s: State, facts: Facts) -> Action | None:
@@ -270,8 +287,12 @@ def _work(s: State, facts: Facts) -> Action:
         return ComparePublic(s.head.number)  # before a person looks at it
     if s.head.parent is not None and s.run_controls and s.head.attribution is None and epoch.attribution_share > 0.0:
         return Attribute(s.head.number)
+    if (alone := _unattended(s, facts)) is not None:
+        return alone
     if s.needs_review:
         return AskReview()
+    if not s.govern.autonomy.merges and not facts.queued and s.current is None and not s.again:
+        return Finish("finished", OBSERVED)  # G-7
     if _items_spent(s, facts):
         spent = "the hidden items are spent: festina vault add --replace, then run --new-epoch"
         return Finish("budget", spent if s.looks_left is None else LOOKS_SPENT)

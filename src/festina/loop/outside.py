@@ -59,13 +59,17 @@ def _shown(ledger: Ledger, seen: Seen) -> list[str]:
     return [each.name for each in check_note(note, body, ledger.origin, ledger.engine_key, ledger.root)]
 
 
+def seen_by_enough(ledger: Ledger, state: State, since: int) -> bool:
+    """Whether a release may go on as far as witnesses are concerned."""
+    terms = state.epoch.witness if state.epoch is not None else None
+    return terms is None or not terms.release or len(enough(ledger, state, since, time.time())) >= terms.quorum
+
+
 def require(ledger: Ledger, state: State, since: int) -> None:
     """Raise unless a quorum of witnesses has lately seen everything up to entry ``since``, where the rules say so."""
-    terms = state.epoch.witness if state.epoch is not None else None
-    if terms is None or not terms.release:
-        return
-    found = enough(ledger, state, since, time.time())
-    if len(found) < terms.quorum:
+    if not seen_by_enough(ledger, state, since):
+        terms = terms_of(state)
+        found = enough(ledger, state, since, time.time())
         raise UsageError(
             "no-quorum", f"{len(found)} of the {terms.quorum} witnesses that a release needs have seen its approval",
             fix="festina witness ask", where="festina.toml: policy.witness",

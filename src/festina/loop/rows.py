@@ -121,6 +121,7 @@ class Generation:
     changed_lines: int = 0
     approved: int | None = None  # review number
     without_person: bool = False
+    granted: int | None = None  # released without asking: the signed step that it rests on  # G-7
     denied: bool = False
     doubtful: bool = False  # accepted after the last sound control before a broken one  # V-2
     retired: tuple[int, int] = (0, 0)  # (first, count) of the items of a finite source that its test used up
@@ -130,6 +131,12 @@ class Generation:
     means: tuple[float, float] | None = None  # of the candidate and of the incumbent, in the suite's own unit  # W-1
     trials: int = 0  # charged in all when it was accepted
     target: Target = "gain"  # "productivity": its estimate is about its improver, not about the task  # S-6
+
+
+    @property
+    def fit(self) -> bool:
+        """Whether it may be in use: a start, approved, or released under a signed step.  # R-1, G-7"""
+        return (self.parent is None or self.approved is not None or self.granted is not None) and not self.denied
 
 
 @dataclass(slots=True)

@@ -139,8 +139,8 @@ class State:
     def needs_review(self) -> bool:
         """Whether the head has no review that is open or decided and unexpired, or nothing that waits can be read."""
         head = self.head
-        if head.parent is None or head.number == self.released:
-            return False
+        if head.parent is None or (head.number == self.released and head.approved is not None):
+            return False  # what was released without asking is looked at, too  # G-3, G-7
         of_head = [
             r
             for r in self.reviews.values()
@@ -192,6 +192,7 @@ class State:
         if record.seq != self.size:
             raise IntegrityError("entry-out-of-order", f"entry {record.seq} came where {self.size} was due")
         people.received(self, record)
+        governed.before(self, record)  # G-7
         handler = _HANDLERS.get(record.kind)
         if handler is not None:
             handler(self, record, record.body)
@@ -241,7 +242,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     s.side.new_epoch()
     s.search.new_epoch(r.leaf)
     s.growth.new_epoch()
-    s.govern.new_epoch(r.at)
+    s.govern.new_epoch(r, b, first=before is None)
     s.alpha_epochs, s.tested = alpha_with(s.alpha_epochs, before, s.tested, b), False
     s.error = "fdr" if b.error == "fdr" else s.error  # any error at all bounds the share, but not the other way round
     s.budget, s.noise = blocks.start(s, b), UNKNOWN
@@ -437,7 +438,7 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
     _close(s, p, words[b.verdict], b.reason)
     if s.run is not None and s.run.at_once > 1:
         s.run_exhausted, s.run_barren = False, 0  # an improver that was ahead of its verdicts has heard of one
-    if accepted:
+    if accepted and s.govern.autonomy.merges:  # else a verdict, and nothing moves  # G-7
         number, task = max(s.generations) + 1, t.terms.target == "gain"
         s.shares = s.shares.accepted() if task else s.shares
         s.govern.gains[number] = governed.gain(s.epoch, t)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from festina.errors import UsageError
 from festina.experiment.trial import Recipe
+from festina.govern.ladder import TOP
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.propose.asking import Asking
@@ -70,11 +71,7 @@ def epoch(
     """
     tree = repo.tree_of(start)
     suite = _suite(home, manifest)
-    if manifest.policy.autonomy != "release-by-approval":
-        raise UsageError(
-            "autonomy-not-built", f"autonomy '{manifest.policy.autonomy}' is not built yet",
-            fix='policy.autonomy = "release-by-approval"', where=f"{FILE_NAME}: policy.autonomy",
-        )  # fmt: skip
+    _unattended(manifest, suite)
     guards = guards_of(manifest)
     digest = hashlib.sha256(data).hexdigest()
     guarded = [glob for glob in manifest.protected() if glob != FILE_NAME]  # its own digest stands for the manifest
@@ -110,6 +107,29 @@ def epoch(
                   ("conduct", 1.0)]  # fmt: skip
         planning.check_reachable(improver, width=_width(suite), guards=ranges)
     return body, (data,)
+
+
+def _unattended(manifest: Manifest, suite: e.SuiteTerms) -> None:
+    """What the highest rung of autonomy rests on has to be declared, so that it can lapse.  # G-7"""
+    if manifest.policy.autonomy != TOP:
+        return
+    tiers = [tier for each in manifest.capability.values() for tier in each.tiers]
+    lacking = [
+        what
+        for what, there in (
+            ('policy.lease (e.g. "24h")', manifest.policy.lease is not None),
+            ("[policy.pace] with a step", manifest.policy.pace is not None),
+            ("[capability.NAME] with tiers that name safeguards", bool(tiers)),
+            ("[suite.hidden]: scores that nobody prints about himself", suite.assurance == "hidden"),
+            ('min_level = "L2" or more', Level[manifest.policy.min_level] >= Level.L2),
+        )
+        if not there
+    ]
+    if lacking:
+        raise UsageError(
+            "unattended-needs", "releasing unattended rests on what this file does not declare", fix="; ".join(lacking),
+            where=f"{FILE_NAME}: policy.autonomy",
+        )  # fmt: skip
 
 
 def _govern(manifest: Manifest, suite: e.SuiteTerms) -> e.GovernTerms:

@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
-from festina.loop import acts, holds
+from festina.loop import acts, autonomy, holds
 from festina.loop.state import State
 from festina.loop.watches import Watch, null_of
 from festina.select import monitor
@@ -106,7 +107,8 @@ def begin(ledger: Ledger, state: State, plan: Plan) -> Watch:
         raise UsageError(
             "no-such-generation", f"generation {plan.generation} is not on the working line", fix="festina status"
         )
-    if generation.approved is None:
+    alone = autonomy.covers(state, generation, datetime.now(UTC), watched=False) == ""  # G-7
+    if not generation.fit and not alone:
         raise UsageError("not-approved", f"nobody approved generation {plan.generation}", fix="festina review")
     if plan.step == "full" and state.released != plan.generation:
         raise UsageError("not-released", f"generation {plan.generation} is not released", fix="festina release")

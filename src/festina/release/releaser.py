@@ -47,11 +47,7 @@ def check(repo: Repo, ledger: Ledger, claim: Claim, *, now: Callable[[], datetim
             "provisional", f"generation {claim.generation} was tested below the sandbox level that release needs",
             fix="festina doctor; then test it again at that level",
         )  # T-2  # fmt: skip
-    if repo.tree_of(claim.commit) != claim.tree:
-        raise IntegrityError(
-            "released-content-differs", f"commit {claim.commit[:12]} does not hold the tree that was accepted",
-            where=f"entry {claim.verdict_seq}",
-        )  # fmt: skip
+    _same_content(repo, claim.commit, claim.tree, claim.verdict_seq)
     if stamp((now or (lambda: datetime.now(UTC)))()) > claim.expires:
         raise UsageError("approval-expired", f"the approval expired at {claim.expires}", fix="festina review")
     if claim.sealed and _opens_to(claim) != claim.sealed:
@@ -69,6 +65,21 @@ def check(repo: Repo, ledger: Ledger, claim: Claim, *, now: Callable[[], datetim
         )  # fmt: skip
     for seq in (claim.verdict_seq, claim.approval_seq, *claim.votes):
         prove(ledger, seq)
+
+
+def check_alone(repo: Repo, ledger: Ledger, *, commit: str, tree: str, verdict: int, steps: tuple[int, ...]) -> None:
+    """Raise unless the verdict on exactly this content, and every signature under the step, are proven.  # D-2, G-7"""
+    _same_content(repo, commit, tree, verdict)
+    for seq in (verdict, *steps):
+        prove(ledger, seq)
+
+
+def _same_content(repo: Repo, commit: str, tree: str, verdict_seq: int) -> None:
+    if repo.tree_of(commit) != tree:
+        raise IntegrityError(
+            "released-content-differs", f"commit {commit[:12]} does not hold the tree that was accepted",
+            where=f"entry {verdict_seq}",
+        )  # fmt: skip
 
 
 def _opens_to(claim: Claim) -> str:

@@ -226,6 +226,7 @@ class GenerationRow:
     in_force_seq: int | None
     released_seq: int | None
     released_now: bool
+    granted_seq: int | None = None  # released without asking, under this signed step  # G-7
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,10 @@ def _in_force(s: Rows, r: Entered, b: e.InForce) -> None:
 
 def _release_intent(s: Rows, r: Entered, b: e.ReleaseIntent) -> None:
     s.begin("release", b.release, r.seq)
+    if b.grant is not None and b.generation in s.generations:
+        s.generations[b.generation] = replace(s.generations[b.generation], granted_seq=b.grant)
+        text = f"generation {b.generation} was released without asking, under the step signed in entry {b.grant}"
+        s.remarks.append(Remark(r.seq, "released unattended", text))  # G-7
 
 
 def _released(s: Rows, r: Entered, b: e.Released) -> None:

@@ -167,6 +167,8 @@ def _certified(data: ReportData, ref: Refs) -> Html:
 def _generation(g: GenerationRow, ref: Refs) -> Html:
     off = {"denial": "denied, taken back", "rollback": "rolled back"}.get(g.left, g.left)
     approved = join("no person" if g.without_person else g.approved_by, ref(g.approved_seq)) if g.approved_by else "–"
+    if not g.approved_by and g.granted_seq is not None:
+        approved = join("nobody was asked", ref(g.granted_seq))  # G-7
     if g.approved_with is not None:
         approved = join(approved, el("span", f" with {g.approved_with}", cls="muted"))
     released = join("now" if g.released_now else "before", ref(g.released_seq)) if g.released_seq is not None else "–"

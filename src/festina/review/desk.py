@@ -184,6 +184,21 @@ def attested(safeguard: str, expires: str, *, reviewer: e.ReviewerEnrolled, key:
     return Draft(body, blobs=(text,), signer=key)
 
 
+def autonomy_stepped(
+    before: e.Rung, rung: e.Rung, *, expires: str | None, trust: str, cites: Sequence[int],
+    reviewer: e.ReviewerEnrolled, key: LocalKey, reason: str,
+) -> Draft:  # fmt: skip
+    """The signed entry with which a person moves the loop along the ladder of autonomy.  # G-7"""
+    _check_reason(reason)
+    text = reason.strip().encode()
+    body = e.AutonomyStepped(
+        before=before, rung=rung, expires=expires, trust=trust,  # type: ignore[arg-type]  # the model checks the word
+        cites=tuple(cites), reviewer=reviewer.reviewer, reason=hashlib.sha256(text).hexdigest(),
+        without_person=reviewer.demo,
+    )  # fmt: skip
+    return Draft(body, blobs=(text,), signer=key)
+
+
 def resumed(halts: Sequence[str], *, reviewer: e.ReviewerEnrolled, key: LocalKey, reason: str) -> Draft:
     """The signed entry with which a person ends halts.  # G-5"""
     _check_reason(reason)

@@ -96,11 +96,6 @@ def _show(value: object) -> str:
 
 def _literal_words(error: ErrorDetails, last: str) -> tuple[str, str]:
     value = error["input"]
-    if last == "autonomy" and value == "unattended":
-        return (
-            '"unattended" needs safeguards that somebody attested, and this version cannot check any',  # G-7
-            'use "release-by-approval"',
-        )
     expected = str(error.get("ctx", {}).get("expected", ""))
     close = difflib.get_close_matches(str(value)[:60], expected.replace("'", "").replace(" or ", ", ").split(", "), n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""

@@ -111,7 +111,7 @@ class Policy(Table):
     beta: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
     spread: Annotated[Number, Field(ge=1, le=10**6)] = 50.0
     min_level: Literal["L0", "L1", "L2", "L3"] = "L2"
-    autonomy: Literal["observe", "propose-only", "release-by-approval"] = "release-by-approval"
+    autonomy: Literal["observe", "propose-only", "release-by-approval", "unattended"] = "release-by-approval"
     debt: Debt = Debt()
     control_share: Annotated[Number, Field(ge=0, le=0.5)] = 0.02
     plant_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.05

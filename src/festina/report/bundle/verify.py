@@ -115,8 +115,9 @@ VERIFIER = {
     "public-compared", "characterised",
 }  # fmt: skip
 PERSON = {
-    "attested", "control-resolved", "incident-classified", "incident-filed", "incident-opened", "incident-resolved",
-    "renewed", "resumed", "review-classified", "review-decided", "review-opened", "review-withdrawn", "stated",
+    "attested", "autonomy-stepped", "control-resolved", "incident-classified", "incident-filed", "incident-opened",
+    "incident-resolved", "renewed", "resumed", "review-classified", "review-decided", "review-opened",
+    "review-withdrawn", "stated",
 }  # fmt: skip
 
 

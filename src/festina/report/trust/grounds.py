@@ -49,6 +49,7 @@ class Case:
     suites: tuple[CapabilityTerms, ...] = ()  # of what it can do
     abilities: Mapping[str, tuple[str, Characterised]] = field(default_factory=dict)  # of the newest version, by suite
     safeguards: Mapping[str, str] = field(default_factory=dict)  # attested until
+    rung: str = ""  # of autonomy, where it stands; empty: as the rules declare it
 
     def until(self, at: str, days: int) -> str:
         return (moment(at) + timedelta(days=days)).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -396,42 +397,6 @@ def numbers(case: Case) -> Ground:
     if not case.data.judged:
         return Ground(name, "cannot tell yet", "there is no verdict yet", next="festina run")
     return Ground(name, "yes", case.checked.number_words, (case.data.size - 1,), case.data.last_at)
-
-
-def approved(case: Case) -> Ground:
-    now = [g for g in case.data.generations if g.released_now]
-    if not now:
-        return Ground("approval", "cannot tell yet", "nothing is released", next="festina review, then festina release")
-    row = now[0]
-    seqs = tuple(s for s in (row.approved_seq, row.released_seq) if s is not None)
-    if row.without_person or case.data.demo:
-        return Ground(
-            "approval",
-            "no",
-            f"generation {row.generation} was approved by a demonstration key",
-            seqs,
-            case.at(seqs[-1] if seqs else None),
-            next="a person's own key: festina reviewer add",
-        )
-    if row.proposal is None:
-        return Ground(
-            "approval", "yes", "the starting point is in use: nothing changed", seqs, case.at(row.released_seq)
-        )
-    if not row.approved_by:
-        return Ground(
-            "approval",
-            "no",
-            f"generation {row.generation} is in use without an approval of its own",
-            seqs,
-            next="festina rollback",
-        )
-    return Ground(
-        "approval",
-        "yes",
-        f"generation {row.generation} was approved by {row.approved_by}",
-        seqs,
-        case.at(row.approved_seq),
-    )
 
 
 def incidents(case: Case) -> tuple[Ground, ...]:

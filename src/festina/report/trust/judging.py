@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
+from festina.govern.ladder import LADDER
 from festina.report.law.calendar import moment
 from festina.report.numerals import count, percent
 from festina.report.trust import stages
@@ -14,15 +15,14 @@ from festina.report.trust.grounds import Case, settled
 from festina.report.trust.model import Gate, Ground, Stage, Trust
 
 EYE_RATE = 0.50  # of the catch trials that a person sees through, to be shown with 95 %: 6 of 6, or 9 of 10
-LADDER = ("observe", "propose-only", "release-by-approval", "unattended")  # G-7
 
 
 def judge(case: Case) -> Trust:
     """Everything that the page says, as of ``case.now``."""
     made = (stages.proposal(case), stages.experimentation(case), stages.selection(case), stages.deployment(case))
     found = tuple(_settled(case, stage) for stage in made)
-    autonomy = case.data.epoch.autonomy if case.data.epoch else LADDER[0]
-    at = LADDER.index(autonomy) if autonomy in LADDER else 0
+    autonomy = case.rung or (case.data.epoch.autonomy if case.data.epoch else LADDER[0])
+    at = next((place for place, name in enumerate(LADDER) if name == autonomy), 0)
     rung = LADDER[at + 1] if at + 1 < len(LADDER) else ""
     return Trust(
         system=case.data.system,
@@ -32,7 +32,7 @@ def judge(case: Case) -> Trust:
         demo=case.data.demo,
         autonomy=autonomy,
         rung=rung,
-        stages=(*found, _settled(case, _rung(case, found, rung))) if rung else found,
+        stages=(*found, _settled(case, _rung(case, found, autonomy, rung))) if rung else found,
         never_probed=never_probed(case),
         warning=warning(case),
         gates=gates(case),
@@ -49,7 +49,7 @@ def _settled(case: Case, stage: Stage) -> Stage:
     return replace(stage, grounds=tuple(settled(case, ground) for ground in stage.grounds))
 
 
-def _rung(case: Case, found: tuple[Stage, ...], rung: str) -> Stage:
+def _rung(case: Case, found: tuple[Stage, ...], autonomy: str, rung: str) -> Stage:
     """The next rung asks for all four stages, for people whose eye was measured, and for attested safeguards."""
     grounds = [
         Ground(
@@ -65,7 +65,7 @@ def _rung(case: Case, found: tuple[Stage, ...], rung: str) -> Stage:
         grounds.append(safeguarded(case))
     return Stage(
         "next rung",
-        f"May it go from '{case.data.epoch.autonomy if case.data.epoch else ''}' to '{rung}'?",
+        f"May it go from '{autonomy}' to '{rung}'?",
         tuple(grounds),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from festina.report.trust import grounds, outside, serving
+from festina.report.trust import grounds, leaving, outside, serving
 from festina.report.trust.grounds import Case
 from festina.report.trust.model import Stage
 
@@ -53,7 +53,7 @@ def selection(case: Case) -> Stage:
 
 def deployment(case: Case) -> Stage:
     found = (
-        grounds.approved(case),
+        leaving.approved(case),
         *grounds.incidents(case),
         grounds.way_back(case),
         grounds.halting(case),
