@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from festina.watch import scores
+from festina.watch import readings, scores
+from festina.watch.outlook import outlook
 from festina.watch.posterior import LEAST, Series, filtered, fit, forecast
+from festina.watch.readings import Gain
 from tests.watch.logs import compounding, measured
 
 
@@ -151,3 +155,26 @@ def test_W1_a_posterior_of_60_generations_takes_30_ms_of_cpu() -> None:
         fit(series)
         best = min(best, time.process_time() - begun)
     assert best <= 0.03
+
+
+def test_W4_scores_of_a_shorter_log_are_those_of_the_longer_one() -> None:
+    series = measured(compounding(4, 14), 4, levels=False)
+    whole = scores.scored(series)
+    known = [score for record in scores.scored(series.first(11)) for score in record.scores]
+    assert len(known) > 5
+    assert scores.scored(series, known=known) == whole
+    wrong = [replace(score, crps=9.0) for score in known]
+    assert scores.scored(series, known=wrong) != whole  # they are taken as they are: it depends on who gives them
+
+
+def test_W4_only_scores_whose_generations_are_the_same_are_kept_and_a_reading_survives_json() -> None:
+    made = tuple(Gain(n, 0.1 + 0.01 * n, 0.05, 100) for n in range(1, 12))
+    reading = outlook(made)
+    kept = readings.still_true(reading, (*made[:8], Gain(9, 0.5, 0.05, 100), *made[9:]))
+    assert {s.origin + s.ahead for s in kept} == {6, 7, 8}
+    assert readings.still_true(None, made) == ()
+    longer = (*made, Gain(12, 0.3, 0.05, 100))
+    assert outlook(longer, before=reading) == outlook(longer)
+    odd = replace(reading, phi=(float("nan"), 0.0, float("inf")), divergence=None)
+    again = readings.of_plain(json.loads(json.dumps(readings.plain(odd))))
+    assert repr(again) == repr(odd)

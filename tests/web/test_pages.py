@@ -149,6 +149,29 @@ def test_a_stream_tells_of_a_new_entry_at_once(place: Path) -> None:
     feed.ledger.close()
 
 
+def test_L1_rows_made_beside_the_loops_fold_are_those_that_a_report_makes(loop: SignedLoop, visitor: Visitor) -> None:
+    from dataclasses import replace
+
+    from festina.report.fold import Reading
+
+    assert loop.ledger is not None
+    alone = Reading(loop.ledger.get_blob)
+    for record in loop.ledger.records():
+        alone.take(record)
+    mine, theirs = visitor.site.feed.reading.data("r"), alone.data("r")
+    assert [p.rationale for p in theirs.proposals] != [p.rationale for p in mine.proposals]
+    assert any(t.path for t in theirs.tests)
+    bare = replace(
+        theirs, proposals=tuple(replace(p, rationale="", weakness="") for p in theirs.proposals),
+        tests=tuple(replace(t, path=()) for t in theirs.tests),
+    )  # fmt: skip
+    assert mine == bare
+    for test in theirs.tests:  # and what was left out is read when somebody looks
+        shown = json.loads(visitor.ask(f"/proposal/{test.proposal}.json").text)
+        assert tuple(shown["tests"][0]["path"]) == test.path
+        assert shown["claim"]["rationale"] == next(p for p in theirs.proposals if p.proposal == test.proposal).rationale
+
+
 def test_addresses_that_lead_nowhere_say_so(visitor: Visitor) -> None:
     nowhere = (
         "/nope", "/proposal/9999", "/ledger/99999", "/ledger?before=x", "/ledger?kind=zzz", "/proposal/0?line=-1",

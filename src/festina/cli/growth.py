@@ -219,7 +219,7 @@ def _tell(here: Opened, as_json: bool, plot: Path | None) -> None:
     if plot is not None:
         _draw(s, plot)
     if as_json:
-        click.echo(json.dumps(summary(s) | {"outside": outside_growth(here)}, indent=2))
+        click.echo(json.dumps(summary(s, reading) | {"outside": outside_growth(here)}, indent=2))
         return
     returns = square(s)
     cornered = [sentence(returns.found, returns.left, returns.right)] if returns is not None else []
@@ -276,9 +276,9 @@ def _missing(s: State) -> list[str]:
     return lines
 
 
-def summary(s: State) -> dict[str, Any]:
-    """As plain data."""
-    from festina.loop import growth, outlook, outlook_words
+def summary(s: State, reading: Reading | None) -> dict[str, Any]:
+    """As plain data; ``reading``: what was read of the line's growth."""
+    from festina.loop import growth, outlook_words
     from festina.loop.corners import square
 
     returns = square(s)
@@ -286,7 +286,7 @@ def summary(s: State) -> dict[str, Any]:
     return {
         "answer": outlook_words.headline(s),
         "returns": _square(returns) if returns is not None else None,
-        "growth": _growth(outlook.read(s)),
+        "growth": _growth(reading),
         "alarms": [alarm.model_dump(mode="json") for alarm in s.growth.alarms],
         "authors": [
             {"author": a.author, "generations": a.generations, "estimate": a.estimate, "part": a.part}

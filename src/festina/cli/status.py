@@ -107,7 +107,7 @@ def _catch_up(here: Opened) -> None:
 def summary(s: State, *, running: bool) -> dict[str, Any]:
     """The state as plain data: what a script would ask for."""
     from festina.cli.growth import summary as growth
-    from festina.loop import reviews
+    from festina.loop import outlook, reviews
     from festina.select.words import promise
 
     generations, lines = s.debt
@@ -138,7 +138,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "hidden_items_issued": s.looks,
         "block": block_summary(s),
         "overfitting": overfitting(s),
-        "growth": growth(s),
+        "growth": growth(s, outlook.read(s, scores=False)),  # scoring all earlier forecasts takes long
         "unreviewed": {"generations": generations, "lines": lines},
         "waiting_reviews": [r.terms.review for r in s.waiting],
         "waits_for_people": reviews.waits(s),

@@ -72,7 +72,7 @@ def read(s: State, *, scores: bool = True) -> Reading | None:
         return known
     from festina.watch.outlook import outlook
 
-    reading = outlook(made, score=scores)
+    reading = outlook(made, score=scores, before=next(iter(_READ.values()), None))
     _READ.clear()
     _READ[made] = reading
     return reading

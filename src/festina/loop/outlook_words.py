@@ -14,7 +14,7 @@ from festina.watch.readings import LEAST
 
 if TYPE_CHECKING:
     from festina.loop.state import State
-    from festina.watch.readings import Reading
+    from festina.watch.readings import Gain, Reading
 
 Answers = tuple[int, int, int]  # paid, did not pay, cannot tell
 
@@ -82,20 +82,19 @@ def _problems(s: State) -> str:
 
 def told(s: State, reading: Reading | None) -> list[str]:
     """How the run grows: measured, foreseen, and how well that was foreseen before."""
-    made = outlook.gains(s) if reading is None else reading.gains
     if reading is None:
-        return _too_few(s, len(made))
+        return _too_few(s, len(outlook.gains(s)))
+    return [measured(s, reading.gains), _tendency(reading), _foreseen(reading), *_scored(reading), *alarms(s)]
+
+
+def measured(s: State, made: tuple[Gain, ...]) -> str:
+    """What was gained in all, before anything is read into it."""
     total = sum(g.doublings for g in made)
     error = 1.96 * sum(g.error**2 for g in made) ** 0.5
-    lines = [
+    return (
         f"Growth of {len(made)} measured generations: {_scale(s)} doubled {total:.2f} times in all "
         f"({total - error:.2f} to {total + error:.2f}; the gains that were accepted, which flatters)."
-    ]
-    lines.append(_tendency(reading))
-    lines.append(_foreseen(reading))
-    lines += _scored(reading)
-    lines += alarms(s)
-    return lines
+    )
 
 
 def _too_few(s: State, count: int) -> list[str]:

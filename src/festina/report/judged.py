@@ -126,7 +126,7 @@ def _verdict(s: Rows, r: Entered, b: e.Verdict) -> None:
     if row is None or plan is None:
         s.finding(r.seq, f"a verdict on test {b.test}, which was never opened")
         return
-    path = _path(s, r, plan)
+    path = () if s.beside else _path(s, r, plan)
     if path and abs(path[-1] - b.log_evidence) > SAME * max(1.0, abs(b.log_evidence)):
         s.finding(
             r.seq, f"test {b.test}: the recorded differences give another evidence than the verdict states"
@@ -137,11 +137,16 @@ def _verdict(s: Rows, r: Entered, b: e.Verdict) -> None:
         alpha_spent=b.alpha_spent, alpha_left=b.alpha_left, assurance=b.assurance,
         provisional=b.provisional,
     )  # fmt: skip
+    if b.verdict == "accept":
+        s.accepting.setdefault(row.proposal, row.test)
     outcomes: dict[str, Outcome] = {"accept": "accepted", "reject": "rejected", "inconclusive": "inconclusive"}
     proposal = s.proposals.get(b.proposal)
     if proposal is not None:
         s.proposals[b.proposal] = replace(
-            proposal, verdict_seq=r.seq, outcome="open" if b.again else outcomes[b.verdict], reason=b.reason,
+            proposal,
+            verdict_seq=r.seq,
+            outcome="open" if b.again else outcomes[b.verdict],
+            reason=b.reason,
             estimate=b.estimate,
         )
 

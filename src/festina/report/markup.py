@@ -16,6 +16,7 @@ from festina.system.characters import odd_character
 _VOID = frozenset({"br", "hr", "meta", "link", "img"})
 _NAME = re.compile(r"[a-z][a-z0-9-]*\Z")
 _KEPT = frozenset("\n\t")
+ATTRIBUTE = 200_000  # characters: a plot's numbers must stand whole in one
 
 
 class Html(str):
@@ -60,9 +61,13 @@ def el(tag: str, *children: Html | str | int | None, **attributes: str | int | b
         if value is None or value is False:
             continue
         name = "class" if key == "cls" else _checked(key.rstrip("_").replace("_", "-"))
-        parts.append(name if value is True else f'{name}="{text(str(value))}"')
+        parts.append(name if value is True else f'{name}="{_quoted(str(value))}"')
     opening = f"<{' '.join(parts)}>"
     return Html(opening) if tag in _VOID else Html(f"{opening}{join(*children)}</{tag}>")
+
+
+def _quoted(value: str) -> str:
+    return html.escape(visible(value, ATTRIBUTE), quote=True)
 
 
 def _checked(name: str) -> str:

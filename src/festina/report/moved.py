@@ -23,7 +23,7 @@ def _line_intent(s: Rows, r: Entered, b: e.LineIntent) -> None:
             s.generations[dropped] = replace(s.generations[dropped], left=b.cause, left_seq=r.seq)
         return
     proposal = s.proposals.get(b.proposal) if b.proposal is not None else None
-    test = next((t for t in s.tests.values() if t.proposal == b.proposal and t.verdict == "accept"), None)
+    test = s.accepted_by(b.proposal)
     s.generation_of[b.new_commit] = b.generation
     if test is not None:
         s.generation_of[test.tree] = b.generation

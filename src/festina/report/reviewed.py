@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 class People:
-    """The loop's state beside the report's rows, as far as it goes."""
+    """The loop's state beside the report's rows, as far as it goes. ``state``: one that somebody else folds already."""
 
-    def __init__(self) -> None:
-        self.state = State()
-        self.broken = False
+    def __init__(self, state: State | None = None) -> None:
+        self.state = State() if state is None else state
+        self.broken, self.shared = False, state is not None
         self.asked: dict[int, e.ReviewRequested] = {}
 
     def take(self, record: Entered) -> None:
         body = record.body
         if isinstance(body, e.ReviewRequested):
             self.asked[body.review] = body
-        if self.broken:
+        if self.broken or self.shared:
             return
         try:
             self.state.apply(cast("Record", record))  # the report's own protocol names less of it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
@@ -28,16 +29,23 @@ from festina.report.outside import Outsides
 from festina.report.tries import Tries
 from festina.report.twins import Twins
 
+if TYPE_CHECKING:
+    from festina.loop.state import State
+
 PLAN_BYTES = 64 << 10
 
 Blob = Callable[[str], bytes]
 
 
 class Rows:
-    """Rows under construction, by number."""
+    """Rows under construction, by number.
 
-    def __init__(self, blob: Blob) -> None:
-        self.blob = blob
+    ``state``: the loop's own fold, where it is made ``beside`` these rows. What that checks itself (people's steps, the
+    evidence unit by unit) or what takes a read of the content store is then not made here: it is read when looked at.
+    """
+
+    def __init__(self, blob: Blob, state: State | None = None) -> None:
+        self.blob, self.beside = blob, state is not None
         self.genesis: e.Genesis | None = None
         self.entries: list[Entry] = []
         self.epochs: list[EpochRow] = []
@@ -49,12 +57,13 @@ class Rows:
         self.proposals: dict[int, ProposalRow] = {}
         self.plants: dict[int, PlantRow] = {}
         self.tests: dict[int, TestRow] = {}
+        self.accepting: dict[int, int] = {}  # proposal -> the test that accepted it
         self.plans: dict[int, e.TestOpened] = {}
         self.units: dict[int, list[tuple[float, tuple[float, ...], tuple[float, ...]]]] = {}
         self.generations: dict[int, GenerationRow] = {}
         self.line: list[int] = []
         self.generation_of: dict[str, int] = {}  # commit or tree -> generation
-        self.people = reviewed.People()
+        self.people = reviewed.People(state)
         self.outside = Outsides()
         self.finals: list[FinalRow] = []
         self.drill: e.DrillFinished | None = None
@@ -82,22 +91,32 @@ class Rows:
     def test_of(self, generation: int) -> TestRow | None:
         """The test that accepted a generation."""
         row = self.generations.get(generation)
-        if row is None or row.proposal is None:
-            return None
-        return next((t for t in self.tests.values() if t.proposal == row.proposal and t.verdict == "accept"), None)
+        return self.accepted_by(row.proposal) if row is not None else None
+
+    def accepted_by(self, proposal: int | None) -> TestRow | None:
+        """The test that accepted a proposal."""
+        number = self.accepting.get(proposal) if proposal is not None else None
+        return self.tests[number] if number is not None else None
 
     def words_of_plan(self, digest: str | None, seq: int) -> tuple[str, str]:
-        """(rationale, weakness) from the content store; empty where the plan cannot be read.  # P-6, T-5"""
-        if digest is None:
+        """``words_of``; what cannot be read is a finding. Empty beside the loop's fold: who looks reads it then."""
+        if self.beside:
             return "", ""
         try:
-            plan = parse_strict(self.blob(digest), max_bytes=PLAN_BYTES, max_depth=4)
+            return words_of(self.blob, digest)
         except IntegrityError as error:
             self.finding(seq, f"the proposal's plan cannot be read: {error.name}")
             return "", ""
-        if not isinstance(plan, dict):
-            return "", ""
-        return _text_of(plan.get("rationale")), _text_of(plan.get("weakness"))
+
+
+def words_of(blob: Blob, digest: str | None) -> tuple[str, str]:
+    """(rationale, weakness) of a plan in the content store. IntegrityError where it cannot be read.  # P-6, T-5"""
+    if digest is None:
+        return "", ""
+    plan = parse_strict(blob(digest), max_bytes=PLAN_BYTES, max_depth=4)
+    if not isinstance(plan, dict):
+        return "", ""
+    return _text_of(plan.get("rationale")), _text_of(plan.get("weakness"))
 
 
 def _text_of(value: object) -> str:

@@ -94,16 +94,16 @@ def stakes(diffs: Sequence[float], horizons: Sequence[tuple[float, float]], nats
 def _lower_bound(diffs: Sequence[float], plans: list[list[float]], middle: float) -> float:
     """The largest mean in [-1, middle] that the bets on "it is more" have put outside."""
 
+    (_, sooner), (_, later) = HORIZONS
+
     def outside(mean: float) -> bool:
         limit = STAKE_LIMIT / (1.0 + mean)
-        stakes = [share for _, share in HORIZONS]
-        for i, value in enumerate(diffs):
+        soon, late = sooner, later
+        for value, a, b in zip(diffs, *plans):  # noqa: B905 -- of one length; strict= costs time
             x = value - mean
-            wealth = 0.0
-            for j, plan in enumerate(plans):
-                stakes[j] *= 1.0 + min(plan[i], limit) * x
-                wealth += stakes[j]
-            if wealth >= OUTSIDE:
+            soon *= 1.0 + (a if a < limit else limit) * x
+            late *= 1.0 + (b if b < limit else limit) * x
+            if soon + late >= OUTSIDE:
                 return True
         return False
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from festina.watch import alarm, scores
 from festina.watch.posterior import Posterior, Series, fit, forecast
-from festina.watch.readings import Z95, Gain, Reading
+from festina.watch.readings import Z95, Gain, Reading, still_true
 
 
 def series(made: tuple[Gain, ...]) -> Series:
@@ -17,12 +17,15 @@ def series(made: tuple[Gain, ...]) -> Series:
     return Series(gain, error, effort)
 
 
-def outlook(made: tuple[Gain, ...], *, score: bool = True) -> Reading:
-    """Raises ``ValueError`` with too few gains. ``score``: also make and score every past forecast."""
+def outlook(made: tuple[Gain, ...], *, score: bool = True, before: Reading | None = None) -> Reading:
+    """Raises ``ValueError`` with too few gains. ``score``: also make and score every past forecast.
+
+    ``before``: an earlier reading of the same run. It changes nothing but the time that this takes.
+    """
     data = series(made)
     posterior = fit(data)
     draws = forecast(posterior, np.full(10, posterior.unit), 1e-6)
-    scored = scores.scored(data) if score else ()
+    scored = scores.scored(data, known=still_true(before, made)) if score else ()
     one = next((record for record in scored if record.ahead == 1 and record.scores), None)
     up = posterior.speeding_up
     phi, pace = posterior.phi(0.05, 0.5, 0.95), posterior.pace(0.05, 0.5, 0.95)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 LEAST = 3  # measured generations before anything is said of growth
 Z95 = 1.6448536269514722
@@ -73,3 +74,34 @@ class Reading:
     more: int | None  # generations until the tendency is told, if what is seen is real; None: told, or nothing seen
     trust: bool | None  # of forecasts; None with too few
     scores: tuple[Scored, ...]
+
+
+def still_true(before: Reading | None, made: Sequence[Gain]) -> tuple[Score, ...]:
+    """Scores of an earlier reading that hold for ``made`` as well: those whose generations are the same in both."""
+    if before is None:
+        return ()
+    same = 0
+    for mine, theirs in zip(made, before.gains, strict=False):
+        if mine != theirs:
+            break
+        same += 1
+    return tuple(s for record in before.scores for s in record.scores if s.origin + s.ahead <= same)
+
+
+def plain(reading: Reading) -> dict[str, Any]:
+    """As values for JSON; ``of_plain`` reads them back."""
+    return asdict(reading)
+
+
+def of_plain(values: dict[str, Any]) -> Reading:
+    """The reading that ``plain`` wrote. ``TypeError`` for anything else."""
+    parts: dict[str, Any] = {name: _tuples(value) for name, value in values.items()}
+    parts["gains"] = tuple(Gain(**each) for each in values["gains"])
+    parts["scores"] = tuple(
+        Scored(each["ahead"], tuple(Score(**score) for score in each["scores"])) for each in values["scores"]
+    )
+    return Reading(**parts)
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401 - JSON
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value

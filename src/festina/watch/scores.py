@@ -38,20 +38,34 @@ def straight_line(levels: Array, ahead: int, last: int = 5) -> float:
     return float(tail.mean()) + slope * float(at[-1] + ahead)
 
 
-def scored(series: Series, horizons: Sequence[int] = (1, 5), every: int = 1) -> tuple[Scored, ...]:
-    """Every forecast that this series allows, from every origin; of effort, what was really spent is taken."""
+def scored(
+    series: Series, horizons: Sequence[int] = (1, 5), every: int = 1, known: Sequence[Score] = ()
+) -> tuple[Scored, ...]:
+    """Every forecast that this series allows, from every origin; of effort, what was really spent is taken.
+
+    ``known``: scores of this same series when it was shorter. A score never changes once what it foresaw has come, so
+    they are taken as they are: one more generation then costs one fit and not one for every generation.
+    """
     levels = np.cumsum(series.gain)
+    done = {(score.origin, score.ahead): score for score in known}
     rows: dict[int, list[Score]] = {ahead: [] for ahead in horizons}
     for origin in range(EARLIEST, len(levels), every):
-        reach = min(max(horizons), len(levels) - origin)
-        error = float(series.error[origin - 1])
-        draws = forecast(fit(series.first(origin)), series.effort[origin : origin + reach], error)
-        for ahead in (h for h in horizons if h <= reach):
-            came = float(levels[origin + ahead - 1] - levels[origin - 1])
-            line = abs(straight_line(levels[:origin], ahead) - float(levels[origin + ahead - 1]))
-            place = float(np.mean(draws[ahead - 1] < came))
-            rows[ahead].append(Score(origin, ahead, crps(draws[ahead - 1], came), line, place))
+        within = [ahead for ahead in horizons if ahead <= len(levels) - origin]
+        missing = [ahead for ahead in within if (origin, ahead) not in done]
+        if missing:
+            spent, error = series.effort[origin : origin + max(missing)], float(series.error[origin - 1])
+            draws = forecast(fit(series.first(origin)), spent, error)
+            done |= {(origin, ahead): _score(levels, draws[ahead - 1], origin, ahead) for ahead in missing}
+        for ahead in within:
+            rows[ahead].append(done[origin, ahead])
     return tuple(Scored(ahead, tuple(found)) for ahead, found in rows.items())
+
+
+def _score(levels: Array, draws: Array, origin: int, ahead: int) -> Score:
+    """``draws``: of what was foreseen at ``origin`` for so many generations ahead."""
+    came = float(levels[origin + ahead - 1] - levels[origin - 1])
+    line = abs(straight_line(levels[:origin], ahead) - float(levels[origin + ahead - 1]))
+    return Score(origin, ahead, crps(draws, came), line, float(np.mean(draws < came)))
 
 
 def evenness(places: Sequence[float]) -> float:

@@ -159,7 +159,9 @@ def pages(site: Site) -> list[Route]:
         )  # fmt: skip
 
     async def growth(request: Request) -> Response:
-        return site.answer(request, "growth", "Growth", lambda: growth_view.view(feed, site.hidden()))
+        return site.answer(
+            request, "growth", "Growth", lambda: growth_view.view(feed, site.hidden()), growth_view.pictures
+        )
 
     async def ledger(request: Request) -> Response:
         before, kind = number(request, "before"), request.query_params.get("kind", "")[:60]
@@ -237,6 +239,7 @@ def create(site: Site, extra: list[Route] | None = None) -> ASGIApp:
         site.stopping.set()
         await site.feed.tell()
         follower.cancel()
+        site.feed.foresight.close()
 
     async def icon(_: Request) -> Response:
         return RedirectResponse(address("icon.svg"), 302)

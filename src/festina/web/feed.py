@@ -22,6 +22,7 @@ from festina.ledger.log import Ledger, Record
 from festina.loop.state import State
 from festina.report.fold import Reading
 from festina.system.halts import Halt
+from festina.web.foresight import Foresight
 
 if TYPE_CHECKING:
     from festina.system.home import Home
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.2  # how often the ledger is asked for new entries; a page is at most this and one rendering behind
 NEWS = 60  # lines kept of what happened last
+NEWS_READ = 3000  # entries from which they come: a start need not word the whole record
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class Feed:
     def __init__(self, ledger: Ledger, repo: Repo, home: Home) -> None:
         self.ledger, self.repo, self.home = ledger, repo, home
         self.state = State()
-        self.reading = Reading(ledger.get_blob)
+        self.reading = Reading(ledger.get_blob, self.state)
+        self.foresight = Foresight()
         self.news: deque[News] = deque(maxlen=NEWS)
         self.broken: FestinaError | None = None
         self.halts: tuple[Halt, ...] = ()
@@ -82,7 +85,8 @@ class Feed:
     @property
     def mark(self) -> tuple[object, ...]:
         """What a page is a reading of: schema, size and root of the ledger, and what stands beside it."""
-        return SCHEMA, self.ledger.size, self.ledger.root(), self.running, self.halts, self.broken
+        beside = self.running, self.halts, self.broken, self.foresight.mark
+        return SCHEMA, self.ledger.size, self.ledger.root(), *beside
 
     def _take(self) -> None:
         """Fold in what the ledger has and the folds have not. A step signed here is in the state already."""
@@ -94,7 +98,7 @@ class Feed:
                     if record.seq == self.state.size:
                         self.state.apply(record)
                     self.reading.take(record)
-                    line = told(record, self.state)
+                    line = told(record, self.state) if record.seq >= self.ledger.size - NEWS_READ else None
                     if line is not None:
                         self.news.append(News(record.seq, record.at, line, tells_of(record, self.reading)))
         except FestinaError as error:
@@ -123,7 +127,8 @@ class Feed:
             else:
                 self._take()
         self._look()
-        return before != (len(self.reading.entries), self.running, self.halts, self.broken)
+        worked_out = self.foresight.poll()
+        return worked_out or before != (len(self.reading.entries), self.running, self.halts, self.broken)
 
     async def follow(self) -> None:
         """Poll for ever and wake everyone who waits."""

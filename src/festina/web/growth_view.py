@@ -2,19 +2,72 @@
 
 from __future__ import annotations
 
-from typing import Any
+from math import sqrt
+from typing import TYPE_CHECKING, Any
 
 from festina.cli.growth import summary
 from festina.loop import growth, outlook, outlook_words
+from festina.watch.readings import LEAST
+from festina.web import plots
 from festina.web.feed import WHOLE, Feed
 
+if TYPE_CHECKING:
+    from festina.watch.readings import Gain, Reading
+
 CLOSED = "Closed to you until you have judged the changes that wait for you: gains would tell of them."
+WORKING = "What is to be expected is being worked out from them; this page shows it when it is there."
+FAILED = "What is to be expected could not be worked out: festina growth says why."
 
 
 def view(feed: Feed, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
     """The sentences, and the numbers behind them; closed as a whole while a reviewer owes a judgement.  # R-2"""
     s = feed.state
     if WHOLE in hidden:
-        return {"sentences": [CLOSED], "generations": len(s.line), "authors": [], "control_arm": {}, "crossplay": {}}
-    told = [outlook_words.headline(s), *outlook_words.told(s, outlook.read(s)), *growth.sentences(s)]
-    return {"sentences": told, "generations": len(s.line)} | summary(s)
+        return {
+            "sentences": [CLOSED], "generations": len(s.line), "authors": [], "control_arm": {}, "crossplay": {},
+            "curve": None,
+        }  # fmt: skip
+    made = outlook.gains(s)
+    reading = feed.foresight.of(made)
+    told = [outlook_words.headline(s), *_grown(feed, made, reading), *growth.sentences(s)]
+    values = {"sentences": told, "generations": len(s.line), "working": feed.foresight.working}
+    return values | {"curve": curve(made, reading)} | summary(s, reading)
+
+
+def _grown(feed: Feed, made: tuple[Gain, ...], reading: Reading | None) -> list[str]:
+    """How the run grows; what is not worked out yet is said to be missing."""
+    s = feed.state
+    if len(made) < LEAST:
+        return outlook_words.told(s, None)
+    missing = FAILED if made == feed.foresight.failed else WORKING
+    if reading is None:
+        return [outlook_words.measured(s, made), missing, *outlook_words.alarms(s)]
+    told = outlook_words.told(s, reading)
+    if reading.gains == made:
+        return told
+    known = f"That was read from {len(reading.gains)} measured generations, and there are {len(made)}."
+    return [*told, f"{known} {missing}"]
+
+
+def curve(made: tuple[Gain, ...], reading: Reading | None) -> dict[str, Any] | None:
+    """Doublings since the start by generation, with 95 % limits, and the forecast (5, 50, 95 %); None before any."""
+    if not made:
+        return None
+    rows, level, variance = [{"generation": 0, "level": 0.0, "low": 0.0, "high": 0.0}], 0.0, 0.0
+    for g in made:
+        level, variance = level + g.doublings, variance + g.error**2
+        half = 1.96 * sqrt(variance)
+        rows.append({"generation": g.generation, "level": level, "low": level - half, "high": level + half})
+    ahead = []
+    if reading is not None and reading.gains == made:
+        ahead = [
+            {"generation": made[-1].generation + h, "low": level + low, "level": level + middle, "high": level + high}
+            for h, low, middle, high in reading.ahead
+        ]
+    return {"measured": rows, "ahead": ahead}
+
+
+def pictures(found: dict[str, Any]) -> dict[str, Any]:
+    """Growth, drawn."""
+    drawn = found["curve"]
+    return {"picture": plots.growth(drawn["measured"], drawn["ahead"]) if drawn is not None else None}

@@ -7,11 +7,11 @@ lost but the cursor.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from math import isfinite, log
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil, floor, isfinite, log, log10
 
 from festina.report.markup import Html, el
-from festina.report.numerals import between, count, num, signed, times
+from festina.report.numerals import MINUS, between, count, num, signed, times
 
 WIDTH, HEIGHT = 640, 170
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 14, 30
@@ -81,6 +81,65 @@ def steps(rows: Sequence[tuple[int, float, tuple[float, float] | None]]) -> Html
     return el("figure", el("div", svg, cls="plot"), el("figcaption", said))
 
 
+Row = Mapping[str, float]  # generation, level, low, high
+
+
+def growth(measured: Sequence[Row], ahead: Sequence[Row]) -> Html:
+    """Doublings since the start by generation with 95 % limits, and the forecast as a fan (5 to 95 %)."""
+    every = max(1, len(measured) // POINTS)
+    rows = [*measured[:-1:every], measured[-1]]
+    fan = [{**measured[-1], "low": measured[-1]["level"], "high": measured[-1]["level"]}, *ahead] if ahead else []
+    drawn = [*rows, *fan]
+    last = drawn[-1]["generation"]
+    low, high = min(0.0, *(r["low"] for r in drawn)), max(0.1, *(r["high"] for r in drawn))
+    x, y = _scales(0, last, low, high + 0.05 * (high - low))
+    now = measured[-1]
+    said = (
+        f"Doublings since the start, over {count(len(measured) - 1, 'measured generation')}: "
+        f"{_two(now['level'])} ({_two(now['low'])} to {_two(now['high'])}, 95 %)"
+    )
+    if ahead:
+        end = ahead[-1]
+        said += (
+            f"; foreseen for generation {end['generation']:.0f}: {_two(end['level'])} ({_two(end['low'])} to "
+            f"{_two(end['high'])}, 90 %)"
+        )
+    svg = _svg(
+        f"{said}.",
+        *(_rule(y(t), num(t, 0 if high >= 4 else 1)) for t in _ticks(low, high)),
+        el("polygon", points=_band(rows, x, y), cls="band f-good"),
+        el("polygon", points=_band(fan, x, y), cls="band f-other") if fan else None,
+        el("polyline", points=_line(rows, x, y), cls="curve s-good"),
+        el("polyline", points=_line(fan, x, y), cls="curve s-other needed") if fan else None,
+        *_axis(x, int(last), "generation"),
+    )
+    names = ("generation", "level", "low", "high")
+    parts = {"measured": rows, "ahead": fan}
+    data = {part: {n: [round(r[n], 4) for r in found] for n in names} for part, found in parts.items()}
+    return el("figure", el("div", svg, cls="plot", data_growth=json.dumps(data)), el("figcaption", f"{said}."))
+
+
+def _two(value: float) -> str:
+    return f"{value + 0.0:.2f}".replace("-", MINUS)
+
+
+def _band(rows: Sequence[Row], x: Scale, y: Scale) -> str:
+    edge = [*((r["generation"], r["high"]) for r in rows), *((r["generation"], r["low"]) for r in reversed(rows))]
+    return " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in edge)
+
+
+def _line(rows: Sequence[Row], x: Scale, y: Scale) -> str:
+    return " ".join(f"{x(r['generation']):.1f},{y(r['level']):.1f}" for r in rows)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """A few round numbers from ``low`` to ``high``."""
+    wide = (high - low) / 4
+    unit = 10.0 ** floor(log10(wide))
+    step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= wide)
+    return [step * n for n in range(ceil(low / step), floor(high / step) + 1)]
+
+
 def meter(share: float, words: str) -> Html:
     """A bar for a share from 0 to 1, with what it means in words."""
     used = _r(max(0.0, min(1.0, share)) * 100)
@@ -115,7 +174,7 @@ def _r(value: float) -> str:
     return f"{value:.1f}"
 
 
-def _svg(said: str, *parts: Html) -> Html:
+def _svg(said: str, *parts: Html | None) -> Html:
     return el("svg", *parts, viewbox=f"0 0 {WIDTH} {HEIGHT}", cls="chart", role="img", aria_label=said)
 
 

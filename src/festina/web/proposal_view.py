@@ -17,6 +17,7 @@ from festina.loop.rows import Proposed
 from festina.loop.state import State
 from festina.report.data import TestRow
 from festina.report.paths import evidence_path
+from festina.report.rows import words_of
 from festina.select.report import interval
 from festina.web import patch, plots, tree
 from festina.web.feed import Feed
@@ -53,12 +54,11 @@ def change_of(feed: Feed, digest: str, first: int = 0) -> dict[str, Any]:
 
 def claim(feed: Feed, p: Proposed) -> dict[str, Any]:
     """The proposer's own words: hostile, and for the end of a page.  # P-6, T-5, R-2"""
-    row = feed.reading.proposals.get(p.number)
-    return {
-        "rationale": row.rationale if row else "",
-        "weakness": row.weakness if row else "",
-        "predicted": p.predicted,
-    }
+    try:
+        rationale, weakness = words_of(feed.ledger.get_blob, p.plan)
+    except IntegrityError:
+        rationale, weakness = "", ""
+    return {"rationale": rationale, "weakness": weakness, "predicted": p.predicted}
 
 
 def head(s: State, p: Proposed) -> dict[str, Any]:
@@ -106,12 +106,9 @@ def evidence(feed: Feed, p: Proposed) -> dict[str, Any]:
 
 
 def _test(feed: Feed, t: TestRow) -> dict[str, Any]:
-    s, units = feed.state, feed.reading.units.get(t.test, [])
-    open_test = s.open.get(t.test)
-    path = t.path
+    units = feed.reading.units.get(t.test, [])
     epoch = next((x for x in feed.reading.terms if x.epoch == t.epoch), None)
-    if not path and open_test is not None and epoch is not None:
-        path = evidence_path(epoch, open_test.terms, units)
+    path = _path(feed, t, epoch)
     guards = list(zip(*(g for _, g, _ in units), strict=True)) if units else []
     names = [g.name for g in epoch.guards] if epoch is not None else []
     return {
@@ -124,6 +121,17 @@ def _test(feed: Feed, t: TestRow) -> dict[str, Any]:
         "guards": [_guard(name, values, epoch, i) for i, (name, values) in enumerate(zip(names, guards, strict=False))],
         "sandbox": _sandbox(feed, t), "public_note": t.public_note,
     }  # fmt: skip
+
+
+def _path(feed: Feed, t: TestRow, epoch: e.EpochOpened | None) -> tuple[float, ...]:
+    """The evidence pair by pair; empty where the rule refuses what is recorded, which a report tells of."""
+    plan = feed.reading.plans.get(t.test)
+    if epoch is None or plan is None:
+        return ()
+    try:
+        return evidence_path(epoch, plan, feed.reading.units.get(t.test, []))
+    except FestinaError:
+        return ()
 
 
 def _guard(name: str, values: tuple[float, ...], epoch: e.EpochOpened | None, at: int) -> dict[str, Any]:

@@ -36,32 +36,60 @@
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   }
 
-  // Lays a plot with a cursor over the server's picture of how evidence grew.
+  function axis() {
+    return { stroke: colour("--muted"), grid: { stroke: colour("--rule"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+  }
+
+  // How evidence grew with each pair of runs.
+  function evidence(data) {
+    const big = function (value) { return value < 3 ? String(Math.round(Math.pow(10, value) * 10) / 10) : Math.round(Math.pow(10, value)).toLocaleString("en"); };
+    const words = function (_, value) {
+      if (value == null) return "–";
+      return value >= 0 ? big(value) + " to 1" : "1 to " + big(-value);
+    };
+    return {
+      axes: [axis(), Object.assign(axis(), { size: 82, values: function (_, ticks) { return ticks.map(function (t) { return Number.isInteger(t) ? words(null, t) : ""; }); } })],
+      series: [
+        { label: "pairs" },
+        { label: "evidence", stroke: colour("--" + data.tone), width: 2, value: words },
+        { label: "needed", stroke: colour("--ink"), width: 1, dash: [4, 4], value: words, points: { show: false } },
+      ],
+      data: [data.x, data.y, data.x.map(function () { return data.needed; })],
+    };
+  }
+
+  // Doublings by generation, measured and foreseen.
+  function growth(data) {
+    const m = data.measured, f = data.ahead, x = m.generation.concat(f.generation.slice(1));
+    const words = function (_, value) { return value == null ? "–" : value.toFixed(2); };
+    const early = function (part) { return m[part].concat(f.generation.slice(1).map(function () { return null; })); };
+    const late = function (part) { return f.generation.length ? m.generation.slice(1).map(function () { return null; }).concat(f[part]) : x.map(function () { return null; }); };
+    const edge = function (label, tone) { return { label: label, stroke: colour(tone), width: 1, value: words, points: { show: false } }; };
+    return {
+      axes: [axis(), Object.assign(axis(), { size: 58 })],
+      series: [
+        { label: "generation" },
+        { label: "doublings", stroke: colour("--good"), width: 2, value: words }, edge("2.5 %", "--good"), edge("97.5 %", "--good"),
+        { label: "foreseen", stroke: colour("--other"), width: 2, dash: [4, 4], value: words }, edge("5 %", "--other"), edge("95 %", "--other"),
+      ],
+      data: [x, early("level"), early("low"), early("high"), late("level"), late("low"), late("high")],
+    };
+  }
+
+  // Lays a plot with a cursor over the server's picture.
   function draw(root) {
-    for (const box of root.querySelectorAll(".plot[data-evidence]")) {
+    for (const box of root.querySelectorAll(".plot[data-evidence], .plot[data-growth]")) {
       if (box.dataset.drawn) continue;
       box.dataset.drawn = "1";
-      const data = JSON.parse(box.dataset.evidence);
-      const big = function (value) { return value < 3 ? String(Math.round(Math.pow(10, value) * 10) / 10) : Math.round(Math.pow(10, value)).toLocaleString("en"); };
-      const words = function (_, value) {
-        if (value == null) return "–";
-        return value >= 0 ? big(value) + " to 1" : "1 to " + big(-value);
-      };
-      const axis = { stroke: colour("--muted"), grid: { stroke: colour("--rule"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+      const what = box.dataset.evidence ? evidence(JSON.parse(box.dataset.evidence)) : growth(JSON.parse(box.dataset.growth));
       const host = document.createElement("div");
       host.setAttribute("aria-hidden", "true");
       box.append(host);
       const plot = new uPlot({
         width: box.clientWidth, height: 200, cursor: { y: false }, legend: { live: true },
-        scales: { x: { time: false } },
-        axes: [axis, Object.assign({ size: 82, values: function (_, ticks) { return ticks.map(function (t) { return Number.isInteger(t) ? words(null, t) : ""; }); } }, axis)],
-        series: [
-          { label: "pairs" },
-          { label: "evidence", stroke: colour("--" + data.tone), width: 2, value: words },
-          { label: "needed", stroke: colour("--ink"), width: 1, dash: [4, 4], value: words, points: { show: false } },
-        ],
-      }, [data.x, data.y, data.x.map(function () { return data.needed; })], host);
-      plot.setLegend({ idx: data.x.length - 1 });
+        scales: { x: { time: false } }, axes: what.axes, series: what.series,
+      }, what.data, host);
+      plot.setLegend({ idx: what.data[0].length - 1 });
       box.classList.add("drawn");
       new ResizeObserver(function () {
         if (box.clientWidth && box.clientWidth !== plot.width) plot.setSize({ width: box.clientWidth, height: 200 });
