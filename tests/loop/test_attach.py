@@ -33,6 +33,7 @@ from festina.report.html import page
 from festina.select.reproduced import LEAST_RUNS, reproduced
 from festina.system import home as homes
 from festina.system.repo import Repo
+from tests.report.made_ledger import made_run
 
 TRAIN = """import os, random
 RATE = 0.1
@@ -190,6 +191,58 @@ def test_hostile_text_is_shown_written_out(loop: Autoresearch, tmp_path: Path) -
         shown = page(report_of(ledger.records(), ledger.get_blob), plots=False)
     assert "<script>" not in shown
     assert not set(shown) & {"\u202e", "\x1b"}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> tuple[Path, bytes]:
+    """Another organisation's ledger, and its engine's key."""
+    keys = {role: LocalKey.create(tmp_path / f"{role}.pem", role) for role in ("engine", "verifier")}
+    encoded = {role: base64.b64encode(key.public).decode() for role, key in keys.items()}
+    log = made_run()
+    genesis = log.records[0].body.model_copy(
+        update={"engine_key": encoded["engine"], "verifier_key": encoded["verifier"], "origin": "lab.example/theirs"}
+    )
+    path = tmp_path / "theirs.db"
+    with Ledger.create(path, genesis, signers=keys) as ledger:
+        ledger.append([
+            Draft(made.body, blobs=tuple(log.blobs.values())) for made in log.records[1:]
+            if made.body.role != "reviewer" and not isinstance(made.body, e.ReviewerEnrolled)
+        ])  # fmt: skip
+    return path, keys["engine"].public
+
+
+def test_another_ledger_is_history_with_its_key_and_no_evidence(
+    loop: Autoresearch, elsewhere: tuple[Path, bytes]
+) -> None:
+    path, key = elsewhere
+    done = festina("ledger", "-C", str(loop.root), "import", str(path), "--name", "theirs", "--key", key.hex())
+    assert "told, not verified" in done.stderr
+    with Ledger.open(loop.ledger, readonly=True) as ledger:
+        state = fold(ledger.records())
+        story = tell(state.foreign.loops["theirs"], ledger.get_blob)
+    last = story.loop.last.body
+    assert (last.tool, last.chain, last.claimed_origin) == ("festina", "ledger", "lab.example/theirs")
+    assert last.attester == base64.b64encode(key).decode()
+    assert {row.status for row in story.newest} >= {"accepted", "rejected"}
+    assert state.line == []  # nothing of theirs stands on our line
+    judged = json.loads(festina("trust", "-C", str(loop.root), "--quick", "--json").stdout)
+    assert all(g["answer"] != "yes" for s in judged["stages"] for g in s["grounds"] if "outside" in g["name"])
+    assert recount(loop.ledger).ok
+
+
+def test_a_ledger_that_does_not_hold_or_is_anothers_is_named(
+    loop: Autoresearch, elsewhere: tuple[Path, bytes], tmp_path: Path
+) -> None:
+    path, _ = elsewhere
+    wrong = bring(loop.root, Source("festina", path, "wrong-key", key=b"\x01" * 32))
+    assert kinds(wrong) == {"wrong-origin"}
+    assert not wrong.fresh
+    bad = tmp_path / "bad.db"
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"urn:festina:entry") if b"urn:festina:entry" in data else data.rindex(b'"payloadType"') - 40
+    data[at] ^= 1
+    bad.write_bytes(data)
+    assert "wrong-origin" in kinds(bring(loop.root, Source("festina", bad, "flipped")))
 
 
 def _forged(made: Autoresearch, **changes: object) -> list[str]:

@@ -296,6 +296,38 @@ def plants(ctx: click.Context, path: str | None) -> None:
     click.echo("Every planted slot follows from the secret that was sealed when the epoch was opened.")
 
 
+@group.command("import")
+@click.argument("source", metavar="FILE.db|DIR|FILE.jsonl", type=click.Path(path_type=Path, exists=True))
+@click.option("--name", default="", help="What to call this history here; else `festina` or `jsonl`.")
+@click.option("--origin", default="", help="Whose it is said to be: recorded as claimed.")
+@click.option("--key", help="Public key (hex or base64) that must have signed it: the other engine's, or the file's.")
+@click.option("--signature", type=click.Path(path_type=Path, dir_okay=False), help="JSON lines: --key's signature.")
+@click.option("--metric", default="", help="JSON lines: NAME:higher or NAME:lower.")
+@click.pass_obj
+def import_(
+    root: Path, source: Path, name: str, origin: str, key: str | None, signature: Path | None, metric: str
+) -> int:
+    """Bring in history that was recorded elsewhere: another ledger (its file or a copy), or JSON lines.
+
+    Each row is marked with the origin that it claims and the key that attests it, and is never evidence here. The
+    other ledger's chain is checked as `verify` does. Exits with 3 where something does not fit.
+    """
+    from festina.cli.attach import tell
+    from festina.loop.foreign.reading import Source, bring, public_of, signature_of
+    from festina.propose.history import GRAVE
+
+    lines = source.is_file() and source.suffix in (".jsonl", ".json")
+    if not lines and (metric or signature is not None):
+        raise UsageError("not-for-a-ledger", "a ledger has its own signatures and metric", fix="leave the option out")
+    signed = signature_of(signature) if signature is not None else b""
+    made = bring(
+        root or Path(), Source("jsonl" if lines else "festina", source, name, metric, origin=origin, key=public_of(key),
+                               signature=signed),
+    )  # fmt: skip
+    tell(made)
+    return 3 if any(each.kind in GRAVE for each in made.findings) else 0
+
+
 @group.command()
 @click.argument("target", metavar="DIR|FILE.db", type=click.Path())
 @_LEDGER

@@ -115,8 +115,8 @@ VERIFIER = {
     "public-compared", "characterised",
 }  # fmt: skip
 PERSON = {
-    "attested", "autonomy-stepped", "control-resolved", "incident-classified", "incident-filed", "incident-opened",
-    "incident-resolved", "renewed", "resumed", "review-classified", "review-decided", "review-opened",
+    "attested", "autonomy-stepped", "control-resolved", "history-attested", "incident-classified", "incident-filed",
+    "incident-opened", "incident-resolved", "renewed", "resumed", "review-classified", "review-decided", "review-opened",
     "review-withdrawn", "stated",
 }  # fmt: skip
 
