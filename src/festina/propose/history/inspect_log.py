@@ -27,6 +27,7 @@ from festina.propose.history.types import (
     shown,
     utc,
 )
+from festina.propose.history.zipped import CannotUnpack, unpack
 from festina.system.commits import Commits
 
 MOST_PART = 32 << 20  # unpacked bytes of one part
@@ -100,8 +101,12 @@ def _zipped(found: History, where: str, data: bytes) -> tuple[Any, list[Any]] | 
             names = [part.filename for part in parts]
             if len(set(names)) != len(names):
                 found.find("contradiction", where, f"{where}: a part stands twice in the zip")
-            header = _part(found, where, file, "header.json")
-            samples = [_part(found, where, file, name) for name in dict.fromkeys(names) if _SAMPLE.fullmatch(name)]
+            header = _part(found, where, data, file, "header.json")
+            wanted = [name for name in dict.fromkeys(names) if _SAMPLE.fullmatch(name)]
+            samples = [_part(found, where, data, file, name) for name in wanted]
+    except CannotUnpack:
+        found.find("unreadable", where, f"{where} is packed with Zstandard: pip install zstandard reads it")
+        return None
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, RuntimeError, NotImplementedError,
             EOFError) as error:  # fmt: skip
         found.find("unreadable", where, f"{where}: no log that can be read ({type(error).__name__}); one without a "
@@ -110,10 +115,9 @@ def _zipped(found: History, where: str, data: bytes) -> tuple[Any, list[Any]] | 
     return header, [each for each in samples if each is not None]
 
 
-def _part(found: History, where: str, file: zipfile.ZipFile, name: str) -> Any:  # noqa: ANN401 - hostile JSON
-    with file.open(name) as part:
-        data = part.read(MOST_PART + 1)
-    if len(data) > MOST_PART:
+def _part(found: History, where: str, whole: bytes, file: zipfile.ZipFile, name: str) -> Any:  # noqa: ANN401 - JSON
+    data = unpack(whole, file, name, MOST_PART)
+    if data is None:
         found.find("too-large", where, f"{where}: {shown(name, 80)} unpacks to more than {MOST_PART:,} bytes")
         return None
     return found.json(f"{where}: {name}", data) if b"NaN" not in data else _lenient(found, where, name, data)

@@ -116,8 +116,8 @@ VERIFIER = {
 }  # fmt: skip
 PERSON = {
     "attested", "autonomy-stepped", "control-resolved", "history-attested", "incident-classified", "incident-filed",
-    "incident-opened", "incident-resolved", "renewed", "resumed", "review-classified", "review-decided", "review-opened",
-    "review-withdrawn", "stated",
+    "incident-opened", "incident-resolved", "renewed", "resumed", "review-classified", "review-decided",
+    "review-opened", "review-withdrawn", "stated",
 }  # fmt: skip
 
 
