@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -270,6 +271,8 @@ def test_D4_a_watch_killed_after_the_event_that_decides_is_closed_with_all_that_
     done = festina("watch", "--close", toy=system)
     assert done.returncode == 0, done.stderr
     assert "taken back by the monitor" in done.stdout
+    (row,) = map(json.loads, festina("watch", "--json", toy=system).stdout.splitlines())
+    assert (row["generation"], row["requests"], row["failures"], row["ended"]) == (3, 30, 20, "rolled-back")
     state = check(system.root, settled=True)
     assert state.released == 0, "the newest approved one before it"
     assert Repo.discover(system.root).ref(RELEASED) == state.generations[0].commit

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,16 @@ class Source:
 
 
 @click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a document and nothing else.")
 @click.pass_obj
-def documents(source: Source) -> None:
+def documents(source: Source, as_json: bool) -> None:
     """Which documents the law packs know, and how far the record fills them."""
     with source.open() as ledger:
         desk = Desk(ledger)
+        if as_json:
+            for row in _listed(desk):
+                click.echo(json.dumps(row))
+            return
         for pack in desk.packs:
             state = "" if pack.regime.enabled else " (off by default)"
             click.echo(f"{pack.regime.title}{state}, checked {pack.regime.as_of.isoformat()}{_dates(pack)}")
@@ -59,6 +65,23 @@ def documents(source: Source) -> None:
                 made = desk.made(kind.id, None)
                 filled = sum(not cell.empty for cell in made.cells)
                 click.echo(f"  {kind.id:32} {kind.title}: {made.state}, {filled} of {len(made.cells)} fields filled")
+
+
+def _listed(desk: Desk) -> Iterator[dict[str, object]]:
+    """Each document as it stands; those about incidents once for each incident."""
+    for pack in desk.packs:
+        for kind in pack.document:
+            row: dict[str, object] = {
+                "id": kind.id, "title": kind.title, "regime": pack.regime.id, "enabled": pack.regime.enabled,
+                "to": kind.to, "in_force": pack.regime.in_force.isoformat(), "checked": pack.regime.as_of.isoformat(),
+            }  # fmt: skip
+            for number in sorted(desk.people.incidents) if kind.incident else (None,):
+                made = desk.made(kind.id, number)
+                yield row | {
+                    "incident": number, "state": made.state, "fields": len(made.cells),
+                    "filled": sum(not cell.empty for cell in made.cells), "missing": made.missing,
+                    "contradictions": made.contradictions,
+                }  # fmt: skip
 
 
 @click.command()
@@ -180,9 +203,10 @@ def bundle(source: Source, target: Path, public: bool, withhold: tuple[str, ...]
 @click.option("--general/--narrow", default=None, help="Does it do many different tasks?")
 @click.option("--revenue", type=float, help="Yearly revenue of your group, in USD.")
 @click.option("--market", "markets", multiple=True, type=click.Choice(["eu", "us-ca", "us-ny"]), help="Default: all.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a duty and nothing else.")
 def duties(
     compute: float | None, modifies: bool, changes: float | None, original: float | None, general: bool | None,
-    revenue: float | None, markets: tuple[str, ...],
+    revenue: float | None, markets: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Which duties apply, with the arithmetic and its sources. No legal advice."""
     from math import isfinite
@@ -201,6 +225,10 @@ def duties(
             "not-a-change", "--changes and --original are about somebody else's model", fix="add --modifies"
         )
     facts = Facts(compute, changes, original, modifies, general, revenue, markets or MARKETS)
+    if as_json:
+        for duty in found(facts):
+            click.echo(json.dumps(asdict(duty)))
+        return
     for duty in found(facts):
         click.echo(f"{duty.answer:15} {duty.name}")
         click.echo(f"{'':15} {duty.why} ({duty.source})")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group(invoke_without_command=True)
 @system_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a deadline.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a deadline, or an incident without one.")
 @click.pass_context
 def group(ctx: click.Context, root: Path, as_json: bool) -> None:
     """Incidents: every regime's deadline, what is filed, what is late.
@@ -113,26 +113,41 @@ def resolve(root: Path, number: int, reviewer: str, text: str, at: str | None) -
 
 
 @group.command()
-def classes() -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a class and nothing else.")
+def classes(as_json: bool) -> None:
     """The classes of all law packs."""
+    import json
+
     from festina.report.law.packs import load
 
     for pack in load():
+        if as_json:
+            for known in pack.incident_class:
+                row = {"id": known.id, "words": known.words, "regime": pack.regime.id, "runs": pack.regime.enabled}
+                click.echo(json.dumps(row))
+            continue
         state = "" if pack.regime.enabled else "  (off: its clock does not run)"
         for known in pack.incident_class:
             click.echo(f"{known.id:28} {known.words}{state}")
 
 
 @group.command("near-misses")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object each and nothing else.")
 @click.pass_obj
-def near_misses(root: Path) -> None:
+def near_misses(root: Path, as_json: bool) -> None:
     """What nearly was an incident: attempts on the guards, refusals, broken controls, missed plants."""
+    import json
+
     from festina.report.fold import fold
     from festina.report.law import facts
 
     with opened(root) as here:
         data = fold(here.ledger.records(), here.ledger.get_blob, root=here.ledger.root().hex())
         rows = facts.near_misses(data)
+        if as_json:
+            for row in rows:
+                click.echo(json.dumps({"text": row.text, "entries": row.seqs}))
+            return
         if not rows:
             click.echo("No near misses are recorded.")
         for row in rows:
@@ -151,6 +166,9 @@ def _board(here: Opened, as_json: bool, only: int | None = None) -> None:
     if as_json:
         for row in rows:
             click.echo(_json(row))
+        for incident in chosen:
+            if all(row.incident != incident.number for row in rows):
+                click.echo(_without(incident))
         return
     if not chosen:
         click.echo("No incident is recorded.")
@@ -198,6 +216,15 @@ def _when(row: Row, now: datetime) -> str:
     apart = duration(abs((row.due - now).total_seconds()))
     left = f"{apart} too late" if row.state == "late" else f"{apart} left"
     return f"{'LATE' if row.state == 'late' else 'due':8} {row.document} to {to}: by {local} ({left}; {row.rule})"
+
+
+def _without(incident: Incident) -> str:
+    """An incident without a deadline: nobody has classified it yet, or no regime asks for a report about it."""
+    import json
+
+    state = "unclassified" if incident.classified_seq is None else "no-report"
+    row = {"incident": incident.number, "state": state, "classes": incident.classes, "document": None, "due": None}
+    return json.dumps(row, sort_keys=True)
 
 
 def _json(row: Row) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import time
@@ -40,11 +41,13 @@ EXIT_OF = {"passed": 0, "rolled-back": ROLLED_BACK, "starved": STARVED, "stopped
 @click.option("--all-methods", is_flag=True, help="Shadow POST and the like, too: the new version does what they ask.")
 @click.option("--once", is_flag=True, help="End with the watch; by default requests go on being answered.")
 @click.option("--close", "closing", is_flag=True, help="End a watch whose process died.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a watch on standard output, and nothing else.")
 @click.pass_context
 def command(
     ctx: click.Context, root: Path, generation: int | None, step: Literal["shadow", "canary", "full"],
     new_url: str | None, old_url: str | None, listen: str, share: float, least: int, tolerate: float | None,
     duration: str, slow: str, all_methods: bool, once: bool, closing: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Watch a GENERATION serve, and take it back by itself when it is worse.
 
@@ -54,10 +57,10 @@ def command(
     halts, and a person has to look. Exits with 3 then, with 5 when too few requests came.
     """
     if closing:
-        _close(root)
+        _close(root, as_json)
         return
     if generation is None:
-        _list(root)
+        _list(root, as_json)
         return
     if new_url is None or (old_url is None and step != "full"):
         raise UsageError("which-services", "two services are watched: the new version's and that of the one in use",
@@ -67,8 +70,10 @@ def command(
         raise UsageError(
             "bad-tolerance", "at the full step --tolerate is a share of the requests", fix="--tolerate 0.01"
         )
-    watch = _run(root, generation, step, new_url, old_url, listen, share if step == "canary" else float(step == "full"),
-                 allowed, least, parse_duration(duration), parse_duration(slow), all_methods, once)  # fmt: skip
+    watch = _run(
+        root, generation, step, new_url, old_url, listen, share if step == "canary" else float(step == "full"), allowed,
+        least, parse_duration(duration), parse_duration(slow), all_methods, once, as_json,
+    )  # fmt: skip
     assert watch.ended is not None
     ctx.exit(EXIT_OF[watch.ended.reason])
 
@@ -76,6 +81,7 @@ def command(
 def _run(
     root: Path, generation: int, step: Literal["shadow", "canary", "full"], new_url: str, old_url: str | None,
     listen: str, share: float, tolerate: float, least: int, seconds: float, slow: float, all_methods: bool, once: bool,
+    as_json: bool,
 ) -> Watch:  # fmt: skip
     from festina.loop import holds, watching
     from festina.watch.split import METHODS, SAFE, Split, target
@@ -104,7 +110,7 @@ def _run(
         try:
             done = watching.go(here.ledger, here.state, here.repo, here.home, watch, split, counter, seconds=seconds,
                                until=lambda: bool(stopped), say=lambda text: click.echo(text, err=True))  # fmt: skip
-            click.echo(done.sentence())
+            _tell(done, as_json)
             if done.ended is not None and done.ended.reason == "rolled-back":
                 click.echo("The loop is halted. Look, then: festina unhalt --as NAME --reason TEXT", err=True)
             if not once and not stopped:
@@ -118,26 +124,39 @@ def _run(
             split.close()
 
 
-def _list(root: Path) -> None:
+def _list(root: Path, as_json: bool) -> None:
     with opened(root) as here:
         rows = list(here.state.watches.rows.values())
         if not rows:
-            click.echo("Nothing was watched yet.")
+            click.echo("Nothing was watched yet.", err=as_json)
         for watch in rows:
-            click.echo(f"watch {watch.started.watch}: {watch.sentence()}")
+            _tell(watch, as_json, f"watch {watch.started.watch}: ")
 
 
-def _close(root: Path) -> None:
+def _tell(watch: Watch, as_json: bool, before: str = "") -> None:
+    """What a watch saw, in words or as one JSON object."""
+    if not as_json:
+        click.echo(before + watch.sentence())
+        return
+    row = watch.started.model_dump(mode="json") | {
+        "at": watch.at, "requests": watch.requests, "failures": watch.failures, "beside": watch.beside,
+        "beside_failures": watch.beside_failures, "answer": watch.monitor.answer, "ended_at": watch.ended_at or None,
+        "ended": watch.ended.reason if watch.ended is not None else None, "sentence": watch.sentence(),
+    }  # fmt: skip
+    click.echo(json.dumps(row))
+
+
+def _close(root: Path, as_json: bool) -> None:
     from festina.loop import watching
 
     with opened(root, write=True) as here:
         watch = here.state.watches.open
         if watch is None:
-            click.echo("No watch is open.")
+            click.echo("No watch is open.", err=as_json)
             return
         number = watch.started.watch
         if watch.monitor.answer == "roll back":
             watching.worse(here.ledger, here.state, here.repo, here.home, number, "its process had ended")
         else:
             watching.close(here.ledger, here.state, number, "stopped", "its process had ended")
-        click.echo(here.state.watches.rows[watch.started.watch].sentence())
+        _tell(here.state.watches.rows[watch.started.watch], as_json)
