@@ -42,10 +42,14 @@ _RAISES = {
 @system_option
 @click.option("--live", is_flag=True, help="Keep watching until Ctrl-C.")
 @click.option("--tries", is_flag=True, help="List every tree that the improver tried on public evidence.")
+@click.option("--gates", is_flag=True, help="What each gate cost in time and trials, and what it caught.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else.")
-def command(root: Path, live: bool, tries: bool, as_json: bool) -> None:
+def command(root: Path, live: bool, tries: bool, gates: bool, as_json: bool) -> None:
     """Where the run stands, and what to do next."""
     with opened(root) as here:
+        if gates:
+            _tell_gates(here, as_json)
+            return
         if as_json:
             row = {"halted": _halts(here), "governor": _governor(here)}
             row |= summary(here.state, running=here.home.engine_running()) | {"outside": outside_summary(here)}
@@ -75,6 +79,21 @@ def command(root: Path, live: bool, tries: bool, as_json: bool) -> None:
                     view.update(page(here.state, running=here.home.engine_running()), refresh=True)
             except KeyboardInterrupt:
                 return
+
+
+def _tell_gates(here: Opened, as_json: bool) -> None:
+    """Each gate that was used, with its price beside its catch.  # G-7"""
+    from dataclasses import asdict
+
+    from festina.report.gates import gates
+
+    rows = gates(here.ledger.records())
+    if as_json:
+        click.echo(json.dumps([asdict(row) | {"cost": row.cost} for row in rows], indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row.name}: {row.words}; it took {row.cost}.")
+    click.echo("What a gate deterred leaves no trace: a small catch is no proof that it is not needed.")
 
 
 def _halts(here: Opened) -> list[str]:

@@ -53,6 +53,8 @@ LOOKS_SPENT = (
     "the hidden suite's budget of looks is spent: festina vault add hidden NEW --replace, then run --new-epoch"
 )
 OBSERVED = "everything that was handed in has its verdict; at 'observe' nothing else is begun: festina autonomy"
+UNREVIEWED = "nobody has reviewed the last generations"  # G-3
+QUEUE_FULL = "changes wait for reviewers"
 FAULTS_PER_RUN = 6  # an engine that keeps failing stops and says so, instead of burning the budget
 FAULTS_PER_TEST = 3  # a candidate whose trials cannot be run keeps nobody else waiting, and is never accepted
 TWINS_PER_BATCH = 16  # units of the incumbent against itself at a time: a crash repeats no more
@@ -302,11 +304,11 @@ def _work(s: State, facts: Facts) -> Action:
     if generations >= epoch.debt_generations or lines >= epoch.debt_lines:
         if facts.review_wait_left_s > 0:
             return AwaitReview()
-        return Finish("waiting", "nobody has reviewed the last generations: `festina review`")  # G-3
+        return Finish("waiting", f"{UNREVIEWED}: `festina review`")  # G-3
     if epoch.review is not None and s.current is None and not s.again and len(s.waiting) >= epoch.review.max_waiting:
         if facts.review_wait_left_s > 0:
             return AwaitReview()
-        return Finish("waiting", f"{len(s.waiting)} changes wait for reviewers: `festina review`")
+        return Finish("waiting", f"{len(s.waiting)} {QUEUE_FULL}: `festina review`")
     if s.current is not None:
         proposed = s.proposals[s.current]
         if proposed.stage == "requested" and facts.asked:

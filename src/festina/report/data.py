@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from festina.ledger.entries import DrillFinished, GuardTerms, JudgeTerms, SuiteTerms
+from festina.report.numerals import count, seconds
 from festina.report.outside import OutsideRow
 from festina.select.budget import Promise
 from festina.select.certified import Total
@@ -325,6 +326,28 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class GateRow:
+    """One gate. ``seconds``: at work; ``still_s``: while the loop stood still for it; ``tried``, ``caught``: cases."""
+
+    key: str
+    name: str
+    seconds: float
+    still_s: float
+    trials: int
+    tried: int
+    caught: int
+    words: str  # what it caught
+    seqs: tuple[int, ...]
+
+    @property
+    def cost(self) -> str:
+        parts = [seconds(self.seconds)] if self.seconds >= 0.05 or not self.still_s else []
+        parts += [f"{seconds(self.still_s)} of standing still"] if self.still_s else []
+        parts += [count(self.trials, "trial")] if self.trials else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
 class ReportData:
     """Everything that a report shows. The same entries give the same value.  # C-2"""
 
@@ -363,6 +386,7 @@ class ReportData:
     drill: DrillFinished | None = None  # the last one
     tried: Tried = Tried()
     outside: tuple[OutsideRow, ...] = ()  # loops run by others  # G-7
+    gates: tuple[GateRow, ...] = ()  # what each cost and caught  # G-7
 
     @property
     def epoch(self) -> EpochRow | None:

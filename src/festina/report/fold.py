@@ -48,6 +48,7 @@ class Reading(Rows):
         self.tries.take(record.seq, record.body)
         self.called.take(record.body)
         self.people.take(record)
+        self.gates.take(record)
         self.outside.take(record)
         if (handler := _HANDLERS.get(record.kind)) is not None:
             handler(self, record, record.body)
@@ -94,7 +95,7 @@ class Reading(Rows):
             outside=self.outside.rows(
                 self.proposals.values(), self.terms[-1].debt_generations if self.terms else None, self.blob
             ),
-            entries=tuple(self.entries),
+            entries=tuple(self.entries), gates=self.gates.rows(),
         )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from festina.report.data import (
     RunRow,
     TestRow,
 )
+from festina.report.gates import Gates
 from festina.report.outside import Outsides
 from festina.report.tries import Tries
 from festina.report.twins import Twins
@@ -65,6 +66,7 @@ class Rows:
         self.generation_of: dict[str, int] = {}  # commit or tree -> generation
         self.people = reviewed.People(state)
         self.outside = Outsides()
+        self.gates = Gates()
         self.finals: list[FinalRow] = []
         self.drill: e.DrillFinished | None = None
         self.remarks: list[Remark] = []

@@ -8,7 +8,6 @@ from statistics import median
 
 from festina.govern.ladder import LADDER
 from festina.report.law.calendar import moment
-from festina.report.numerals import count, percent
 from festina.report.trust import stages
 from festina.report.trust.ability import characterised, safeguarded
 from festina.report.trust.grounds import Case, settled
@@ -148,54 +147,4 @@ def _span(seconds: float) -> str:
 
 def gates(case: Case) -> tuple[Gate, ...]:
     """What each gate cost beside what it caught.  # G-7"""
-    data = case.data
-    screened = [p for p in data.proposals if p.screened_seq is not None]
-    refused = [p for p in screened if p.outcome == "refused"]
-    judged = data.judged
-    not_accepted = [t for t in judged if t.verdict != "accept"]
-    planted = sum(p.trials for p in data.plants)
-    found = [
-        Gate(
-            "scope and content of a proposal",
-            "no trial",
-            f"{len(refused)} of {count(len(screened), 'proposal')} refused",
-            tuple(p.last_seq for p in refused),
-        ),
-        Gate(
-            "evidence on hidden items",
-            f"{count(sum(t.units for t in judged), 'unit')}, {count(data.looks, 'look')}",
-            f"{len(not_accepted)} of {count(len(judged), 'test')} not accepted",
-            tuple(t.verdict_seq for t in judged if t.verdict_seq is not None),
-        ),
-    ]
-    if data.plants:
-        caught = rates_words(case)
-        share = percent(planted / data.trials) if data.trials else "0 %"
-        found.append(
-            Gate(
-                "planted defects",
-                f"{count(planted, 'trial')} of their own, {share} of all",
-                caught,
-                tuple(p.seq for p in data.plants),
-            )
-        )
-    if data.twins is not None and data.twins.units:
-        found.append(
-            Gate(
-                "the version in use against itself",
-                f"{count(data.twins.units, 'unit')}",
-                f"{count(len(data.twins.alarms), 'alarm')}",
-                data.twins.seqs,
-            )
-        )
-    denied = [body for _, body in case.seen.decisions if body.decision == "deny"]
-    people = f"{count(len(case.seen.decisions), 'decision')}"
-    found.append(
-        Gate("people", people, f"{count(len(denied), 'denial')}", tuple(a.seq for a, _ in case.seen.decisions))
-    )
-    return tuple(found)
-
-
-def rates_words(case: Case) -> str:
-    judged = [p for p in case.data.plants if p.judged]
-    return f"{sum(not p.missed for p in judged)} of {len(judged)} caught"
+    return tuple(Gate(row.name, row.cost, row.words, row.seqs) for row in case.data.gates)
