@@ -398,6 +398,8 @@ SECTIONS = {
     "Attribution": "[policy] attribution",
     "ReviewPolicy": "[policy] review",
     "Pace": "[policy] pace",
+    "Outcomes": "[policy] outcomes",
+    "Soak": "[suite.soak.NAME]",
     "Capability": "[capability.NAME]",
     "Tier": "[capability.NAME] tiers",
 }

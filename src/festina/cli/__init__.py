@@ -48,6 +48,8 @@ MORE = {
     "unhalt": ("festina.cli.halt:unhalt", "End a halt, signed by a person."),
     "release": ("festina.cli.release:command", "Release an approved generation."),
     "watch": ("festina.cli.watch:command", "A new version on real requests, taken back by itself if worse."),
+    "soak": ("festina.cli.soak:command", "Suites that a version has to stand before it is released in full."),
+    "outcome": ("festina.cli.soak:outcome", "What became of a release's work, days later."),
     "rollback": ("festina.cli.release:rollback", "Go back to an earlier generation, now."),
     "trust": ("festina.cli.trust:command", "May it be trusted yet? Yes, no, or cannot tell yet, with what is missing."),
     "incident": ("festina.cli.incident:group", "Incidents, and by when each regulator wants to be told."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -18,10 +19,11 @@ def command(root: Path, generation: int | None) -> int:
     """Release an approved generation (default: the newest approved).
 
     Checks first that the record proves the verdict and the approval for exactly this content; where the manifest has a
-    [suite.final], scores the generation on it, once, and refuses what that score contradicts.
+    [suite.final], scores the generation on it, once, and refuses what that score contradicts; where it has a
+    [suite.soak.NAME], runs that beside what is in use, and refuses what is not shown to hold.
     """
     from festina.ledger.entries import PublicCompared
-    from festina.loop import acts, finals, holds
+    from festina.loop import acts, finals, holds, soaks
     from festina.release.refs import released_ref
 
     with opened(root, write=True) as here:
@@ -32,13 +34,19 @@ def command(root: Path, generation: int | None) -> int:
         scored = not finals.due(here.state, chosen)
         weak = here.state.epoch is not None and here.state.epoch.min_level < 2
         demo = bool(here.state.genesis and here.state.genesis.demo)
+        soaked = not soaks.due(here.state, chosen)
     if not scored and not _score(root, chosen.number, demo=demo, weak=weak):
+        return INTERRUPTED
+    if not soaked and not _soak(root, chosen.number, demo=demo, weak=weak):
         return INTERRUPTED
     with opened(root, write=True) as here, holds.guarded(here.home):
         done = acts.release(here.ledger, here.state, here.repo, chosen.number)
         score = here.state.side.finals.get(done.number)
         assert here.state.genesis is not None
         demo = here.state.genesis.demo
+        stood = soaks.lines(here.state, datetime.now(UTC))
+    for line in stood:
+        click.echo(line, err=True)
     if score is not None:
         click.echo(finals.sentence(score), err=True)
     if isinstance(done.public, PublicCompared):  # V-6
@@ -73,6 +81,23 @@ def _score(root: Path, number: int, *, demo: bool, weak: bool) -> bool:
     try:
         with measuring(root, Options(demo=demo, weak_sandbox=reason, wall_s=WALL_S)) as bench:
             score_final(bench, number)
+    except Replan:
+        click.echo("Stopped before the end; what ran was charged.", err=True)
+        return False
+    return True
+
+
+def _soak(root: Path, number: int, *, demo: bool, weak: bool) -> bool:
+    """Run the soak suites; False when it was stopped.  # D-3"""
+    from festina.loop import soaks
+    from festina.loop.bench import Replan
+    from festina.loop.engine import Options, measuring
+
+    click.echo("Running the soak suites beside what is in use ...", err=True)
+    reason = "a soak where confinement is weak" if weak else ""
+    try:
+        with measuring(root, Options(demo=demo, weak_sandbox=reason, wall_s=WALL_S)) as bench:
+            soaks.run(bench, number)
     except Replan:
         click.echo("Stopped before the end; what ran was charged.", err=True)
         return False

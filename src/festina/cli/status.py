@@ -170,6 +170,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "verifiers": verifier_lines(s),
         "models": models(s),
         "abilities": abilities(s),
+        "soaks_and_outcomes": afterwards(s),
         "next": advice(s, running=running),
     }
 
@@ -295,6 +296,16 @@ def abilities(s: State) -> list[str]:
     return [f"Generation {measured[-1]} can do: {line}" for line in lines(s, measured[-1])] if measured else []
 
 
+def afterwards(s: State) -> list[str]:
+    """What stood its soak, until when, and how the work of releases turned out later.  # D-3, D-4"""
+    from datetime import UTC, datetime
+
+    from festina.loop import outcomes, soaks
+
+    now = datetime.now(UTC)
+    return soaks.lines(s, now) + outcomes.lines(s, now)
+
+
 def models(s: State) -> dict[str, Any] | None:
     """What models were asked and what that cost; None where none was.  # E-5"""
     from dataclasses import asdict
@@ -351,7 +362,7 @@ def page(s: State, *, running: bool) -> RenderableType:
         parts.append(Text(certified["sentence"]))
     parts += [Text(line) for line in sentences(s)]
     parts += [Text(line, style="bold red") for line in alarms(s)]
-    parts += [Text(line, style="bold red" if ": NEW: " in line else "") for line in abilities(s)]
+    parts += [Text(line, style="bold red" if ": NEW: " in line else "") for line in (*abilities(s), *afterwards(s))]
     gap = overfitting(s)
     if gap is not None:
         parts.append(Text(gap["sentence"], style="bold red" if gap.get("overfitted") else ""))

@@ -95,6 +95,10 @@ from festina.ledger.reviewing import ReviewWithdrawn as ReviewWithdrawn
 from festina.ledger.searching import ArchiveTerms as ArchiveTerms
 from festina.ledger.searching import TryEnded as TryEnded
 from festina.ledger.searching import TryStarted as TryStarted
+from festina.ledger.soaking import OutcomesCounted as OutcomesCounted
+from festina.ledger.soaking import OutcomeTerms as OutcomeTerms
+from festina.ledger.soaking import Soaked as Soaked
+from festina.ledger.soaking import SoakTerms as SoakTerms
 from festina.ledger.terms import EpochOpened as EpochOpened
 from festina.ledger.terms import GuardTerms as GuardTerms
 from festina.ledger.terms import SuiteTerms as SuiteTerms
@@ -242,7 +246,7 @@ KINDS: dict[str, type[Body]] = {
         ModelAsked, ModelAnswered, TryStarted, TryEnded,
         ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled, ReviewsReceived,
         CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, GrowthAlarm, Halted, Resumed,
-        Renewed, Attested, Characterised, AnchorsLocked, AnchorsLeaked, AutonomyStepped,
+        Renewed, Attested, Characterised, AnchorsLocked, AnchorsLeaked, AutonomyStepped, Soaked, OutcomesCounted,
         WatchStarted, WatchCounted, WatchEnded,
         HistoryRead, HistoryAttested, HistoryChecked,
         Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from festina.ledger.base import Body, Count, Digest, Name, Number, Oid, Role, Short
 
 Purpose = Literal[
-    "rehearsal", "public", "attribution", "comparison", "final", "crossplay", "characterisation", "history",
+    "rehearsal", "public", "attribution", "comparison", "final", "crossplay", "characterisation", "history", "soak",
 ]  # fmt: skip
 Spread = tuple[Number, Number, Number]
 Method = Literal["ablation", "shapley", "shapley-sampled"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from festina.errors import Busy, Halted, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
-from festina.loop import admitting, clocks, finals, governing, outside, requesting, sameness
+from festina.loop import admitting, clocks, finals, governing, outside, requesting, sameness, soaks
 from festina.loop.rows import Generation
 from festina.loop.state import State
 from festina.release import refs
@@ -170,6 +170,7 @@ def release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Gen
     """Release an approved generation: by default the newest.  # D-2, V-3"""
     generation = may_release(ledger, state, repo, number)
     finals.require(state, generation)
+    soaks.require(state, generation)
 
     def make(now: State) -> list[Draft]:
         if now.halts.standing:

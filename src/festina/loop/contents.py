@@ -26,6 +26,7 @@ from festina.select.overfit import Spread
 from festina.select.pairing import OURS, Differences, mean, product_means, unit_differences
 from festina.select.report import estimate, interval
 from festina.select.student import spread
+from festina.verify import soaking
 from festina.verify.account import Account, Mismatch
 from festina.verify.verdicts import scale_of, width_of
 
@@ -188,6 +189,15 @@ def _finals(c: Contents, b: e.FinalScored, details: Any) -> Wrong:  # noqa: ANN4
     )
 
 
+def _soaked(c: Contents, b: e.Soaked, details: Any) -> Wrong:  # noqa: ANN401 - JSON
+    terms = {each.name: each for each in c.account.rules().soaks}[b.suite]
+    rows = [(unit["gain"], unit["candidate"], unit["incumbent"]) for unit in details["units"]]
+    made = soaking.numbers(terms, rows)
+    exact = {name: (getattr(b, name), made[name]) for name in ("interval", "answer")}
+    near = {name: (getattr(b, name), made[name]) for name in ("mean", "base_mean", "estimate")}
+    return _exactly({"units": (b.units, len(rows)), **exact}) | _nearly(near)
+
+
 def _problem(c: Contents, b: e.CrossplayProblem, details: Any) -> Wrong:  # noqa: ANN401 - JSON
     """A product's score is its mean; the start's where it gave none. The start is run once where it is the product."""
     units = details["units"]
@@ -298,5 +308,5 @@ def _drill(_: Contents, b: e.DrillFinished, rows: Any) -> Wrong:  # noqa: ANN401
 _CHECKS: dict[str, Callable[[Contents, Any, Any], Wrong]] = {
     "batch-ended": _batch, "control-ended": _controlled, "final-scored": _finals, "public-compared": _public,
     "attributed": _attributed, "crossplay-problem": _problem,
-    "drill-finished": _drill,
+    "drill-finished": _drill, "soaked": _soaked,
 }  # fmt: skip

@@ -38,7 +38,7 @@ from festina.verify.types import Source
 from festina.verify.vault import Vault
 
 
-class _Placed(HiddenJudge):
+class Placed(HiddenJudge):
     """Draws every unit's items at a place that was fixed before."""
 
     def __init__(self, verifier: Verifier, items: int, places: Mapping[int, int]) -> None:
@@ -125,7 +125,7 @@ def _measure(b: Bench, terms: e.SuiteTerms, source: Source, number: int, measure
     tree, base, label = _sides(b, number)
     scale = Scale(b.scale.sign, b.scale.width, ())
     with _verifier(b, terms, source) as verifier:
-        judge = _Placed(verifier, terms.batch_items, places)
+        judge = Placed(verifier, terms.batch_items, places)
         results = units.run_units(
             lambda seed: units.run_unit(
                 b.trials, judge, units.Trees(tree, base, None), scale, seed, lambda: b.cut_off

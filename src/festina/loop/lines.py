@@ -5,11 +5,12 @@ Each move is an intent and an end (L-3); a way back goes along the line only.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import autonomy, blocks, measured, sameness
+from festina.loop import autonomy, blocks, measured, sameness, soaks
 from festina.loop.rows import Generation, misfit
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def release_intent(s: State, r: Record, b: e.ReleaseIntent) -> None:
         raise misfit(r, "a release of what was tested below the demanded confinement")  # T-2
     if b.cause == "release" and not measured.final_allows(s, b.generation):
         raise misfit(r, "a release without a final score, or against it")  # V-3
+    if b.cause == "release" and soaks.lacking(s, generation, datetime.fromisoformat(r.at)):
+        raise misfit(r, "a release without its soak, or against it")  # D-3
     s.release = b
     s.releases = max(s.releases, b.release + 1)
 

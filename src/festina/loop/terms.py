@@ -15,6 +15,7 @@ from festina.experiment.trial import Recipe
 from festina.govern.ladder import TOP
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
+from festina.loop import soaking
 from festina.propose.asking import Asking
 from festina.propose.book import Book, PaperBook
 from festina.propose.gateway import Allowance, Gateway
@@ -94,6 +95,7 @@ def epoch(
         review=_review(manifest),
         govern=_govern(manifest, suite),
         witness=_witness(manifest),
+        **soaking.terms(home, manifest),
         release_steps=manifest.policy.release_steps,
         archive=_archive(manifest),
     )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from festina.ledger import entries as e
 from festina.ledger.log import Record
+from festina.loop import outcomes, soaks
 from festina.loop.rows import misfit
 from festina.select import monitor
 from festina.select.monitor import Monitor
@@ -58,6 +59,8 @@ class Watches:
     """All watches, by number. Filled by the handlers alone."""
 
     rows: dict[int, Watch] = field(default_factory=dict)
+    soaks: soaks.Soaks = field(default_factory=soaks.Soaks)  # what stands before a full release  # D-3
+    outcomes: outcomes.Outcomes = field(default_factory=outcomes.Outcomes)  # what becomes of it later  # D-4
 
     @property
     def open(self) -> Watch | None:
@@ -120,5 +123,6 @@ def _ended(s: State, r: Record, b: e.WatchEnded) -> None:
 
 
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
-    "watch-started": _started, "watch-counted": _counted, "watch-ended": _ended,
+    "watch-started": _started, "watch-counted": _counted, "watch-ended": _ended, **soaks.HANDLERS,
+    **outcomes.HANDLERS,
 }  # fmt: skip

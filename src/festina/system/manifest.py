@@ -42,7 +42,7 @@ from festina.system.fields import (
     seconds,
 )  # fmt: skip
 from festina.system.manifest_checks import check_across, check_files, explain, goal_names, scorer_files
-from festina.system.policy import Capability, Policy
+from festina.system.policy import Capability, Policy, Soak
 from festina.system.scope import Scope
 from festina.system.toml import lines_of_keys, load, nearest_line
 
@@ -224,11 +224,12 @@ class FinalSuite(Table):
 
 
 class Suites(Table):
-    """``[suite]``: at most one public, one hidden and one final suite."""
+    """``[suite]``: at most one public, one hidden and one final suite; any number of soak suites."""
 
     public: PublicSuite | None = None
     hidden: HiddenSuite | None = None
     final: FinalSuite | None = None
+    soak: Mapping[GuardName, Soak] = Field(default_factory=dict)
 
 
 class Guard(Table):
@@ -313,6 +314,7 @@ class Manifest(Table):
         found = {f"guard.{name}.scorer": guard.scorer for name, guard in self.guard.items()}
         found |= {f"judge.{name}.scorer": judge.scorer for name, judge in self.judge.items()}
         found |= {f"capability.{name}.scorer": each.scorer for name, each in self.capability.items()}
+        found |= {f"suite.soak.{name}.scorer": each.scorer for name, each in self.suite.soak.items()}
         for name, suite in (("public", self.suite.public), ("hidden", self.suite.hidden)):
             if suite is not None:
                 found[f"suite.{name}.scorer"] = suite.scorer

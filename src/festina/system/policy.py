@@ -103,6 +103,26 @@ class WitnessPolicy(Table):
         return self
 
 
+class Soak(Table):
+    """``[suite.soak.NAME]``: what a content must not do worse on, before it is released in full.  # D-3, V-11"""
+
+    scorer: ScorerName
+    direction: Direction
+    range: Range = (0.0, 1.0)
+    units: Annotated[int, Field(ge=10, le=10_000)] = 100
+    batch: Annotated[int, Field(ge=1, le=10_000)] = 10
+    max_loss: Annotated[Number, Field(gt=0)]
+    valid: Duration = 14 * 86400.0
+
+
+class Outcomes(Table):
+    """``[policy.outcomes]``: how often the work of what is in use may turn out badly, days later.  # D-4"""
+
+    tolerate: Annotated[Number, Field(gt=0, lt=1)]
+    least: Positive = 100
+    valid: Duration = 30 * 86400.0
+
+
 class Policy(Table):
     """``[policy]``: error budget, autonomy, isolation."""
 
@@ -119,6 +139,7 @@ class Policy(Table):
     release_steps: tuple[Literal["shadow", "canary"], ...] = ()  # to be passed before a release  # D-3
     review: ReviewPolicy = ReviewPolicy()
     pace: Pace | None = None
+    outcomes: Outcomes | None = None
     lease: Duration | None = None
     reverts: Annotated[Number, Field(gt=0, le=1)] = 0.1
     witness: WitnessPolicy | None = None

@@ -28,7 +28,7 @@ from festina.ledger.signing import PUBLIC_BYTES, SIGNATURE_BYTES, LocalKey
 from festina.ledger.statement import NO_PREV, Entry, decode, glance, seal
 from festina.select.pairing import OURS, Differences, Scale, mean, product_means, unit_differences
 from festina.select.report import estimate, interval
-from festina.verify import capabilities
+from festina.verify import capabilities, soaking
 from festina.verify.account import TAKEN, Account, Open
 from festina.verify.receipts import Receipts, ScoreRow, digest_of, rows_of
 from festina.verify.verdicts import scale_of, width_of
@@ -182,6 +182,22 @@ class Notary:
         made = capabilities.summary([unit["candidate"].mean for unit in units])
         _same("characterised", "scores", (b.mean, b.error), made)
 
+    def _soaked(self, b: e.Soaked, shown: object) -> None:
+        """A soak's numbers are those of its scores on the charged measurement's draws.  # D-3"""
+        measure, epoch = self._account.measure, self._account.rules()
+        terms = {each.name: each for each in epoch.soaks}.get(b.suite)
+        if measure is None or (measure.measure, measure.purpose) != (b.measure, "soak") or terms is None:
+            _refuse("soaked: no measurement was charged for it")
+        suite = soaking.suite_of(terms, measure.source)
+        units = self._units(shown, {"candidate", "incumbent"}, digest_of(suite.model_dump(mode="json"), []))
+        _seeded("soaked", units, [unit_seed(self._account.measure_leaf, 0, i) for i in range(terms.units)])
+        scale = Scale(1.0 if terms.direction == "higher" else -1.0, terms.high - terms.low, ())
+        rows = [
+            (_differences(unit, scale).gain, unit["candidate"].mean, unit["incumbent"].mean) for unit in units
+        ]  # fmt: skip
+        for name, made in soaking.numbers(terms, rows).items():
+            _same("soaked", name, getattr(b, name), made)
+
     def _problem(self, b: e.CrossplayProblem, shown: object) -> None:
         """Products and start answered the draws of the charged measurement.  # W-2"""
         measure = self._account.measure
@@ -306,7 +322,7 @@ def _base64(public: bytes) -> str:
 
 
 _CHECKS: dict[str, Any] = {
-    "characterised": Notary._characterised,
+    "characterised": Notary._characterised, "soaked": Notary._soaked,
     "batch-ended": Notary._batch, "control-ended": Notary._control, "final-scored": Notary._final,
     "controls-checked": Notary._controls, "crossplay-problem": Notary._problem,
 }  # fmt: skip

@@ -1,0 +1,214 @@
+"""What becomes of a release later on: outcomes that come in days after the work, counted, judged, and acted on.  # D-4
+
+A person or a program brings a file of outcomes (``festina outcome``): which work, when it turned out, whether badly.
+They are bets against "no more than ``tolerate`` of them are bad" in the order in which they happened
+(``select.monitor``), as patient as they come: looked at for ever, a good enough version is taken back with at most
+``alpha``. What speaks against a version never runs out; what speaks for it does, after ``valid_s``, and then nobody
+knows how its work turns out now.
+
+The record holds the rows; whether they are true, and whether somebody leaves out the bad ones, it cannot show.  # L-6
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from festina.errors import UsageError
+from festina.ledger import entries as e
+from festina.ledger.canonical import canonical, parse_strict
+from festina.ledger.log import Draft, Ledger, Record
+from festina.loop.rows import misfit
+from festina.select import monitor
+from festina.select.monitor import Monitor
+from festina.system.home import Home
+from festina.system.repo import Repo
+
+if TYPE_CHECKING:
+    from festina.loop.state import State
+
+ALPHA = 0.01  # chance of ever taking back a version that is good enough
+MOST = 20_000  # rows of one entry
+_AHEAD = timedelta(minutes=2)  # two machines' clocks may differ by so much
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a generation's outcomes. ``batches``: what came in, and when the latest of it happened."""
+
+    seen: Monitor
+    batches: tuple[e.OutcomesCounted, ...] = ()
+
+    def fresh(self, terms: e.OutcomeTerms, now: datetime) -> int:
+        """Outcomes of entries whose latest is young enough to speak for it."""
+        since = now - timedelta(seconds=terms.valid_s)
+        return sum(len(each.events) for each in self.batches if datetime.fromisoformat(each.last) >= since)
+
+    def sentence(self, number: int, terms: e.OutcomeTerms, now: datetime) -> str:
+        """The same words in every view."""
+        bad, events, fresh = self.seen.against, self.seen.events, self.fresh(terms, now)
+        said = f"Outcomes of generation {number}: {bad:,} of {events:,} went badly, {terms.tolerate:.1%} may"
+        if self.seen.answer == "roll back":
+            return f"{said}; worse than that, and taken back"
+        if fresh < terms.least:
+            return f"{said}; {fresh:,} of them are recent, and under {terms.least:,} nothing speaks for it: cannot tell"
+        last = max(each.last for each in self.batches)
+        ends = datetime.fromisoformat(last) + timedelta(seconds=terms.valid_s)
+        return f"{said}; nothing speaks against it, until {ends.isoformat()[:16]}"
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """By generation. Filled by the handler alone."""
+
+    rows: dict[int, Known] = field(default_factory=dict)
+    count: int = 0
+
+
+def terms_of(s: State) -> e.OutcomeTerms | None:
+    return s.epoch.outcomes if s.epoch is not None else None
+
+
+def lines(s: State, now: datetime) -> list[str]:
+    """For people: of what is in use, and of what was taken back for its outcomes."""
+    terms, rows = terms_of(s), s.watches.outcomes.rows
+    if terms is None:
+        return []
+    found = [rows[n].sentence(n, terms, now) + "." for n in sorted(rows)[-3:]]
+    if s.released is not None and s.released not in rows:
+        found.append(f"No outcome of generation {s.released}, which is in use, has come in: festina outcome.")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What a file brought: rows taken, rows that were known already, and what is known now."""
+
+    taken: int
+    known: int
+    state: Known
+
+
+def bring(
+    ledger: Ledger, state: State, repo: Repo, home: Home, generation: int, path: Path, now: datetime | None = None
+) -> Brought:  # fmt: skip
+    """Count the outcomes in a file and act on them. Raises ``UsageError`` where it cannot be read."""
+    from festina.loop import acts
+
+    at, terms = now or datetime.now(UTC), terms_of(state)
+    if terms is None:
+        raise UsageError(
+            "no-outcome-terms", "this epoch does not say how many outcomes may be bad",
+            fix="[policy.outcomes] tolerate = 0.02 in festina.toml, then festina run --new-epoch",
+        )  # fmt: skip
+    row = state.generations.get(generation)
+    if row is None or generation not in state.released_history:
+        raise UsageError(
+            "never-released", f"generation {generation} was never released, so that nothing can have come of it",
+            fix="festina status",
+        )  # fmt: skip
+    rows = _read(path, at)
+    old = {each["id"] for b in _batches(state, generation) for each in json.loads(ledger.get_blob(b.rows))}
+    fresh = [each for each in rows if each["id"] not in old]
+    for first in range(0, len(fresh), MOST):
+        part = fresh[first : first + MOST]
+        data = canonical(part)
+        events = "".join(str(int(each["bad"])) for each in part)
+
+        def make(now_: State, part: Any = part, data: bytes = data, events: str = events) -> list[Draft]:  # noqa: ANN401
+            body = e.OutcomesCounted(
+                batch=now_.watches.outcomes.count, generation=generation, commit=row.commit,
+                rows=sha256(data).hexdigest(), events=events, first=part[0]["at"], last=part[-1]["at"],
+            )  # fmt: skip
+            return [Draft(body, blobs=(data,))]
+
+        acts.write(ledger, state, make)
+    known = state.watches.outcomes.rows.get(generation) or Known(monitor.start(terms.tolerate, terms.alpha))
+    if known.seen.answer == "roll back":
+        _take_back(ledger, state, repo, home, generation, known.sentence(generation, terms, at))
+    return Brought(len(fresh), len(rows) - len(fresh), known)
+
+
+def _take_back(ledger: Ledger, state: State, repo: Repo, home: Home, generation: int, why: str) -> None:
+    """What is in use goes back and the loop halts until a person looked. Safe to do again.  # D-4, D-5"""
+    from festina.loop import acts, holds
+
+    if state.released == generation:
+        acts.take_back_in_use(ledger, state, repo)
+        holds.halt(home, by="outcomes", reason=why[:200])
+
+
+def _batches(state: State, generation: int) -> tuple[e.OutcomesCounted, ...]:
+    known = state.watches.outcomes.rows.get(generation)
+    return known.batches if known is not None else ()
+
+
+def _read(path: Path, now: datetime) -> list[dict[str, Any]]:
+    """Rows in the order in which they happened, each id once."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError("no-such-file", f"cannot read {path}: {error.strerror}") from None
+    rows: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(data.splitlines(), 1):
+        if line.strip():
+            row = _row(line, f"{path.name}:{number}", now)
+            if row["id"] in rows:
+                raise _malformed(f"the id of line {number} stands twice", f"{path.name}:{number}")
+            rows[row["id"]] = row
+    if not rows:
+        raise _malformed("there is no outcome in it", path.name)
+    return sorted(rows.values(), key=lambda each: (each["at"], each["id"]))
+
+
+def _row(line: bytes, where: str, now: datetime) -> dict[str, Any]:
+    from festina.errors import IntegrityError
+
+    try:
+        value = parse_strict(line, max_bytes=65_536, max_depth=4)
+    except IntegrityError:
+        raise _malformed("a line is no JSON object", where) from None
+    match value if isinstance(value, dict) and len(value) == 3 else None:
+        case {"id": str(name), "at": str(at), "bad": bool(bad)} if 0 < len(name) <= 200:
+            try:
+                moment = datetime.fromisoformat(at).astimezone(UTC)
+            except ValueError:
+                raise _malformed("a time is none", where) from None
+            if moment > now + _AHEAD:
+                raise _malformed("an outcome lies in the future", where)
+            return {"id": name, "at": moment.isoformat(timespec="milliseconds"), "bad": bad}
+    raise _malformed("a line is no outcome", where)
+
+
+def _malformed(what: str, where: str) -> UsageError:
+    return UsageError(
+        "outcome-malformed", what, where=where,
+        fix='one object a line: {"id": TEXT, "at": "2026-11-27T10:00:00Z", "bad": true or false}, each id once',
+    )  # fmt: skip
+
+
+def _counted(s: State, r: Record, b: e.OutcomesCounted) -> None:
+    terms, generation = terms_of(s), s.generations.get(b.generation)
+    if terms is None or b.batch != s.watches.outcomes.count or generation is None or generation.commit != b.commit:
+        raise misfit(r, "outcomes out of order, or of content that is not there")
+    if b.generation not in s.released_history:
+        raise misfit(r, "outcomes of what was never released")
+    known = s.watches.outcomes.rows.get(b.generation)
+    if known is None:
+        try:
+            known = Known(monitor.start(terms.tolerate, terms.alpha))
+        except ValueError as error:
+            raise misfit(r, str(error)) from None
+    seen = known.seen
+    for bit in b.events:
+        seen = monitor.observe(seen, bit == "1")
+    s.watches.outcomes.rows[b.generation] = replace(known, seen=seen, batches=(*known.batches, b))
+    s.watches.outcomes.count += 1
+
+
+HANDLERS: Mapping[str, Callable[[State, Record, Any], None]] = {"outcomes-counted": _counted}

@@ -1,0 +1,220 @@
+"""Soak runs: what a system that does not serve has to stand before it is released in full, and again when that is old.
+
+Each ``[suite.soak.NAME]`` runs on the generation and on what is in use (before the first release: on the start of the
+line), paired, on the items that lie in the vault as ``soak.NAME``. It has to be shown to hold; what cannot be told
+does not pass. One answer for a content, suite and source while it is valid: asking again gives the recorded one,
+so that nobody asks until chance says yes.  # D-2, D-3
+
+Not covered: that the same items serve every release; whoever sees them improve should bring new ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from festina.errors import Rejected, UsageError
+from festina.ledger import entries as e
+from festina.ledger.log import Record
+from festina.loop.rows import Generation, misfit
+from festina.verify.soaking import answer_of
+
+if TYPE_CHECKING:
+    from festina.loop.bench import Bench
+    from festina.loop.state import State
+
+_CLOCKS = timedelta(minutes=2)  # two machines' clocks may differ by so much
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """One soak run: when, of which items."""
+
+    at: str
+    source: str | None
+    body: e.Soaked
+
+
+@dataclass(slots=True)
+class Soaks:
+    """The newest run by generation and suite. Filled by the handler alone."""
+
+    rows: dict[tuple[int, str], Soak] = field(default_factory=dict)
+
+
+def terms_of(s: State) -> tuple[e.SoakTerms, ...]:
+    return s.epoch.soaks if s.epoch is not None else ()
+
+
+def until(terms: e.SoakTerms, soak: Soak) -> datetime:
+    """When its evidence runs out."""
+    return datetime.fromisoformat(soak.at) + timedelta(seconds=terms.valid_s)
+
+
+def valid(terms: e.SoakTerms, soak: Soak, now: datetime) -> bool:
+    """A clock that jumped back proves nothing."""
+    return datetime.fromisoformat(soak.at) - _CLOCKS <= now <= until(terms, soak)
+
+
+def due(s: State, generation: Generation, now: datetime | None = None) -> tuple[e.SoakTerms, ...]:
+    """Soak suites without a valid answer for this generation."""
+    at = now or datetime.now(UTC)
+    known = {each.name: s.watches.soaks.rows.get((generation.number, each.name)) for each in terms_of(s)}
+    return tuple(each for each in terms_of(s) if (row := known[each.name]) is None or not valid(each, row, at))
+
+
+def lacking(s: State, generation: Generation, now: datetime) -> str:
+    """Why the generation has not passed its soak; empty where it has."""
+    for terms in terms_of(s):
+        row = s.watches.soaks.rows.get((generation.number, terms.name))
+        if row is None:
+            return f"soak suite '{terms.name}' has not run"
+        if not valid(terms, row, now):
+            return f"the evidence of soak suite '{terms.name}' ran out at {until(terms, row).isoformat()[:16]}"
+        if row.body.answer != "holds":
+            return sentence(terms, row)
+    return ""
+
+
+def require(s: State, generation: Generation, now: datetime | None = None) -> None:
+    """Raise unless every soak suite was shown to hold for this generation, lately.  # D-2, D-3"""
+    why = lacking(s, generation, now or datetime.now(UTC))
+    if not why:
+        return
+    told = [s.watches.soaks.rows[key] for key in s.watches.soaks.rows if key[0] == generation.number]
+    if any(row.body.answer != "holds" for row in told):
+        raise Rejected(
+            "soak-not-passed", why,
+            fix="leave it; or ask with new or more items: festina vault add soak.NAME NEW --replace, festina soak",
+        )  # fmt: skip
+    raise UsageError("soak-missing", why, fix=f"festina soak {generation.number}")
+
+
+def sentence(terms: e.SoakTerms, soak: Soak) -> str:
+    """A soak run in words."""
+    b = soak.body
+    low, high = b.interval
+    words = {
+        "holds": f"holds within {terms.max_loss:g}", "worse": f"worse by more than {terms.max_loss:g}",
+        "cannot tell": f"not shown to hold within {terms.max_loss:g}",
+    }  # fmt: skip
+    return (
+        f"Soak '{b.suite}', generation {b.generation}: {b.mean:.3f} beside {b.base_mean:.3f}, difference "
+        f"{b.estimate:+.3f} ({low:+.3f} to {high:+.3f}) on {b.items:,} items: {words[b.answer]}; good until "
+        f"{until(terms, soak).isoformat()[:16]}"
+    )
+
+
+def lines(s: State, now: datetime) -> list[str]:
+    """For people: the soak evidence of the newest generation that has some, and what ran out."""
+    numbers = [number for number, _ in s.watches.soaks.rows]
+    if not terms_of(s) or not numbers:
+        return []
+    known = s.released if s.released in numbers else max(numbers)
+    assert known is not None
+    found = []
+    for terms in terms_of(s):
+        row = s.watches.soaks.rows.get((known, terms.name))
+        if row is not None:
+            late = "" if valid(terms, row, now) else f" RAN OUT: festina soak {known}"
+            found.append(sentence(terms, row) + "." + late)
+    return found
+
+
+def run(b: Bench, number: int) -> list[e.Soaked]:
+    """Run what is due, in order, and what did not hold and has other items now; everything is charged first."""
+    missing = due(b.state, b.state.generations[number])
+    return [_suite(b, terms, number) for terms in terms_of(b.state) if terms in missing or _new_items(b, terms, number)]
+
+
+def _new_items(b: Bench, terms: e.SoakTerms, number: int) -> bool:
+    from festina.verify.vault import Vault
+
+    row = b.state.watches.soaks.rows[number, terms.name]
+    return row.body.answer != "holds" and row.source != Vault(b.home.vault).describe(f"soak.{terms.name}").digest
+
+
+def _suite(b: Bench, terms: e.SoakTerms, number: int) -> e.Soaked:
+    from festina.experiment import batch as units
+    from festina.ledger.canonical import canonical
+    from festina.ledger.log import Draft
+    from festina.ledger.seeds import unit_seed
+    from festina.loop.bench import Replan
+    from festina.loop.charging import charge, found
+    from festina.loop.finals import Placed
+    from festina.loop.workspaces import export
+    from festina.select.pairing import Scale
+    from festina.system.manifest import parse_manifest
+    from festina.verify.client import Verifier
+    from festina.verify.soaking import numbers, suite_of
+    from festina.verify.vault import Vault
+
+    epoch = b.state.epoch
+    assert epoch is not None
+    source = Vault(b.home.vault).describe(f"soak.{terms.name}")
+    items = terms.units * terms.batch_items
+    if source.count is not None and source.count < items:
+        raise UsageError(
+            "soak-items", f"'soak.{terms.name}' has {source.count} items, and takes {items}",
+            fix=f"festina vault add soak.{terms.name} MORE --replace, or fewer units",
+            where=f"festina.toml: suite.soak.{terms.name}",
+        )  # fmt: skip
+    tree, base = _sides(b, number)
+    measure = charge(
+        b, "soak", trials=2 * terms.units, units=terms.units, items=items, source=source.digest, fresh=False,
+        generation=number,
+    )  # fmt: skip
+    leaf = b.state.side.leaf
+    seeds = [unit_seed(leaf, 0, i) for i in range(terms.units)]
+    places = {seed: i * terms.batch_items for i, seed in enumerate(seeds)}
+    scale = Scale(1.0 if terms.direction == "higher" else -1.0, terms.high - terms.low, ())
+    table = parse_manifest(b.ledger.get_blob(epoch.manifest)).verifier
+    with Verifier.start(
+        vault=b.home.vault, evaluator=export(b.repo, b.home, epoch.start_tree), key=b.home.key("verifier"),
+        suite=suite_of(terms, source.digest), timeout_s=table.wall, memory_bytes=table.memory,
+    ) as verifier:  # fmt: skip
+        judge = Placed(verifier, terms.batch_items, places)
+        trees = units.Trees(tree, base, None)
+        results = units.run_units(
+            lambda seed: units.run_unit(b.trials, judge, trees, scale, seed, lambda: b.cut_off), seeds, b.workers
+        )
+    if b.cut_off:
+        raise Replan
+    details = canonical({"units": [unit.record() for unit in results]})
+    rows = [(unit.gain, unit.candidate.mean, unit.incumbent.mean) for unit in results]
+    body = e.Soaked(
+        measure=measure, suite=terms.name, generation=number, tree=tree, base=base, units=len(results), items=items,
+        details=hashlib.sha256(details).hexdigest(), **numbers(terms, rows),
+    )  # fmt: skip
+    found(b, "soak", measure, Draft(body, blobs=(details,), signer=b.signing([unit.shown for unit in results])))
+    return body
+
+
+def _sides(b: Bench, number: int) -> tuple[str, str]:
+    """(its tree, that of what is in use beside it: the newest other release, or the start)."""
+    state, epoch = b.state, b.state.epoch
+    assert epoch is not None
+    tree = b.repo.tree_of(state.generations[number].commit)
+    others = [n for n in state.released_history if n != number]
+    base = b.repo.tree_of(state.generations[others[-1]].commit) if others else epoch.start_tree
+    if base == tree:
+        raise UsageError("soak-same", f"generation {number} is what it would be compared with", fix="festina status")
+    return tree, base
+
+
+def _soaked(s: State, r: Record, b: e.Soaked) -> None:
+    now, terms = s.side.open, {each.name: each for each in terms_of(s)}.get(b.suite)
+    if now is None or (now.purpose, now.measure, now.generation) != ("soak", b.measure, b.generation):
+        raise misfit(r, "a finding without a measurement that was charged")  # E-1
+    if terms is None or b.answer != answer_of(terms, b.interval):
+        raise misfit(r, "a soak whose answer its numbers do not give")
+    known = s.watches.soaks.rows.get((b.generation, b.suite))
+    if known is not None and known.source == now.source and valid(terms, known, datetime.fromisoformat(r.at)):
+        raise misfit(r, "a second answer where the first one is still good")
+    s.watches.soaks.rows[b.generation, b.suite] = Soak(r.at, now.source, b)
+
+
+HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {"soaked": _soaked}

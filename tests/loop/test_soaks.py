@@ -1,0 +1,212 @@
+"""Soak runs before a release and outcomes days after it: what does not follow does not fit, and bad news takes back."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from festina.errors import IntegrityError, Rejected, UsageError
+from festina.ledger import entries as e
+from festina.loop import outcomes, soaks
+from festina.loop.state import State
+from festina.release.refs import RELEASED
+from festina.select import monitor
+from festina.system.repo import Repo
+from festina.verify.soaking import answer_of
+from tests.loop.commandline import decide, festina
+from tests.loop.invariants import check, read
+from tests.loop.paper import Paper, PaperLoop, digest
+from tests.toy import GENERATOR, make_toy
+
+TERMS = e.SoakTerms(
+    name="long", scorer="s:f", low=0.0, high=2.0, direction="higher", units=20, batch_items=10, max_loss=0.1,
+    valid_s=86400.0,
+)  # fmt: skip
+LATER = e.OutcomeTerms(tolerate=0.02, least=100, valid_s=30 * 86400.0, alpha=0.01)
+START = datetime(2026, 11, 27, 10, tzinfo=UTC)
+SOURCE = "5" * 64
+
+
+@pytest.fixture
+def state() -> State:
+    paper = PaperLoop(seed=5, proposals=2)
+    paper.begin()
+    paper.run()
+    s = paper.state
+    assert s.epoch is not None
+    s.epoch = s.epoch.model_copy(update={"soaks": (TERMS,), "outcomes": LATER})
+    return s
+
+
+def put(state: State, body: e.Body, at: datetime = START) -> None:
+    stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    state.apply(Paper(state.size, body.kind, stamp, body, digest(state.size)))
+
+
+def soak(state: State, low: float, high: float, *, at: datetime = START, source: str = SOURCE, **more: Any) -> None:
+    number, measure = state.head.number, state.side.count
+    put(state, e.MeasureStarted(
+        measure=measure, purpose="soak", generation=number, attempt=state.side.tried("soak", number) + 1, units=20,
+        trials=40, items=200, source=source, fresh=False,
+    ), at)  # fmt: skip
+    body = e.Soaked(
+        measure=measure, suite="long", generation=number, tree="0" * 40, base="1" * 40, units=20, items=200, mean=1.0,
+        base_mean=1.0, estimate=(low + high) / 2, interval=(low, high), answer=answer_of(TERMS, (low, high)),
+        details="0" * 64,
+    )  # fmt: skip
+    try:
+        put(state, body.model_copy(update=more), at)
+    finally:
+        put(state, e.MeasureEnded(measure=measure, purpose="soak"), at)
+
+
+@pytest.mark.parametrize(
+    ("around", "answer"),
+    [((-0.05, 0.3), "holds"), ((-0.3, -0.2), "worse"), ((-0.3, 0.3), "cannot tell"), ((-0.1, 0.3), "cannot tell")],
+)
+def test_D3_what_cannot_be_shown_to_hold_does_not_pass(state: State, around: tuple[float, float], answer: str) -> None:
+    assert soaks.due(state, state.head, START) == (TERMS,)
+    with pytest.raises(UsageError, match="has not run"):
+        soaks.require(state, state.head, START)
+    soak(state, *around)
+    assert state.watches.soaks.rows[state.head.number, "long"].body.answer == answer
+    assert soaks.due(state, state.head, START) == (), "one answer, until it runs out"
+    if answer == "holds":
+        soaks.require(state, state.head, START + timedelta(hours=23))
+        with pytest.raises(UsageError, match="ran out"):
+            soaks.require(state, state.head, START + timedelta(hours=25))
+        with pytest.raises(UsageError, match="ran out"):
+            soaks.require(state, state.head, START - timedelta(hours=1))  # a clock that jumped back proves nothing
+        assert "RAN OUT" in soaks.lines(state, START + timedelta(hours=25))[0]
+    else:
+        with pytest.raises(Rejected, match="soak-not-passed"):
+            soaks.require(state, state.head, START)
+
+
+def test_D3_L1_answers_that_the_numbers_do_not_give_and_second_answers_are_refused(state: State) -> None:
+    with pytest.raises(IntegrityError, match="answer its numbers do not give"):
+        soak(state, -0.3, -0.2, answer="holds")
+    with pytest.raises(IntegrityError, match="without a measurement"):
+        put(state, e.Soaked(
+            measure=9, suite="long", generation=state.head.number, tree="0" * 40, base="1" * 40, units=20, items=200,
+            mean=1.0, base_mean=1.0, estimate=0.0, interval=(0.0, 0.0), answer="holds", details="0" * 64,
+        ))  # fmt: skip
+    soak(state, -0.3, 0.3)
+    with pytest.raises(IntegrityError, match="first one is still good"):
+        soak(state, -0.01, 0.3)
+    soak(state, -0.01, 0.3, source="6" * 64)  # new items are another question
+    soak(state, -0.01, 0.3, at=START + timedelta(hours=25))
+
+
+def counted(state: State, events: str, at: datetime = START, number: int | None = None) -> None:
+    stamp = at.isoformat(timespec="milliseconds")
+    generation = state.head if number is None else state.generations[number]
+    put(state, e.OutcomesCounted(
+        batch=state.watches.outcomes.count, generation=generation.number, commit=generation.commit, rows="0" * 64,
+        events=events, first=stamp, last=stamp,
+    ), at)  # fmt: skip
+
+
+def test_D4_outcomes_speak_for_a_version_until_they_are_old_and_against_it_for_ever(state: State) -> None:
+    with pytest.raises(IntegrityError, match="never released"):
+        counted(state, "0")
+    state.released = state.head.number
+    state.released_history.append(state.head.number)
+    assert "No outcome of generation" in outcomes.lines(state, START)[0]
+    counted(state, "0" * 60)
+    assert "cannot tell" in outcomes.lines(state, START)[0]
+    counted(state, "0" * 60)
+    known = state.watches.outcomes.rows[state.head.number]
+    assert "nothing speaks against it, until 2026-12-27" in outcomes.lines(state, START)[0]
+    assert known.fresh(LATER, START + timedelta(days=31)) == 0
+    assert "cannot tell" in outcomes.lines(state, START + timedelta(days=31))[0]
+    counted(state, "01" * 20, START + timedelta(days=40))
+    assert state.watches.outcomes.rows[state.head.number].seen.answer == "roll back"
+    assert "taken back" in outcomes.lines(state, START + timedelta(days=400))[0]
+
+
+def test_D4_a_version_that_is_good_enough_is_kept_for_a_lifetime_of_outcomes() -> None:
+    rng, kept = random.Random(2), 0
+    for _ in range(100):
+        seen = monitor.start(LATER.tolerate, LATER.alpha)
+        for _ in range(400):
+            seen = monitor.observe(seen, rng.random() < LATER.tolerate)
+        kept += seen.answer != "roll back"
+    assert kept >= 96
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [('{"id": "a", "at": "2026-11-27T10:00:00Z", "bad": 1}', "no outcome"), ("{", "no JSON"),
+     ('{"id": "a", "at": "soon", "bad": true}', "a time is none"), ("", "there is no outcome"),
+     ('{"id": "a", "at": "2999-01-01T00:00:00Z", "bad": true}', "future"),
+     ('{"id": "a", "at": "2026-11-27T10:00:00Z", "bad": true}\n{"id": "a", "at": "2026-11-27T10:00:00Z", "bad": false}',
+      "stands twice")],
+)  # fmt: skip
+def test_T6_a_file_of_outcomes_is_read_strictly_or_not_at_all(tmp_path: Path, line: str, word: str) -> None:
+    path = tmp_path / "outcomes.jsonl"
+    path.write_text(line)
+    with pytest.raises(UsageError, match=word):
+        outcomes._read(path, START + timedelta(hours=1))
+
+
+WORSE = GENERATOR.replace('"label": x % 7', '"label": -1')  # the miss is what is right: more skill is worse
+EXTRA = '[suite.soak.long]\nscorer = "scoring:right"\ndirection = "higher"\nunits = 20\nbatch = 20\nmax_loss = 0.2\n'
+
+
+@pytest.mark.slow
+def test_D3_D4_a_release_stands_its_soak_and_is_taken_back_for_what_became_of_it(tmp_path: Path) -> None:
+    toy = make_toy(
+        tmp_path, step="0.6", extra=EXTRA, policy="plant_rate = 0.0\n\n[policy.outcomes]\ntolerate = 0.05\nleast = 50\n"
+    )
+    source = tmp_path / "soak.py"
+    source.write_text(GENERATOR)
+    assert festina("vault", "add", "soak.long", "--generator", str(source), toy=toy).returncode == 0
+    assert festina("run", "--proposals", "1", "--budget", "200s", toy=toy).returncode == 0
+    assert festina("reviewer", "add", "ann", toy=toy).returncode == 0
+    assert decide("approve", 0, toy).returncode == 0
+    done = festina("release", toy=toy)
+    assert done.returncode == 0, done.stderr
+    assert "holds within 0.2; good until" in done.stderr
+    state, _ = read(toy.root)
+    assert state.watches.soaks.rows[1, "long"].body.interval[0] > 0.0
+    again = festina("soak", toy=toy)
+    assert again.returncode == 0, again.stderr
+    assert read(toy.root)[0].side.attempts["soak", 1] == 1, "the answer that is recorded"
+
+    late = datetime.now(UTC) - timedelta(hours=1)
+    rows = [{"id": f"job-{i}", "at": late.isoformat(), "bad": i % 25 == 0} for i in range(60)]
+    file = tmp_path / "outcomes.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fine = festina("outcome", "1", str(file), toy=toy)
+    assert fine.returncode == 0, fine.stderr
+    assert "nothing speaks against it" in fine.stdout
+    assert "60 were known" in festina("outcome", "1", str(file), toy=toy).stderr
+    file.write_text("".join(json.dumps(row | {"id": f"late-{row['id']}", "bad": True}) + "\n" for row in rows[:20]))
+    bad = festina("outcome", "1", str(file), toy=toy)
+    assert bad.returncode == 3, bad.stderr
+    state = check(toy.root, settled=True)
+    assert state.released == 0
+    assert Repo.discover(toy.root).ref(RELEASED) == state.generations[0].commit
+    assert festina("run", toy=toy).returncode == 7, "halted until a person looked"
+    assert festina("ledger", "verify", toy=toy).returncode == 0
+
+
+@pytest.mark.slow
+def test_D3_a_version_that_is_not_shown_to_hold_is_not_released(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, step="0.6", extra=EXTRA.replace("0.2", "0.01"))
+    source = tmp_path / "soak.py"
+    source.write_text(WORSE)
+    assert festina("vault", "add", "soak.long", "--generator", str(source), toy=toy).returncode == 0
+    assert festina("run", "--proposals", "1", "--budget", "200s", toy=toy).returncode == 0
+    assert festina("reviewer", "add", "ann", toy=toy).returncode == 0
+    assert decide("approve", 0, toy).returncode == 0
+    done = festina("release", toy=toy)
+    assert done.returncode == 3, done.stderr
+    assert "worse by more than 0.01" in done.stderr
+    assert Repo.discover(toy.root).ref(RELEASED) is None
