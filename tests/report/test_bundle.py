@@ -19,16 +19,22 @@ from hypothesis import strategies as st
 
 from festina.cli.report import command
 from festina.errors import UsageError
+from festina.ledger.checkpoint import sign_note
 from festina.ledger.entries import KINDS
 from festina.ledger.merkle import Tree, leaf_hash
+from festina.ledger.signing import LocalKey
 from festina.report.bundle import verify as alone
 from festina.report.bundle.make import make
 from tests.report.test_command import ledger as ledger  # a fixture
 
 
+def engine(ledger: Path) -> LocalKey:
+    return LocalKey.load(ledger.parent / "engine.pem", "engine")
+
+
 @pytest.fixture
 def bundle(ledger: Path, tmp_path: Path) -> Path:
-    make(ledger, tmp_path / "bundle")
+    make(ledger, tmp_path / "bundle", signer=engine(ledger))
     return tmp_path / "bundle"
 
 
@@ -49,29 +55,52 @@ def test_L2_a_whole_bundle_holds_and_says_what_it_checked(bundle: Path, ledger: 
     stranger = check(bundle, "--key", "00" * 32)
     assert stranger.returncode == 1
     assert "another engine's key" in stranger.stdout
-    twin = make(ledger, tmp_path / "twin")
-    assert (tmp_path / "twin" / "MANIFEST.sha256").read_bytes() == (bundle / "MANIFEST.sha256").read_bytes()  # C-2
-    assert len(twin.digest) == 64
+    twin = make(ledger, tmp_path / "twin", signer=engine(ledger))
+    for name in ("MANIFEST.sha256", "MANIFEST.sig"):
+        assert (tmp_path / "twin" / name).read_bytes() == (bundle / name).read_bytes()  # C-2
+    assert check(bundle, "--manifest", twin.digest).returncode == 0
+    assert "not the one that you were told" in check(bundle, "--manifest", "00" * 32).stdout
+    assert check(bundle, "--all", "--such").returncode == 2
 
 
-def test_L2_one_flipped_byte_in_any_file_is_found_and_named(bundle: Path) -> None:
+def said(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """The same in this process: (exit code, output)."""
+    code = alone.main([*words, str(folder)])
+    return code, capsys.readouterr().out
+
+
+def test_L2_one_flipped_byte_in_every_file_is_found_and_named(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = random.Random(7)
     names = sorted(p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file())
-    texts = [n for n in names if n.startswith("documents/")]
-    contents = [n for n in names if "/content/" in n]
-    few = [n for n in names if n not in texts and n not in contents]
-    for name in [*few, *rng.sample(texts, 4), *contents[:3]]:
+    assert {"MANIFEST.sha256", "MANIFEST.sig", "verify.py", "record/entries.jsonl", "report.html"} < set(names)
+    for name in names:
         path, raw = bundle / name, (bundle / name).read_bytes()
-        if name == "verify.py" or not raw:
-            continue
-        at = rng.randrange(len(raw))
-        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
-        done = check(bundle)
+        for bit in rng.sample(range(8 * len(raw)), min(3, 8 * len(raw))):
+            at = bit // 8
+            path.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << bit % 8]) + raw[at + 1 :])
+            code, out = said(bundle, capsys)
+            assert code in (1, 2), name
+            assert "WRONG" in out
+            assert name in out, out
         path.write_bytes(raw)
-        assert done.returncode in (1, 2), name
-        assert "WRONG" in done.stdout
-        assert name == "MANIFEST.sha256" or name in done.stdout
-    assert check(bundle).returncode == 0
+    assert said(bundle, capsys)[0] == 0
+
+
+def test_L2_C1_a_changed_document_needs_the_engines_key(bundle: Path, ledger: Path) -> None:
+    """Positive control: with that key the changed list passes, which is what the signature is worth."""
+    card = bundle / "documents" / "release-card.md"
+    card.write_text(card.read_text() + "\nEverything is fine.\n")
+    (bundle / "MANIFEST.sig").unlink()
+    listed = remanifest(bundle)
+    assert "nobody signed MANIFEST.sha256" in check(bundle).stdout
+    assert check(bundle, "--manifest", hashlib.sha256(listed).hexdigest()).returncode == 0
+    assert check(bundle, "--manifest", "0").returncode == 2
+    stranger = LocalKey.create(bundle.parent / "stranger", "engine")
+    for key, code in ((stranger, 1), (engine(ledger), 0)):
+        sign_anew(bundle, key)
+        done = check(bundle)
+        assert done.returncode == code, done.stdout
+        assert code == 0 or "MANIFEST.sig" in done.stdout
 
 
 def test_L2_files_added_taken_away_or_linked_are_named(bundle: Path) -> None:
@@ -85,17 +114,28 @@ def test_L2_files_added_taken_away_or_linked_are_named(bundle: Path) -> None:
     assert "README.txt is missing" in check(bundle).stdout
 
 
-def remanifest(folder: Path) -> None:
+def remanifest(folder: Path) -> bytes:
     """What a careful forger does: list the changed files anew."""
     from festina.report.bundle.make import _manifest
 
     (folder / "MANIFEST.sha256").unlink()
+    (folder / "MANIFEST.sig").unlink(missing_ok=True)
     listed = _manifest(folder)
     (folder / "MANIFEST.sha256").write_text(listed)
+    return listed.encode()
+
+
+def sign_anew(folder: Path, key: LocalKey) -> None:
+    """And what one does who also holds a key."""
+    listed = remanifest(folder)
+    origin = alone.Record(folder / "record").origin
+    note = sign_note(f"festina-bundle/v1\n{origin}\n{hashlib.sha256(listed).hexdigest()}\n", origin, key)
+    (folder / "MANIFEST.sig").write_text(note)
 
 
 @pytest.mark.parametrize("forgery", ["drop", "swap", "cut", "document", "content"])
 def test_L2_a_forger_who_lists_the_files_anew_is_found_by_the_record_itself(bundle: Path, forgery: str) -> None:
+    """Nobody signed the list, and the auditor was told its digest: by the forger."""
     entries = bundle / "record" / "entries.jsonl"
     lines = entries.read_bytes().split(b"\n")[:-1]
     if forgery == "drop":
@@ -113,17 +153,18 @@ def test_L2_a_forger_who_lists_the_files_anew_is_found_by_the_record_itself(bund
         victim = next((bundle / "record" / "content").iterdir())
         victim.write_bytes(b"another text")
     entries.write_bytes(b"".join(line + b"\n" for line in lines))
-    remanifest(bundle)
-    done = check(bundle)
+    listed = remanifest(bundle)
+    done = check(bundle, "--manifest", hashlib.sha256(listed).hexdigest())
     assert done.returncode == 1, done.stdout
     assert "WRONG" in done.stdout
 
 
 def test_L5_a_redacted_copy_holds_against_the_same_leaves_and_lists_what_is_gone(ledger: Path, tmp_path: Path) -> None:
-    make(ledger, tmp_path / "full")
+    make(ledger, tmp_path / "full", signer=engine(ledger))
     digest = sorted(p.name for p in (tmp_path / "full" / "record" / "content").iterdir())[0]
     done = CliRunner().invoke(command, [
-        "--ledger", str(ledger), "bundle", str(tmp_path / "thin"), "--public", "--withhold", f"{digest}=trade secret"
+        "--ledger", str(ledger), "bundle", str(tmp_path / "thin"), "--public", "--withhold", f"{digest}=trade secret",
+        "--key-file", str(tmp_path / "engine.pem"),
     ])  # fmt: skip
     assert done.exit_code == 0, done.output
     thin = tmp_path / "thin"
@@ -132,10 +173,16 @@ def test_L5_a_redacted_copy_holds_against_the_same_leaves_and_lists_what_is_gone
     assert f"{digest}: trade secret" in (thin / "WITHHELD.txt").read_text()
     assert check(thin).returncode == 0
     with pytest.raises(UsageError, match="no content"):
-        make(ledger, tmp_path / "other", withhold={"0" * 64: "why"})
+        make(ledger, tmp_path / "other", signer=None, withhold={"0" * 64: "why"})
     assert not (tmp_path / "other").exists()  # whole or not at all
     with pytest.raises(UsageError, match="already"):
-        make(ledger, thin)
+        make(ledger, thin, signer=None)
+    verifiers = LocalKey.load(tmp_path / "verifier.pem", "engine")
+    with pytest.raises(UsageError, match="not the key of the engine"):
+        make(ledger, tmp_path / "other", signer=verifiers)
+    refused = CliRunner().invoke(command, ["--ledger", str(ledger), "bundle", str(tmp_path / "other")])
+    assert isinstance(refused.exception, UsageError)
+    assert "nobody can vouch" in str(refused.exception)
 
 
 @settings(max_examples=15, deadline=None)
@@ -148,6 +195,33 @@ def test_L2_its_ed25519_agrees_with_the_librarys(data: bytes, seed: bytes, bit: 
     bad[bit // 8] ^= 1 << bit % 8
     assert not alone.signed(public, bytes(bad), data)
     assert not alone.signed(public, good, data + b"x")
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.binary(max_size=60), min_size=1, max_size=12), st.binary(min_size=32, max_size=32), st.data())
+def test_L2_many_signatures_at_once_hold_exactly_when_each_does(
+    rows: list[bytes], seed: bytes, data: st.DataObject
+) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    public = key.public_key().public_bytes_raw()
+    claims = [(key.sign(row), row) for row in rows]
+    assert alone.all_signed(public, claims)
+    at, bit = data.draw(st.integers(0, len(rows) - 1)), data.draw(st.integers(0, 511))
+    bad = bytearray(claims[at][0])
+    bad[bit // 8] ^= 1 << bit % 8
+    claims[at] = bytes(bad), claims[at][1]
+    assert not alone.all_signed(public, claims)
+
+
+def test_L2_one_bad_signature_among_many_is_named(bundle: Path) -> None:
+    record = alone.Record(bundle / "record")
+    numbers = [n for n, (_, name, _) in enumerate(record.envelopes) if record.owned.get(name) == record.engine]
+    assert len(numbers) > 20
+    record.signatures(numbers)
+    payload, name, signature = record.envelopes[numbers[17]]
+    record.envelopes[numbers[17]] = payload, name, signature[:40] + bytes([signature[40] ^ 1]) + signature[41:]
+    with pytest.raises(alone.Wrong, match=f"entry {numbers[17]} .*does not match its bytes"):
+        record.signatures(numbers)
 
 
 @given(st.lists(st.binary(max_size=8), max_size=70))

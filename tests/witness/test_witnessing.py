@@ -24,6 +24,8 @@ from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
 from festina.loop import outside, witnessing
 from festina.loop.state import State, fold
+from festina.report.bundle import verify as alone
+from festina.report.bundle.make import make
 from festina.witness.keeper import Keeper
 from festina.witness.protocol import parse, render
 from festina.witness.server import Server
@@ -222,6 +224,27 @@ def test_L2_a_false_claim_of_cosignatures_is_found_by_the_whole_check(world: Wor
         assert report.first_bad is not None
         assert report.first_bad[0] == seq
         assert "witnessed" in report.first_bad[1]
+
+
+def test_L2_a_bundle_carries_the_cosignatures_and_its_verifier_checks_them(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    witnessing.ask(world.ledger, world.state)
+    engine = world.loop.keys["engine"]
+    make(world.loop.home.ledger, world.place / "bundle", signer=engine)
+    keys = [k.key.text for k in world.keepers]
+    assert alone.main(["--witness", keys[0], "--witness", keys[1], str(world.place / "bundle")]) == 0
+    assert capsys.readouterr().out.count(f"saw its first {world.state.outside.seen['one.example/w'].size} entries") == 2
+    stranger = vkey("one.example/w", LocalKey.create(world.place / "stranger", "witness").public, b"\x04")
+    assert alone.main(["--witness", stranger, str(world.place / "bundle")]) == 1
+    assert "one.example/w cosigned nothing here" in capsys.readouterr().out
+    by = e.WitnessedBy(name="one.example/w", key=keys[0], at=1_800_000_000)
+    note = world.ledger.cover().encode()
+    lie = e.Witnessed(size=world.ledger.covered, note=sha256(note).hexdigest(), by=(by,))
+    world.ledger.append([Draft(lie, blobs=(note,))])
+    make(world.loop.home.ledger, world.place / "lying", signer=engine)
+    assert alone.main([str(world.place / "lying")]) == 1
+    assert "claims a cosignature of one.example/w that does not hold" in capsys.readouterr().out
 
 
 def test_L2_an_entry_that_is_dated_back_behind_a_witness_is_a_finding(world: World) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from festina.ledger.log import Ledger
+    from festina.ledger.signing import LocalKey
     from festina.report.law.documents import Document
     from festina.report.law.incidents import Incident, People
     from festina.report.law.packs import DocumentType, Pack
@@ -178,9 +179,16 @@ def _known_field(name: str, kind: DocumentType | None, field: str) -> None:
 @click.option(
     "--withhold", multiple=True, metavar="DIGEST=GROUND", help="Leave a content out, and say why; repeatable."
 )
+@click.option("--key-file", type=FILE, help="The engine's private key, where it does not lie in the system's home.")
+@click.option("--unsigned", is_flag=True, help="Let nobody vouch for the files: the digest has to be told by hand.")
 @click.pass_obj
-def bundle(source: Source, target: Path, public: bool, withhold: tuple[str, ...]) -> None:
-    """Write record, documents and a verifier to the new folder TARGET, for somebody without Festina."""
+def bundle(
+    source: Source, target: Path, public: bool, withhold: tuple[str, ...], key_file: Path | None, unsigned: bool
+) -> None:
+    """Write record, documents and a verifier to the new folder TARGET, for somebody without Festina.
+
+    The list of its files is signed with the engine's key, so that no document can be changed unseen.
+    """
     from festina.report.bundle.make import make
 
     grounds: dict[str, str] = {}
@@ -189,10 +197,24 @@ def bundle(source: Source, target: Path, public: bool, withhold: tuple[str, ...]
         if len(digest) != 64 or not sign or not ground.strip():
             raise UsageError("bad-withhold", f"'{row[:80]}' is no DIGEST=GROUND", fix="the sha256 in hex, =, and why")
         grounds[digest] = ground
-    made = make(source.path(), target, public=public, withhold=grounds)
+    signer = None if unsigned else _engine(source, key_file)
+    made = make(source.path(), target, signer=signer, public=public, withhold=grounds)
     click.echo(f"{made.files:,} files in {target}; {made.complete} documents complete, {made.drafts} drafts", err=True)
     click.echo(f"Check it anywhere: python3 {target}/verify.py --key ENGINE-KEY", err=True)
     click.echo(made.digest)
+
+
+def _engine(source: Source, key_file: Path | None) -> LocalKey:
+    """The key that signed the record. Raises ``UsageError`` where it is not at hand."""
+    from festina.ledger.signing import LocalKey
+
+    path = key_file or source.path().parent / "keys" / "engine.pem"
+    if key_file is None and not path.is_file():
+        raise UsageError(
+            "no-engine-key", "the engine's key of this record is not here, so that nobody can vouch for the bundle",
+            fix="--key-file FILE, or --unsigned and tell the digest by hand", where=str(path),
+        )  # fmt: skip
+    return LocalKey.load(path, "engine")
 
 
 @click.command()

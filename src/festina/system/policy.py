@@ -96,7 +96,7 @@ class WitnessPolicy(Table):
     def _in_reach(self) -> Self:
         if len({each.key.partition("+")[0] for each in self.witnesses}) != len(self.witnesses):
             raise ValueError("two witnesses have the same name")
-        if len({each.key.rpartition("+")[2] for each in self.witnesses}) != len(self.witnesses):
+        if len({each.key.split("+", 2)[2] for each in self.witnesses}) != len(self.witnesses):
             raise ValueError("two witnesses have the same key")
         if self.quorum > len(self.witnesses):
             raise ValueError(f"a quorum of {self.quorum} is never reached by {len(self.witnesses)} witnesses")

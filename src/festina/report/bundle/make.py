@@ -1,8 +1,9 @@
 """Write a bundle: record, documents, report, keys, law, and what checks them. Whole or not at all.  # L-5, C-2
 
 Layout: ``record/`` (a plain copy of the ledger), ``documents/`` (each as Markdown, page and JSON), ``report.html``,
-``law/`` (the packs that the documents were made from), ``verify.py``, ``WITHHELD.txt``, ``README.txt`` and
-``MANIFEST.sha256`` over all of them. The same ledger and options give the same bytes.
+``law/`` (the packs that the documents were made from), ``verify.py``, ``WITHHELD.txt``, ``README.txt``,
+``MANIFEST.sha256`` over all of them, and ``MANIFEST.sig``, the engine's signature over that. The same ledger and
+options give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ from importlib import resources
 from pathlib import Path
 
 from festina.errors import UsageError
+from festina.ledger.checkpoint import sign_note
 from festina.ledger.copies import export
 from festina.ledger.entries import Genesis
 from festina.ledger.log import Ledger
+from festina.ledger.signing import Signer
 from festina.report import html
 from festina.report.fold import fold
 from festina.report.law import incidents
 from festina.report.law.documents import FORMS, build
 from festina.report.law.packs import load
 
-MANIFEST = "MANIFEST.sha256"
+MANIFEST, SEAL = "MANIFEST.sha256", "MANIFEST.sig"
+FORM = "festina-bundle/v1"  # first line of what is signed: no checkpoint has such a second line  # L-2
 README = """\
 A bundle of a Festina record: {system} ({origin}), {size} entries, root {root}.
 
@@ -37,6 +41,7 @@ documents/    what regulators ask for, each as .md, .html and .json; a draft say
 report.html   the run as one page
 law/          the law packs that the documents were made from, with their sources and dates
 WITHHELD.txt  what was left out of this copy, and why
+MANIFEST.sig  the engine's signature over MANIFEST.sha256, and so over every file here
 
 Engine's key (hex): {engine}
 Compare it with one that you know from elsewhere: whoever can write the whole bundle can also choose its keys.
@@ -53,8 +58,14 @@ class Made:
     complete: int
 
 
-def make(ledger: Path, target: Path, *, public: bool = False, withhold: Mapping[str, str] | None = None) -> Made:
+def make(
+    ledger: Path, target: Path, *, signer: Signer | None, public: bool = False,
+    withhold: Mapping[str, str] | None = None,
+) -> Made:  # fmt: skip
     """Write the bundle of ``ledger`` to the new folder ``target``.
+
+    ``signer`` holds the ledger's engine key; with None nobody vouches for the list of files, and the bundle's verifier
+    asks for the list's digest instead.
 
     ``public`` leaves out the openings of sealed fields; ``withhold`` maps digests of contents to the ground on which
     they are left out: entries keep naming them, so that every hash and signature still holds.
@@ -64,7 +75,7 @@ def make(ledger: Path, target: Path, *, public: bool = False, withhold: Mapping[
     scratch = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         scratch.mkdir(parents=True)
-        made = _write(ledger, scratch, public, withhold or {})
+        made = _write(ledger, scratch, signer, public, withhold or {})
         os.rename(scratch, target)
         return made
     except OSError as error:
@@ -75,13 +86,20 @@ def make(ledger: Path, target: Path, *, public: bool = False, withhold: Mapping[
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _write(path: Path, target: Path, public: bool, withhold: Mapping[str, str]) -> Made:
+def _write(
+    path: Path, target: Path, signer: Signer | None, public: bool, withhold: Mapping[str, str]
+) -> Made:
     export(path, target / "record", public=public)
     (target / "documents").mkdir()
     (target / "law").mkdir()
     with Ledger.open(path, readonly=True) as ledger:
         genesis = ledger.record(0).body
         assert isinstance(genesis, Genesis)
+        if signer is not None and signer.public != ledger.engine_key:
+            raise UsageError(
+                "wrong-key", "this is not the key of the engine that wrote the record",
+                fix="the engine.pem beside that ledger, or --unsigned",
+            )  # fmt: skip
         data = fold(ledger.records(), ledger.get_blob, root=ledger.root().hex())
         people = incidents.fold(ledger.records(), ledger.get_blob)
         states = []
@@ -95,7 +113,7 @@ def _write(path: Path, target: Path, public: bool, withhold: Mapping[str, str]) 
                     for form, write in FORMS.items():
                         (target / "documents" / f"{name}.{form}").write_text(write(document), encoding="utf-8")
     (target / "report.html").write_text(html.page(data, plots=False), encoding="utf-8")
-    (target / "verify.py").write_bytes(resources.files("festina.report.bundle").joinpath("verify.py").read_bytes())
+    (target / "verify.py").write_text(verifier(), encoding="utf-8")
     (target / "README.txt").write_text(
         README.format(
             system=data.system, origin=data.origin, size=data.size, root=data.root,
@@ -106,7 +124,20 @@ def _write(path: Path, target: Path, public: bool, withhold: Mapping[str, str]) 
     listed = _manifest(target)
     (target / MANIFEST).write_text(listed, encoding="ascii")
     digest = hashlib.sha256(listed.encode()).hexdigest()
+    if signer is not None:
+        note = sign_note(f"{FORM}\n{data.origin}\n{digest}\n", data.origin, signer)
+        (target / SEAL).write_text(note, encoding="utf-8")
     return Made(listed.count("\n"), digest, states.count("draft"), states.count("complete"))
+
+
+def verifier() -> str:
+    """The verifier as one file that needs nothing beside it: its signatures' part is copied in."""
+    folder = resources.files("festina.report.bundle")
+    own = folder.joinpath("verify.py").read_text(encoding="utf-8")
+    part = folder.joinpath("ed25519.py").read_text(encoding="utf-8")
+    line = "from festina.report.bundle.ed25519 import all_signed, signed\n"
+    assert own.count(line) == 1  # a test runs the result
+    return own.replace(line, part[part.index("import hashlib\n") :])
 
 
 def _withhold(folder: Path, public: bool, withhold: Mapping[str, str]) -> str:

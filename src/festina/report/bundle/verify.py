@@ -1,19 +1,25 @@
 #!/usr/bin/env python3
 """Check a bundle without Festina and without a network. Python 3.9 or newer, its standard library, and this file.
 
-    python3 verify.py [--key HEX] [--all] [FOLDER]
+    python3 verify.py [--key HEX] [--witness KEY ...] [--manifest DIGEST] [--all] [FOLDER]
 
 Checks, in this order, and names what does not hold:
   files         every file has the digest that MANIFEST.sha256 gives it, none is missing, none was added
   order         each entry of record/entries.jsonl names its number and the hash of the entry before it
+  manifest      the engine's key signed MANIFEST.sha256, and with it every document (MANIFEST.sig)
   root          the Merkle tree (RFC 6962) over all entries has the root that the checkpoint signs
   checkpoint    the engine's key signed the checkpoint (Ed25519, RFC 8032)
-  signatures    people's and the verifier's entries and those that a document cites; with --all every entry
-  content       every stored content has the digest that names it; what an entry names and is not here is counted
+  witnesses     every witness's newest cosignature (C2SP tlog-cosignature) holds, over a beginning of this record
   documents     every entry that a document cites exists and has the leaf hash that the document gives
+  signatures    each entry names the key that may sign it; the signatures of people, of verdicts, and of whatever else
+                the verifier signed and a document cites; the engine's own entries are under the checkpoint that it
+                signed (--all: every signature)
+  content       every stored content has the digest that names it; what an entry names and is not here is counted
 
 --key: the engine's public key that you know from elsewhere, in hex or base64. Without it the bundle only shows that it
 agrees with itself: whoever can write the whole bundle can also choose its keys.
+--witness: the verifier key of a witness that must have cosigned this record; may be repeated.
+--manifest: the digest of MANIFEST.sha256 that you were told; it stands in for a signature where there is none.
 Exit codes: 0 holds, 1 does not hold, 2 cannot be read. It shows what was recorded, by whom, in which order and
 unchanged; not that it was true. It does not make the verdicts' numbers again: `festina ledger verify --verdicts` and
 scripts/recount.py of Festina's source do.
@@ -22,86 +28,17 @@ scripts/recount.py of Festina's source do.
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# -- Ed25519, as RFC 8032 defines it ---------------------------------------------------------------------
-
-P = 2**255 - 19
-ORDER = 2**252 + 27742317777372353535851937790883648493
-D = -121665 * pow(121666, P - 2, P) % P
-ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
-Point = tuple[int, int, int, int]  # x, y, z, t in extended coordinates: x/z, y/z on the curve, t = xy/z
-
-
-def add(p: Point, q: Point) -> Point:
-    a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
-    c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
-    e, f, g, h = b - a, d - c, d + c, b + a
-    return e * f % P, g * h % P, f * g % P, e * h % P
-
-
-def point_of(raw: bytes) -> Point | None:
-    """The point that 32 bytes name, or None."""
-    number = int.from_bytes(raw, "little")
-    sign, y = number >> 255, number & ((1 << 255) - 1)
-    if y >= P:
-        return None
-    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
-    x = pow(square, (P + 3) // 8, P)
-    if (x * x - square) % P:
-        x = x * ROOT_OF_MINUS_ONE % P
-    if (x * x - square) % P or (x == 0 and sign):
-        return None
-    x = P - x if x & 1 != sign else x
-    return x, y, 1, x * y % P
-
-
-def windows(point: Point) -> list[list[Point]]:
-    """For each of 64 groups of four bits of a scalar: the 16 multiples of the point that it may add."""
-    table = []
-    for _ in range(64):
-        row: list[Point] = [(0, 1, 1, 0)]
-        for _ in range(15):
-            row.append(add(row[-1], point))
-        table.append(row)
-        point = add(row[-1], point)
-    return table
-
-
-BASE_POINT = point_of((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
-assert BASE_POINT is not None  # y = 4/5 is on the curve
-BASE = windows(BASE_POINT)
-TABLES: dict[bytes, list[list[Point]]] = {}  # of each key: a record is signed by few
-
-
-def quick(scalar: int, table: list[list[Point]]) -> Point:
-    total: Point = (0, 1, 1, 0)
-    for row in table:
-        if scalar & 15:
-            total = add(total, row[scalar & 15])
-        scalar >>= 4
-    return total
-
-
-def signed(public: bytes, signature: bytes, data: bytes) -> bool:
-    if len(public) != 32 or len(signature) != 64:
-        return False
-    key, r = point_of(public), point_of(signature[:32])
-    if key is not None and public not in TABLES:
-        TABLES[public] = windows(key)
-    s = int.from_bytes(signature[32:], "little")
-    if key is None or r is None or s >= ORDER:
-        return False
-    h = int.from_bytes(hashlib.sha512(signature[:32] + public + data).digest(), "little") % ORDER
-    left, right = quick(s, BASE), add(r, quick(h, TABLES[public]))
-    return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (left[1] * right[2] - right[1] * left[2]) % P == 0
-
+from festina.report.bundle.ed25519 import all_signed, signed
 
 # -- the record ------------------------------------------------------------------------------------------
 
@@ -119,6 +56,9 @@ PERSON = {
     "incident-opened", "incident-resolved", "renewed", "resumed", "review-classified", "review-decided",
     "review-opened", "review-withdrawn", "stated",
 }  # fmt: skip
+
+
+TOGETHER = 4096  # signatures checked by one equation
 
 
 class Wrong(Exception):
@@ -179,17 +119,17 @@ class Record:
         first = self.bodies[0]["body"]
         self.origin = first["origin"]
         self.engine, self.verifier = base64.b64decode(first["engine_key"]), base64.b64decode(first["verifier_key"])
+        self.owned = {hashlib.sha256(key).hexdigest()[:16]: key for key in (self.engine, self.verifier)}
         self.people: dict[str, tuple[int, bytes, str]] = {}  # key id -> since which entry, key, name
         for number, (kind, said) in enumerate(zip(self.kinds, self.bodies)):  # noqa: B905 - Python 3.9 has no strict
             if kind == "reviewer-enrolled":
                 key = base64.b64decode(said["body"]["key"])
                 self.people.setdefault(hashlib.sha256(key).hexdigest()[:16], (number, key, said["body"]["reviewer"]))
 
-    def signature(self, number: int) -> None:
-        """Raise unless the key that this entry needs signed it."""
+    def claim(self, number: int) -> tuple[bytes, bytes, bytes]:
+        """(key, signature, data) that must hold. Raises where another key than this entry needs is named."""
         payload, name, signature = self.envelopes[number]
-        kind = self.kinds[number]
-        owned = {hashlib.sha256(key).hexdigest()[:16]: key for key in (self.engine, self.verifier)}
+        kind, owned = self.kinds[number], self.owned
         if name in self.people and name not in owned:
             since, key, person = self.people[name]
             if kind not in PERSON:
@@ -207,39 +147,103 @@ class Record:
                 raise Wrong(f"entry {number} ({kind}) is signed by the wrong key")
         else:
             raise Wrong(f"entry {number} ({kind}) is signed by a key that nobody introduced")
-        if not signed(key, signature, b"DSSEv1 %d %s %d %s" % (len(TYPE), TYPE, len(payload), payload)):
-            raise Wrong(f"entry {number} ({kind}): its signature does not match its bytes")
+        return key, signature, b"DSSEv1 %d %s %d %s" % (len(TYPE), TYPE, len(payload), payload)
+
+    def signature(self, number: int) -> None:
+        """Raise unless the key that this entry needs signed it."""
+        if not signed(*self.claim(number)):
+            raise Wrong(f"entry {number} ({self.kinds[number]}): its signature does not match its bytes")
+
+    def signatures(self, numbers: list[int]) -> None:
+        """The same for many, key by key; names the first that does not hold."""
+        by_key: dict[bytes, list[int]] = {}
+        for number in numbers:
+            by_key.setdefault(self.claim(number)[0], []).append(number)
+        for key, mine in by_key.items():
+            for start in range(0, len(mine), TOGETHER):
+                some = mine[start : start + TOGETHER]
+                if len(some) < 8 or not all_signed(key, [self.claim(number)[1:] for number in some]):
+                    for number in some:
+                        self.signature(number)
 
 
-def checkpoint(folder: Path, record: Record, known: bytes | None) -> str:
-    """Check root and signature of the checkpoint; words about it."""
-    if known is not None and known != record.engine:
-        raise Wrong("the record was signed by another engine's key than the one that you know")
-    note = (folder / "checkpoint.txt").read_text("utf-8")
+def lines_of(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """A signed note's text and, per signature line, name and bytes."""
     text, gap, tail = note.rpartition("\n\n")
-    lines = text.split("\n")
-    if not gap or len(lines) != 3 or lines[0] != record.origin:
-        raise Wrong("the checkpoint is about another log, or is none")
+    rows = []
+    for line in tail.rstrip("\n").split("\n"):
+        found = re.fullmatch(r"— (\S+) (\S+)", line)
+        if not gap or found is None:
+            raise Wrong("a signed note that is none")
+        rows.append((found[1], base64.b64decode(found[2])))
+    return text + "\n", rows
+
+
+def key_hash(name: str, kind: bytes, public: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + kind + public).digest()[:4]
+
+
+def by_engine(note: str, record: Record) -> str | None:
+    """The note's text where the engine's key signed it."""
+    text, rows = lines_of(note)
+    wanted = key_hash(record.origin, b"\x01", record.engine)
+    for name, raw in rows:
+        if name == record.origin and raw[:4] == wanted and signed(record.engine, raw[4:], text.encode()):
+            return text
+    return None
+
+
+def checkpoint(folder: Path, record: Record) -> str:
+    """Check root and signature of the checkpoint; words about it."""
+    text, _ = lines_of((folder / "checkpoint.txt").read_text("utf-8"))
+    size = covered(text, record, "the checkpoint")
+    if by_engine((folder / "checkpoint.txt").read_text("utf-8"), record) is None:
+        raise Wrong("the engine's key did not sign the checkpoint")
+    later = len(record.leaves) - size
+    return f"covers {size} entries" + (f"; {later} newer entries are signed one by one" if later else "")
+
+
+def covered(text: str, record: Record, what: str) -> int:
+    """Entries under a checkpoint's text, whose root they must have."""
+    lines = text[:-1].split("\n")
+    if len(lines) != 3 or lines[0] != record.origin:
+        raise Wrong(f"{what} is about another log, or is none")
     size = int(lines[1])
     if size > len(record.leaves):
-        raise Wrong(
-            f"the checkpoint covers {size} entries, and only {len(record.leaves)} are here: the end was cut off"
-        )
+        raise Wrong(f"{what} covers {size} entries, and only {len(record.leaves)} are here: the end was cut off")
     if root_of(record.leaves[:size]) != base64.b64decode(lines[2]):
-        raise Wrong("the root over the entries is not the one that the checkpoint signs")
-    wanted = hashlib.sha256(record.origin.encode() + b"\n\x01" + record.engine).digest()[:4]
-    for line in tail.strip("\n").split("\n"):
-        found = re.fullmatch(r"— (\S+) (\S+)", line)
-        raw = base64.b64decode(found[2]) if found else b""
-        if (
-            found
-            and found[1] == record.origin
-            and raw[:4] == wanted
-            and signed(record.engine, raw[4:], (text + "\n").encode())
-        ):
-            later = len(record.leaves) - size
-            return f"covers {size} entries" + (f"; {later} newer entries are signed one by one" if later else "")
-    raise Wrong("the engine's key did not sign the checkpoint")
+        raise Wrong(f"the root over the entries is not the one that {what} signs")
+    return size
+
+
+def witnesses(folder: Path, record: Record, demanded: list[str]) -> Iterator[str]:
+    """Words about the newest cosignature of each witness; raises for one that does not hold, or is missing."""
+    newest: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {}
+    for number, kind in enumerate(record.kinds):
+        if kind == "witnessed":
+            body = record.bodies[number]["body"]
+            newest.update({each["key"]: (number, body, each) for each in body["by"]})
+    for key in demanded:
+        if key not in newest:
+            raise Wrong(f"{key.partition('+')[0]} cosigned nothing here with the key that you gave")
+    for key, (number, body, by) in sorted(newest.items()):
+        path = folder / "content" / body["note"]
+        if not path.is_file():
+            raise Wrong(f"entry {number} names a cosigned checkpoint that is not here")
+        note = path.read_text("utf-8")
+        text, rows = lines_of(note)
+        size = covered(text, record, f"what {by['name']} cosigned (entry {number})")
+        name, public = by["name"], base64.b64decode(key.split("+", 2)[2])[1:]
+        wanted = key_hash(name, b"\x04", public)
+        data = b"cosignature/v1\ntime %d\n%s" % (by["at"], text.encode())
+        stamp = by["at"].to_bytes(8, "big")
+        good = any(
+            (who, raw[:12]) == (name, wanted + stamp) and signed(public, raw[12:], data) for who, raw in rows
+        )  # fmt: skip
+        if not good or key.split("+")[:2] != [name, wanted.hex()] or by_engine(note, record) is None:
+            raise Wrong(f"entry {number} claims a cosignature of {name} that does not hold")
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(by["at"]))
+        yield f"{name} saw its first {size} entries at {at}, by its own clock"
 
 
 # -- the bundle ------------------------------------------------------------------------------------------
@@ -247,8 +251,12 @@ def checkpoint(folder: Path, record: Record, known: bytes | None) -> str:
 
 def files(folder: Path) -> int:
     """Check MANIFEST.sha256 against what lies here; how many files."""
+    raw = (folder / "MANIFEST.sha256").read_bytes()
+    sealed = sealed_digest(folder)
+    if sealed is not None and sealed != hashlib.sha256(raw).hexdigest():
+        raise Wrong("MANIFEST.sha256 or MANIFEST.sig was changed: the one does not name the other")
     listed: dict[str, str] = {}
-    for line in (folder / "MANIFEST.sha256").read_text("utf-8").split("\n")[:-1]:
+    for line in raw.decode("utf-8").split("\n")[:-1]:
         found = re.fullmatch(r"([0-9a-f]{64})  ([A-Za-z0-9._/-]+)", line)
         if found is None or ".." in found[2].split("/"):
             raise Wrong(f"MANIFEST.sha256 has a line that is none: {line[:80]!r}")
@@ -257,7 +265,7 @@ def files(folder: Path) -> int:
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
         if path.is_symlink() or not path.is_dir()
-    } - {"MANIFEST.sha256"}  # fmt: skip
+    } - {"MANIFEST.sha256", "MANIFEST.sig"}  # fmt: skip
     for name in sorted(here - listed.keys()):
         raise Wrong(f"{name} was added: MANIFEST.sha256 does not list it")
     for name, digest in sorted(listed.items()):
@@ -266,6 +274,35 @@ def files(folder: Path) -> int:
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
             raise Wrong(f"{name} was changed")
     return len(listed)
+
+
+SEAL = "festina-bundle/v1"
+
+
+def sealed_digest(folder: Path) -> str | None:
+    """The digest of MANIFEST.sha256 that MANIFEST.sig names, its signature not checked; None where there is none."""
+    path = folder / "MANIFEST.sig"
+    if not path.is_file():
+        return None
+    found = re.match(rf"{SEAL}\n[^\n]+\n([0-9a-f]{{64}})\n\n", path.read_bytes().decode("utf-8", "replace"))
+    if found is None:
+        raise Wrong("MANIFEST.sig was changed: it names no manifest")
+    return found[1]
+
+
+def manifest(folder: Path, record: Record, told: str | None) -> str:
+    """Who vouches for the list of files; words about it."""
+    digest = hashlib.sha256((folder / "MANIFEST.sha256").read_bytes()).hexdigest()
+    if told is not None and told != digest:
+        raise Wrong(f"its digest is {digest}, not the one that you were told")
+    path = folder / "MANIFEST.sig"
+    if path.is_file():
+        if by_engine(path.read_text("utf-8"), record) != f"{SEAL}\n{record.origin}\n{digest}\n":
+            raise Wrong("MANIFEST.sig was changed, or another key than the record's engine signed it")
+        return "MANIFEST.sha256, and with it every file here, is signed by the engine's key"
+    if told is None:
+        raise Wrong("nobody signed MANIFEST.sha256 (MANIFEST.sig is missing): --manifest DIGEST, if you were told it")
+    return "MANIFEST.sha256 is the one that you were told; nobody signed it"
 
 
 def content(folder: Path, record: Record) -> tuple[int, int]:
@@ -292,54 +329,92 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def check(folder: Path, known: bytes | None, everything: bool) -> Iterator[tuple[str, str]]:
+def check(folder: Path, asked: Asked) -> Iterator[tuple[str, str]]:
     """What is being checked, and then what came of it; raises ``Wrong``."""
     yield "files", ""
     yield "ok", f"{files(folder)} files are as MANIFEST.sha256 lists them"
     yield "order", ""
     record = Record(folder / "record")
     yield "ok", f"{len(record.leaves)} entries, each follows the one before"
+    yield "manifest", ""
+    if asked.key is not None and asked.key != record.engine:
+        raise Wrong("the record was signed by another engine's key than the one that you know")
+    yield "ok", manifest(folder, record, asked.manifest)
     yield "checkpoint", ""
-    yield "ok", f"checkpoint of {record.origin} {checkpoint(folder / 'record', record, known)}"
+    yield "ok", f"checkpoint of {record.origin} {checkpoint(folder / 'record', record)}"
+    yield "witnesses", ""
+    seen = list(witnesses(folder / "record", record, asked.witnesses))
+    for words in seen:
+        yield "ok", words
     yield "documents", ""
     wanted = set(cited(folder, record))
     yield "ok", f"documents cite {len(wanted)} entries, each with its hash"
     yield "signatures", ""
     size = int((folder / "record" / "checkpoint.txt").read_text("utf-8").split("\n")[1])
-    wanted |= {n for n, (_, name, _) in enumerate(record.envelopes) if name in record.people}
-    wanted |= {n for n, kind in enumerate(record.kinds) if kind in {"genesis", "verdict", "released"} | PERSON}
-    wanted |= set(range(size, len(record.leaves)))
-    chosen = sorted(range(len(record.leaves)) if everything else wanted)
-    for number in chosen:
-        record.signature(number)
-    which = "" if everything else ": people's, verdicts', those that documents cite (--all: every one)"
-    yield "ok", f"{len(chosen)} signatures{which}"
+    others = [n for n in range(len(record.kinds)) if record.claim(n)[0] != record.engine]
+    wanted |= {n for n in others if record.kinds[n] in {"verdict"} | PERSON}
+    wanted = wanted & set(others) | set(range(size, len(record.kinds)))
+    chosen = sorted(range(len(record.kinds)) if asked.everything else wanted)
+    record.signatures(chosen)
+    which = "" if asked.everything else ": people's, verdicts', the verifier's that documents cite (--all: every one)"
+    yield "ok", f"each entry names the key that may sign it; {len(chosen)} signatures{which}"
     yield "content", ""
     here, missing = content(folder / "record", record)
     yield "ok", f"{here} contents; {missing} that entries name are not here" + (", see WITHHELD.txt" if missing else "")
-    if known is None:
+    if asked.key is None:
         yield "note", f"compare the engine's key with one that you know from elsewhere: --key {record.engine.hex()}"
+    if not seen:
+        yield "note", "no witness saw this record: whoever holds the engine's key could have written it anew"
+
+
+class Asked:
+    """The words of the command line. Raises ``Wrong`` for those that are none."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.everything = False
+        self.key: bytes | None = None
+        self.manifest: str | None = None
+        self.witnesses: list[str] = []
+        self.folder = Path(__file__).resolve().parent
+        words = list(words)
+        while words:
+            word = words.pop(0)
+            if word == "--all":
+                self.everything = True
+            elif word in ("--key", "--manifest", "--witness"):
+                self._value(word, words.pop(0) if words else "")
+            elif word.startswith("-"):
+                raise Wrong(f"there is no {word}: --key, --witness, --manifest, --all, or a folder")
+            else:
+                self.folder = Path(word)
+
+    def _value(self, word: str, text: str) -> None:
+        hexed = re.fullmatch(r"[0-9a-fA-F]{64}", text)
+        if word == "--witness":
+            self.witnesses.append(text)
+        elif word == "--manifest":
+            if not hexed:
+                raise Wrong("--manifest: a digest is 64 hex digits")
+            self.manifest = text.lower()
+        else:
+            try:
+                self.key = bytes.fromhex(text) if hexed else base64.b64decode(text, validate=True)
+            except ValueError:
+                self.key = b""
+            if len(self.key) != 32:
+                raise Wrong("--key: a public key is 32 bytes, in hex or base64")
 
 
 def main(argv: list[str]) -> int:
-    known: bytes | None = None
-    everything = "--all" in argv
-    argv = [word for word in argv if word != "--all"]
-    if "--key" in argv:
-        place = argv.index("--key")
-        text = argv[place + 1] if place + 1 < len(argv) else ""
-        hexed = re.fullmatch(r"[0-9a-fA-F]{64}", text)
-        try:
-            known = bytes.fromhex(text) if hexed else base64.b64decode(text, validate=True)
-        except ValueError:
-            known = b""
-        if len(known) != 32:
-            say("WRONG --key: a public key is 32 bytes, in hex or base64")
-            return 2
-        del argv[place : place + 2]
+    gc.disable()  # a hundred thousand entries are kept to the end, and looking through them again takes seconds
+    try:
+        asked = Asked(argv)
+    except Wrong as wrong:
+        say(f"WRONG {wrong}")
+        return 2
     at = "files"
     try:
-        for word, text in check(Path(argv[0]) if argv else Path(__file__).resolve().parent, known, everything):
+        for word, text in check(asked.folder, asked):
             if text:
                 say(f"{word:5} {text}")
             else:
