@@ -166,6 +166,8 @@ def test_P2_lines_outside_the_marks_cannot_change_and_a_program_that_tries_never
 
 def test_marks_that_do_not_pair_are_no_marks():
     assert fixed_lines(b"a\n# EVOLVE-BLOCK-START\nb\n# EVOLVE-BLOCK-END\nc") is not None
+    ended = b"# EVOLVE-BLOCK-START\nb\n# EVOLVE-BLOCK-END\n\n\ndef f(): pass"
+    assert fixed_lines(ended) == fixed_lines(ended + b"\n")
     for text in (b"a\nb", b"# EVOLVE-BLOCK-START\nb", b"# EVOLVE-BLOCK-END\nb\n# EVOLVE-BLOCK-START\n"):
         assert fixed_lines(text) is None
 

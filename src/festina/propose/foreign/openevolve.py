@@ -57,7 +57,7 @@ def read_openevolve(folder: Path, metric: str | None = None, allow: tuple[str, .
 def fixed_lines(data: bytes) -> bytes | None:
     """The lines outside the marks, marks included; ``None`` unless every start has its end and the other way round."""
     kept, inside, pairs = [], False, 0
-    for line in data.split(b"\n"):
+    for line in data.rstrip(b"\n").split(b"\n"):  # OpenEvolve drops the last line's end from what models write
         if not inside or END.encode() in line:
             kept.append(line)
         if START.encode() in line and not inside:

@@ -1,0 +1,137 @@
+"""History that the tools themselves wrote: OpenEvolve's own loop and Inspect's own evaluations, then doctored."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from festina.ledger import entries as e
+from festina.ledger.log import Ledger
+from festina.loop.foreign.reading import Source, bring
+from festina.loop.importing import bring as take_over
+from festina.loop.recount import recount
+from festina.system import home as homes
+from festina.system.repo import Repo
+from tests.loop.test_attach import festina, git, kinds
+from tests.modelserver import serving
+
+PROGRAM = """# EVOLVE-BLOCK-START
+GUESS = {guess}
+# EVOLVE-BLOCK-END
+
+
+def answer():
+    return GUESS
+"""
+EVALUATOR = """import runpy
+
+
+def evaluate(program_path):
+    guess = runpy.run_path(program_path)["answer"]()
+    return {"combined_score": 1.0 / (1.0 + abs(guess - 7.0)), "guess": float(guess)}
+"""
+OPENEVOLVE = """import sys
+from openevolve import run_evolution
+from openevolve.config import Config
+
+if __name__ == "__main__":  # its workers are processes that import this file again
+    endpoint, folder = sys.argv[1:]
+    config = Config.from_dict({
+        "random_seed": 1, "log_level": "WARNING", "checkpoint_interval": 2, "diff_based_evolution": False,
+        "llm": {"api_base": endpoint, "api_key": "none", "models": [{"name": "scripted"}], "retries": 0},
+        "evaluator": {"parallel_evaluations": 1, "cascade_evaluation": False},
+    })
+    run_evolution(f"{folder}/initial_program.py", f"{folder}/evaluator.py", config, iterations=6,
+                  output_dir=f"{folder}/openevolve_output", cleanup=False)
+"""
+INSPECT = """import sys
+from inspect_ai import Task, eval
+from inspect_ai.dataset import Sample
+from inspect_ai.log import read_eval_log, write_eval_log
+from inspect_ai.model import ModelOutput
+from inspect_ai.scorer import match
+from inspect_ai.solver import solver
+
+
+@solver
+def adds(wrong):
+    async def solve(state, generate):
+        n = int(state.input_text)
+        state.output = ModelOutput.from_content("mockllm/model", "no" if n == wrong else str(n + 1))
+        return state
+    return solve
+
+
+samples = [Sample(input=str(n), target=str(n + 1)) for n in range(4)]
+task = Task(dataset=samples, solver=adds(2), scorer=match(), name="addition")
+log = eval(task, model="mockllm/model", log_dir="logs", display="none", epochs=2)[0]
+write_eval_log(read_eval_log(log.location), "copy.json")
+"""
+
+
+def _run(folder: Path, script: str, *argv: str) -> None:
+    (folder / "theirs.py").write_text(script)
+    argv = (sys.executable, "theirs.py", *argv)
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("openevolve") is None, reason="festina[bench] is not installed")
+def test_openevolves_own_checkpoints_are_read_run_again_and_held_against_each_other(tmp_path: Path) -> None:
+    task = tmp_path / "task"
+    task.mkdir()
+    (task / "initial_program.py").write_text(PROGRAM.format(guess=1.0))
+    (task / "evaluator.py").write_text(EVALUATOR)
+    answers = [f"```python\n{PROGRAM.format(guess=guess)}```" for guess in (2.0, 9.0, 5.0, 6.5, 6.0, 7.5)]
+    with serving(*answers) as served:
+        _run(task, OPENEVOLVE, served.url, str(task))
+    system = take_over("openevolve", task, tmp_path / "system", metric=None, allow=()).root
+    first = bring(system, Source("openevolve", task / "openevolve_output"))
+    assert not [each for each in first.findings if each.kind != "no-trace"]
+    assert len(first.fresh) >= 4
+    assert max(row.score or 0.0 for row in first.fresh) == pytest.approx(1 / 1.5)
+    done = festina("attach", "-C", str(system), "--check", "3", "--runs", "3")
+    assert done.return_value == 0, done.stderr
+    ledger = homes.require(Repo.discover(system)).ledger
+    with Ledger.open(ledger, readonly=True) as opened:
+        checks = [r.body for r in opened.records() if isinstance(r.body, e.HistoryChecked)]
+    assert checks
+    assert {check.word for check in checks} == {"reproduced"}
+    best = max((row for row in first.fresh if row.status == "accepted"), key=lambda row: row.score or 0.0)
+    newest = sorted((task / "openevolve_output/checkpoints").iterdir())[-1] / "programs" / f"{best.key}.json"
+    told = json.loads(newest.read_text())
+    told["metrics"]["combined_score"] = 0.99
+    newest.write_text(json.dumps(told))
+    lie = bring(system, Source("openevolve", task / "openevolve_output"))
+    assert kinds(lie) >= {"contradiction"}
+    assert festina("attach", "-C", str(system), "--check", "1", "--runs", "3").return_value == 0
+    with Ledger.open(ledger, readonly=True) as opened:
+        last = [r.body for r in opened.records() if isinstance(r.body, e.HistoryChecked)][-1]
+    assert isinstance(last, e.HistoryChecked)
+    assert (last.claimed, last.word) == (0.99, "not-reproduced")
+    assert recount(ledger).ok
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("inspect_ai") is None, reason="festina[inspect] is not installed")
+def test_inspects_own_logs_are_read_and_their_scores_made_again(tmp_path: Path) -> None:
+    _run(tmp_path, INSPECT)
+    system = tmp_path / "system"
+    system.mkdir()
+    git(system, "init", "-q", "-b", "main")
+    git(system, "commit", "-q", "--allow-empty", "-m", "start")
+    first = bring(system, Source("inspect", tmp_path / "logs"))
+    assert [(row.score, row.words, row.by) for row in first.fresh] == [(0.75, "addition", "mockllm/model")]
+    assert not first.findings
+    log = json.loads((tmp_path / "copy.json").read_text())
+    log["results"]["scores"][0]["metrics"]["accuracy"]["value"] = 1.0
+    (tmp_path / "logs/copy.json").write_text(json.dumps(log))
+    lie = bring(system, Source("inspect", tmp_path / "logs"))
+    assert kinds(lie) == {"wrong-sum", "contradiction"}  # the same evaluation, told twice
+    assert recount(homes.require(Repo.discover(system)).ledger).ok
