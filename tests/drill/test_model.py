@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -70,3 +71,20 @@ def test_many_holes_of_one_class_are_told_in_full_a_few_times_and_named_all():
     assert text.count("fix: compare the whole answer") == render.FULL
     joined = " ".join(text.split())
     assert all(f"{n + 1}. title of constant/c{n}" in joined for n in range(9))
+
+
+def test_what_was_left_out_is_one_line_for_each_reason_and_named_when_asked_for():
+    def left(attack: str, why: str) -> Finding:
+        return replace(made(attack, Verdict.NOT_APPLICABLE, 0, 0), why=why)
+
+    found = (*(left(f"forge/f{n}", "it reads no file") for n in range(30)), left("clock/a", "it keeps no time"))
+    report = Report("t", ("s",), found, ())
+    lines = render.text(report).split("\n")
+    assert [line for line in lines if line.startswith("  - ")] == [
+        "  - it reads no file: 30 attacks", "  - it keeps no time: clock/a"
+    ]
+    assert not any("forge/f7" in line for line in lines)
+    assert any("--verbose" in line for line in lines)
+    told = " ".join(render.text(report, verbose=True).split())
+    assert all(f"forge/f{n}" in told for n in range(30))
+    assert "--verbose" not in told

@@ -91,6 +91,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     "--show", type=click.IntRange(min=1), metavar="N", help="Print hole N of the results in --out: source and command."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print records, one a line, and nothing else.")
+@click.option("--verbose", is_flag=True, help="Name every attack that was left out, not only how many and why.")
 @click.option("--ci", is_flag=True, help="Print one line; the exit status says the rest.")
 @click.pass_context
 def command(
@@ -114,6 +115,7 @@ def command(
     show: int | None,
     as_json: bool,
     ci: bool,
+    verbose: bool,
 ) -> None:
     """Attack an evaluator with known exploits, on a copy, and say which of them worked.
 
@@ -136,7 +138,7 @@ def command(
         mine = own.Options(runs=runs, only=only, honest=honest, out=out, strict=strict)
         with _ended_cleanly(), holds.guarded(homes.find(Repo.discover(system))):  # G-5
             report = own.run_own(system, mine, _teller(ci))
-        _print(ctx, report, as_json=as_json, ci=ci)
+        _print(ctx, report, as_json=as_json, ci=ci, verbose=verbose)
     if not honest:
         raise UsageError(
             "drill-no-honest-file",
@@ -165,7 +167,7 @@ def command(
     )
     with _ended_cleanly():
         report = drill(options, _teller(ci))
-    _print(ctx, report, as_json=as_json, ci=ci)
+    _print(ctx, report, as_json=as_json, ci=ci, verbose=verbose)
 
 
 @contextmanager
@@ -201,7 +203,7 @@ def _teller(quiet: bool) -> Callable[[str], None]:
     return (lambda text: None) if quiet else lambda text: click.echo(text, err=True)
 
 
-def _print(ctx: click.Context, report: Report, *, as_json: bool, ci: bool) -> NoReturn:
+def _print(ctx: click.Context, report: Report, *, as_json: bool, ci: bool, verbose: bool) -> NoReturn:
     """The report in the form asked for, and its exit status."""
     from festina.drill import render
     from festina.drill.model import record
@@ -213,7 +215,7 @@ def _print(ctx: click.Context, report: Report, *, as_json: bool, ci: bool) -> No
         click.echo(render.one_line(report))
     else:
         click.echo(f"results: {report.folder}", err=True)
-        click.echo(render.text(report), nl=False)
+        click.echo(render.text(report, verbose=verbose), nl=False)
     ctx.exit(report.exit_code)
 
 

@@ -22,6 +22,7 @@ from festina.drill.model import (
 from festina.select.rates import exact
 
 WIDTH = 80
+NAMED = 2  # attacks that were left out for one reason, by name; of more it says how many
 FULL = 3  # holes of one class that are told in full: the others have the same cause
 
 
@@ -33,15 +34,15 @@ def _wrap(line: str, width: int, *, initial_indent: str = "", subsequent_indent:
     )  # fmt: skip
 
 
-def text(report: Report) -> str:
-    """The whole report; its last line is ``SILENCE``."""
+def text(report: Report, *, verbose: bool = False) -> str:
+    """The report; its last line is ``SILENCE``. ``verbose`` names every attack that was left out, not only how many."""
     parts = [
         [line for sentence in report.summary for line in _wrap(sentence, WIDTH)],
         _holes(report),
         _exposures(report.exposures),
         _table(rows(report.findings)),
         _honest(report),
-        _left_out(report.findings),
+        _left_out(report.findings, verbose=verbose),
         list(_bullets("Notes", report.notes)),
         [SILENCE],
     ]
@@ -148,7 +149,8 @@ def _honest(report: Report) -> list[str]:
     return lines
 
 
-def _left_out(found: Iterable[Finding]) -> list[str]:
+def _left_out(found: Iterable[Finding], *, verbose: bool) -> list[str]:
+    """One item for each reason, the most frequent first."""
     lines: list[str] = []
     for verdict, title in (
         (Verdict.NOT_APPLICABLE, "Not applicable here, so not counted as caught"),
@@ -158,7 +160,12 @@ def _left_out(found: Iterable[Finding]) -> list[str]:
         for each in found:
             if each.verdict is verdict:
                 grouped.setdefault(each.why, []).append(each.attack)
-        lines += list(_bullets(title, (f"{why}: {', '.join(names)}" for why, names in grouped.items())))
+        short = any(len(names) > NAMED for names in grouped.values()) and not verbose
+        items = (
+            f"{why}: {_count(len(names), 'attack') if short and len(names) > NAMED else ', '.join(names)}"
+            for why, names in sorted(grouped.items(), key=lambda group: -len(group[1]))
+        )
+        lines += list(_bullets(f"{title} (--verbose names all)" if short else title, items))
     return lines
 
 

@@ -400,6 +400,6 @@ def _placed(found: Study) -> str:
 
 def save(report: Report, folder: Path) -> None:
     """``report.txt`` and ``report.json`` (one record a line), for people and for ``--show``."""
-    (folder / "report.txt").write_text(render.text(report), encoding="utf-8")
+    (folder / "report.txt").write_text(render.text(report, verbose=True), encoding="utf-8")
     lines = [json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in record(report)]
     (folder / "report.json").write_text("\n".join(lines) + "\n", encoding="utf-8")

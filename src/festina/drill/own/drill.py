@@ -64,7 +64,7 @@ def run_own(root: Path, options: Options, tell: Tell = lambda _: None) -> Report
     where = f"recorded in the ledger as entry {seq}" if seq is not None else "no ledger yet, so nothing was recorded"
     report = replace(report, folder=str(folder), notes=(*report.notes, where))
     (folder / "report.json").write_text("".join(json.dumps(row) + "\n" for row in record(report)), encoding="utf-8")
-    (folder / "report.txt").write_text(render.text(report), encoding="utf-8")
+    (folder / "report.txt").write_text(render.text(report, verbose=True), encoding="utf-8")
     return report
 
 
