@@ -56,7 +56,9 @@ def test_V6_a_memorised_public_gain_is_reported_as_overfitting_everywhere(tmp_pa
     assert "evaluation overfitting" in festina("status", toy=toy).stdout.replace("\n", " ")
     assert "fitted to the public items" in evidence(0, toy)
     why = "to see what the release says"
-    assert decide("approve", 0, toy, reason=why).returncode == 0
+    assert "1 more must decide" in decide("approve", 0, toy, reason=why).stderr  # nobody has signed the patch  # R-1
+    assert festina("reviewer", "add", "bob", toy=toy).returncode == 0
+    assert decide("approve", 0, toy, by="bob", reason=why).returncode == 0
     assert "fitted to the public items" in festina("release", toy=toy).stderr
     assert "fitted to the public items" in festina("report", "--no-plots", "-o", "-", toy=toy).stdout
 

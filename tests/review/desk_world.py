@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -113,7 +114,7 @@ class World:
     def enrol(self, name: str) -> None:
         acts.enrol(self.ledger, self.state, self.home, name)
 
-    def accept(self, author: str = "search", text: str | None = None) -> None:
+    def accept(self, author: str = "search", text: str | None = None, sign: Callable[[str], str] | None = None) -> None:
         """One more version is proposed, tested with evidence that suffices, and becomes the head."""
         self.versions += 1
         number, s = self.versions - 1, self.state
@@ -131,7 +132,7 @@ class World:
             Draft(e.ProposalReceived(
                 proposal=number, author=author, patch=hashlib.sha256(patch).hexdigest(),
                 plan=hashlib.sha256(plan_text).hexdigest(), predicted=0.1, exhausted=False, reason="", wall_s=0.0,
-                cpu_s=0.0,
+                cpu_s=0.0, sig=sign(hashlib.sha256(patch).hexdigest()) if sign is not None else "",
             ), blobs=(patch, plan_text)),
             Draft(e.Screened(
                 proposal=number, result="passed", reason="", detail=None, guard_change=False, base_commit=base,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,11 +14,12 @@ from festina.errors import FestinaError, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.audit import verify
 from festina.ledger.log import Draft, Ledger
-from festina.loop import acts, finals, reviews, showing
+from festina.ledger.signing import LocalKey
+from festina.loop import acts, admitting, finals, reviews, showing
 from festina.loop.rows import Generation
 from festina.loop.state import State, fold
 from festina.propose.text import visible
-from festina.review import questions
+from festina.review import authorship, desk, questions
 from tests.review.desk_world import REASON, World
 
 Worlds = Callable[..., World]
@@ -256,6 +258,61 @@ def test_R1_nobody_decides_about_a_change_of_their_own(worlds: Worlds) -> None:
     world.ask()
     assert refused(lambda: world.step("open", 0, "ann")) == "own-change"
     world.step("open", 0, "bob")
+
+
+@pytest.mark.parametrize(
+    ("signer", "claims", "alone"),
+    [("ann", "ann", True), ("", "ann", False), ("bob", "ann", False), ("eve", "ann", False), ("", "somebody", False)],
+)
+def test_R1_a_persons_change_is_signed_by_that_person_or_approved_by_nobody_alone(
+    worlds: Worlds, signer: str, claims: str, alone: bool
+) -> None:
+    """Whoever proposes under another's name, or under none, cannot approve it with their own key and no one else's."""
+    world = worlds()
+    world.enrol("carol")
+    key = None if not signer else desk.reviewer_key(signer, create=signer == "eve")  # eve's key is nobody's here
+    sign = None if key is None else partial(authorship.sign, key, claims)
+    world.accept(author=f"person:{claims}:mine-00000000", sign=sign)
+    assert world.state.proposals[0].signed is alone
+    world.ask()
+    world.decide(0, "bob", approve=True)
+    said = reviews.evidence_page(world, 0, "bob", now=world.now).sections[-1].lines[0]
+    assert ("NOT signed" in said) is not alone
+    world.wait(700)
+    assert world.settle() == ((0,) if alone else ())
+    if not alone:
+        world.decide(0, "carol", approve=True)
+        world.wait(700)
+        assert world.settle() == (0,)
+    assert world.state.generations[1].approved == 0
+    assert verify(world.home.ledger).ok
+
+
+def test_R1_one_denial_of_an_unsigned_change_is_enough_and_a_machines_change_needs_no_signature(
+    worlds: Worlds,
+) -> None:
+    world = worlds()
+    world.accept(author="person:ann:mine-00000000")
+    world.decide(world.ask(), "bob", approve=False)
+    world.wait(700)
+    assert world.settle() == (0,)
+    world.accept(author="own")
+    assert reviews.queue(world, "bob", now=world.now) == ()
+    assert admitting.needed(world.state, world.state.reviews[world.ask()]) == 2  # it stands on the unsigned one
+    fresh = worlds()
+    fresh.accept(author="own")
+    assert admitting.needed(fresh.state, fresh.state.reviews[fresh.ask()]) == 1
+
+
+def test_R1_a_signature_is_of_one_patch_under_one_name(tmp_path: Path) -> None:
+    key = LocalKey.create(tmp_path / "ann.pem", "reviewer")
+    keys, sig = {"ann": key.public}, authorship.sign(key, "ann", "1" * 64)
+    assert authorship.signed("person:ann:a-1", "1" * 64, sig, keys)
+    for author, patch, said, known in (
+        ("person:ann:a-1", "2" * 64, sig, keys), ("person:bob:a-1", "1" * 64, sig, keys | {"bob": key.public}),
+        ("own", "1" * 64, sig, keys), ("person:ann:a-1", "1" * 64, "", keys), ("person:ann:a-1", "1" * 64, sig, {}),
+    ):  # fmt: skip
+        assert not authorship.signed(author, patch, said, known)
 
 
 def test_R1_a_review_that_expired_approves_nothing(world: World) -> None:

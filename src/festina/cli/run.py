@@ -13,6 +13,8 @@ import click
 from festina.cli.common import EXIT_OF_END, duration, parse_duration, system_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from festina.ledger.log import Record
     from festina.loop.state import State
     from festina.system.manifest import Manifest
@@ -27,7 +29,10 @@ PATCH = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--trials", type=click.IntRange(1), default=100_000, show_default=True, help="Sandboxed runs at most.")
 @click.option("--proposals", type=click.IntRange(1), default=1_000, show_default=True, help="Proposals at most.")
 @click.option("--with", "patches", multiple=True, type=PATCH, help="Try this patch too; may be repeated.")
-@click.option("--as", "author", default="somebody", show_default=True, help="Who made the patches of --with.")
+@click.option(
+    "--as", "author", default="somebody", show_default=True,
+    help="Who made the patches of --with; signed where this person's key lies here.",
+)
 @click.option("--metric", help="With a command: NAME:higher or NAME:lower, as the command prints it.")
 @click.option("--allow", multiple=True, help="With a command: files that a proposal may change (globs).")
 @click.option("--review-wait", default="0", help="Wait so long for a person after an acceptance before going on.")
@@ -73,7 +78,9 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
         review_wait_s=0.0 if options["review_wait"] in ("0", "0s") else parse_duration(options["review_wait"]),
         workers=options["workers"],
         at_once=options["at_once"],
-        queue=_queue(f"person:{_slug(options['author'])}", options["patches"]) + _queue("planted", options["planted"]),
+        queue=_queue(
+            f"person:{_slug(options['author'])}", options["patches"], _signing(options["author"], options["patches"])
+        ) + _queue("planted", options["planted"]),
         demo=options["demo"],
         weak_sandbox=options["weak_sandbox"],
     )
@@ -137,10 +144,30 @@ def progress(state: State) -> str:
     return f"testing proposals {', '.join(said)}{more}" if said else ""
 
 
-def _queue(who: str, patches: tuple[Path, ...]) -> list[Any]:
+def _queue(who: str, patches: tuple[Path, ...], sign: Callable[[bytes], str] | None = None) -> list[Any]:
     from festina.propose.scripted import Scripted
 
-    return [Scripted.from_files([path], f"{who}:{_name(who, path)}") for path in patches]
+    return [Scripted.from_files([path], f"{who}:{_name(who, path)}", sign=sign) for path in patches]
+
+
+def _signing(name: str, patches: tuple[Path, ...]) -> Callable[[bytes], str] | None:
+    """With the key of who made the patches, where it lies here; without one, say what follows.  # R-1"""
+    import hashlib
+
+    from festina.errors import UsageError
+    from festina.review import authorship, desk
+
+    if not patches:
+        return None
+    try:
+        key = desk.reviewer_key(name)
+    except UsageError as error:
+        if error.name not in ("no-reviewer-key", "bad-reviewer-name"):
+            raise
+        what = "Not signed: who made it is only a name, so two people must approve it. Signed it is with --as NAME,"
+        click.echo(f"{what} the key of an enrolled person (festina reviewer add NAME).", err=True)
+        return None
+    return lambda patch: authorship.sign(key, name, hashlib.sha256(patch).hexdigest())
 
 
 def _name(who: str, path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -42,6 +42,8 @@ class ProposalReceived(Body):
     repairs: Count = 0  # near misses of a model's answer that were mended before it was read
     binary: bool = False  # the engine itself wrote the patch, from whole files that hold more than text
     spent: bool = False  # nothing came because the run's budget for models does not allow another call  # E-5
+    # of the person who made the patch, over it; empty: not signed, so that anybody may have made it  # R-1
+    sig: Annotated[str, Field(pattern=r"^([A-Za-z0-9+/]{86}==)?$")] = ""
 
 
 class Screened(Body):

@@ -183,9 +183,22 @@ def decided(review: Review) -> list[Seat]:
 
 
 def needed(s: State, review: Review) -> int:
-    """How many must decide.  # R-5"""
+    """How many must decide.  # R-1, R-5"""
     seats = decided(review)
-    return 1 if review.rules is None or (seats and all(free(s, x.reviewer) for x in seats)) else review.rules.people
+    if review.rules is None or (seats and all(free(s, x.reviewer) for x in seats)):
+        return 1
+    denied = any(seat.decision is not None and seat.decision.decision == "deny" for seat in seats)
+    return review.rules.people if denied else max(review.rules.people, 2 if unsigned(s, review) else 1)
+
+
+def unsigned(s: State, review: Review) -> bool:
+    """Whether it holds a change of a person who did not sign it: then nobody knows that one decides about another's,
+    and nobody approves it alone.  # R-1
+    """
+    if review.terms.protocol < 2 or review.terms.generation not in s.generations:
+        return False
+    made = [s.proposals[g.proposal] for g in steps_of(s, review) if g.proposal is not None]
+    return any(p.author.startswith("person:") and not p.signed for p in made)
 
 
 def complete(s: State, review: Review, at: str) -> bool:

@@ -16,7 +16,7 @@ from festina.ledger.statement import commitment
 from festina.loop import admitting
 from festina.loop.clocks import received
 from festina.loop.rows import Generation, Review, misfit
-from festina.review import away, desk
+from festina.review import authorship, away, desk
 from festina.review.catch import catch_of, real_origin
 from festina.review.questions import answer_digest
 from festina.review.seats import Person, Seat, Vote
@@ -24,7 +24,7 @@ from festina.review.seats import Person, Seat, Vote
 if TYPE_CHECKING:
     from festina.loop.state import State
 
-__all__ = ["HANDLERS", "received"]
+__all__ = ["HANDLERS", "received", "signed"]
 
 
 def _enrolled(s: State, r: Record, b: e.ReviewerEnrolled) -> None:
@@ -43,6 +43,11 @@ def _requested(s: State, r: Record, b: e.ReviewRequested) -> None:
     if b.protocol and (s.epoch is None or s.epoch.review is None or b.base is None):
         raise misfit(r, "a review in steps where the epoch has none")
     s.reviews[b.review] = Review(b, r.seq, r.at, s.epoch.review if s.epoch is not None and b.protocol else None)
+
+
+def signed(s: State, b: e.ProposalReceived) -> bool:
+    """Whether an enrolled person's own signature says who made this change.  # R-1"""
+    return b.patch is not None and authorship.signed(b.author, b.patch, b.sig, desk.public_keys(s.reviewers))
 
 
 # -- steps ----------------------------------------------------------------------------------------------

@@ -195,6 +195,7 @@ def _received(b: Bench, number: int, made: Proposal | NoProposal, base_tree: str
             proposal=number, author=made.author, patch=hashlib.sha256(patch).hexdigest(),
             plan=hashlib.sha256(words).hexdigest(), predicted=made.predicted, exhausted=False, reason="",
             wall_s=made.wall_s, cpu_s=made.cpu_s, repairs=made.repairs, binary=binary, target=made.target,
+            sig=made.sig,
         ),
         blobs=(patch, words),
     )  # fmt: skip

@@ -54,6 +54,7 @@ class Proposed:
     seed: int
     stage: str = "requested"  # requested | received | screened | testing | closed
     author: str = ""
+    signed: bool = False  # by the person who made it  # R-1
     patch: str | None = None
     binary: bool = False  # the patch was written by the engine, of files that hold more than text
     plan: str | None = None

@@ -19,6 +19,7 @@ from festina.system.manifest import Manifest, parse_manifest
 
 PLAN_BYTES = 64 << 10
 _SECTION = "diff --git "
+UNSIGNED = " (NOT signed: anybody may have written that name, so two people must decide)"  # R-1
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,8 @@ def _cohort(s: State, head: Generation) -> list[str]:
 def _said(here: Here, g: Generation) -> list[str]:
     """The plan that came with it, as hostile text.  # T-5, P-6"""
     p = here.state.proposals.get(g.proposal) if g.proposal is not None else None
-    lines = [f"generation {g.number}, by {g.author}:"]
+    who = "" if not g.author.startswith("person:") else " (signed)" if p is not None and p.signed else UNSIGNED
+    lines = [f"generation {g.number}, by {g.author}{who}:"]
     if p is None or p.plan is None:
         return [*lines, "  nothing"]
     try:

@@ -302,7 +302,7 @@ def _requested(s: State, r: Record, b: e.ProposalRequested) -> None:
 def _received(s: State, r: Record, b: e.ProposalReceived) -> None:
     p = _current(s, r, b.proposal, "requested")
     p.author, p.patch, p.plan, p.predicted = b.author, b.patch, b.plan, b.predicted
-    p.binary, p.target = b.binary, b.target
+    p.binary, p.target, p.signed = b.binary, b.target, people.signed(s, b)
     p.received_seq, p.origin = r.seq, r.commitments.get("origin", "")
     p.wall_s, p.cpu_s = b.wall_s, b.cpu_s
     p.stage = "received"

@@ -8,7 +8,7 @@ history shows, are counted in the instance.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from festina.errors import UsageError
@@ -18,6 +18,8 @@ from festina.propose.types import Budget, NoProposal, Proposal, View
 
 __all__ = ["Scripted"]
 
+Sign = Callable[[bytes], str]  # a diff's signature, in base64
+
 
 class Scripted:
     """Hands out ``patches``, pairs of author and patch, one for each call, then reports ``exhausted``.
@@ -26,20 +28,22 @@ class Scripted:
     """
 
     def __init__(
-        self, patches: Sequence[tuple[str, bytes]], *, plans: Sequence[Plan] | None = None, start: int = 0
-    ) -> None:
+        self, patches: Sequence[tuple[str, bytes]], *, plans: Sequence[Plan] | None = None, start: int = 0,
+        sign: Sign | None = None,
+    ) -> None:  # fmt: skip
         self._patches = tuple(patches)
         self._plans = tuple(plans) if plans is not None else (Plan(),) * len(self._patches)
         if len(self._plans) != len(self._patches):
             raise ValueError("as many plans as patches")
-        self._next = start
+        self._next, self._sign = start, sign
         authors = {author for author, _ in self._patches}
         self.author = authors.pop() if len(authors) == 1 else "scripted"
 
     @classmethod
-    def from_files(cls, paths: Sequence[Path], author: str) -> Scripted:
+    def from_files(cls, paths: Sequence[Path], author: str, *, sign: Sign | None = None) -> Scripted:
         """Patches from ``*.patch`` files. The text before the diff is the rationale; a ``.json`` file of the
-        same name beside it is the plan (rationale, weakness, predicted) and wins."""
+        same name beside it is the plan (rationale, weakness, predicted) and wins. ``sign`` signs a diff for its author.
+        """
         patches: list[tuple[str, bytes]] = []
         plans: list[Plan] = []
         for path in paths:
@@ -60,7 +64,7 @@ class Scripted:
                 )
             patches.append((author, diff))
             plans.append(plan or Plan(rationale=visible(preface.decode("utf-8", "replace").strip(), limit=4000)))
-        return cls(patches, plans=plans)
+        return cls(patches, plans=plans, sign=sign)
 
     def propose(self, view: View, budget: Budget) -> Proposal | NoProposal:
         """The next patch that is not done yet."""
@@ -74,7 +78,7 @@ class Scripted:
             plan = self._plans[index]
             return Proposal(
                 author, patch=patch, rationale=plan.rationale, weakness=plan.weakness, predicted=plan.predicted,
-                target=plan.target,
+                target=plan.target, sig=self._sign(patch) if self._sign is not None else "",
             )
         return NoProposal(self.author, "every scripted patch has been handed out", exhausted=True)
 

@@ -94,6 +94,7 @@ class Proposal:
     cpu_s: float = 0.0
     repairs: int = 0  # near misses that were mended when the answer was read
     target: Target = "gain"  # S-6
+    sig: str = ""  # of the person who made ``patch``  # R-1
 
 
 @dataclass(frozen=True, slots=True)
