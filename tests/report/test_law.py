@@ -558,6 +558,13 @@ def test_C1_from_an_incident_to_a_filed_report_on_the_command_line(tmp_path: Pat
     field = ("report", "state", "eu.serious-incident-initial", "harm_and_victims", "--incident", "1")
     toy_root = ["-C", str(toy.root)]
     assert festina(field[0], *toy_root, *field[1:], "--as", "ann", "--text", "none", toy=toy).returncode == 0
+    form = tmp_path / "form.toml"
+    about = ("eu.serious-incident-initial", "--incident", "1")
+    assert festina("report", "form", *about, "-o", str(form), toy=toy).returncode == 0
+    form.write_text(form.read_text().replace('involvement = ""', 'involvement = "it wrote the file"'))
+    signed = festina("report", *toy_root, "state", *about, "--form", str(form), "--as", "ann", toy=toy)
+    assert "involvement stated by ann" in signed.stderr
+    assert "Still unknown: response_done_or_intended and 1 more" in signed.stderr
     out = tmp_path / "report.md"
     written = festina("report", "document", "eu.serious-incident-initial", "--incident", "1", "-o", str(out), toy=toy)
     assert written.returncode == 0, written.stderr

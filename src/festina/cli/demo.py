@@ -371,4 +371,7 @@ def _close(folder: Path, loop: Arm, control: Arm) -> None:
     holds = "holds" if found.ok else "DOES NOT HOLD"
     click.echo(f"The record of {found.entries} entries {holds}: every signature was checked.")
     click.echo(f"Report with plots: {page}")
+    click.echo("Look around in it: festina status, trust, report documents, report coverage, incident, after")
+    click.echo(f"  export FESTINA_HOME={folder / 'home'} FESTINA_SYSTEM={folder / 'loop'} "
+               f"FESTINA_REVIEWER_KEYS={folder / 'reviewer'}")  # fmt: skip
     click.echo("Next, on your own repository:  festina run -- python train.py")

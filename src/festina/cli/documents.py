@@ -1,9 +1,8 @@
-"""``festina report documents|document|state|duties``: what regulators ask for, made from the record."""
+"""``festina report documents|document|bundle|duties``: what regulators ask for, made from the record."""
 
 from __future__ import annotations
 
 import json
-import re
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from festina.cli.common import opened, own_ledger, put, put_bytes
+from festina.cli.common import own_ledger, put, put_bytes
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -118,59 +117,7 @@ def document(source: Source, name: str, incident: int | None, recipient: str | N
         click.echo(f"The law pack{dates}.", err=True)
     if made.missing:
         about = f" --incident {incident}" if incident is not None else ""
-        click.echo(f"Fill one: festina report state {name} {made.missing[0]}{about} --text WORDS --as NAME", err=True)
-
-
-@click.command()
-@click.argument("name")
-@click.argument("field")
-@click.option("--incident", type=int, help="Of which incident, for reports about one.")
-@click.option("--as", "reviewer", required=True, help="Your enrolled name: the statement is signed with your key.")
-@click.option("--text", help="What is so.")
-@click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file with what is so.")
-@click.option("--retract", is_flag=True, help="Take back what you stated there.")
-@click.pass_obj
-def state(
-    source: Source, name: str, field: str, incident: int | None, reviewer: str, text: str | None, file: Path | None,
-    retract: bool,
-) -> None:  # fmt: skip
-    """State what FIELD of document NAME says, signed with your key.
-
-    NAME may be safety-case: then FIELD is one of its nodes.
-    """
-    from festina.loop import stating
-    from festina.report.case.model import DOCUMENT
-    from festina.report.law.documents import key
-    from festina.report.law.incidents import fold
-    from festina.report.law.packs import find, load
-
-    if sum((text is not None, file is not None, retract)) != 1:
-        raise UsageError("nothing-stated", "give one of --text, --file and --retract", fix="--text WORDS")
-    kind = None if name == DOCUMENT else find(load(), name)[1]
-    _known_field(name, kind, field)
-    if file is not None:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise UsageError("not-text", "it is not text in UTF-8", fix="--file FILE", where=str(file)) from None
-    with opened(source.root, write=True) as here:
-        written = DOCUMENT
-        if kind is not None:
-            written = key(kind, _incident(fold(here.ledger.records(), here.ledger.get_blob), kind, incident))
-        person = stating.Person(here.ledger, here.state, here.home, reviewer)
-        record = stating.state_field(person, written, field, text)
-    click.echo(f"entry {record.seq}: {'taken back' if retract else 'stated'} by {reviewer}", err=True)
-
-
-def _known_field(name: str, kind: DocumentType | None, field: str) -> None:
-    """Raise unless the document has that field; any node's name will do for a safety case, which may be one's own."""
-    if kind is None:
-        if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", field) is None:
-            raise UsageError("no-such-node", f"'{field[:60]}' is no node of a case", fix="festina report case")
-        return
-    known = [entry.name for entry in kind.fields]
-    if field not in known:
-        raise UsageError("no-such-field", f"'{name}' has no field '{field}'", fix=f"one of: {', '.join(known)}")
+        click.echo(f"Fill it: festina report form {name}{about} -o FILE (one field: festina report state)", err=True)
 
 
 @click.command()
@@ -257,6 +204,7 @@ def duties(
         if duty.documents and duty.answer != "does not apply":
             click.echo(f"{'':15} documents: {', '.join(duty.documents)}")
     click.echo("This is arithmetic on what you said, no legal advice.", err=True)
+    click.echo("What the record fills of these documents: festina report documents", err=True)
 
 
 def _dates(pack: Pack) -> str:
@@ -291,11 +239,11 @@ class Desk:
             raise UsageError(
                 "no-such-recipient", f"'{name}' does not go to '{to}'", fix=f"one of: {', '.join(kind.to)}"
             )
-        about = _incident(self.people, kind, incident)
+        about = incident_of(self.people, kind, incident)
         return build(pack, kind, self.data, self.people, lambda seq: self.ledger.record(seq).leaf, about, to)
 
 
-def _incident(people: People, kind: DocumentType, number: int | None) -> Incident | None:
+def incident_of(people: People, kind: DocumentType, number: int | None) -> Incident | None:
     """The incident that a document is about. Raises ``UsageError`` where one is missing, or one too many."""
     if not kind.incident:
         if number is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from festina.cli.common import Opened, opened, system_option, time_of
+from festina.cli.common import Opened, duration, opened, system_option, time_of
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def classify(
             raise UsageError("no-such-class", f"no law pack has a class '{name}'", fix="festina incident classes")
     with opened(root, write=True) as here:
         stating.classify(_person(here, reviewer), number, classes, established=established, text=text)
-        _board(here, as_json=False, only=number)
+        _next(_board(here, as_json=False, only=number), reviewer)
 
 
 @group.command()
@@ -156,7 +156,7 @@ def near_misses(root: Path, as_json: bool) -> None:
             click.echo("Worth an incident? festina incident open --entry N --text WHAT --as NAME", err=True)
 
 
-def _board(here: Opened, as_json: bool, only: int | None = None) -> None:
+def _board(here: Opened, as_json: bool, only: int | None = None) -> list[Row]:
     from festina.report.law import incidents
     from festina.report.law.packs import load
 
@@ -169,7 +169,7 @@ def _board(here: Opened, as_json: bool, only: int | None = None) -> None:
         for incident in chosen:
             if all(row.incident != incident.number for row in rows):
                 click.echo(_without(incident))
-        return
+        return rows
     if not chosen:
         click.echo("No incident is recorded.")
         click.echo("Record one: festina incident open --text WHAT --as NAME", err=True)
@@ -182,6 +182,7 @@ def _board(here: Opened, as_json: bool, only: int | None = None) -> None:
             click.echo("  no regime asks for a report about it")
     for finding in people.findings:
         click.echo(f"finding: {finding.what}: {finding.text} (entry {finding.seq})")
+    return rows
 
 
 def _headline(incident: Incident) -> str:
@@ -203,19 +204,38 @@ def _sentence(row: Row, now: datetime) -> str:
 def _when(row: Row, now: datetime) -> str:
     from zoneinfo import ZoneInfo
 
-    from festina.cli.common import duration
-
     to = ", ".join(row.to)
     if row.state == "filed":
         over = row.sent - row.due if row.sent is not None and row.due is not None else None
-        late = f", {duration(over.total_seconds())} too late" if over is not None and over.total_seconds() > 0 else ""
+        late = f", {_apart(over.total_seconds())} too late" if over is not None and over.total_seconds() > 0 else ""
         return f"filed    {row.document} to {to}{late}"
     if row.due is None:
         return f"waiting  {row.document} to {to}: {row.rule}, which has not come"
     local = row.due.astimezone(ZoneInfo(row.zone)).strftime("%Y-%m-%d %H:%M %Z")
-    apart = duration(abs((row.due - now).total_seconds()))
+    apart = _apart(abs((row.due - now).total_seconds()))
     left = f"{apart} too late" if row.state == "late" else f"{apart} left"
     return f"{'LATE' if row.state == 'late' else 'due':8} {row.document} to {to}: by {local} ({left}; {row.rule})"
+
+
+def _apart(seconds: float) -> str:
+    """Time until or since a deadline: days and hours where there are days."""
+    days, rest = divmod(seconds, 86400)
+    return f"{days:.0f} d {rest // 3600:.0f} h" if days else duration(seconds)
+
+
+def _next(rows: list[Row], reviewer: str) -> None:
+    """What to do about the report that is due first."""
+    first = next((row for row in rows if row.state in ("late", "due")), None)
+    if first is None:
+        return
+    about = f"{first.document} --incident {first.incident}"
+    for line in (
+        f"Next: festina report form {about} -o FORM, and write what is so",
+        f"      festina report state {about} --form FORM --as {reviewer}",
+        f"      festina report document {about} -o REPORT, and send it",
+        f"      festina incident filed {first.incident} {first.document} REPORT --as {reviewer}",
+    ):
+        click.echo(line, err=True)
 
 
 def _without(incident: Incident) -> str:

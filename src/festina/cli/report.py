@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from festina.cli import case, documents, evals, exchange
+from festina.cli import case, documents, evals, exchange, statements
 from festina.cli.common import own_ledger, put, system_option
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ def command(
 
 
 for _made in (
-    documents.documents, documents.document, documents.state, documents.bundle, documents.duties, case.case,
+    documents.documents, documents.document, documents.bundle, documents.duties, case.case,
     exchange.coverage, exchange.oscal, exchange.provenance, evals.evals,
+    statements.form, statements.state,
 ):  # fmt: skip
     command.add_command(_made)
 

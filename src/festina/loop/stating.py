@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from festina.errors import UsageError
@@ -55,6 +55,23 @@ def state_field(person: Person, document: str, field: str, text: str | None) -> 
         return body, () if raw is None else (raw,)
 
     return person.sign(make)
+
+
+def state_fields(person: Person, document: str, fields: Mapping[str, str]) -> list[Record]:
+    """State what several fields say: all of them or none. Raises ``UsageError`` that names the field."""
+    words = {name: _checked(text, f"statement in '{name}'") for name, text in fields.items()}
+
+    def drafts(_: State) -> list[Draft]:
+        return [
+            Draft(
+                e.Stated(document=document, field=name, text=_digest(raw), reviewer=person.name,
+                         without_person=person.demo),
+                blobs=(raw,), signer=person.key,
+            )
+            for name, raw in words.items()
+        ]  # fmt: skip
+
+    return acts.write(person.ledger, person.state, drafts) if words else []
 
 
 def open_incident(person: Person, *, aware: datetime, text: str, about: int | None = None) -> tuple[int, Record]:
