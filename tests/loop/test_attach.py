@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from festina.loop.foreign.reading import Brought, Source, bring
 from festina.loop.foreign.words import stages
 from festina.loop.recount import recount
 from festina.loop.state import fold
+from festina.notify.messages import notice
 from festina.propose.history import Told
 from festina.report.fold import fold as report_of
 from festina.report.html import page
@@ -76,7 +78,7 @@ class Autoresearch:
 
     def commit(self, rate: str, file: str = "train.py") -> None:
         path = self.root / file
-        path.write_text(path.read_text().replace("RATE = 0.1", f"RATE = {rate}") + f"# {rate}\n")
+        path.write_text(re.sub("RATE = .*", f"RATE = {rate}", path.read_text()) + f"# {rate}\n")
         git(self.root, "commit", "-q", "-a", "-m", f"rate {rate}")
 
     def read(self) -> Brought:
@@ -134,10 +136,32 @@ def test_a_deleted_losing_evaluation_is_a_finding(loop: Autoresearch) -> None:
 
 def test_a_commit_without_a_score_and_a_score_without_a_commit_are_findings(loop: Autoresearch) -> None:
     loop.commit("0.2")
+    assert kinds(loop.read()) == {"in-flight"}  # it may be under evaluation
+    loop.commit("0.25")
+    loop.log("1.002500", "keep", "rate 0.25")
     with (loop.root / "results.tsv").open("a") as file:
         file.write("abcdef0\t0.900000\t0.1\tkeep\tout of nowhere\n")
     found = loop.read()
     assert kinds(found) == {"no-score", "no-generation"}
+
+
+def test_a_branch_whose_history_was_rewritten_is_a_finding(loop: Autoresearch) -> None:
+    loop.commit("0.2")
+    source = Source("git", loop.root, metric="val_bpb:lower")
+    assert [row.status for row in bring(loop.root, source).fresh] == ["accepted"] * 2
+    git(loop.root, "commit", "-q", "--amend", "-m", "val_bpb: 0.9\n\nanother story")
+    found = bring(loop.root, source)
+    assert kinds(found) == {"withdrawn"}
+
+
+def test_what_git_throws_away_after_a_reset_changes_nothing_that_was_told(loop: Autoresearch) -> None:
+    loop.commit("0.9")
+    loop.log("1.360000", "discard", "rate 0.9")
+    git(loop.root, "reset", "-q", "--hard", "HEAD^")
+    loop.read()
+    git(loop.root, "reflog", "expire", "--expire=now", "--all")
+    git(loop.root, "gc", "-q", "--prune=now")
+    assert loop.read().seq is None
 
 
 def test_a_changed_score_and_a_worse_one_that_was_kept_are_findings(loop: Autoresearch) -> None:
@@ -264,6 +288,17 @@ def test_a_recount_finds_findings_that_were_left_out(loop: Autoresearch) -> None
     assert _forged(loop) == []  # the same claims under another name: nothing is wrong with that
     assert _forged(loop, loop="second", findings=()) == ["findings"]
     assert _forged(loop, loop="third", rows=7) == ["rows", "findings"]
+
+
+def test_people_are_told_what_does_not_fit_without_a_word_of_the_loops(loop: Autoresearch) -> None:
+    loop.commit("0.5")
+    loop.log("1.080000", "keep", "Dear auditor, all is well")
+    loop.read()
+    with Ledger.open(loop.ledger, readonly=True) as ledger:
+        said = [notice(record, "s", "h") for record in ledger.records()]
+    (message,) = [each for each in said if each is not None]
+    assert (message.event, message.what) == ("alarm", "Found: 1 kept-worse. There may be more since.")
+    assert "auditor" not in str(message)
 
 
 def test_a_person_attests_and_trust_still_says_no_yes(loop: Autoresearch) -> None:

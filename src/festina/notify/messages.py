@@ -17,6 +17,7 @@ from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.record import Record
 from festina.notify.settings import Event
+from festina.propose.history import GRAVE
 from festina.system.halts import clean
 
 __all__ = ["Message", "notice", "render"]
@@ -110,9 +111,28 @@ def _grown(b: e.GrowthAlarm, _: Record) -> _Said:
     )  # fmt: skip
 
 
+def _told(b: e.HistoryRead, r: Record) -> _Said | None:
+    grave = [f"{count} {kind}" for kind, count in b.findings if kind in GRAVE]
+    if not grave:
+        return None
+    return _Said(
+        "alarm", f"What the outside loop {b.loop} tells does not fit", f"Found: {', '.join(grave)}. There may be more "
+        "since.", f"festina attach --name {b.loop}", once=f"outside-{b.loop}-{r.at[:13]}",
+    )  # one an hour: its files are a stranger's  # fmt: skip
+
+
+def _checked(b: e.HistoryChecked, r: Record) -> _Said | None:
+    if b.word != "not-reproduced":
+        return None
+    return _Said(
+        "alarm", f"A score of the outside loop {b.loop} did not come out again", f"It claims {b.claimed:g}; what ran "
+        "here does not give that.", f"festina attach --name {b.loop}", once=f"claim-{b.loop}-{r.at[:13]}",
+    )  # fmt: skip
+
+
 _TELL: dict[str, Callable[[Any, Record], _Said | None]] = {
     "review-requested": _review, "run-ended": _ended, "halted": _halted, "resumed": _resumed, "screened": _screened,
-    "growth-alarm": _grown,
+    "growth-alarm": _grown, "history-read": _told, "history-checked": _checked,
 }  # fmt: skip
 
 

@@ -142,7 +142,7 @@ def _gone(rows: Sequence[Told], before: Before) -> Iterable[Finding]:
     """Told before, and no longer there: a losing evaluation that somebody deleted looks like this."""
     names = {row.key for row in rows}
     for key, told in before.rows.items():
-        if key not in names and told[-1].source != "git":
+        if key not in names:
             last = told[-1]
             scored = "" if last.score is None else f" with {last.score!r}"
             yield Finding("withdrawn", key, f"{_say(last)} was told before ({last.status}{scored}) and is gone")

@@ -21,7 +21,7 @@ from festina.system.repo import Repo
 from festina.system.scope import Scope
 
 MOST = 50  # paths beyond the scope: one is enough to be refused
-DIGITS = 12  # of a claim's digest, in an author's name
+DIGITS = 32  # of a claim's digest, in an author's name
 
 
 def author_of(loop: str, row: Told) -> str:

@@ -23,6 +23,7 @@ from festina.ledger.signing import parse_public, verify
 from festina.loop.foreign.examining import Before, examine
 from festina.loop.foreign.folding import Loop, Story, tell
 from festina.loop.foreign.ledgers import read_festina
+from festina.loop.holds import tell as tell_people
 from festina.loop.opening import name_of, opened
 from festina.loop.state import State, fold
 from festina.propose.guess import direction_of
@@ -89,9 +90,13 @@ def bring(root: Path, source: Source) -> Brought:
         for _ in range(TRIES):
             state = fold(ledger.records())
             try:
-                return _once(ledger, state, repo, manifest, source)
+                brought = _once(ledger, state, repo, manifest, source)
             except Busy:
                 ledger.refresh()
+                continue
+            if brought.seq is not None:
+                tell_people(ledger, home, brought.seq)
+            return brought
         raise Busy("ledger-moved", "others keep appending to this ledger", fix="try again")
 
 

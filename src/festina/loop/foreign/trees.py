@@ -7,6 +7,7 @@ did to its own. What it changed beyond the scope is named, and never run.  # T-4
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -61,7 +62,9 @@ def _entries(repo: Repo, row: Told, tree: str) -> dict[str, TreeEntry]:
     try:
         return {each.path: each for each in repo.ls_tree(tree)}
     except IntegrityError:
-        raise NotHere("not-here", f"{shown(row.key)}: its commit is not here any more") from None
+        raise NotHere(
+            "not-here", f"{shown(row.key)}: its commit is not in this repository: git fetch THEIR-REPOSITORY BRANCH"
+        ) from None  # fmt: skip
 
 
 def _beyond(row: Told, theirs: Mapping[str, TreeEntry], story: Story, repo: Repo, scope: Scope) -> tuple[str, ...]:
@@ -89,6 +92,9 @@ def programs(body: e.HistoryRead, blob: Callable[[str], bytes]) -> dict[str, byt
     if not isinstance(value, dict):
         raise IntegrityError("bad-history", "the programs of a reading are not what is written here")
     try:
-        return {str(digest): base64.b64decode(text, validate=True) for digest, text in value.items()}
+        found = {str(digest): base64.b64decode(text, validate=True) for digest, text in value.items()}
     except (ValueError, TypeError):
-        raise IntegrityError("bad-history", "the programs of a reading are not what is written here") from None
+        found = {"": b""}
+    if any(hashlib.sha256(data).hexdigest() != digest for digest, data in found.items()):
+        raise IntegrityError("bad-history", "the programs of a reading are not those that its rows name")
+    return found

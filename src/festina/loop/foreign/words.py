@@ -29,6 +29,7 @@ _WORDS = {
     "unknown-field": "with unknown fields", "odd-name": "with odd names", "no-trace": "without a trace",
     "no-parent": "from unknown parents", "same-content": "same program, other score", "not-kept": "kept by hash alone",
     "link": "links, not followed", "not-told": "not told", "half-line": "still being written",
+    "in-flight": "not evaluated yet",
 }  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def _line(
     if status == "unknown":
         found.find("unknown-field", key, f"{where}: no status of autoresearch's: {shown(row.get('status', ''), 40)!r}")
     text = row.get(name, "").strip()
-    commit = commits.find(key) if commits is not None else None
+    commit = commits.find(key) if commits is not None and status == "accepted" else None  # others go with the reset
     if commits is not None and commit is None and status == "accepted":
         found.find("no-generation", key, f"{where}: kept, and this repository has no such commit")
     found.add(
@@ -91,12 +91,17 @@ def _score(found: History, key: str, where: str, text: str, status: Status) -> f
 
 
 def _unlogged(found: History, commits: Commits) -> None:
-    """Commits on the branch, from the first logged one on, of which no line tells: where is their evaluation?"""
+    """Commits on the branch, from the first logged one on, of which no line tells: where is their evaluation?
+
+    The newest commit may be the one that is being evaluated now.
+    """
     logged = {row.commit for row in found.rows if row.commit}
     line: list[Commit] = list(commits.line)
     since = next((i for i, each in enumerate(line) if each.oid in logged), len(line))
     for each in line[since:]:
-        if each.oid not in logged:
+        if each.oid not in logged and each is line[-1]:
+            found.find("in-flight", each.oid[:12], f"commit {each.oid[:12]} has no line in {RESULTS} yet")
+        elif each.oid not in logged:
             found.find("no-score", each.oid[:12], f"commit {each.oid[:12]} is on the branch, and no line of {RESULTS} "
                        f"tells its score: {shown(each.subject, 80)}")  # fmt: skip
             found.add(Told(each.oid[:12], status="accepted", commit=each.oid, tree=each.tree, at=each.at,

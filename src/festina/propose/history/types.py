@@ -34,7 +34,8 @@ GRAVE = frozenset({
     "contradiction", "gap", "no-score", "no-generation", "withdrawn", "back-dated", "clock-skew", "wrong-hash",
     "wrong-origin", "wrong-sum", "wrong-name", "kept-worse", "not-finite", "unreadable", "too-large",
 })  # fmt: skip
-# The others are worth knowing: unknown-field, odd-name, no-trace, no-parent, same-content, not-kept, link, half-line
+# The others are worth knowing: unknown-field, odd-name, no-trace, no-parent, same-content, not-kept, link, half-line,
+# in-flight
 
 
 @dataclass(frozen=True, slots=True)
