@@ -27,6 +27,10 @@ class Fed:
         found = self._task.public(tree)
         return None if found is None else found / self._task.width
 
+    def public_each(self, tree: str) -> list[float] | None:
+        found = self._task.public_each(tree)
+        return None if found is None else [each / self._task.width for each in found]
+
     def unit(self, tree: str, seed: int) -> float:
         return self._task.unit(tree, seed) / self._task.width
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from festina.ledger.seeds import scratch_seed, try_seed, unit_seed
-from festina.loop.searching import RUNS_A_UNIT, USUAL
-from festina.propose.archive import GIVE_UP, Archive, Make, Node, Run, Terms, places
+from festina.loop.searching import RUNS_A_UNIT
+from festina.propose.archive import Archive, Make, Node, Run, Terms, luck, places
 from festina.select import Budget, Evidence, Plan, gate
 from searching.systems import Edge, System, Tree
 
@@ -113,7 +112,7 @@ class Play:
         """The real rule on paired units; None: the trials were spent before a verdict."""
         s = self.system
         level, opened = self.budget.open()
-        state = gate.start(Plan(s.kind, level, 0.0, s.detect, 0.1, (), s.most))  # type: ignore[arg-type]
+        state = gate.start(self._plan(level))
         number = 0
         while gate.decision(state) == "continue":
             if self.used + 2 > self.trials:
@@ -156,13 +155,14 @@ class Play:
         self.scores: dict[int, list[float | None]] = {}
         self.words: dict[Any, str] = {}
         self.barren: dict[int, int] = {}
+        self.luck: dict[int, float | None] = {}
         since = idle = count = 0
         while self.used < self.trials:
             archive, terms = self._archive(kind), self._terms()
-            best = archive.ready(terms)
-            enough = best is not None and archive.due(terms, since, self.trials - self.used)
-            over = idle >= GIVE_UP * terms.tries
-            if best is not None and (enough or over):
+            left, over = self.trials - self.used, archive.over(terms, idle)
+            best = archive.ready(terms) if archive.due(terms, since, left) else None
+            best = archive.last(terms, left) if best is None and over else best
+            if best is not None:
                 tree = self.trees[best]
                 won = self.test(tree)
                 if won is None:
@@ -181,12 +181,16 @@ class Play:
             elif what is None:
                 return
             else:
-                since, idle = since + 1, idle + 1
-                self._make(archive, what, try_seed(self.leaf, count))
+                since, idle = since + self._make(archive, what, try_seed(self.leaf, count)), idle + 1
 
     def _terms(self) -> Terms:
-        dear = RUNS_A_UNIT * math.log(USUAL / 0.05) if self.system.kind == "bounded" else 0.0
-        return Terms(self.tries, self.most, self.system.detect, dear)
+        s = self.system
+        return Terms(self.tries, self.most, s.detect, self._plan(Budget(0.05).next_level()), 1.0, RUNS_A_UNIT,
+                     self.trials)  # fmt: skip
+
+    def _plan(self, level: float) -> Plan:
+        s = self.system
+        return Plan(s.kind, level, 0.0, s.detect, 0.1, (), s.most)  # type: ignore[arg-type]
 
     def _archive(self, kind: type[Archive]) -> Archive:
         if self.head not in self.trees.values():
@@ -197,7 +201,7 @@ class Play:
             word = self.words.get(tree)
             nodes[n] = Node(
                 n, self.parents[n], str(n), tuple(self.scores[n]), barren=self.barren.get(n, 0),
-                refused=word == "rejected", tested=word is not None,
+                refused=word == "rejected", tested=word is not None, luck=self.luck.get(n),
             )  # fmt: skip
             head = n if tree == self.head else head
         return kind(nodes, head)
@@ -213,12 +217,17 @@ class Play:
             self.scores[what.node].append(self.system.public(self.trees[what.node], seed))
             self.used += 1
 
-    def _make(self, archive: Archive, what: Make, seed: int) -> None:
+    def _make(self, archive: Archive, what: Make, seed: int) -> bool:
+        """Whether it came to a new tree."""
         made = self.child(self.trees[what.parent], self._history(archive, what.parent), seed)
         if made is None or made in self.trees.values():
             self.barren[what.parent] = self.barren.get(what.parent, 0) + 1
-            return
-        self._run(Run(self._add(made, what.parent), 0, what.count))
+            return False
+        number = self._add(made, what.parent)
+        self._run(Run(number, 0, what.count))
+        each = [self.system.public_each(self.trees[n]) for n in (number, what.parent)]
+        self.luck[number] = luck(each[0], each[1]) if each[0] and each[1] else None
+        return True
 
     def _history(self, archive: Archive, parent: int) -> list[Edge]:
         """As ``loop.history``: the gate's words, then the lineage as a line that walked there."""

@@ -43,7 +43,9 @@ class Edge:
 
 
 class System(Protocol):
-    """``public`` is a scratch run, ``unit`` one side of a unit of the gate, ``truth`` is on what is never used."""
+    """``public`` is a scratch run, ``public_each`` the same item by item where every run is alike, ``unit`` one side of
+    a unit of the gate, ``truth`` is on what is never used.
+    """
 
     name: str
     start: Tree
@@ -52,6 +54,7 @@ class System(Protocol):
     most: int
 
     def public(self, tree: Tree, seed: int) -> float | None: ...
+    def public_each(self, tree: Tree) -> list[float] | None: ...
     def unit(self, tree: Tree, seed: int) -> float: ...
     def truth(self, tree: Tree) -> float: ...
     def child(self, tree: Tree, own: Tree, past: list[Edge], seed: int) -> Tree: ...
@@ -171,6 +174,9 @@ class Recipe:
     def public(self, tree: bytes, seed: int) -> float | None:
         return self._score(tree, seed, self.shown)
 
+    def public_each(self, tree: bytes) -> list[float] | None:
+        return None  # it prints its loss
+
     def unit(self, tree: bytes, seed: int) -> float:
         found = self._score(tree, seed, self.shown)
         return -FAR if found is None else found
@@ -230,6 +236,10 @@ class Library:
 
     def public(self, tree: Tree, seed: int) -> float | None:
         return self._share(tree, self.shown)
+
+    def public_each(self, tree: Tree) -> list[float] | None:
+        found = self._found(tree)
+        return [float(table in found[n]) for _, n, table in self.shown]
 
     def unit(self, tree: Tree, seed: int) -> float:
         return self._share(tree, random.Random(seed).sample(self.hidden, 40))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from festina.propose.archive import Archive, Make, Node, Run, Terms
+from festina.propose.archive import ROOM, Archive, Make, Node, Run, Terms, luck
+from festina.select import Plan, units_steady
 
 TERMS = Terms(tries=10, seeds=4)
 SCORE = st.one_of(st.none(), st.floats(-1, 1))
@@ -101,13 +105,66 @@ def test_P7_a_search_that_still_climbs_goes_on_and_one_at_rest_hands_in() -> Non
     assert Archive(known | resting, 0).due(TERMS, since=17, left=1000)
     assert not Archive(known | resting, 0).due(TERMS, since=TERMS.tries - 1, left=1000)  # too soon
     assert not Archive(known | resting, 0).due(Terms(10, 4, least=2.0), since=17, left=1000)  # not worth a test
-    assert Archive(known | climbing, 0).due(TERMS, since=12, left=12)  # the rest is for the test
     assert Archive(known | climbing, 0).due(TERMS, since=8 * TERMS.tries, left=1000)  # bounded, come what may
-    dear = Terms(10, 4, dear=60.0)  # a lead of 1.2 takes 50 runs to show
-    assert not Archive(known | resting, 0).due(dear, since=49, left=1000)
-    assert Archive(known | resting, 0).due(dear, since=51, left=1000)
-    assert not Archive(known | climbing, 0).due(dear, since=48, left=110)
-    assert Archive(known | climbing, 0).due(dear, since=48, left=95)  # just enough for the test
+
+
+PLAN = Plan("bounded", 0.001, 0.0, 0.04, 0.1, (), 2000)
+
+
+def test_P7_what_leads_is_tested_once_further_search_has_cost_as_much_or_the_rest_is_for_the_test() -> None:
+    known = {0: Node(0, None, "0", (0.0,) * 4)}
+    climbing = {n: Node(n, n - 1, str(n), (0.02 * n,)) for n in range(1, 13)}
+    dear = Terms(12, 4, 0.04, PLAN)
+    price = dear.price(0.24)
+    assert price == 2 * units_steady(PLAN, 0.24)
+    assert 70 < price < 90
+    assert dear.price(0.12) > 1.75 * price  # two steps of half the size cost three and a half times as much
+    still = {n: Node(n, 12, str(n), (0.0,)) for n in range(13, 12 + price)}
+    assert not Archive(known | climbing | still, 0).due(dear, since=12 + price, left=1000)
+    last = {12 + price: Node(12 + price, 12, "last", (0.0,))}
+    assert Archive(known | climbing | still | last, 0).due(dear, since=12 + price, left=1000)
+    assert not Archive(known | climbing, 0).due(dear, since=12, left=int(ROOM * price) + 1)
+    assert Archive(known | climbing, 0).due(dear, since=12, left=int(ROOM * price))  # just enough for the test
+    assert not Archive(known | climbing, 0).due(dear, since=12, left=price - 1)  # not enough: more has to be found
+    assert Archive(known | climbing, 0).last(dear, left=price) == 12  # nothing else can be tried
+    assert Archive(known | climbing, 0).last(dear, left=price - 1) is None
+    assert Archive(known | climbing, 0).last(replace(dear, whole=50), left=10) == 12  # it goes on in the next run
+    assert not Archive(known | climbing, 0).due(replace(dear, whole=50), since=12, left=50)  # nor is it hurried
+    wide = Terms(10, 4, 0.04, PLAN, width=10.0)
+    assert wide.price(2.4) == price
+    assert Terms(10, 4, 0.04, PLAN, sides=3).price(0.24) == 3 * price // 2
+
+
+@given(st.lists(st.integers(0, 1), min_size=8, max_size=80), st.data())
+def test_P7_luck_is_the_squared_standard_error_of_paired_differences(mine: list[int], data: st.DataObject) -> None:
+    other = data.draw(st.lists(st.integers(0, 1), min_size=len(mine), max_size=len(mine)))
+    found, n = luck(mine, other), len(mine)
+    signs = [(x > y) - (x < y) for x, y in zip(mine, other, strict=True)]
+    won, lost = signs.count(1), signs.count(-1)
+    mean = (won - lost) / n
+    assert found == pytest.approx(((won + lost) / n - mean * mean) / (n - 1))
+    assert luck(mine, other[1:]) is None
+    assert luck(mine[:7], other[:7]) is None
+
+
+def test_P7_a_lead_that_may_be_luck_promises_little_and_one_beyond_it_nearly_all() -> None:
+    """Steps with nothing behind them, on 40 items that are right or wrong, and steps that are what they look."""
+    rng = random.Random(1)
+    known = {0: Node(0, None, "0", (0.5,) * 4)}
+    noise = {n: Node(n, 0, str(n), (0.5 + rng.gauss(0.0, 0.05),), luck=0.05**2) for n in range(1, 300)}
+    lucky = Archive(known | noise, 0)
+    best = lucky.candidates()[0]
+    assert lucky.lead(best) > 0.12
+    assert lucky.promise(best) < 0.04
+    assert not lucky.due(Terms(10, 4, 0.04, PLAN), since=299, left=10_000)
+    real = {n: Node(n, 0, str(n), (0.5 + rng.gauss(0.0, 0.05),), luck=0.01**2) for n in range(1, 300)}
+    sure = Archive(known | real, 0)
+    best = sure.candidates()[0]
+    assert sure.promise(best) > 0.9 * sure.lead(best)
+    step = Node(300, best, "300", (sure.nodes[best].scores[0] or 0.0,), luck=0.0)  # steps add up, from the head on
+    moved = Archive(known | real | {300: step}, best)
+    assert moved.promise(300) == 0.0
+    assert Archive(known | real | {300: step}, 0).promise(300) == pytest.approx(sure.promise(best), rel=1e-2)
 
 
 def test_P7_half_of_the_children_are_made_of_what_leads_and_none_of_a_leader_that_is_dry() -> None:

@@ -27,6 +27,7 @@ from festina.select import (
     units_ideal,
     units_max_default,
     units_min_accept,
+    units_steady,
     unproven,
     vector,
     violated,
@@ -119,6 +120,16 @@ def test_V4_every_guard_must_cross_the_same_threshold_as_the_gain():
     assert decision(state) == "accept"
     assert min(guard_evidence(state)) >= log_threshold(plan)
     assert state.units == units_ideal(replace(plan, detect=0.3))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.06, 1.0), st.sampled_from([(), (0.1,), (0.02, 0.3)]))
+def test_S7_what_a_steady_gain_takes_is_what_the_gate_takes(gain, losses):
+    plan = replace(PLAN, guards=losses)
+    state = run(plan, [gain] * 1000, [[0.0] * 1000 for _ in losses])
+    assert (decision(state), state.units) == ("accept", units_steady(plan, gain))
+    assert units_steady(replace(plan, units_max=state.units - 1), gain) == state.units
+    assert units_steady(plan, 0.0) == 1001  # never
 
 
 def test_V4_a_guard_that_is_violated_ends_the_test_early_as_guard():

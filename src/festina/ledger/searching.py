@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from festina.ledger.base import Body, Count, Digest, Name, Number, Oid, Short
 
+PARTS = 64  # groups of public items at most
 Result = Literal["scored", "nothing", "refused", "no-op", "duplicate", "cut-off"]
 
 
@@ -51,7 +52,8 @@ class TryEnded(Body):
     """What came of a try. ``scores`` are means over the public items (or the printed metric), one for each run.
 
     None in ``scores``: the run gave nothing to score. ``guards`` are the public means of each guard over the runs that
-    did. ``patch`` is the child minus its parent.
+    did. ``patch`` is the child minus its parent. ``parts`` are the first run's public scores by group of items (item
+    ``n`` belongs to group ``n mod PARTS``): how far they differ from the parent's says how much of a gain may be luck.
     """
 
     kind: ClassVar[str] = "try-ended"
@@ -72,3 +74,4 @@ class TryEnded(Body):
     cpu_s: Number
     run_cpu_s: Number  # of the runs
     run_wall_s: Number
+    parts: tuple[Number, ...] = ()

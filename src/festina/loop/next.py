@@ -357,7 +357,7 @@ def _search(s: State, facts: Facts) -> Action | None:
             return Try(step)
     if facts.tries:
         return TakeTries()
-    if searching.best(s) is not None:
+    if searching.last(s, run.trials - s.run_trials):
         return None  # nothing else can be tried: what there is
     if s.run_spent:
         return Finish("budget", "the run's budget for models allows no other call")  # E-5

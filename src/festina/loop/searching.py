@@ -17,13 +17,13 @@ from festina.ledger.log import Record
 from festina.ledger.seeds import try_seed
 from festina.loop import blocks
 from festina.loop.rows import Proposed, misfit
-from festina.propose.archive import GIVE_UP, Archive, Make, Node, Run, Terms
+from festina.propose.archive import Archive, Make, Node, Run, Terms, luck
+from festina.verify.verdicts import anchor_needed, first_plan, width_of
 
 if TYPE_CHECKING:
     from festina.loop.state import State
 
 RUNS_A_UNIT = 2
-USUAL = 20.0  # alpha over a usual level; with the true one, when an improver is asked would tell of tests  # P-4
 ATTEMPTS = 2  # of one try that is cut off
 BARREN = 12  # tries in a row that give no new tree: an improver that has nothing, or is broken
 
@@ -44,6 +44,8 @@ class Tried:
     barren: int = 0  # tries below it of which no new tree came
     dry: bool = False
     changed_lines: int = 0
+    parts: tuple[float, ...] = ()  # public scores by group of items, where they were scored
+    luck: float | None = None  # of its gain over its parent
 
 
 @dataclass(slots=True)
@@ -116,7 +118,7 @@ def archive(s: State) -> Archive | None:
         scores = tuple(None if x is None else sign * x for x in t.scores)
         nodes[t.number] = Node(
             t.number, t.parent, t.tree, scores, sound=t.number in kept and _sound(s, t), dry=t.dry, barren=t.barren,
-            refused=refused, tested=refused or tested,
+            refused=refused, tested=refused or tested, luck=t.luck,
         )  # fmt: skip
     return Archive(
         nodes, head, running=tuple(b.node for b in q.open.values() if b.parent is None),
@@ -134,13 +136,15 @@ def standing(s: State) -> set[int]:
 
 
 def terms(s: State) -> Terms:
-    assert s.epoch is not None
-    assert s.epoch.archive is not None
-    table, suite = s.epoch.archive, s.epoch.suite
-    dear = 0.0
-    if suite.assumed == "bounded" and suite.low is not None and suite.high is not None:  # bets are bounded by the range
-        dear = RUNS_A_UNIT * (suite.high - suite.low) * math.log(USUAL / s.epoch.alpha)
-    return Terms(table.tries, table.seeds, suite.detect, dear)
+    """The plan is that of the epoch's first test: with the next one's level, when an improver is asked would tell of
+    earlier tests.  # P-4
+    """
+    epoch = s.epoch
+    assert epoch is not None
+    assert epoch.archive is not None
+    table, sides = epoch.archive, RUNS_A_UNIT + anchor_needed(epoch, "gain")
+    whole = math.inf if s.run is None else s.run.trials
+    return Terms(table.tries, table.seeds, epoch.suite.detect, first_plan(epoch), width_of(epoch.suite), sides, whole)
 
 
 def best(s: State) -> int | None:
@@ -155,9 +159,15 @@ def due(s: State, left: int) -> bool:
     return found is not None and found.due(terms(s), s.search.since, left)
 
 
-def exhausted(s: State) -> bool:
+def last(s: State, left: int) -> bool:
+    """Whether what leads is handed in where nothing else can be tried."""
+    found = archive(s)
+    return found is not None and found.last(terms(s), left) is not None
+
+
+def exhausted(s: State, found: Archive) -> bool:
     """Whether the search came to nothing for so long that it will not by going on."""
-    return s.search.idle >= GIVE_UP * terms(s).tries or s.search.barren >= BARREN
+    return s.search.barren >= BARREN or found.over(terms(s), s.search.idle)
 
 
 def next_step(s: State, flight: tuple[int, ...]) -> Step | None:
@@ -174,7 +184,7 @@ def next_step(s: State, flight: tuple[int, ...]) -> Step | None:
     if found is None:
         return None if q.open else Step(q.count, 1, q.next_node, seed, Run(q.next_node, 0, min(2, terms(s).seeds)))
     what = found.next_try(terms(s), seed)
-    if isinstance(what, Make) and (s.run_spent or exhausted(s)):
+    if isinstance(what, Make) and (s.run_spent or exhausted(s, found)):
         return None  # no more new trees; what leads is still run on all its seeds
     left = 0 if s.run is None else s.run.trials - s.run_trials
     if what is None or (isinstance(what, Make) and q.open and found.enough(terms(s), q.since, left)):
@@ -244,6 +254,8 @@ def _ended(s: State, r: Record, b: e.TryEnded) -> None:
     intent = q.open.pop(b.number, None)
     if intent is None:
         raise misfit(r, "a result without its intent")  # L-3
+    if b.parts and (b.result != "scored" or not _between(b.scores[:1], b.parts)):
+        raise misfit(r, "a public score that is no mean of its parts")
     s.run_spent = s.run_spent or b.spent
     q.results[b.result] = q.results.get(b.result, 0) + 1
     if intent.parent is not None:
@@ -252,9 +264,13 @@ def _ended(s: State, r: Record, b: e.TryEnded) -> None:
         if intent.tree is None or len(b.scores) != intent.runs:
             raise misfit(r, "results are missing of runs that were begun")
         if intent.node not in q.nodes:
-            q.nodes[intent.node] = Tried(intent.node, None, intent.tree, author="start", guards=b.guards)
+            q.nodes[intent.node] = Tried(intent.node, None, intent.tree, author="start", guards=b.guards, parts=b.parts)
             q.by_tree[intent.tree] = intent.node
         q.nodes[intent.node].scores += b.scores
+
+
+def _between(first: tuple[float | None, ...], parts: tuple[float, ...]) -> bool:
+    return all(x is not None and min(parts) - 1e-6 <= x <= max(parts) + 1e-6 for x in first)
 
 
 def _child(s: State, r: Record, intent: e.TryStarted, b: e.TryEnded) -> None:
@@ -262,6 +278,7 @@ def _child(s: State, r: Record, intent: e.TryStarted, b: e.TryEnded) -> None:
     assert intent.parent is not None
     parent = q.nodes[intent.parent]
     if b.result != "scored":
+        q.since = max(0, q.since - 1)
         if b.result != "cut-off":
             parent.barren += 1
             q.barren += 1
@@ -273,7 +290,7 @@ def _child(s: State, r: Record, intent: e.TryStarted, b: e.TryEnded) -> None:
     q.by_tree[b.tree] = intent.node
     q.nodes[intent.node] = Tried(
         intent.node, intent.parent, b.tree, b.author, intent.from_generation, b.patch, b.plan, list(b.scores), b.guards,
-        changed_lines=b.changed_lines,
+        changed_lines=b.changed_lines, parts=b.parts, luck=luck(b.parts, parent.parts),
     )  # fmt: skip
 
 

@@ -23,7 +23,6 @@ from festina.propose.types import Budget as ProposeBudget
 from festina.propose.types import Improver
 from festina.sandbox.job import Level, Limits, Sandbox
 from festina.select import planning, sameness
-from festina.select.budget import budget_of
 from festina.select.gate import Plan
 from festina.select.rules import RULE
 from festina.system.globs import matches_any
@@ -32,7 +31,7 @@ from festina.system.manifest import FILE_NAME, ArchiveTable, EachModel, HiddenSu
 from festina.system.repo import Repo
 from festina.verify.types import Source
 from festina.verify.vault import Vault
-from festina.verify.verdicts import ANCHORED, losses_of
+from festina.verify.verdicts import ANCHORED, first_plan, losses_of
 
 if TYPE_CHECKING:
     from festina.propose.model import Settings
@@ -191,21 +190,6 @@ def guards_of(manifest: Manifest) -> tuple[e.GuardTerms, ...]:
             direction=guard.direction, max_loss=float(guard.max_loss),
         )
         for name, guard in manifest.guard.items()
-    )  # fmt: skip
-
-
-def first_plan(body: e.EpochOpened) -> Plan:
-    """The plan of the epoch's first test."""
-    suite = body.suite
-    width = _width(suite)
-    budget = budget_of(suite.mode, body.alpha, body.spread, body.error)
-    return Plan(
-        kind=suite.assumed, level=budget.next_level(),
-        margin=suite.margin / width, detect=suite.detect / width, beta=body.beta,
-        guards=tuple(g.max_loss / (g.high - g.low) for g in body.guards), units_max=suite.max_units,
-        judges=tuple(
-            (j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in body.judges if j.role == "decide"
-        ),
     )  # fmt: skip
 
 

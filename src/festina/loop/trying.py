@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -20,7 +20,7 @@ from festina.errors import Fault
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical, parse_strict
 from festina.ledger.log import Draft
-from festina.ledger.searching import Result
+from festina.ledger.searching import PARTS, Result
 from festina.ledger.seeds import scratch_seed
 from festina.loop import next as plan
 from festina.loop import searching
@@ -47,6 +47,7 @@ class Ran:
     guards: tuple[float, ...]
     wall_s: float
     cpu_s: float
+    parts: tuple[float, ...] = ()  # its public scores by group of items
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,8 @@ def _runs(b: Bench, body: e.TryStarted, tree: str) -> tuple[Ran, ...]:
     for at in range(body.first, body.first + body.runs):
         if b.cut_off:
             raise Fault("cut-off", "the try was cut off")
-        found.append(_run(b, tree, scratch_seed(b.state.search.leaf, at)))
+        ran = _run(b, tree, scratch_seed(b.state.search.leaf, at))
+        found.append(ran if at == 0 else replace(ran, parts=()))
         if found[-1].score is None:
             found += [Ran(None, (), 0.0, 0.0)] * (body.first + body.runs - at - 1)
             break
@@ -225,7 +227,12 @@ def _run(b: Bench, tree: str, seed: int) -> Ran:
         if fault.name not in PROVOKED:
             raise
         return Ran(None, (), *cost)  # T-6: an answer that breaks the scorer is a failed run, and decides nothing
-    return Ran(scored.mean, scored.guards[: len(b.scale.guards)], *cost)
+    return Ran(scored.mean, scored.guards[: len(b.scale.guards)], *cost, parts_of(scored.each))
+
+
+def parts_of(each: Sequence[float]) -> tuple[float, ...]:
+    """Means of groups of items that are as good as equally large, to nine digits; each item by itself where few."""
+    return tuple(round(fmean(each[n::PARTS]), 9) for n in range(min(PARTS, len(each))))
 
 
 def _blobs(came: Came) -> tuple[bytes, ...]:
@@ -241,7 +248,7 @@ def _entry(number: int, came: Came) -> e.TryEnded:
         scores=tuple(ran.score for ran in came.runs),
         exhausted=came.exhausted, spent=came.spent, guard_change=came.guard_change, changed_lines=came.changed_lines,
         wall_s=came.wall_s, cpu_s=came.cpu_s, run_cpu_s=sum(ran.cpu_s for ran in came.runs),
-        run_wall_s=sum(ran.wall_s for ran in came.runs),
+        run_wall_s=sum(ran.wall_s for ran in came.runs), parts=came.runs[0].parts if came.runs else (),
     )  # fmt: skip
 
 

@@ -12,8 +12,9 @@ node to hand in:
   comes is left for others (clade metaproductivity: Wang et al., Huxley-Goedel Machine, arXiv 2510.21614; each member
   counts once here).
 
-What leads is handed in once nothing better has come for a while, and the search has cost as much as the test will: to
-show half the gain takes twice the runs, so that two steps of half the size cost four times what one does.
+What leads is handed in once further search has cost as much as its test will, or once the runs that are left are just
+enough for it. The price of a test is the gate's own law: two steps of half the size cost three and a half times as much
+as one. A lead counts for what it promises beyond luck (``promise``).
 
 A node that the gate did not accept stays a parent, but only what is publicly better than it by itself is handed in
 from its clade: its lead was luck or does not carry over. Every choice follows from the nodes and a seed.
@@ -23,10 +24,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-__all__ = ["Archive", "Make", "Node", "Run", "Terms"]
+from festina.select import Plan, units_steady
+
+__all__ = ["Archive", "Make", "Node", "Run", "Terms", "luck"]
 
 RESTARTS = 0.1  # share of children that are made of the incumbent itself, whatever its clade came to
 LEADERS = 0.5  # share of the others that are made of the node that leads (benchmarks/search.py)
@@ -35,21 +40,32 @@ FIRST_RUNS = 2  # of the incumbent
 SAME_RUNS = 4  # of the incumbent that score alike: two do by luck where scores are coarse
 GIVE_UP = 8  # times ``tries`` without anything to hand in
 LEAST_STEP = 1e-9
-SLOW = 2.0  # a test takes up to about twice as long as ``Terms.dear`` says
+LEAST_ITEMS = 8  # whose differences say how much of a lead may be luck
+ROOM = 1.25  # of a test's price is kept for it: noise lengthens it, and the lead may be smaller on hidden items
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """``tries``: new trees for each hand-in at least, and half as many without a better one before it.
 
-    ``seeds``: runs of one tree at most. ``least``: lead worth a test. ``dear``: a test that shows a lead of x takes
-    about ``dear / x`` runs; 0 where its length does not depend on the lead.
+    ``seeds``: runs of one tree at most. ``least``: lead worth a test. ``plan``: of the test, scaled to a range that is
+    ``width`` wide; each of its units takes ``sides`` runs. None: a test costs nothing. ``whole``: the runs that one
+    run of the engine may make; a test that costs more goes on over several, and none waits for its end.
     """
 
     tries: int
     seeds: int
     least: float = 0.0
-    dear: float = 0.0
+    plan: Plan | None = None
+    width: float = 1.0
+    sides: int = 2
+    whole: float = math.inf
+
+    def price(self, lead: float) -> int:
+        """Runs of a test that shows a lead, without noise: 63 units for a tenth of the range, 13 for six tenths."""
+        if self.plan is None:
+            return 0
+        return self.sides * units_steady(self.plan, round(min(1.0, lead / self.width), 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +81,7 @@ class Node:
     barren: int = 0  # tries below it of which no new tree came
     refused: bool = False  # the gate has not accepted it
     tested: bool = False  # it was handed in against the incumbent, or is it
+    luck: float | None = None  # squared standard error of its gain over its parent, from its public items' differences
 
     @property
     def works(self) -> bool:
@@ -88,7 +105,7 @@ class Make:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Archive:
     """The nodes by number, the incumbent's, and what is under way: nodes being run, parents of children being made."""
 
@@ -96,16 +113,25 @@ class Archive:
     head: int
     running: tuple[int, ...] = ()
     making: tuple[int, ...] = ()
-    children: Mapping[int, tuple[int, ...]] = field(init=False)
 
-    def __post_init__(self) -> None:
+    # -- readings ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def children(self) -> Mapping[int, tuple[int, ...]]:
         found: dict[int, list[int]] = {}
         for node in self.nodes.values():
             if node.parent is not None:
                 found.setdefault(node.parent, []).append(node.number)
-        object.__setattr__(self, "children", {number: tuple(each) for number, each in found.items()})
+        return {number: tuple(each) for number, each in found.items()}
 
-    # -- readings ---------------------------------------------------------------------------------------
+    @cached_property
+    def spread(self) -> float:
+        """Variance of what one change of a tree does, without the luck of public items."""
+        beyond = [
+            self.gain(n.number, n.parent) ** 2 - n.luck for n in self.nodes.values()
+            if n.luck is not None and n.parent is not None and n.works and self.nodes[n.parent].works
+        ]  # fmt: skip
+        return max(0.0, math.fsum(beyond) / max(1, len(beyond)))
 
     def lineage(self, number: int) -> list[int]:
         """From the oldest ancestor to the node itself."""
@@ -134,6 +160,28 @@ class Archive:
         pairs = [(x, y) for x, y in zip(mine.scores, other.scores, strict=False) if x is not None and y is not None]
         return math.fsum(x - y for x, y in pairs) / len(pairs) if pairs else math.inf if not other.works else 0.0
 
+    def promise(self, number: int) -> float:
+        """What of its lead is to be expected on other items: each step is shrunk by how much of it may be luck.
+
+        Steps between trees and their parents are taken for draws about 0 whose variance is what their mean square has
+        beyond the luck of public items (empirical Bayes: Efron, Morris 1973). Of hundreds of steps that come to nothing
+        the few that lead are mostly luck; where steps differ by more than luck, they are believed.
+        """
+        if not self.nodes[number].works or not self.nodes[self.head].works:
+            return self.lead(number)
+        mine, other = self.lineage(number), self.lineage(self.head)
+        apart = [each for each in mine if each not in other], [each for each in other if each not in mine]
+        ahead, back = (math.fsum(self.gain_shrunk(each) for each in path) for path in apart)
+        return ahead - back
+
+    def gain_shrunk(self, number: int) -> float:
+        """The expected gain over its parent; 0 of a tree without one."""
+        node = self.nodes[number]
+        if node.parent is None or not node.works or not self.nodes[node.parent].works:
+            return 0.0
+        gain = self.gain(number, node.parent)
+        return gain if node.luck is None else gain * self.spread / (self.spread + node.luck) if self.spread else 0.0
+
     def steady(self, number: int) -> bool:
         """Whether it is better than the incumbent on every seed that both have run."""
         pairs = zip(self.nodes[number].scores, self.nodes[self.head].scores, strict=False)
@@ -157,17 +205,25 @@ class Archive:
 
     def floor(self, number: int) -> float:
         """The lead that a node must beat: the incumbent's, or that of a rejected tree that it stands on."""
-        rejected = [self.lead(each) for each in self.lineage(number) if self.nodes[each].refused]
+        rejected = [self.lead(each) for each in self._refused if each in self.lineage(number)]
         return max([0.0, *rejected])
+
+    @cached_property
+    def _refused(self) -> tuple[int, ...]:
+        return tuple(node.number for node in self.nodes.values() if node.refused)
 
     def candidates(self) -> list[int]:
         """Nodes that may be handed in, the best lead first: what lost on one seed already would make a long test."""
+        return list(self._candidates)
+
+    @cached_property
+    def _candidates(self) -> tuple[int, ...]:
         found = [
-            node.number for node in self.nodes.values()
-            if node.works and node.sound and not node.tested and not node.refused
-            and self.lead(node.number) > self.floor(node.number) + LEAST_STEP and self.steady(node.number)
+            (-lead, node.number) for node in self.nodes.values()
+            if node.sound and not node.tested and not node.refused and (lead := self.lead(node.number)) > LEAST_STEP
+            and lead > self.floor(node.number) + LEAST_STEP and self.steady(node.number)
         ]  # fmt: skip
-        return sorted(found, key=lambda number: (-self.lead(number), number))
+        return tuple(number for _, number in sorted(found))
 
     # -- decisions --------------------------------------------------------------------------------------
 
@@ -188,15 +244,36 @@ class Archive:
         return self.ready(terms) is not None and self.enough(terms, since, left)
 
     def enough(self, terms: Terms, since: int, left: int) -> bool:
-        """Whether what leads is worth a test, and the search is at rest or has had as much as is left for testing."""
+        """Whether what leads is worth a test, and either the search is at rest or the rest is for the test.
+
+        Each further try costs a run and may make the test cheaper; the test costs its price. So what leads has to last
+        as many tries as its test takes runs: at most twice of what the better choice of the two would have cost.
+        """
         best = self._leader()
-        if best is None or since < terms.tries or self.lead(best) < terms.least:
+        promise = -math.inf if best is None else self.promise(best)
+        if best is None or since < terms.tries or promise <= 0.0 or promise < terms.least:
             return False
-        price = terms.dear / max(self.lead(best), LEAST_STEP)
-        if since >= min(left, GIVE_UP * terms.tries) or SLOW * price >= left <= 2 * since:
-            return True  # the rest is for the test
-        newer = sum(number > best for number in self.nodes)
-        return newer >= terms.tries // 2 and since >= price  # no test dearer than its search
+        price = terms.price(promise)
+        if left <= ROOM * price <= terms.whole:
+            return left >= price  # the rest is for the test; where it is too little, only a larger lead can be shown
+        return self.rested(best) >= max(terms.tries // 2, price) or since >= GIVE_UP * terms.tries
+
+    def last(self, terms: Terms, left: int) -> int | None:
+        """The node to hand in where nothing else can be tried: what leads, if its test can end should the lead hold."""
+        best = self.ready(terms)
+        if best is None or self.promise(best) <= 0.0:
+            return None
+        price = terms.price(max(self.lead(best), terms.least))
+        return best if price <= left or terms.whole < ROOM * price else None
+
+    def over(self, terms: Terms, idle: int) -> bool:
+        """Whether nothing better came for so long that it will not by going on; ``idle``: tries since a hand-in."""
+        best = self._leader()
+        return idle >= GIVE_UP * terms.tries and (best is None or self.rested(best) >= GIVE_UP * terms.tries)
+
+    def rested(self, number: int) -> int:
+        """New trees since this one came."""
+        return sum(each > number for each in self.nodes)
 
     def ready(self, terms: Terms) -> int | None:
         """The node to hand in: the best lead, if it has held on as many seeds as are wanted."""
@@ -229,7 +306,7 @@ class Archive:
         return self._by_clade(rng, open_nodes)
 
     def _leader(self) -> int | None:
-        return next(iter(self.candidates()), None)
+        return next(iter(self._candidates), None)
 
     def _by_clade(self, rng: random.Random, open_nodes: list[Node]) -> int | None:
         """By Thompson sampling over what each clade has come to."""
@@ -249,6 +326,13 @@ class Archive:
         """Each node's place among all, from 0 (worst, or does not work) to 1 (best); ties share their places."""
         leads = {number: self.lead(number) for number in self.nodes}
         return places(leads)
+
+
+def luck(mine: Sequence[float], other: Sequence[float]) -> float | None:
+    """Squared standard error of the mean difference of two trees' scores on the same items; None: too few items."""
+    if len(mine) < LEAST_ITEMS or len(mine) != len(other):
+        return None
+    return statistics.variance([x - y for x, y in zip(mine, other, strict=True)]) / len(mine)
 
 
 def places(values: Mapping[int, float]) -> dict[int, float]:

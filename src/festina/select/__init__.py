@@ -23,7 +23,7 @@ from festina.select.gate import (
     unproven,
     violated,
 )
-from festina.select.planning import check_reachable, units_ideal, units_max_default, units_min_accept
+from festina.select.planning import check_reachable, units_ideal, units_max_default, units_min_accept, units_steady
 from festina.select.report import estimate, interval
 from festina.select.words import Finding, sentence, verdict_of
 
@@ -54,6 +54,7 @@ __all__ = [
     "units_ideal",
     "units_max_default",
     "units_min_accept",
+    "units_steady",
     "unproven",
     "verdict_of",
     "violated",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from math import ceil, floor, log, log10, sqrt
 
 from festina.errors import Unreachable
@@ -45,6 +46,22 @@ def units_ideal(plan: Plan, limit: int = SEARCH_LIMIT) -> int:
     guards = [_ideal_guard(plan, loss, limit) for loss in plan.guards]
     judges = [_ideal_judge(plan, margin, detect, limit) for margin, detect in plan.judges]
     return max([_ideal_gain(plan, limit), *guards, *judges])
+
+
+@lru_cache(4096)
+def units_steady(plan: Plan, gain: float) -> int:
+    """Units until acceptance of a candidate that is better by ``gain`` in every unit, guards and judges at their aims.
+
+    ``gain`` is in shares of the range; without a range any gain takes the same. Noise adds to this. ``plan.units_max +
+    1`` when it is not reached within ``plan.units_max``.
+    """
+    limit, payoff = plan.units_max, 1.0 if plan.kind == "symmetric" else gain - plan.margin
+    if payoff <= 0.0:
+        return limit + 1
+    bet, _ = gain_bets(plan)
+    guards = [_ideal_guard(plan, loss, limit) for loss in plan.guards]
+    judges = [_ideal_judge(plan, margin, detect, limit) for margin, detect in plan.judges]
+    return max([_count(bet, [min(payoff, 1.0)], 1.0 / plan.level, limit), *guards, *judges])
 
 
 def check_reachable(

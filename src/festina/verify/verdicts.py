@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.select import gate
-from festina.select.budget import AnyBudget, Promise
+from festina.select.budget import AnyBudget, Promise, budget_of
 from festina.select.noise import UNKNOWN, Noise
 from festina.select.pairing import Scale
 from festina.select.report import estimate, interval
@@ -56,11 +56,27 @@ def plan_of(epoch: e.EpochOpened, test: e.TestOpened) -> gate.Plan:
     return gate.Plan(
         kind=suite.assumed, level=test.level, margin=suite.margin / width, detect=suite.detect / width,
         beta=epoch.beta, guards=tuple(g.max_loss / (g.high - g.low) for g in epoch.guards),
-        judges=tuple(
-            (j.margin / (j.high - j.low), j.detect / (j.high - j.low)) for j in epoch.judges if j.role == "decide"
-        ),
-        units_max=test.units_max, rule=epoch.rule, noise=Noise(test.noise_tests, test.noise_squares),
+        judges=_judges(epoch), units_max=test.units_max, rule=epoch.rule,
+        noise=Noise(test.noise_tests, test.noise_squares),
     )  # fmt: skip
+
+
+def first_plan(epoch: e.EpochOpened) -> gate.Plan:
+    """The plan of the epoch's first test: what its length can be foreseen from before any.  # S-7"""
+    suite = epoch.suite
+    width = width_of(suite)
+    budget = budget_of(suite.mode, epoch.alpha, epoch.spread, epoch.error)
+    return gate.Plan(
+        kind=suite.assumed, level=budget.next_level(), margin=suite.margin / width, detect=suite.detect / width,
+        beta=epoch.beta, guards=tuple(g.max_loss / (g.high - g.low) for g in epoch.guards),
+        judges=_judges(epoch), units_max=suite.max_units, rule=epoch.rule,
+    )  # fmt: skip
+
+
+def _judges(epoch: e.EpochOpened) -> tuple[tuple[float, float], ...]:
+    """Margin and detectable effect of each further verifier that decides.  # V-5"""
+    each = [(j.margin, j.detect, j.high - j.low) for j in epoch.judges if j.role == "decide"]
+    return tuple((margin / width, detect / width) for margin, detect, width in each)
 
 
 def losses_of(terms: e.ProductivityTerms, width: float) -> tuple[float, ...]:

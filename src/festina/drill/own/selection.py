@@ -15,10 +15,10 @@ from functools import partial
 
 from festina.drill.model import Finding, Verdict
 from festina.drill.own.scratch import Own
-from festina.loop import terms
 from festina.select import gate
 from festina.select.budget import budget_of
 from festina.select.rates import exact
+from festina.verify.verdicts import first_plan
 
 LIVES = 40  # simulated ledgers
 OFFERS = 25  # proposals in each
@@ -29,7 +29,7 @@ STEP_LOSS = 0.5  # of a guard's max_loss, lost by each offer of a salami
 
 def attack(own: Own) -> list[Finding]:
     """Resubmitted luck, and for each guard a salami of small losses."""
-    plan = terms.first_plan(own.epoch)
+    plan = first_plan(own.epoch)
     spread = _spread(own)
     found = [_luck(own, plan, spread)]
     found += [_salami(own, plan, spread, number) for number in range(len(own.epoch.guards))]
