@@ -68,6 +68,10 @@ from festina.ledger.judging import ProposalRequested as ProposalRequested
 from festina.ledger.judging import Screened as Screened
 from festina.ledger.judging import TestOpened as TestOpened
 from festina.ledger.judging import Verdict as Verdict
+from festina.ledger.material import DocumentConfirmed as DocumentConfirmed
+from festina.ledger.material import DocumentTerms as DocumentTerms
+from festina.ledger.material import MaterialityDetermined as MaterialityDetermined
+from festina.ledger.material import Trigger as Trigger
 from festina.ledger.measures import Attributed as Attributed
 from festina.ledger.measures import Calibrated as Calibrated
 from festina.ledger.measures import MeasureEnded as MeasureEnded
@@ -250,6 +254,6 @@ KINDS: dict[str, type[Body]] = {
         WatchStarted, WatchCounted, WatchEnded,
         HistoryRead, HistoryAttested, HistoryChecked,
         Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
-        Witnessed,
+        Witnessed, MaterialityDetermined, DocumentConfirmed,
     )
 }  # fmt: skip

@@ -10,6 +10,7 @@ from festina.ledger.assuring import JudgeTerms
 from festina.ledger.base import Body, Count, Digest, Name, Number, Oid, Short
 from festina.ledger.governing import GovernTerms, Rung
 from festina.ledger.growths import ProductivityTerms
+from festina.ledger.material import DocumentTerms
 from festina.ledger.reviewing import ReviewTerms
 from festina.ledger.searching import ArchiveTerms
 from festina.ledger.soaking import OutcomeTerms, SoakTerms
@@ -95,6 +96,7 @@ class EpochOpened(Body):
     govern: GovernTerms | None = None  # how fast the loop may go; None: records from before there was a governor  # G-2
     soaks: tuple[SoakTerms, ...] = ()  # what a content has to stand before it is released in full  # D-3
     outcomes: OutcomeTerms | None = None  # what becomes of a release later on  # D-4
+    documents: DocumentTerms | None = None  # what a release has to have in documents; None: what was declared  # C-1
     witness: WitnessTerms | None = None  # who else keeps what was recorded; None: nobody has to  # L-2
     wording: Count = 1  # version of the verdicts' sentences, kept for the same reason; 2: seeds that all agree are runs
     rule: Count = 1  # version of the bets' numbers (``select.rules``); kept, so that verdicts can be recomputed  # S-5

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from festina.errors import Busy, Halted, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
-from festina.loop import admitting, clocks, finals, governing, outside, requesting, sameness, soaks
+from festina.loop import admitting, clocks, finals, governing, material, outside, requesting, sameness, soaks
 from festina.loop.rows import Generation
 from festina.loop.state import State
 from festina.release import refs
@@ -115,6 +115,7 @@ def may_release(ledger: Ledger, state: State, repo: Repo, number: int | None) ->
     _not_in_doubt(state, generation)
     _steps_passed(state, generation)
     _characterised(state, generation)
+    material.require(state, number)  # C-1
     claim = _claim(state, generation)
     check(repo, ledger, claim)
     outside.require(ledger, state, max((claim.verdict_seq, claim.approval_seq, *claim.votes)))  # L-2
@@ -179,6 +180,7 @@ def release(ledger: Ledger, state: State, repo: Repo, number: int | None) -> Gen
             raise UsageError("release-in-the-way", "the line or the release is just being moved", fix="try again")
         _nothing_denied_below(now, generation.number)
         _not_in_doubt(now, now.generations[generation.number])
+        material.require(now, generation.number)
         if now.generations[generation.number].approved is None:  # whoever approved it missed a catch trial
             what = f"the approval of generation {generation.number} was just taken back"
             raise UsageError("not-approved", what, fix="festina review")

@@ -1,4 +1,4 @@
-"""What others outside the loop keep or say, as part of the state: witnesses.  # L-2"""
+"""What others outside the loop keep or say, as part of the state: witnesses, material changes.  # L-2"""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from festina.ledger import entries as e
 from festina.ledger.cosignature import witness_key
 from festina.ledger.log import Ledger, Record
 from festina.ledger.witnesses import SKEW_S, Seen, check_note
+from festina.loop import material
+from festina.system.manifest import Manifest
 
 if TYPE_CHECKING:
     from festina.loop.state import State
@@ -22,6 +24,7 @@ class Outside:
     """``seen``: the newest checkpoint that each witness cosigned, by name."""
 
     seen: dict[str, Seen] = field(default_factory=dict)
+    material: material.Material = field(default_factory=material.Material)
 
 
 def _witnessed(s: State, r: Record, b: e.Witnessed) -> None:
@@ -76,4 +79,15 @@ def require(ledger: Ledger, state: State, since: int) -> None:
         )  # fmt: skip
 
 
-HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {"witnessed": _witnessed}
+def terms_from(manifest: Manifest) -> e.WitnessTerms | None:
+    """Who else keeps the record.  # L-2"""
+    table = manifest.policy.witness
+    if table is None:
+        return None
+    return e.WitnessTerms(
+        witnesses=tuple(e.WitnessOf(key=each.key, url=each.url) for each in table.witnesses), quorum=table.quorum,
+        max_age_s=table.max_age, release=table.release,
+    )  # fmt: skip
+
+
+HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {"witnessed": _witnessed, **material.HANDLERS}

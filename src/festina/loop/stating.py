@@ -74,6 +74,34 @@ def state_fields(person: Person, document: str, fields: Mapping[str, str]) -> li
     return acts.write(person.ledger, person.state, drafts) if words else []
 
 
+def determine(person: Person, generation: int, triggers: tuple[e.Trigger, ...], *, text: str) -> Record:
+    """Judge whether a generation's change is material: it is, by ``triggers``, or by none of them it is not."""
+    raw = _checked(text, "reason")
+    known = person.state.generations.get(generation)
+    if known is None or generation not in person.state.line or known.parent is None:
+        raise UsageError(
+            "no-such-generation", f"generation {generation} is no change on the working line", fix="festina status"
+        )
+    body = e.MaterialityDetermined(
+        generation=generation, commit=known.commit, material=bool(triggers), triggers=tuple(sorted(set(triggers))),
+        text=_digest(raw), reviewer=person.name, without_person=person.demo,
+    )  # fmt: skip
+    return person.sign(lambda: (body, (raw,)))
+
+
+def confirm(person: Person, document: str, generation: int, content: bytes) -> Record:
+    """Sign a complete document for the release of a generation; ``content``: its bytes as they stand."""
+    if generation not in person.state.line:
+        raise UsageError(
+            "no-such-generation", f"generation {generation} is not on the working line", fix="festina status"
+        )
+    body = e.DocumentConfirmed(
+        document=document, generation=generation, content=_digest(content), reviewer=person.name,
+        without_person=person.demo,
+    )  # fmt: skip
+    return person.sign(lambda: (body, (content,)))
+
+
 def open_incident(person: Person, *, aware: datetime, text: str, about: int | None = None) -> tuple[int, Record]:
     """Record an incident; its number and the entry. Raises ``UsageError`` for a time to come or an unknown entry."""
     _past(aware)

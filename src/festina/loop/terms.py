@@ -15,7 +15,7 @@ from festina.experiment.trial import Recipe
 from festina.govern.ladder import TOP
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
-from festina.loop import soaking
+from festina.loop import material, outside, soaking
 from festina.propose.asking import Asking
 from festina.propose.book import Book, PaperBook
 from festina.propose.gateway import Allowance, Gateway
@@ -93,7 +93,7 @@ def epoch(
         wording=2,
         review=_review(manifest),
         govern=_govern(manifest, suite),
-        witness=_witness(manifest),
+        witness=outside.terms_from(manifest), documents=material.terms_from(manifest),
         **soaking.terms(home, manifest),
         release_steps=manifest.policy.release_steps,
         archive=_archive(manifest),
@@ -159,17 +159,6 @@ def _govern(manifest: Manifest, suite: e.SuiteTerms) -> e.GovernTerms:
     return e.GovernTerms(
         lease_s=manifest.policy.lease, reverts=float(manifest.policy.reverts), pace=steps, capabilities=suites
     )
-
-
-def _witness(manifest: Manifest) -> e.WitnessTerms | None:
-    """Who else keeps the record.  # L-2"""
-    table = manifest.policy.witness
-    if table is None:
-        return None
-    return e.WitnessTerms(
-        witnesses=tuple(e.WitnessOf(key=each.key, url=each.url) for each in table.witnesses), quorum=table.quorum,
-        max_age_s=table.max_age, release=table.release,
-    )  # fmt: skip
 
 
 def _review(manifest: Manifest) -> e.ReviewTerms:

@@ -14,7 +14,7 @@ from festina.errors import UsageError
 from festina.govern.ladder import LADDER, TOP, above, steps_up
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
-from festina.loop import acts, autonomy, outside
+from festina.loop import acts, autonomy, material, outside
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Replan
 from festina.loop.finals import score_final
@@ -69,7 +69,7 @@ def due(b: Bench, now: datetime) -> int | None:
     """The version that is to be released without asking; None where something stands against it, or witnesses lag."""
     number = autonomy.release_due(b.state, now)
     generation = b.state.generations[number] if number is not None else None
-    if generation is None or generation.proposal is None:
+    if generation is None or generation.proposal is None or material.problem(b.state, generation.number) is not None:
         return None
     verdict = b.state.proposals[generation.proposal].verdict_seq
     return number if verdict is not None and outside.seen_by_enough(b.ledger, b.state, verdict) else None  # L-2

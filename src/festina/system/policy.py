@@ -123,6 +123,13 @@ class Outcomes(Table):
     valid: Duration = 30 * 86400.0
 
 
+class DocumentPolicy(Table):
+    """``[policy.documents]``: what a release has to have in documents.  # C-1"""
+
+    undetermined: Literal["block", "pass"] = "block"
+    update: Name = "eu.model-report-update"
+
+
 class Policy(Table):
     """``[policy]``: error budget, autonomy, isolation."""
 
@@ -143,3 +150,4 @@ class Policy(Table):
     lease: Duration | None = None
     reverts: Annotated[Number, Field(gt=0, le=1)] = 0.1
     witness: WitnessPolicy | None = None
+    documents: DocumentPolicy | None = None

@@ -52,9 +52,9 @@ VERIFIER = {
     "public-compared", "characterised",
 }  # fmt: skip
 PERSON = {
-    "attested", "autonomy-stepped", "control-resolved", "history-attested", "incident-classified", "incident-filed",
-    "incident-opened", "incident-resolved", "renewed", "resumed", "review-classified", "review-decided",
-    "review-opened", "review-withdrawn", "stated",
+    "attested", "autonomy-stepped", "control-resolved", "document-confirmed", "history-attested", "incident-classified",
+    "incident-filed", "incident-opened", "incident-resolved", "materiality-determined", "renewed", "resumed",
+    "review-classified", "review-decided", "review-opened", "review-withdrawn", "stated",
 }  # fmt: skip
 
 

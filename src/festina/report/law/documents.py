@@ -112,6 +112,8 @@ def _cell(kind: DocumentType, field: FieldOf, data: ReportData, people: People, 
     if incident is not None and field.fact in facts.INCIDENT_FACTS:
         found = facts.INCIDENT_FACTS[field.fact](incident)
         lines += [Line("person" if said.by else "record", said.text, said.seqs, said.by) for said in found]
+    if field.fact == "materiality":
+        lines += [Line("person", j.sentence, (j.seq,), j.by) for _, j in sorted(people.material.items())]
     stated = people.of(key(kind, incident), field.name)
     lines += [
         Line("person", s.text, (s.seq,), named(s.reviewer, s.without_person)) for s in stated

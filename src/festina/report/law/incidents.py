@@ -76,6 +76,22 @@ class Statement:
     without_person: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One person's word on whether a generation's change is material: by these triggers, or by none."""
+
+    seq: int
+    generation: int
+    triggers: tuple[str, ...]
+    text: str
+    by: str
+
+    @property
+    def sentence(self) -> str:
+        judged = f"material ({', '.join(self.triggers)})" if self.triggers else "not material"
+        return f"generation {self.generation} is {judged}: {self.text}"
+
+
 @dataclass(slots=True)
 class People:
     """What people stated, folded from the ledger."""
@@ -83,6 +99,7 @@ class People:
     incidents: dict[int, Incident] = field(default_factory=dict)
     statements: dict[tuple[str, str, str], Statement] = field(default_factory=dict)  # document, field, person
     findings: list[Remark] = field(default_factory=list)
+    material: dict[tuple[int, str], Judgement] = field(default_factory=dict)  # generation, person
 
     def of(self, document: str, name: str) -> list[Statement]:
         """What stands in a field now, oldest first."""
@@ -120,7 +137,17 @@ def fold(records: Iterable[Entered], blob: Blob) -> People:
     return people
 
 
+KINDS = {
+    body.kind
+    for body in (
+        e.Stated, e.IncidentOpened, e.IncidentClassified, e.IncidentFiled, e.IncidentResolved, e.MaterialityDetermined,
+    )
+}  # fmt: skip
+
+
 def take(people: People, record: Entered, blob: Blob) -> None:
+    if record.kind not in KINDS:
+        return  # a long record is mostly of other kinds, and taking each apart takes longest
     body = record.body
     if isinstance(body, e.Stated):
         key = (body.document, body.field, body.reviewer)
@@ -130,6 +157,10 @@ def take(people: People, record: Entered, blob: Blob) -> None:
         people.statements[key] = Statement(
             record.seq, record.at, body.document, body.field, _text(blob, body.text), body.reviewer, body.without_person
         )
+    elif isinstance(body, e.MaterialityDetermined):
+        by = named(body.reviewer, body.without_person)
+        judged = Judgement(record.seq, body.generation, body.triggers, _text(blob, body.text), by)
+        people.material[body.generation, body.reviewer] = judged
     elif isinstance(body, e.IncidentOpened):
         if body.incident in people.incidents:
             people.findings.append(Remark(record.seq, "opened twice", f"incident {body.incident} stood already"))
