@@ -349,7 +349,7 @@ def test_claims_are_run_again_and_an_invented_one_is_found(loop: Autoresearch) -
     with Ledger.open(loop.ledger, readonly=True) as ledger:
         checks = [r.body for r in ledger.records() if isinstance(r.body, e.HistoryChecked)]
     assert {(c.claimed, c.word, len(c.values)) for c in checks} == {
-        (0.8, "not-reproduced", 5), (1.04, "reproduced", 5),
+        (0.8, "not-reproduced", 8), (1.04, "reproduced", 8),
     }  # fmt: skip
     judged = json.loads(festina("trust", "-C", str(loop.root), "--quick", "--json").stdout)
     (ground,) = [g for s in judged["stages"][2:3] for g in s["grounds"] if "outside" in g["name"]]

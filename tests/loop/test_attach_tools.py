@@ -19,6 +19,7 @@ from festina.system import home as homes
 from festina.system.repo import Repo
 from tests.loop.test_attach import festina, git, kinds
 from tests.modelserver import serving
+from tests.toy import make_toy
 
 PROGRAM = """# EVOLVE-BLOCK-START
 GUESS = {guess}
@@ -135,3 +136,36 @@ def test_inspects_own_logs_are_read_and_their_scores_made_again(tmp_path: Path) 
     lie = bring(system, Source("inspect", tmp_path / "logs"))
     assert kinds(lie) == {"wrong-sum", "contradiction"}  # the same evaluation, told twice
     assert recount(homes.require(Repo.discover(system)).ledger).ok
+
+
+@pytest.mark.slow
+def test_claims_are_scored_outside_the_candidate_and_the_gate_judges_on_hidden_items(tmp_path: Path) -> None:
+    """A loop that is told as JSON lines, on a system with public items, hidden items and a scorer of its own."""
+    toy = make_toy(tmp_path / "toy", public=60)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    rows = []
+    for number, (skill, claim) in enumerate(((0.3, 0.3), (0.75, 0.75), (0.45, 0.97))):
+        (theirs / f"g{number}.json").write_text(json.dumps({"skill": skill}))
+        rows.append({"id": f"g{number}", "number": number, "score": claim, "status": "keep", "file": f"g{number}.json",
+                     "path": "skill.json"})  # fmt: skip
+    (theirs / "told.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ("attach", "-C", str(toy.root))
+    place = (str(theirs / "told.jsonl"), "--from", "jsonl", "--metric", "right:higher")
+    done = festina(*asked, *place, "--check", "3", "--runs", "10")
+    assert done.return_value == 0, done.stderr
+    ledger = homes.require(Repo.discover(toy.root)).ledger
+    with Ledger.open(ledger, readonly=True) as opened:
+        checks = [r.body for r in opened.records() if isinstance(r.body, e.HistoryChecked)]
+    assert {(c.claimed, c.word, c.assurance) for c in checks} == {
+        (0.97, "not-reproduced", "scored"), (0.75, "reproduced", "scored"), (0.3, "reproduced", "scored"),
+    }  # fmt: skip
+    done = festina(*asked, "--gate", "--budget", "120s")
+    assert done.return_value in (0, 4), done.stderr
+    with Ledger.open(ledger, readonly=True) as opened:
+        verdicts = [r.body for r in opened.records() if isinstance(r.body, e.Verdict)]
+    assert [(v.verdict, v.assurance) for v in verdicts] == [("accept", "hidden"), ("reject", "hidden")]
+    judged = json.loads(festina("trust", "-C", str(toy.root), "--quick", "--json").stdout)
+    (ground,) = [g for s in judged["stages"][2:3] for g in s["grounds"] if "outside" in g["name"]]
+    assert ground["answer"] == "no"
+    assert recount(ledger).ok

@@ -38,7 +38,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--key", help="Public key (hex or base64) whose signature over the file must hold.")
 @click.option("--signature", type=FILE, help="That signature (Ed25519, detached).")
 @click.option("--check", type=click.IntRange(1, 10_000), help="Run so many kept generations again here, newest first.")
-@click.option("--runs", type=click.IntRange(3, 50), default=5, show_default=True, help="With --check: runs of each.")
+@click.option("--runs", type=click.IntRange(3, 50), default=8, show_default=True, help="With --check: runs of each.")
 @click.option("--gate", is_flag=True, help="Put kept generations before our own gate, one after the other.")
 @click.option("--attest", "attested", multiple=True, type=click.Choice(STAGES), help="Sign for a stage; needs --as.")
 @click.option("--as", "reviewer", default="", help="With --attest: your enrolled name.")
@@ -179,14 +179,13 @@ def _check(root: Path, name: str, asked: dict[str, Any]) -> None:
     from festina.loop.foreign.folding import tell as told
 
     def say(row: Told, body: e.HistoryChecked | None, more: str) -> None:
+        from festina.loop.foreign.words import check_words
         from festina.propose.history.types import shown
 
         if body is None:
             click.echo(f"  cannot be run: {more}", err=True)
             return
-        values = ", ".join("none" if value is None else f"{value:g}" for value in body.values[:8])
-        word = body.word.replace("-", " ").upper() if body.word == "not-reproduced" else body.word.replace("-", " ")
-        click.echo(f"  {shown(row.key, 60)}: claimed {body.claimed:g}, here {values}: {word}{more}", err=True)
+        click.echo(f"  {shown(row.key, 60)}: {check_words(body)}{more}", err=True)
 
     demo = _known(root, name)
     options = Options(demo=demo, weak_sandbox=asked["weak_sandbox"], wall_s=parse_duration(asked["budget"]))

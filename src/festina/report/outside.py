@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.loop.foreign.folding import AUTHOR, Loop, Reading, Story, tell
-from festina.loop.foreign.words import Judged, lines, pace, stages
+from festina.loop.foreign.words import Judged, check_words, lines, pace, stages
 from festina.propose.history import GRAVE
 from festina.propose.history.types import shown
 from festina.report.markup import Html, el, join
@@ -132,8 +132,7 @@ def _row(
 
 
 def _checked(body: e.HistoryChecked) -> str:
-    values = ", ".join("none" if value is None else f"{value:g}" for value in body.values[:10])
-    return f"claimed {body.claimed:g}; run again here: {values}: {body.word.replace('-', ' ')}; {body.assurance}"
+    return f"{check_words(body)}; {body.assurance}"
 
 
 def section(rows: Iterable[OutsideRow], ref: Callable[..., Html]) -> Html:

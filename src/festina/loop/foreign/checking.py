@@ -24,7 +24,6 @@ from festina.sandbox.job import Ended
 from festina.select.reproduced import reproduced
 from festina.verify.client import PROVOKED
 
-RUNS = 5
 Tell = Callable[[Told, e.HistoryChecked | None, str], None]
 
 

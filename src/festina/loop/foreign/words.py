@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from festina.ledger.outside import StageWord
+from festina.ledger.outside import HistoryChecked, StageWord
 from festina.loop.foreign.folding import STAGES, Loop, Mark, Story
 from festina.loop.foreign.gating import DIGITS
 from festina.loop.state import State
 from festina.propose.history.types import shown
+from festina.select.reproduced import LEAST_RUNS, allowance
 from festina.system.policy import Policy
 
 Judged = Mapping[str, tuple[int, str]]  # by the first digits of a claim: our proposal, and our gate's word
@@ -198,6 +199,18 @@ def _mean(loop: Loop, digest: str) -> float | None:
     check = loop.checks.get(digest)
     values = [] if check is None else [value for value in check[1].values if value is not None]
     return sum(values) / len(values) if values else None
+
+
+def check_words(body: HistoryChecked) -> str:
+    """One check: what was claimed, what came out, and how far off a claim may lie before it is doubted."""
+    values = ", ".join("none" if value is None else f"{value:g}" for value in body.values[:10])
+    found = [value for value in body.values if value is not None]
+    word = body.word.replace("-", " ")
+    shown_word = word.upper() if body.word == "not-reproduced" else word
+    if len(found) < LEAST_RUNS:
+        return f"claimed {body.claimed:g}, here {values}: {shown_word}"
+    far = allowance(body.claimed, body.decimals, found)
+    return f"claimed {body.claimed:g}, here {values}: {shown_word} (up to {far:.2g} off could be chance)"
 
 
 def row_line(key: str, score: float | None, status: str) -> str:
