@@ -18,6 +18,7 @@ READINGS = st.builds(
     reverted=st.lists(st.booleans(), max_size=30).map(tuple), escapes=st.integers(0, 2),
     alarms=st.lists(st.just("jump"), max_size=1).map(tuple), incidents=st.integers(0, 2),
     new_abilities=st.lists(st.just("deception"), max_size=1).map(tuple),
+    drafts=st.lists(st.just(7), max_size=1).map(tuple),
     divergence=st.none() | st.floats(0, 1), trusted=st.none() | st.booleans(),
 )  # fmt: skip
 POLICIES = st.builds(
@@ -51,6 +52,7 @@ WORSE = {
     "an alarm": lambda r, _: replace(r, alarms=(*r.alarms, "another")),
     "a new ability": lambda r, _: replace(r, new_abilities=(*r.new_abilities, "persuasion")),
     "an incident": lambda r, _: replace(r, incidents=r.incidents + 1),
+    "a draft": lambda r, _: replace(r, drafts=(*r.drafts, 9)),
     "divergence": lambda r, x: replace(r, divergence=None if r.divergence is None else min(1.0, r.divergence + x / 50)),
     "distrust": lambda r, _: replace(r, trusted=False),
 }

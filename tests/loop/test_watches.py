@@ -85,3 +85,30 @@ def test_D4_a_watch_with_another_null_or_beside_another_does_not_fit(state: Stat
         begin(state)
     with pytest.raises(IntegrityError, match="more failures"):
         count(state, "1", failures=3)
+
+
+def test_D3_a_watch_that_could_never_take_anything_back_passes_nothing(state: State) -> None:
+    begin(state, least=5)  # ten times the odds takes twelve failures in a row
+    count(state, "01" * 10)
+    end(state, "passed")
+    assert state.watches.passed(state.generations[state.line[-1]].commit, "shadow") is None
+
+
+def test_D4_what_an_alarm_leaves_waits_for_a_person_to_open_it(state: State) -> None:
+    begin(state)
+    count(state, "1" * 40, failures=40)
+    end(state, "rolled-back")
+    about = state.size - 1
+    put(state, e.IncidentDrafted(about=about, text="taken back"))
+    assert state.govern.drafts == {about: "taken back"}
+    opened = e.IncidentOpened(
+        incident=1, aware="2026-11-27T09:00:00.000Z", text=digest(1), about=about, reviewer="nobody",
+        without_person=False,
+    )
+    put(state, opened)
+    assert state.govern.drafts, "opened by nobody"
+    put(state, opened.model_copy(update={"reviewer": "ann"}))
+    assert not state.govern.drafts
+    assert state.govern.incidents, "the incident itself holds the loop until it is resolved"
+    with pytest.raises(IntegrityError, match="comes later"):
+        put(state, e.IncidentDrafted(about=state.size, text="x"))

@@ -170,6 +170,9 @@ def _board(here: Opened, as_json: bool, only: int | None = None) -> list[Row]:
             if all(row.incident != incident.number for row in rows):
                 click.echo(_without(incident))
         return rows
+    for seq, text in here.state.govern.drafts.items() if only is None else ():
+        click.echo(f"DRAFT, no clock runs: entry {seq}: {text}")
+        click.echo(f"  open it: festina incident open --entry {seq} --as NAME --text WHAT")
     if not chosen:
         click.echo("No incident is recorded.")
         click.echo("Record one: festina incident open --text WHAT --as NAME", err=True)

@@ -16,6 +16,7 @@ from festina.errors import UsageError
 
 if TYPE_CHECKING:
     from festina.loop.watches import Watch
+    from festina.watch.verdicts import Judge
 
 ROLLED_BACK = 3
 STARVED = 5
@@ -38,6 +39,8 @@ EXIT_OF = {"passed": 0, "rolled-back": ROLLED_BACK, "starved": STARVED, "stopped
               "nothing is said); at the full step the share of requests that may fail (0.01).")  # fmt: skip
 @click.option("--for", "duration", default="24h", show_default=True, help="Longest time: 90s, 5m, 8h.")
 @click.option("--slow", default="10s", show_default=True, help="A slower answer is a failure.")
+@click.option("--score", type=click.FloatRange(0.0, 1.0), help="An answer whose Festina-Score is lower is a failure.")
+@click.option("--judge", "judge_url", help="Who says how good an answer is, in place of the services: http://HOST:PORT.")
 @click.option("--all-methods", is_flag=True, help="Shadow POST and the like, too: the new version does what they ask.")
 @click.option("--once", is_flag=True, help="End with the watch; by default requests go on being answered.")
 @click.option("--close", "closing", is_flag=True, help="End a watch whose process died.")
@@ -46,15 +49,15 @@ EXIT_OF = {"passed": 0, "rolled-back": ROLLED_BACK, "starved": STARVED, "stopped
 def command(
     ctx: click.Context, root: Path, generation: int | None, step: Literal["shadow", "canary", "full"],
     new_url: str | None, old_url: str | None, listen: str, share: float, least: int, tolerate: float | None,
-    duration: str, slow: str, all_methods: bool, once: bool, closing: bool,
+    duration: str, slow: str, score: float | None, judge_url: str | None, all_methods: bool, once: bool, closing: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Watch a GENERATION serve, and take it back by itself when it is worse.
 
     Without a generation it lists what was watched. A split listens for clients and passes their requests on. Every
-    request that fails (no answer, too slow, status 500 or more) is counted; the chance of ever taking back a version
-    that is good enough stays below 1 %. When it is worse, it gets no further request, the release goes back, the loop
-    halts, and a person has to look. Exits with 3 then, with 5 when too few requests came.
+    request that fails (no answer, too slow, status 500 or more, or what --score says) is counted; the chance of ever
+    taking back a version that is good enough stays below 1 %. When it is worse, it gets no further request, the release
+    goes back, the loop halts, and a person has to look. Exits with 3 then, with 5 when too few requests came.
     """
     if closing:
         _close(root, as_json)
@@ -72,7 +75,7 @@ def command(
         )
     watch = _run(
         root, generation, step, new_url, old_url, listen, share if step == "canary" else float(step == "full"), allowed,
-        least, parse_duration(duration), parse_duration(slow), all_methods, once, as_json,
+        least, parse_duration(duration), parse_duration(slow), score, judge_url, all_methods, once, as_json,
     )  # fmt: skip
     assert watch.ended is not None
     ctx.exit(EXIT_OF[watch.ended.reason])
@@ -80,8 +83,8 @@ def command(
 
 def _run(
     root: Path, generation: int, step: Literal["shadow", "canary", "full"], new_url: str, old_url: str | None,
-    listen: str, share: float, tolerate: float, least: int, seconds: float, slow: float, all_methods: bool, once: bool,
-    as_json: bool,
+    listen: str, share: float, tolerate: float, least: int, seconds: float, slow: float, score: float | None,
+    judge_url: str | None, all_methods: bool, once: bool, as_json: bool,
 ) -> Watch:  # fmt: skip
     from festina.loop import holds, watching
     from festina.watch.split import METHODS, SAFE, Split, target
@@ -96,10 +99,12 @@ def _run(
     with opened(root, write=True) as here:
         holds.require_free(here.ledger, here.state, here.home)  # G-5
         counter = watching.Counter(step)
+        judged: Literal["status", "service", "judge"] = "judge" if judge_url else "service" if score else "status"
+        plan = watching.Plan(generation, step, share, tolerate, least, score=score, judged=judged)
         methods = METHODS if all_methods else SAFE
-        split = Split(step, new, old, share, counter.take, slow, methods)
+        split = Split(step, new, old, share, counter.take, slow, methods, least=score, judge=_judge(judge_url, score))
         counter.stop = split.retire
-        watch = watching.begin(here.ledger, here.state, watching.Plan(generation, step, share, tolerate, least))
+        watch = watching.begin(here.ledger, here.state, plan)
         counter.monitor = watch.monitor
         try:
             port = split.serve(found[1], int(found[2]))
@@ -122,6 +127,16 @@ def _run(
             return done
         finally:
             split.close()
+
+
+def _judge(url: str | None, score: float | None) -> Judge | None:
+    from festina.watch.split import target
+    from festina.watch.verdicts import HttpJudge
+
+    if url is None:
+        return None
+    at = target(url)
+    return HttpJudge(at.host, at.port, at.path, score)
 
 
 def _list(root: Path, as_json: bool) -> None:

@@ -57,6 +57,7 @@ class Reading:
     escapes: int = 0  # signs that something got out of its box, since a person last looked
     alarms: tuple[str, ...] = ()  # of the watch, not answered yet
     incidents: int = 0  # open ones
+    drafts: tuple[int, ...] = ()  # entries that may show one, and nobody opened it
     new_abilities: tuple[str, ...] = ()  # of versions that no person has approved  # G-1
     divergence: float | None = 0.0
     trusted: bool | None = True  # whether past forecasts came true; False halves the step
@@ -175,6 +176,9 @@ def _pauses(r: Reading, p: Policy) -> list[Reason]:
     if r.incidents:
         how = "festina incident resolve NUMBER --as NAME --text HOW"
         found.append(Reason("incident", "hold", "An incident is open", how))
+    if r.drafts:
+        how = f"festina incident open --entry {r.drafts[0]} --as NAME --text WHAT (and resolve it, if it was none)"
+        found.append(Reason("incident", "hold", "What may be an incident waits for a person", how))
     share, burn = _burn(r, p, FAST_OVER)
     if burn >= FAST_BURN - _ROUNDING:
         found.append(

@@ -83,6 +83,7 @@ from festina.ledger.outside import HistoryAttested as HistoryAttested
 from festina.ledger.outside import HistoryChecked as HistoryChecked
 from festina.ledger.outside import HistoryRead as HistoryRead
 from festina.ledger.regulating import IncidentClassified as IncidentClassified
+from festina.ledger.regulating import IncidentDrafted as IncidentDrafted
 from festina.ledger.regulating import IncidentFiled as IncidentFiled
 from festina.ledger.regulating import IncidentOpened as IncidentOpened
 from festina.ledger.regulating import IncidentResolved as IncidentResolved
@@ -106,6 +107,7 @@ from festina.ledger.soaking import SoakTerms as SoakTerms
 from festina.ledger.terms import EpochOpened as EpochOpened
 from festina.ledger.terms import GuardTerms as GuardTerms
 from festina.ledger.terms import SuiteTerms as SuiteTerms
+from festina.ledger.watching import Classed as Classed
 from festina.ledger.watching import WatchCounted as WatchCounted
 from festina.ledger.watching import WatchEnded as WatchEnded
 from festina.ledger.watching import WatchStarted as WatchStarted
@@ -253,7 +255,7 @@ KINDS: dict[str, type[Body]] = {
         Renewed, Attested, Characterised, AnchorsLocked, AnchorsLeaked, AutonomyStepped, Soaked, OutcomesCounted,
         WatchStarted, WatchCounted, WatchEnded,
         HistoryRead, HistoryAttested, HistoryChecked,
-        Stated, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
+        Stated, IncidentDrafted, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
         Witnessed, MaterialityDetermined, DocumentConfirmed,
     )
 }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from festina.ledger.base import Body, Count, Digest, Name, Role
+from festina.ledger.base import Body, Count, Digest, Name, Role, Short
 
 
 def _real(text: str) -> str:
@@ -32,6 +32,14 @@ class Stated(Body):
     text: Digest | None
     reviewer: Name
     without_person: bool
+
+
+class IncidentDrafted(Body):
+    """The engine found what may be an incident. No clock runs: a person opens it, by naming that entry, and decides."""
+
+    kind: ClassVar[str] = "incident-drafted"
+    about: Count  # the entry that shows it
+    text: Short  # engine-made
 
 
 class IncidentOpened(Body):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from festina.ledger.base import Body, Count, Number, Oid, Short
 
+CLASS = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,39}$"  # of a failure, as a service or a judge names it
+MOST_CLASSES = 16
 Step = Literal["shadow", "canary", "full"]
 
 
@@ -29,6 +31,17 @@ class WatchStarted(Body):
     null: Number
     alpha: Number
     least: Count
+    score: Number | None = None  # an answer below it failed; None: scores are not looked at
+    judged: Literal["status", "service", "judge"] = "status"  # who says how good an answer was
+
+
+class Classed(BaseModel):
+    """Failures of one class: of the new version, and of the one beside it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    name: Annotated[str, Field(pattern=CLASS)]
+    new: Count
+    beside: Count
 
 
 class WatchCounted(Body):
@@ -41,6 +54,7 @@ class WatchCounted(Body):
     beside: Count  # requests to the version beside it
     beside_failures: Count
     events: Annotated[str, Field(pattern=r"^[01]*$", max_length=20_000)]
+    classes: tuple[Classed, ...] = Field(default=(), max_length=MOST_CLASSES)
 
 
 class WatchEnded(Body):

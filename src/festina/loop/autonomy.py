@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from festina.govern.ladder import LADDER, TOP, USUAL, Standing, at_most, gone, steps_up
 from festina.ledger import entries as e
 from festina.ledger.log import Record
-from festina.loop import governing, sameness
+from festina.loop import governing, sameness, soaks
 
 if TYPE_CHECKING:
     from festina.loop.rows import Generation
@@ -99,9 +99,11 @@ def standing(s: State, now: datetime, *, granted_s: float | None = None) -> Stan
     newest, age = governing.characterised(s, now)
     return Standing(
         granted_s=granted_s, lease_s=governing.left(s, now), characterised_s=age,
-        valid_s=terms.pace.valid_s if terms is not None and terms.pace is not None else None, safeguards=len(asked),
+        valid_s=terms.pace.valid_s if terms is not None and terms.pace is not None else None,
+        safeguards=len(asked),
         lacking=tuple(name for name in asked if not governing.in_place(s, name, now)),
-        alarms=(*governing.alarms(s, newest), *governing.news(s)), incidents=len(s.govern.incidents),
+        alarms=(*governing.alarms(s, newest), *governing.news(s)),
+        incidents=len(s.govern.incidents) + len(s.govern.drafts),
         halts=len(s.halts.standing), escapes=s.govern.escapes, broken=s.twins is not None and s.twins.alarm is not None,
     )  # fmt: skip
 
@@ -160,6 +162,8 @@ def covers(s: State, g: Generation, now: datetime, *, watched: bool = True) -> s
             return f"generation {number} changed the improver, which takes a person's approval"
         if each.author.startswith("person:"):
             return f"generation {number} is a person's change, which another person has to approve"
+    if watched and (why_not := soaks.lacking(s, g, now)):
+        return why_not  # D-3
     for step in s.epoch.release_steps if watched and s.epoch is not None else ():
         if s.watches.passed(g.commit, step) is None:
             return f"it has not passed its {step} step"  # D-3

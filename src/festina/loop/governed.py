@@ -39,6 +39,7 @@ class Governed:
     escapes: int = 0  # since a person last signed that it may go on
     lost: int = 0  # of Festina's own processes, since then
     incidents: set[int] = field(default_factory=set)  # open ones
+    drafts: dict[int, str] = field(default_factory=dict)  # what may be one: by the entry that shows it
     autonomy: Autonomy = field(default_factory=Autonomy)  # G-7
 
     def new_epoch(self, r: Record, b: e.EpochOpened, *, first: bool) -> None:
@@ -123,6 +124,14 @@ def _opened(s: State, r: Record, b: e.IncidentOpened) -> None:
     _said(s, r, b)
     if b.reviewer in s.reviewers:
         s.govern.incidents.add(b.incident)
+    if speaks(s, b.reviewer) and b.about is not None:
+        s.govern.drafts.pop(b.about, None)
+
+
+def _drafted(s: State, r: Record, b: e.IncidentDrafted) -> None:
+    if b.about >= r.seq:
+        raise misfit(r, "a draft about an entry that comes later")
+    s.govern.drafts[b.about] = b.text
 
 
 def _resolved(s: State, r: Record, b: e.IncidentResolved) -> None:
@@ -133,7 +142,7 @@ def _resolved(s: State, r: Record, b: e.IncidentResolved) -> None:
 
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "characterised": _characterised, "attested": _attested,
-    "incident-opened": _opened, "incident-resolved": _resolved,
+    "incident-drafted": _drafted, "incident-opened": _opened, "incident-resolved": _resolved,
     **autonomy.HANDLERS,
     "stated": _said, "incident-classified": _said, "incident-filed": _said, **known.HANDLERS,
 }  # fmt: skip

@@ -53,6 +53,7 @@ def reading_of(s: State, now: datetime) -> Reading:
         divergence=0.0 if grown is None else grown.escape,
         trusted=True if grown is None or grown.trust is None else grown.trust,
         lease_left_s=left(s, now), waiting=len(s.waiting), escapes=g.escapes, incidents=len(g.incidents),
+        drafts=tuple(g.drafts),
         reverted=tuple(number in g.taken_back for number in g.accepted),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from festina.ledger import entries as e
 from festina.ledger.log import Record
+from festina.ledger.watching import Step
 from festina.loop import outcomes, soaks
 from festina.loop.rows import misfit
 from festina.select import monitor
@@ -36,6 +37,7 @@ class Watch:
     ended: e.WatchEnded | None = None
     ended_seq: int | None = None
     ended_at: str = ""
+    classes: tuple[tuple[str, int, int], ...] = ()  # failures by class: of the new version, and beside it
 
     @property
     def seen_enough(self) -> bool:
@@ -50,6 +52,8 @@ class Watch:
         )
         ends = {"passed": "passed", "rolled-back": "taken back by the monitor", "starved": "too few requests came",
                 "stopped": "stopped before its end"}  # fmt: skip
+        kinds = [f"{name} {new:,}" for name, new, _ in self.classes if new]
+        said += f" ({', '.join(kinds[:4])})" if kinds else ""
         alert = "; alert: more speaks against it than chance explains" if self.monitor.answer == "alert" else ""
         return f"{said}; {ends[self.ended.reason] if self.ended is not None else end}{alert}"
 
@@ -71,7 +75,8 @@ class Watches:
         mine = [w for w in self.rows.values() if w.started.commit == commit and w.ended is not None]
         if any(w.ended is not None and w.ended.reason == "rolled-back" for w in mine):
             return None
-        found = [w for w in mine if w.started.step == step and w.ended is not None and w.ended.reason == "passed"]
+        ends = [w for w in mine if w.started.step == step and w.ended is not None and w.ended.reason == "passed"]
+        found = [w for w in ends if able(w.started)]
         return found[-1] if found else None
 
 
@@ -91,9 +96,19 @@ def _started(s: State, r: Record, b: e.WatchStarted) -> None:
 
 
 def null_of(b: e.WatchStarted) -> float:
-    if b.step == "shadow":
-        return monitor.shadow_null(b.tolerate)
-    return monitor.canary_null(b.share, b.tolerate) if b.step == "canary" else b.tolerate
+    return null_at(b.step, b.share, b.tolerate)
+
+
+def null_at(step: Step, share: float, tolerate: float) -> float:
+    """The chance that an event speaks against a version that is good enough."""
+    if step == "shadow":
+        return monitor.shadow_null(tolerate)
+    return monitor.canary_null(share, tolerate) if step == "canary" else tolerate
+
+
+def able(b: e.WatchStarted) -> bool:
+    """Whether a watch of this size could have taken back a version that is far worse than tolerated.  # D-4"""
+    return monitor.fewest(b.null, b.alpha, full=b.step == "full") <= b.least
 
 
 def _counted(s: State, r: Record, b: e.WatchCounted) -> None:
@@ -108,7 +123,18 @@ def _counted(s: State, r: Record, b: e.WatchCounted) -> None:
     s.watches.rows[b.watch] = replace(
         watch, monitor=seen, requests=watch.requests + b.requests, failures=watch.failures + b.failures,
         beside=watch.beside + b.beside, beside_failures=watch.beside_failures + b.beside_failures,
+        classes=_added(watch.classes, b.classes),
     )  # fmt: skip
+
+
+def _added(
+    known: tuple[tuple[str, int, int], ...], more: tuple[e.Classed, ...]
+) -> tuple[tuple[str, int, int], ...]:
+    found = {name: (new, beside) for name, new, beside in known}
+    for each in more:
+        new, beside = found.get(each.name, (0, 0))
+        found[each.name] = (new + each.new, beside + each.beside)
+    return tuple((name, new, beside) for name, (new, beside) in sorted(found.items()))
 
 
 def _ended(s: State, r: Record, b: e.WatchEnded) -> None:

@@ -16,9 +16,10 @@ from typing import Literal
 from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
+from festina.ledger.watching import MOST_CLASSES
 from festina.loop import acts, autonomy, holds
 from festina.loop.state import State
-from festina.loop.watches import Watch, null_of
+from festina.loop.watches import Watch, null_at, null_of
 from festina.select import monitor
 from festina.select.monitor import Monitor
 from festina.system.home import Home
@@ -47,6 +48,7 @@ class Counter:
     old_failed: int = 0
     total: int = 0
     events: list[str] = field(default_factory=list)
+    classes: dict[str, tuple[int, int]] = field(default_factory=dict)  # failures of the new version, and beside it
     full: list[e.WatchCounted] = field(default_factory=list)  # entries that hold no further event, not yet recorded
     over: bool = False  # the watch ends: what comes now belongs to none
 
@@ -60,6 +62,8 @@ class Counter:
         if seen.old_failed is not None:
             self.old += 1
             self.old_failed += seen.old_failed
+        if seen.kind and True in (seen.new_failed, seen.old_failed):
+            self._class(seen)
         event = seen.event(self.step)
         if event is None:
             return
@@ -72,6 +76,13 @@ class Counter:
         if len(self.events) >= MAX_ENTRY:  # the ledger was busy for long, and requests go on
             self.full.append(self._cut())
 
+    def _class(self, seen: Seen) -> None:
+        """Count the failure's class; beyond so many different ones, they are all "others"."""
+        name = seen.kind if seen.kind in self.classes or len(self.classes) < MOST_CLASSES - 1 else "others"
+        new, beside = self.classes.get(name, (0, 0))
+        mine = seen.new_failed is True
+        self.classes[name] = (new + mine, beside + (not mine))
+
     def drain(self, watch: int) -> list[e.WatchCounted]:
         """Entries of what came, in order, and begin anew. Call it under the split's lock."""
         rows, self.full = [*self.full, *([self._cut()] if self.new or self.old else [])], []
@@ -81,7 +92,9 @@ class Counter:
         body = e.WatchCounted(
             watch=0, requests=self.new, failures=self.new_failed, beside=self.old, beside_failures=self.old_failed,
             events="".join(self.events),
+            classes=tuple(e.Classed(name=name, new=n, beside=b) for name, (n, b) in sorted(self.classes.items())),
         )  # fmt: skip
+        self.classes = {}
         self.new = self.new_failed = self.old = self.old_failed = 0
         self.events = []
         return body
@@ -98,6 +111,8 @@ class Plan:
     tolerate: float
     least: int
     alpha: float = ALPHA
+    score: float | None = None  # an answer below it failed
+    judged: Literal["status", "service", "judge"] = "status"
 
 
 def begin(ledger: Ledger, state: State, plan: Plan) -> Watch:
@@ -116,6 +131,7 @@ def begin(ledger: Ledger, state: State, plan: Plan) -> Watch:
         raise UsageError(
             "watch-open", f"watch {state.watches.open.started.watch} is going on", fix="festina watch --close"
         )
+    _able(plan)
     against = None if plan.step == "full" else state.released if state.released is not None else state.line[0]
     if against == plan.generation:
         raise UsageError("same-version", f"generation {plan.generation} is the one in use", fix="--step full")
@@ -126,12 +142,26 @@ def begin(ledger: Ledger, state: State, plan: Plan) -> Watch:
         body = e.WatchStarted(
             watch=len(now.watches.rows), step=plan.step, generation=plan.generation, commit=generation.commit,
             against=against, share=plan.share, tolerate=plan.tolerate, null=0.5, alpha=plan.alpha, least=plan.least,
+            score=plan.score, judged=plan.judged,
         )  # fmt: skip
         return [Draft(body.model_copy(update={"null": null_of(body)}))]
 
     record = acts.write(ledger, state, make)[0]
     assert isinstance(record.body, e.WatchStarted)
     return state.watches.rows[record.body.watch]
+
+
+def _able(plan: Plan) -> None:
+    """Refuse a watch that could never take anything back, or only what fails at every turn.  # D-4"""
+    null = null_at(plan.step, plan.share, plan.tolerate)
+    fewest = monitor.fewest(null, plan.alpha, full=plan.step == "full")
+    if fewest > plan.least:
+        more = "far more often than tolerated" if plan.step == "full" else "at every request"
+        raise UsageError(
+            "watch-too-small",
+            f"within {plan.least:,} requests even a version that fails {more} would not be taken back",
+            fix=f"--requests {fewest:,} or more".replace(",", "") + ", or a smaller --tolerate",
+        )  # fmt: skip
 
 
 def go(
@@ -205,6 +235,9 @@ def close(ledger: Ledger, state: State, number: int, reason: Reason, detail: str
         body = e.WatchEnded(
             watch=number, reason=reason, detail=detail[:300], took_s=None if took is None else round(took, 4)
         )
-        return [Draft(body)]
+        if reason != "rolled-back":
+            return [Draft(body)]
+        said = now.watches.rows[number].sentence("taken back by the monitor")[:300]
+        return [Draft(body), Draft(e.IncidentDrafted(about=now.size, text=said))]
 
     acts.write(ledger, state, make)

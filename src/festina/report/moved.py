@@ -77,7 +77,12 @@ def _waiver(s: Rows, r: Entered, b: e.Waiver) -> None:
     s.remarks.append(Remark(r.seq, "waiver", f"sandbox level L{b.level} was accepted until {b.expires}"))
 
 
+def _drafted(s: Rows, r: Entered, b: e.IncidentDrafted) -> None:
+    s.remarks.append(Remark(r.seq, "what may be an incident", f"{b.text} (entry {b.about})"))  # D-4
+
+
 HANDLERS: dict[str, Callable[[Rows, Entered, Any], None]] = {
     "line-intent": _line_intent, "line-moved": _line_moved, "improver-in-force": _in_force,
     "release-intent": _release_intent, "released": _released, "waiver": _waiver,
+    "incident-drafted": _drafted,
 }  # fmt: skip

@@ -18,7 +18,7 @@ fails many requests at once.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import ceil, isfinite, log
 from typing import Literal
 
 RATIOS = (1.5, 2.0, 4.0, 10.0)  # odds of an event speaking against the new version, against what the null allows
@@ -81,6 +81,24 @@ def observe(monitor: Monitor, x: bool) -> Monitor:
     return replace(
         monitor, events=t, against=monitor.against + x, wealth=wealth, sums=sums, peak=peak,
     )  # fmt: skip
+
+
+def fewest(null: float, alpha: float, *, full: bool = False) -> int:
+    """Events that a roll back takes at the least: all against the new version; ``full``: at ten times the odds allowed.
+
+    At the full step every request is an event, so that a version ten times as bad has to be found on average; at the
+    others only failures are, and how many there are nobody knows. 10**9 where no number is enough.
+    """
+    bar, odds = log(len(RATIOS) / alpha), RATIOS[-1] * null / (1.0 - null)
+    chance = odds / (1.0 + odds) if full else 1.0
+    best = 10**9
+    for ratio in RATIOS:
+        up, down = log(_factor(null, ratio, True)), log(_factor(null, ratio, False))
+        growth = chance * up + (1.0 - chance) * down
+        if growth <= 0.0:
+            continue
+        best = min(best, ceil((bar + log(2.0)) / growth))  # begun at the first event, whose weight is 1/2
+    return best
 
 
 def _factor(null: float, ratio: float, x: bool) -> float:

@@ -3,7 +3,8 @@
 A proxy on loopback in front of two services. In *shadow* the version in use answers everybody and the new one sees a
 copy of each request whose answer nobody gets; at a *canary* step a random share of the requests goes to the new version
 alone; at the *full* step all do. Chance is drawn here for each request: no client chooses its version. A request failed
-when the service could not be reached, was too slow, or answered 500 or more. ``retire`` sends everything to the version
+when the service could not be reached, was too slow, answered 500 or more, or where a score or an error class says so
+(``verdicts``). ``retire`` sends everything to the version
 in use from the next request on, and needs no disk and no ledger.
 
 Requests in shadow reach the new version with what they do: give it a copy of its state, or shadow safe methods only
@@ -17,13 +18,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
 from festina.errors import UsageError
+from festina.watch.verdicts import DOWN, LATE, NOTHING, OURS, STATUS, UNSCORED, Judge, Word, read
 
 MAX_BODY = 16 << 20  # bytes of a request or an answer
 HOP = frozenset({
@@ -35,6 +37,7 @@ METHODS = SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 SHADOWS = 32  # copies under way at once: more are not made, and counted
 
 Step = Literal["shadow", "canary", "full"]
+Asked = tuple[str, str, tuple[tuple[str, str], ...], bytes]  # method, path, headers, body
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Seen:
 
     new_failed: bool | None
     old_failed: bool | None
+    kind: str = field(default="", compare=False)  # of the failure: the new version's, else the other's
 
     def event(self, step: Step) -> bool | None:
         """Whether it speaks against the new version; None where it says nothing."""
@@ -80,7 +84,8 @@ class _Answer:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    failed: bool
+    failed: bool | None  # None: whoever judges said nothing
+    kind: str = ""
 
 
 @dataclass
@@ -95,6 +100,8 @@ class Split:
     slow_s: float = 10.0
     methods: frozenset[str] = SAFE
     retired: threading.Event = field(default_factory=threading.Event)
+    least: float | None = None  # an answer with a lower score failed
+    judge: Judge | None = None  # who says how good an answer was; None: the services themselves
     missed: int = 0  # copies that were not made, since too many were under way
     draw: Callable[[], float] = field(default_factory=lambda: random.SystemRandom().random)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -156,18 +163,26 @@ class Split:
         copy = self._copy(asked) if copied else None
         chosen = self.new if to_new else self.old
         if chosen is None:  # the full step, taken back, and nobody named the version before
-            _reply(request, _Answer(503, (), b"the version in use was taken back\n", True))
+            _reply(request, _Answer(503, (), b"the version in use was taken back\n", True, DOWN))
             return
         answer = self._ask(chosen, asked)
         _reply(request, answer)
+        answer = self._judged(asked, answer)
         if chosen is self.new:
-            self._tell(Seen(answer.failed, None))
+            self._tell(Seen(answer.failed, None, answer.kind))
         elif copy is not None:
-            copy.add_done_callback(lambda done: self._compared(done, answer.failed))
+            copy.add_done_callback(lambda done: self._compared(done, answer, asked))
         else:
-            self._tell(Seen(None, answer.failed))
+            self._tell(Seen(None, answer.failed, answer.kind))
 
-    def _copy(self, asked: tuple[str, str, tuple[tuple[str, str], ...], bytes]) -> Future[_Answer] | None:
+    def _judged(self, asked: Asked, answer: _Answer) -> _Answer:
+        """What the judge says of an answer that came in time; else the answer as it is."""
+        if self.judge is None or answer.failed:
+            return answer
+        word = self.judge.word(asked[0], asked[1], answer.status, answer.body)
+        return replace(answer, failed=word.failed, kind=word.kind)
+
+    def _copy(self, asked: Asked) -> Future[_Answer] | None:
         with self.lock:
             if self._under_way >= SHADOWS:
                 self.missed += 1
@@ -178,11 +193,12 @@ class Split:
         except RuntimeError:  # closed meanwhile
             return None
 
-    def _compared(self, done: Future[_Answer], old_failed: bool) -> None:
+    def _compared(self, done: Future[_Answer], old: _Answer, asked: Asked) -> None:
         with self.lock:
             self._under_way -= 1
         if not done.cancelled() and done.exception() is None:
-            self._tell(Seen(done.result().failed, old_failed))
+            new = self._judged(asked, done.result())
+            self._tell(Seen(new.failed, old.failed, new.kind or old.kind))
 
     def _tell(self, seen: Seen) -> None:
         if self.retired.is_set():
@@ -190,7 +206,7 @@ class Split:
         with self.lock:
             self.seen(seen)
 
-    def _ask(self, to: Target, asked: tuple[str, str, tuple[tuple[str, str], ...], bytes]) -> _Answer:
+    def _ask(self, to: Target, asked: Asked) -> _Answer:
         method, path, headers, body = asked
         if to is self.new:
             self.last_new = time.monotonic()
@@ -208,11 +224,17 @@ class Split:
             data = came.read(MAX_BODY + 1)
             late = time.monotonic() - began > self.slow_s
             if len(data) > MAX_BODY:
-                return _Answer(502, (), b"the answer is too large\n", True)
-            kept = tuple((n, v) for n, v in came.getheaders() if n.lower() not in HOP)
-            return _Answer(came.status, kept, data, came.status >= 500 or late)
+                return _Answer(502, (), b"the answer is too large\n", True, DOWN)
+            kept = tuple((n, v) for n, v in came.getheaders() if n.lower() not in HOP | OURS)
+            if came.status >= 500 or late:
+                return _Answer(came.status, kept, data, True, LATE if late else STATUS)
+            word = read(came.getheaders(), self.least) if self.judge is None else NOTHING
+            if word is NOTHING and self.judge is None and self.least is not None:  # T-6
+                word = Word(True, UNSCORED) if to is self.new else NOTHING
+                return _Answer(came.status, kept, data, word.failed, word.kind)
+            return _Answer(came.status, kept, data, bool(word.failed), word.kind)
         except (OSError, HTTPException, ValueError):
-            return _Answer(502, (), b"the service did not answer\n", True)
+            return _Answer(502, (), b"the service did not answer\n", True, DOWN)
         finally:
             connection.close()
 
