@@ -150,6 +150,13 @@ fields = [{ name = "system", fact = "system" }]
         ('section = "2"', 'section = "2"\nclock = [{ from = "x" }]', "clock"),
         ('section = "2"', 'section = "2"\nclock = [{ from = "x", due = "soon" }]', "no period"),
         ('section = "2"', 'section = "2"\ncolour = 1', "colour"),
+        ('section = "2"', 'section = "2"\nclock = [{ from = "x", due = "P1D", until = "resolved" }]', "until"),
+        ('section = "2"', 'section = "2"\nincident = true\nclock = [{ from = "x", due = "P1D" }]', "'aware'"),
+        ('section = "2"', 'section = "2"\nincident = true\nclock = [{ from = "filed:own.x", due = "P1D" }]', "filed:"),
+        ('section = "2"', 'section = "2"\nincident = true\nclock = [{ from = "aware", due = "P1D", until = "x" }]',
+         "until 'resolved'"),
+        ('[[document]]', '[[source]]\nid = "s"\nname = "again"\nchecked = "memory"\n[[document]]', "twice"),
+        ('as_of = 2026-01-01', 'as_of = 2026-02-30', "as_of|date"),
         ("[regime]", "[regime", "line"),
         ('fact = "system" }', 'fact = "system", only = ["press"] }', "only"),
         ('fact = "system" }', 'fact = "system" }, { name = "system" }', "twice"),
@@ -174,6 +181,15 @@ def test_C3_packs_of_ones_own_stand_beside_ours_and_replace_none(
     (tmp_path / "own.toml").write_text(GOOD.replace("own.card", "eu.model-report"))
     with pytest.raises(UsageError, match=r"eu\.model-report"):
         load()
+    theirs = '[[incident_class]]\nid = "eu.death"\nwords = "ours"\n[[document]]'
+    (tmp_path / "own.toml").write_text(GOOD.replace("[[document]]", theirs))
+    with pytest.raises(UsageError, match=r"eu\.death"):
+        load()
+    (tmp_path / "own.toml").unlink()
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(UsageError, match="cannot be read") as caught:
+        load()
+    assert str(caught.value.where).endswith("folder.toml")
 
 
 # -- documents -------------------------------------------------------------------------------------------
@@ -256,6 +272,14 @@ def test_T5_no_word_of_a_proposer_stands_in_a_document_and_people_cannot_write_m
     assert "\\](javascript" in text  # the bracket is escaped: no link
     assert "\u202e" not in page + text
     assert not [line for line in text.split("\n") if line.startswith(("# a heading", "## another"))]
+
+
+def test_C1_a_document_says_by_when_it_is_due_and_how_long_it_is_kept() -> None:
+    text = FORMS["md"](made(made_run(), "eu.model-documentation"))
+    due = "Due: before market placement; 14 days after downstream request. Keep for 10 years."
+    assert f"downstream providers. {due}" in text
+    again = made(made_run(), "eu.framework-assessment").due
+    assert again == ("12 months after market placement, again every 12 months",)
 
 
 def test_C1_what_downstream_providers_may_not_see_is_not_in_their_copy() -> None:

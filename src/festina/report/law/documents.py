@@ -57,6 +57,7 @@ class Document:
     source: str
     checked: str
     to: tuple[str, ...]
+    due: tuple[str, ...]  # by when, in words
     retain: str
     system: str
     origin: str
@@ -95,6 +96,7 @@ def build(
         law=f"{pack.regime.title}, version {pack.regime.version}, checked {pack.regime.as_of.isoformat()}, "
         f"in force from {pack.regime.in_force.isoformat()}",
         source=f"{source.name}; {kind.section}", checked=source.checked, to=kind.to if to is None else (to,),
+        due=tuple(clock.words() for clock in kind.clock),
         retain=kind.retain or "", system=data.system, origin=data.origin, size=data.size, root=data.root,
         at=data.last_at,
         incident=incident.number if incident else None, cells=tuple(cells),
@@ -169,7 +171,7 @@ def as_markdown(document: Document) -> str:
     lines = [
         f"# {_md(document.title)}{about}: {_md(document.system)}", "", f"**{_md(heading(document))}**", "",
         f"{_md(document.law)}. Asked for by: {_md(document.source)} (read: {document.checked}). "
-        f"To: {_md(', '.join(document.to))}." + (f" Keep for {kept(document.retain)}." if document.retain else ""), "",
+        + _md(f"To: {', '.join(document.to)}.{terms(document)}"), "",
     ]  # fmt: skip
     group = None
     for cell in document.cells:
@@ -194,7 +196,8 @@ def as_html(document: Document) -> str:
         el("p", f"{document.regime} · {document.law}", cls="kicker"),
         el("h1", f"{document.title}{about}: {document.system}"),
         el("p", heading(document), cls="banner" if document.state == "draft" else "note"),
-        el("p", f"{document.source} (read: {document.checked}). To: {', '.join(document.to)}.", cls="note"),
+        el("p", f"{document.source} (read: {document.checked}). To: {', '.join(document.to)}.{terms(document)}",
+           cls="note"),
     ]
     group = None
     for cell in document.cells:
@@ -229,11 +232,12 @@ def _md(text: str) -> str:
     return "".join(named.get(char) or (f"\\{char}" if char in "\\`*_{}[]#|!~" else char) for char in flat)
 
 
-def kept(period: str) -> str:
-    """For how long a document has to be kept, in words."""
+def terms(document: Document) -> str:
+    """By when it is due, and for how long it has to be kept."""
     from festina.report.law.calendar import span
 
-    return span(period).words()
+    due = f" Due: {'; '.join(document.due)}." if document.due else ""
+    return due + (f" Keep for {span(document.retain).words()}." if document.retain else "")
 
 
 FORMS: dict[str, Callable[[Document], str]] = {"html": as_html, "md": as_markdown, "json": as_json}

@@ -79,6 +79,16 @@ class Clock(_Model):
             span(value)
         return value
 
+    def words(self) -> str:
+        """The rule for people: "4 weeks after sr notification sent", "before market placement"."""
+        if self.due is None:
+            return f"before {(self.before or '').replace('-', ' ')}"
+        event = (self.after or "").removeprefix("filed:").replace("-", " ")
+        named = {"aware": "somebody was aware", "resolved": "it was over"}.get(event, event)
+        of = f" ({self.of_class})" if self.of_class else ""
+        again = f", again every {span(self.every).words()}" if self.every else ""
+        return f"{span(self.due).words()} after {named}{again}{of}"
+
 
 class FieldOf(_Model):
     name: FieldName
@@ -135,6 +145,7 @@ def load() -> tuple[Pack, ...]:
     """All packs, ours and those in ``FESTINA_LAW``, by id. Raises ``UsageError`` that names file and field."""
     packs: dict[str, tuple[str, Pack]] = {}
     documents: dict[str, str] = {}
+    classes: dict[str, str] = {}
     for where, raw in _files():
         pack = parse(raw, where)
         if pack.regime.id in packs:
@@ -144,6 +155,10 @@ def load() -> tuple[Pack, ...]:
             if document.id in documents:
                 raise _wrong(where, f"the document '{document.id}' stands in {documents[document.id]}, too")
             documents[document.id] = where
+        for known in pack.incident_class:
+            if known.id in classes:
+                raise _wrong(where, f"the incident class '{known.id}' stands in {classes[known.id]}, too")
+            classes[known.id] = where
     return tuple(pack for _, (_, pack) in sorted(packs.items()))
 
 
@@ -160,6 +175,8 @@ def parse(raw: bytes, where: str) -> Pack:
 def _consistent(pack: Pack, where: str) -> None:
     """Raise unless every name that the pack uses is one that it, or Festina, knows."""
     sources, classes = {source.id for source in pack.source}, {c.id for c in pack.incident_class}
+    if len(sources) != len(pack.source) or len(classes) != len(pack.incident_class):
+        raise _wrong(where, "a source or an incident class stands twice")
     for document in pack.document:
         if document.source not in sources:
             raise _wrong(where, f"document {document.id}: no source '{document.source}'")
@@ -169,6 +186,21 @@ def _consistent(pack: Pack, where: str) -> None:
                 raise _wrong(where, f"document {document.id}: no incident class '{clock.of_class}'")
             if (clock.after is None) == (clock.before is None) or (clock.after is not None) != (clock.due is not None):
                 raise _wrong(where, f"document {document.id}: a clock has 'from' with 'due', or 'before'")
+            _runs(pack, document, clock, where)
+
+
+def _runs(pack: Pack, document: DocumentType, clock: Clock, where: str) -> None:
+    """Raise for a clock that could never run as it says: incidents have events of their own."""
+    if not document.incident:
+        if clock.of_class is not None or clock.until is not None:
+            raise _wrong(where, f"document {document.id}: 'class' and 'until' belong to reports about incidents")
+        return
+    reports = {f"filed:{other.id}" for other in pack.document if other.incident}
+    if clock.after not in {"aware", "resolved", *reports}:
+        raise _wrong(where, f"document {document.id}: the clock of an incident starts from 'aware', 'resolved' or "
+                            f"'filed:' with a report about incidents, not '{clock.after or clock.before}'")  # fmt: skip
+    if clock.until not in (None, "resolved"):
+        raise _wrong(where, f"document {document.id}: a clock runs until 'resolved', not '{clock.until}'")
 
 
 def _fields(document: DocumentType, where: str) -> None:
@@ -205,9 +237,13 @@ def _files() -> Iterator[tuple[str, bytes]]:
     if not folder.is_dir():
         raise UsageError("no-law-folder", "FESTINA_LAW names no folder", fix="name a folder of .toml files", where=own)
     for path in sorted(folder.glob("*.toml")):
-        if path.stat().st_size > MAX_PACK:
-            raise _wrong(str(path), f"it is larger than {MAX_PACK:,} bytes")
-        yield str(path), path.read_bytes()
+        try:
+            if path.stat().st_size > MAX_PACK:
+                raise _wrong(str(path), f"it is larger than {MAX_PACK:,} bytes")
+            raw = path.read_bytes()
+        except OSError as error:
+            raise _wrong(str(path), f"it cannot be read: {error.strerror}") from None
+        yield str(path), raw
 
 
 def _wrong(where: str, what: str) -> UsageError:

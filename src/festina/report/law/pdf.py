@@ -15,7 +15,7 @@ from functools import lru_cache
 from importlib import resources
 
 from festina.errors import Fault, UsageError
-from festina.report.law.documents import NOTE, Cell, Document, heading, kept, mark
+from festina.report.law.documents import NOTE, Cell, Document, heading, mark, terms
 from festina.report.markup import visible
 
 TEMPLATE = "document.typ"
@@ -46,12 +46,11 @@ def as_pdf(document: Document) -> bytes:
 
 def _data(document: Document) -> dict[str, object]:
     about = f" (incident {document.incident})" if document.incident is not None else ""
-    keep = f" Keep for {kept(document.retain)}." if document.retain else ""
     return {
         "title": plain(f"{document.title}{about}: {document.system}"), "heading": plain(heading(document)),
         "kicker": plain(f"{document.regime} · {document.law}"), "date": _date(document.at),
         "about": [plain(f"Asked for by: {document.source} (read: {document.checked})."),
-                  plain(f"To: {', '.join(document.to)}.{keep}")],
+                  plain(f"To: {', '.join(document.to)}.{terms(document)}")],
         "cells": [_cell(cell, document.cells[i - 1].group if i else "") for i, cell in enumerate(document.cells)],
         "proofs": list(document.proofs), "foot": plain(f"{document.size:,} entries, root {document.root}"),
         "note": [plain(f"{document.origin}, as of {document.at or 'no entry'}. {NOTE}")],
