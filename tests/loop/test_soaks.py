@@ -103,6 +103,17 @@ def test_D3_L1_answers_that_the_numbers_do_not_give_and_second_answers_are_refus
     soak(state, -0.01, 0.3, at=START + timedelta(hours=25))
 
 
+@pytest.mark.parametrize(("units", "loss"), [(20, 0.05), (10, 0.3)])
+def test_S7_a_soak_that_nothing_could_pass_is_refused_with_what_would(units: int, loss: float) -> None:
+    from festina.loop.soaking import _reachable
+
+    terms = TERMS.model_copy(update={"units": units, "max_loss": 2 * loss})
+    with pytest.raises(UsageError, match="soak-unreachable") as refused:
+        _reachable(terms)
+    enough = int(refused.value.fix.split()[2].rstrip(","))
+    _reachable(terms.model_copy(update={"units": enough}))
+
+
 def counted(state: State, events: str, at: datetime = START, number: int | None = None) -> None:
     stamp = at.isoformat(timespec="milliseconds")
     generation = state.head if number is None else state.generations[number]

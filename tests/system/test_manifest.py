@@ -400,6 +400,7 @@ SECTIONS = {
     "Pace": "[policy] pace",
     "Outcomes": "[policy] outcomes",
     "Soak": "[suite.soak.NAME]",
+    "WitnessPolicy": "[policy] witness",
     "Capability": "[capability.NAME]",
     "Tier": "[capability.NAME] tiers",
 }

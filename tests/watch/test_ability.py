@@ -73,6 +73,17 @@ def test_G1_a_leaked_anchor_is_named_and_left_out() -> None:
     assert later.drifted == ()
 
 
+def test_G1_many_leaks_do_not_hide_each_other() -> None:
+    """Ten of fifty know their answers: before, they drew the ability towards themselves, and none was found."""
+    rng = random.Random(9)
+    difficulties = [rng.gauss(2.7, 0.7) for _ in range(50)]
+    scale, scores = locked(rng, difficulties), answers(rng, 0.0, difficulties)
+    placed = place(scale, [1.0 if at < 10 else x for at, x in enumerate(scores)], 1)
+    assert len(placed.drifted) >= 3 or not placed.told
+    most = place(scale, [1.0 if at < 20 else x for at, x in enumerate(scores)], 1)
+    assert (most.headroom, most.told) == ("of no one ability", False)
+
+
 def test_G1_headroom_is_said_and_no_number_pretends() -> None:
     rng = random.Random(5)
     difficulties = [rng.gauss(0.0, 0.7) for _ in range(20)]

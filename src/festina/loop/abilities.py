@@ -90,6 +90,8 @@ class Standing:
             said = f"{self.level:+.1f} doublings on the locked scale (+- {1.96 * self.error:.1f})"
         elif self.scale == "lost":
             said = "cannot tell: the scale is lost"
+        elif self.headroom == "of no one ability":
+            said = "cannot tell: the answers fit no one ability on the scale"
         else:
             said = f"cannot tell: the suite is {self.headroom}"
         return f"{said}; {self.used} of {self.anchors} anchors count{self._lost()}"
@@ -273,8 +275,8 @@ def suites_lost(s: State, generation: int) -> Mapping[str, str]:
     for at, _ in rows(s, generation):
         if at.scale == "lost":
             found[at.suite] = "its scale is lost"
-        elif at.scale != "no scale" and at.headroom == "too easy":
-            found[at.suite] = "too easy"
+        elif at.scale != "no scale" and at.headroom in ("too easy", "of no one ability"):
+            found[at.suite] = at.headroom
     return found
 
 

@@ -7,9 +7,27 @@ from typing import Any
 from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.loop.outcomes import ALPHA
+from festina.select.report import interval
 from festina.system.home import Home
 from festina.system.manifest import FILE_NAME, Manifest
 from festina.verify.vault import Vault
+
+
+def _reachable(terms: e.SoakTerms) -> None:
+    """A soak that not even a version without any difference would pass is refused before it costs anything.  # S-7"""
+
+    def shown(units: int) -> bool:
+        around = interval([0.0] * units)
+        return around is not None and around[0] * (terms.high - terms.low) > -terms.max_loss
+
+    if shown(terms.units):
+        return
+    enough = next((n for n in (2**k for k in range(4, 15)) if shown(n)), None)
+    raise UsageError(
+        "soak-unreachable", f"{terms.units} units can never show that no more than {terms.max_loss:g} is lost",
+        fix=f"units = {enough}, or a wider max_loss" if enough else "a wider max_loss",
+        where=f"{FILE_NAME}: suite.soak.{terms.name}",
+    )  # fmt: skip
 
 
 def terms(home: Home, manifest: Manifest) -> dict[str, Any]:
@@ -29,6 +47,8 @@ def terms(home: Home, manifest: Manifest) -> dict[str, Any]:
         )
         for name, each in manifest.suite.soak.items()
     )  # fmt: skip
+    for each in soaks:
+        _reachable(each)
     later = manifest.policy.outcomes
     outcomes = None if later is None else e.OutcomeTerms(
         tolerate=float(later.tolerate), least=later.least, valid_s=later.valid, alpha=ALPHA

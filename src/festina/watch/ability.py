@@ -10,9 +10,10 @@ what chance made look easy is no easy item; then the reference stands exactly wh
 An ability is where the anchors together expect what was scored (the test characteristic curve; with ``c`` = 0 the
 maximum of the likelihood). Its error has three parts: the answers' own spread, widened where units differ more than the
 model says; that of the difficulties; and that of where the reference stood. Anchors that fit no longer are dropped, the
-worst first, and named: by a bound on the tail (Hoeffding's, over the difficulty's own uncertainty) at a level that is
-spent over all looks, so that the chance of ever naming a sound one is at most ``DRIFT``. That trusts that a unit's
-items are answered about independently, given what the version can do.
+worst first, and named: by a bound on the tail (Hoeffding's, over the difficulty's own uncertainty, seen from the half
+of the anchors that agree best) at a level that is spent over all looks: the chance of ever naming a sound one is at
+most ``DRIFT``. That trusts that a unit's items are answered about independently, given what the version can do. Where
+the answers as a whole fit no ability (many leaks, a system of another kind), none is told.
 
 Levels and errors are in doublings of the odds. Pure; no numpy, since a fold computes it.
 """
@@ -31,12 +32,13 @@ DRIFT = 0.01  # chance of ever naming a sound anchor
 MAX_SE = 0.3 / math.log(2.0)  # doublings; a coarser ability is none (takeoff study, headroom)
 LEAST = 5  # anchors under which there is no scale
 LEAST_ITEMS = 5  # in a unit: of fewer, nobody can tell chance from difficulty (found: intervals that hold 76 %)
+MISFIT = 3.0  # mean squared residual beyond which no one ability explains the answers: many leaks, another system
 _LN2 = math.log(2.0)
 _GRID = tuple(-6.0 + 0.3 * i for i in range(41))  # of difficulties, around their mean
 _NODES = ((-1.7320508075688772, 1 / 6), (0.0, 2 / 3), (1.7320508075688772, 1 / 6))  # Gauss-Hermite
 _WIDE = 40.0  # logits: beyond any ability
 
-Headroom = Literal["enough", "too hard", "too easy", "too coarse"]
+Headroom = Literal["enough", "too hard", "too easy", "too coarse", "of no one ability"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +102,12 @@ def place(scale: Scale, scores: Sequence[float | None], looks: int, out: Collect
     drifted: list[tuple[int, Literal["easier", "harder"]]] = []
     most = len(use) // 2  # where more than half moved, nobody can say which half it is
     while len(use) >= LEAST:
-        theta = _theta(scale, scores, use)
+        theta, doubt = _typical(scale, scores, use)
         spread = _typical_spread(scale, scores, use, theta)
-        worst = min(use, key=lambda i: _tail(scale, scores, i, theta, spread))
-        if len(drifted) >= most or _tail(scale, scores, worst, theta, spread) * 2 * len(use) >= level:
-            return _placed(scale, scores, use, theta, drifted)
+        tails = {i: _tail(scale, scores, i, theta, doubt, spread) for i in use}
+        worst = min(use, key=tails.__getitem__)
+        if len(drifted) >= most or tails[worst] * 2 * len(use) >= level:
+            return _placed(scale, scores, use, _theta(scale, scores, use), drifted)
         score, expected = scores[worst], _share(theta - (scale.difficulties[worst] or 0.0), scale.floor)
         drifted.append((worst, "easier" if (score or 0.0) > expected else "harder"))
         use.remove(worst)
@@ -126,7 +129,9 @@ def _placed(
     seen = sum(_y(scores, i) for i in use) / len(use)
     half = 0.5 / (len(use) * scale.items)
     room: Headroom = "enough"
-    if error > MAX_SE:
+    if sum(_residual(scale, scores, i, theta) ** 2 for i in use) > MISFIT * len(use):
+        room = "of no one ability"
+    elif error > MAX_SE:
         room = "too hard" if seen <= scale.floor + half else "too easy" if seen >= 1.0 - 2 * half else "too coarse"
         if room == "too coarse" and not 0.1 < _above(seen, scale.floor) < 0.9:
             room = "too hard" if seen < 0.5 else "too easy"
@@ -185,23 +190,46 @@ def _theta(scale: Scale, scores: Sequence[float | None], use: Sequence[int]) -> 
     return _solve([_b(scale, i) for i in use], scale.floor, total)
 
 
+def _typical(scale: Scale, scores: Sequence[float | None], use: Sequence[int]) -> tuple[float, float]:
+    """(ability, its error) of the half of the units that agree best: whatever a minority does, it does not move it.
+
+    From where as many units do better than expected as worse, to the half that is nearest to that, three times over.
+    """
+    low, high = -_WIDE, _WIDE
+    for _ in range(40):
+        theta = 0.5 * (low + high)
+        ahead = sum(math.copysign(1.0, _y(scores, i) - _share(theta - _b(scale, i), scale.floor)) for i in use)
+        low, high = (theta, high) if ahead > 0.0 else (low, theta)
+    near = list(use)
+    for _ in range(3):
+        near = sorted(use, key=lambda i: abs(_residual(scale, scores, i, theta)))[: max(LEAST, (len(use) + 1) // 2)]
+        theta = _theta(scale, scores, near)
+    slopes = sum(_slope(_share(theta - _b(scale, i), scale.floor), scale.floor) for i in near)
+    own = sum(_share(theta - _b(scale, i), scale.floor) * 0.25 for i in near) / scale.items
+    return theta, math.sqrt(own) / slopes if slopes > 0.0 else _WIDE
+
+
+def _residual(scale: Scale, scores: Sequence[float | None], i: int, theta: float) -> float:
+    """How far a unit is from what is expected, in its own standard deviations."""
+    p = _share(theta - _b(scale, i), scale.floor)
+    variance = p * (1.0 - p) / scale.items + (_slope(p, scale.floor) * scale.errors[i]) ** 2
+    return (_y(scores, i) - p) / math.sqrt(max(variance, 1e-12))
+
+
 def _typical_spread(scale: Scale, scores: Sequence[float | None], use: Sequence[int], theta: float) -> float:
     """How much wider than a coin's a typical unit's answers scatter: by the median, which few anchors do not move."""
-    squares = []
-    for i in use:
-        p = _share(theta - _b(scale, i), scale.floor)
-        variance = p * (1.0 - p) / scale.items + (_slope(p, scale.floor) * scale.errors[i]) ** 2
-        squares.append((_y(scores, i) - p) ** 2 / max(variance, 1e-12))
-    squares.sort()
+    squares = sorted(_residual(scale, scores, i, theta) ** 2 for i in use)
     return max(1.0, squares[len(squares) // 2] / 0.4549)  # the median of a square of a normal
 
 
-def _tail(scale: Scale, scores: Sequence[float | None], i: int, theta: float, spread: float) -> float:
+def _tail(
+    scale: Scale, scores: Sequence[float | None], i: int, theta: float, doubt: float, spread: float
+) -> float:  # fmt: skip
     """Bound on the chance of a score so far from what is expected, on its side."""
     score, items = _y(scores, i), scale.items / spread
-    chance = 0.0
+    wide, chance = math.hypot(scale.errors[i], doubt), 0.0
     for node, weight in _NODES:
-        p = min(1.0 - 1e-12, max(1e-12, _share(theta - _b(scale, i) + node * scale.errors[i], scale.floor)))
+        p = min(1.0 - 1e-12, max(1e-12, _share(theta - _b(scale, i) + node * wide, scale.floor)))
         beyond = (score > p) == (score > _share(theta - _b(scale, i), scale.floor))
         chance += weight * (math.exp(-items * _kl(score, p)) if beyond else 1.0)
     return chance
