@@ -173,6 +173,27 @@ def test_a_changed_score_and_a_worse_one_that_was_kept_are_findings(loop: Autore
     assert kinds(loop.read()) == {"contradiction"}
 
 
+def test_log_and_branch_may_not_contradict_each_other(loop: Autoresearch) -> None:
+    for rate, status in (("0.2", "keep"), ("0.9", "discard"), ("0.25", "keep"), ("0.3", "keep")):
+        loop.commit(rate)
+        loop.log(f"{1 + (float(rate) - 0.3) ** 2:.6f}", status, rate)
+    git(loop.root, "reset", "-q", "--hard", "HEAD^")
+    found = loop.read()
+    assert kinds(found) == {"contradiction"}
+    assert sorted(each.words.partition(": ")[2] for each in found.findings) == [
+        "kept, and its commit is not on the branch", "rejected, and its commit is on the branch",
+    ]  # fmt: skip
+
+
+def test_an_origin_that_is_not_what_was_said_is_a_finding(loop: Autoresearch, tmp_path: Path) -> None:
+    source = told_lines(tmp_path, {"id": "g1", "score": 1, "origin": "lab X"})
+    assert kinds(bring(loop.root, replace(source, name="y", origin="lab Y"))) == {"wrong-origin"}
+    with Ledger.open(loop.ledger, readonly=True) as ledger:
+        ours = ledger.origin
+    mine = told_lines(tmp_path, {"id": "g1", "score": 1, "origin": ours})
+    assert kinds(bring(loop.root, replace(mine, name="mine"))) == {"wrong-origin"}
+
+
 def test_clock_skew_and_back_dating_are_findings(loop: Autoresearch, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     rows = [{"id": f"g{n}", "number": n, "at": (now + timedelta(hours=h)).isoformat(), "score": n}

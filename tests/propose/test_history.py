@@ -77,6 +77,17 @@ def test_links_and_pipes_are_not_read(tmp_path: Path) -> None:
     assert not found.rows
 
 
+def test_a_link_to_another_folder_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_text("hunter2")
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "way").symlink_to(tmp_path / "secret")
+    found = lines(folder, {"id": "a", "file": "way/key"})
+    assert kinds(found) == {"link", "no-generation"}
+    assert not found.contents
+
+
 def _eval(path: Path, header: object, samples: list[object], **more: bytes) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("header.json", json.dumps(header))

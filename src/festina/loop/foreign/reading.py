@@ -132,6 +132,7 @@ def _once(ledger: Ledger, state: State, repo: Repo, manifest: Manifest | None, s
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     history = gather(source, repo, manifest)
     _signed(history, source)
+    _origin(history, source, ledger.origin)
     direction = history.metric.rpartition(":")[2]
     known = Before(story.rows, loop.last.at if loop.readings else "")
     fresh, found = examine(history.rows, known, now, direction)
@@ -187,6 +188,15 @@ def _signed(history: History, source: Source) -> None:
         history.chain, history.attester = "signature", base64.b64encode(source.key).decode()
     else:
         history.find("wrong-origin", "", "the signature does not hold for these bytes and that key")
+
+
+def _origin(history: History, source: Source, ours: str) -> None:
+    """Hold what is said of the origin against what the source says of itself."""
+    says = history.claimed_origin
+    if source.origin and says and says != source.origin:
+        history.find("wrong-origin", "", f"said to come from {shown(source.origin, 80)}; it says {shown(says, 80)}")
+    if says == ours:
+        history.find("wrong-origin", "", "it is this very record, or says that it is")
 
 
 def _entry(

@@ -30,7 +30,7 @@ _WORDS = {
     "unknown-field": "with unknown fields", "odd-name": "with odd names", "no-trace": "without a trace",
     "no-parent": "from unknown parents", "same-content": "same program, other score", "not-kept": "kept by hash alone",
     "link": "links, not followed", "not-told": "not told", "half-line": "still being written",
-    "in-flight": "not evaluated yet",
+    "in-flight": "not evaluated yet", "off-branch": "on another branch",
 }  # fmt: skip
 
 

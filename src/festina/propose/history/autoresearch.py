@@ -39,9 +39,31 @@ def read_autoresearch(folder: Path, metric: str, commits: Commits | None) -> His
         if line.strip():
             _line(found, dict(zip(head, line.split("\t"), strict=False)), len(line.split("\t")) == len(head), name,
                   number, commits)  # fmt: skip
-    if commits is not None:
+    odd = [column for column in head if column not in (*_FIELDS, name) and not any(
+        column == told for row in found.rows for told, _ in row.scores)]  # fmt: skip
+    if odd and found.rows:
+        found.find("unknown-field", RESULTS, f"columns without numbers are not read: {shown(', '.join(odd))}")
+    if commits is not None and _on_branch(found, commits):
         _unlogged(found, commits)
     return found
+
+
+def _on_branch(found: History, commits: Commits) -> bool:
+    """Whether the branch is the loop's; and say where log and branch contradict each other about a commit."""
+    line = {each.oid for each in commits.line}
+    kept = [row for row in found.rows if row.commit]
+    off = [row for row in kept if row.commit not in line]
+    if len(kept) > 1 and len(off) >= len(kept) - 1:
+        found.find("off-branch", "", "nothing that was kept after the first stands on this branch: --branch names the "
+                   "loop's")  # fmt: skip
+        return False
+    for row in off:
+        found.find("contradiction", row.key, f"{row.source}: kept, and its commit is not on the branch")
+    for row in found.rows:
+        known = commits.find(row.key) if row.status in ("rejected", "failed") else None
+        if known is not None and known.oid in line:
+            found.find("contradiction", row.key, f"{row.source}: {row.status}, and its commit is on the branch")
+    return True
 
 
 def _line(
@@ -95,7 +117,7 @@ def _unlogged(found: History, commits: Commits) -> None:
 
     The newest commit may be the one that is being evaluated now.
     """
-    logged = {row.commit for row in found.rows if row.commit}
+    logged = {known.oid for row in found.rows if (known := commits.find(row.key)) is not None}
     line: list[Commit] = list(commits.line)
     since = next((i for i, each in enumerate(line) if each.oid in logged), len(line))
     for each in line[since:]:

@@ -22,6 +22,7 @@ from festina.propose.history.types import (
     Told,
     count_of,
     cut,
+    files_below,
     number_of,
     scores_of,
     shown,
@@ -42,9 +43,9 @@ SLACK = 1e-6
 def read_inspect(folder: Path, metric: str, commits: Commits | None) -> History:
     """All logs below ``folder``, or the one log that it is."""
     found = History(metric=metric)
-    logs = [folder] if folder.is_file() else sorted(
-        path for path in folder.rglob("*") if path.suffix in (".eval", ".json") and len(path.name) < 256
-    )  # fmt: skip
+    logs = [folder] if folder.is_file() else files_below(folder, (".eval", ".json"))
+    if len(logs) > MAX_FILES:
+        found.find("too-large", "", f"more than {MAX_FILES:,} logs: the rest was not read")
     for path in logs[:MAX_FILES]:
         _log(found, folder if folder.is_dir() else folder.parent, path, metric.partition(":")[0], commits)
     if not logs:

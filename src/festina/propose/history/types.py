@@ -35,7 +35,7 @@ GRAVE = frozenset({
     "wrong-origin", "wrong-sum", "wrong-name", "kept-worse", "not-finite", "unreadable", "too-large",
 })  # fmt: skip
 # The others are worth knowing: unknown-field, odd-name, no-trace, no-parent, same-content, not-kept, link, half-line,
-# in-flight
+# in-flight, off-branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,9 @@ class History:
     def take(self, folder: Path, path: Path, most: int = MAX_FILE) -> bytes | None:
         """The bytes of a regular file below ``folder``; None, with a finding, for anything else."""
         name = shown(os.path.relpath(path, folder))
+        if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
+            self.find("link", name, f"{name} is not read: a link leads out of the folder")
+            return None
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -147,6 +150,17 @@ class History:
         except IntegrityError as error:
             self.find("unreadable", shown(name), f"{shown(name)}: {error.what}")
             return None
+
+
+def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Files with these endings, in order of their names; links to folders are not followed."""
+    found: list[Path] = []
+    for here, folders, names in os.walk(folder):
+        folders.sort()
+        found += [Path(here, name) for name in sorted(names) if name.endswith(suffixes) and len(name) < 256]
+        if len(found) > MAX_FILES:
+            break
+    return found
 
 
 def shown(text: str, limit: int = MAX_NAME) -> str:
