@@ -156,10 +156,27 @@ def near_misses(root: Path, as_json: bool) -> None:
             click.echo("Worth an incident? festina incident open --entry N --text WHAT --as NAME", err=True)
 
 
+def _remind(here: Opened) -> None:
+    """What is due now is told to whoever is told of anything; a channel's trouble is no trouble here."""
+    from contextlib import suppress
+
+    from festina.cli.reminding import remind
+    from festina.errors import FestinaError
+    from festina.notify.outbox import start_courier
+    from festina.notify.settings import read
+
+    with suppress(FestinaError, OSError):
+        settings = read(here.home.path)
+        if settings is not None and settings.channels():
+            remind(here.ledger, here.home.path, settings, datetime.now(UTC))
+            start_courier(here.home.path)
+
+
 def _board(here: Opened, as_json: bool, only: int | None = None) -> list[Row]:
     from festina.report.law import incidents
     from festina.report.law.packs import load
 
+    _remind(here)
     people = incidents.fold(here.ledger.records(), here.ledger.get_blob)
     chosen = [i for i in people.incidents.values() if only is None or i.number == only]
     rows = incidents.board(load(), chosen, now := datetime.now(UTC))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @system_option
 @click.option("--test", is_flag=True, help="Send one message over every channel now, and say how that went.")
 @click.option("--send", is_flag=True, help="Try now what could not be sent yet.")
-def command(root: Path, test: bool, send: bool) -> int:
+@click.option("--remind", is_flag=True, help="Remind of deadlines, each stage once: for a timer, say hourly.")
+def command(root: Path, test: bool, send: bool, remind: bool) -> int:
     """Who is told when something waits for a person, goes wrong, is halted or has ended.
 
     Without an option: the channels, what is still to be sent, and what was sent last. docs/notify.md has a file to
@@ -39,6 +40,8 @@ def command(root: Path, test: bool, send: bool) -> int:
         )
     if test:
         return _test(home, settings)
+    if remind:
+        return _remind(home, settings)
     if send:
         return _send(home)
     _show(home, settings)
@@ -60,6 +63,21 @@ def _test(home: Path, settings: Settings) -> int:
         failed += bool(trouble)
         click.echo(f"{name}: {trouble or 'taken'}")
     return 1 if failed else 0
+
+
+def _remind(home: Path, settings: Settings) -> int:
+    from festina.cli.reminding import remind
+    from festina.ledger.log import Ledger
+    from festina.notify.outbox import start_courier
+
+    with Ledger.open(home / "ledger.db", readonly=True) as ledger:
+        found = remind(ledger, home, settings, datetime.now(UTC))
+    for each in found:
+        click.echo(each.title)
+    if not found:
+        click.echo("Nothing to remind of.", err=True)
+    start_courier(home)
+    return 0
 
 
 def _send(home: Path) -> int:

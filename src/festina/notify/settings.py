@@ -21,11 +21,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from festina.errors import UsageError
 from festina.system.toml import lines_of_keys, load, nearest_line
 
-__all__ = ["FILE", "Channel", "Event", "Mail", "Settings", "Webhook", "read", "secret"]
+__all__ = ["FILE", "Channel", "Event", "Mail", "Reminders", "Settings", "Webhook", "read", "secret"]
 
 FILE = "notify.toml"
-Event = Literal["waiting", "alarm", "halt", "ended"]
-EVENTS: tuple[Event, ...] = ("waiting", "alarm", "halt", "ended")
+Event = Literal["waiting", "alarm", "halt", "ended", "deadline"]
+EVENTS: tuple[Event, ...] = ("waiting", "alarm", "halt", "ended", "deadline")
+Ahead = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2}(h|d|bd)$")]  # hours, days, business days
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MAX_SECRET = 4096  # bytes of a secret's file
 _Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -82,12 +83,20 @@ class Mail(BaseModel):
 Channel = Webhook | Mail
 
 
+class Reminders(BaseModel):
+    """``[reminders]``: how long before a deadline somebody is told; on its day and when it is over always."""
+
+    model_config = _Model
+    before: Annotated[tuple[Ahead, ...], Field(max_length=8)] = ("3bd", "1bd")
+
+
 class Settings(BaseModel):
     """The whole file. Channels are called by kind and place: ``webhook-0``, ``mail-0``."""
 
     model_config = _Model
     webhook: tuple[Webhook, ...] = ()
     mail: tuple[Mail, ...] = ()
+    reminders: Reminders = Reminders()
 
     def channels(self) -> dict[str, Channel]:
         named: list[tuple[str, Sequence[Channel]]] = [("webhook", self.webhook), ("mail", self.mail)]

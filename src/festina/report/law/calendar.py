@@ -64,6 +64,26 @@ def due(start: datetime, period: Span, zone: ZoneInfo, holidays: Collection[date
     return _on_the_wall(_later(local, period, holidays), zone)
 
 
+def ahead(end: datetime, period: Span, zone: ZoneInfo, holidays: Collection[date] = ()) -> datetime:
+    """So long before ``end``, in UTC: to remind of a deadline. Business days are those that are left to work in.
+
+    From that moment's day on, that day included, so many business days lie before the day of the deadline.
+    """
+    if period.unit == "H":
+        return end.astimezone(UTC) - timedelta(hours=period.count)
+    local = end.astimezone(zone).replace(tzinfo=None)
+    left = period.count
+    while left:
+        local -= timedelta(days=1)
+        left -= period.unit == "D" or (local.weekday() < 5 and local.date() not in holidays)
+    return _on_the_wall(local, zone)
+
+
+def day_of(when: datetime, zone: ZoneInfo) -> datetime:
+    """When the day of ``when`` began in that zone, in UTC."""
+    return _on_the_wall(when.astimezone(zone).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0), zone)
+
+
 def _later(local: datetime, period: Span, holidays: Collection[date]) -> datetime:
     if period.unit == "BD":
         left = period.count
