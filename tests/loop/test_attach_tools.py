@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from festina.loop.importing import bring as take_over
 from festina.loop.recount import recount
 from festina.system import home as homes
 from festina.system.repo import Repo
-from tests.loop.test_attach import festina, git, kinds
+from tests.loop.test_attach import Autoresearch, festina, git, kinds
 from tests.modelserver import serving
 from tests.toy import make_toy
 
@@ -117,6 +118,26 @@ def test_openevolves_own_checkpoints_are_read_run_again_and_held_against_each_ot
     assert isinstance(last, e.HistoryChecked)
     assert (last.claimed, last.word) == (0.99, "not-reproduced")
     assert recount(ledger).ok
+
+
+@pytest.mark.slow
+def test_a_loop_is_followed_while_it_runs(tmp_path: Path) -> None:
+    loop = Autoresearch(tmp_path / "ar")
+    words = ["attach", "-C", str(loop.root), str(loop.root), "--from", "autoresearch", "--follow", "--every", "0.2s"]
+    with subprocess.Popen([sys.executable, "-m", "festina", *words], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            assert "baseline" not in process.stderr.readline()  # T-5: names and scores, no words of theirs
+            assert "told, not verified" in process.stderr.readline()
+            loop.commit("0.2")
+            loop.log("1.010000", "keep", "rate 0.2")
+            said = process.stderr.readline()
+            while "1.01" not in said:  # the commit is seen before its line
+                said = process.stderr.readline()
+                assert said
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
 
 
 @pytest.mark.slow

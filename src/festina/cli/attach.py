@@ -144,11 +144,17 @@ def tell(brought: Brought) -> None:
 
 def _follow(root: Path, source: Source, every_s: float) -> int:
     """Read again and again; what is new is told as it comes."""
+    from festina.loop.foreign.reading import glance
+
+    seen: tuple[object, ...] = ()
     try:
         while True:
-            brought = _bring(root, source)
-            if brought.seq is not None:
-                tell(brought)
+            now = glance(source, root)
+            if now != seen:  # before it is read: what comes meanwhile is seen the next time
+                brought = _bring(root, source)
+                if brought.seq is not None:
+                    tell(brought)
+                seen = now
             time.sleep(every_s)
     except KeyboardInterrupt:
         return 0

@@ -38,7 +38,7 @@ class Commits:
     def __init__(self, repo: Repo, branch: str = "") -> None:
         """``branch`` empty: what HEAD names. Raises ``UsageError`` where there is no such branch."""
         self._repo = repo
-        tip = repo.head() if not branch else _tip(repo, branch)
+        tip = tip_of(repo, branch)
         self.line = tuple(reversed([_commit(raw) for raw in repo.log_records(tip, MOST)]))
         self._known: dict[str, Commit | None] = {each.oid: each for each in self.line}
 
@@ -56,7 +56,10 @@ class Commits:
         return None if oid is None else next((_commit(raw) for raw in self._repo.log_records(oid, 1)), None)
 
 
-def _tip(repo: Repo, branch: str) -> str:
+def tip_of(repo: Repo, branch: str = "") -> str:
+    """The newest commit of a branch, or of HEAD. Raises ``UsageError`` where there is none."""
+    if not branch:
+        return repo.head()
     name = branch if branch.startswith("refs/") else f"refs/heads/{branch}"
     found = repo.ref(name)
     if found is None:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,9 +38,9 @@ from festina.propose.history import (
     read_lines,
     read_openevolve,
 )
-from festina.propose.history.types import shown
+from festina.propose.history.types import files_below, shown
 from festina.system import home as homes
-from festina.system.commits import Commits
+from festina.system.commits import Commits, tip_of
 from festina.system.manifest import FILE_NAME, Manifest, parse_manifest
 from festina.system.policy import Policy
 from festina.system.repo import Repo
@@ -162,6 +163,22 @@ def gather(source: Source, repo: Repo, manifest: Manifest | None) -> History:
     if source.path.is_dir():
         raise UsageError("no-file", "JSON lines are one file", fix="name it", where=str(source.path))
     return read_lines(folder, source.path.name, source.metric, _commits(repo.root, source.branch))
+
+
+def glance(source: Source, root: Path) -> tuple[object, ...]:
+    """What changes when the source does: sizes and times of its files, the tip of its branch. Cheap, and no proof."""
+    found: list[object] = []
+    for each in (source.path if source.path.is_dir() else source.path.parent, root):
+        try:
+            found.append(tip_of(Repo.discover(each), source.branch))
+        except UsageError:
+            found.append("")
+    paths = [source.path] if source.path.is_file() else files_below(source.path, (".tsv", ".json", ".jsonl", ".eval"))
+    for path in paths:
+        with suppress(OSError):
+            about = path.lstat()
+            found.append((str(path), about.st_mtime_ns, about.st_size))
+    return tuple(found)
 
 
 def _commits(folder: Path, branch: str) -> Commits | None:
