@@ -393,6 +393,7 @@ SECTIONS = {
     "Guard": "[guard.NAME]",
     "Judge": "[judge.NAME]",
     "Verifier": "[verifier]",
+    "Internals": "[internals]",
     "Policy": "[policy]",
     "Debt": "[policy] debt",
     "Attribution": "[policy] attribution",

@@ -37,6 +37,7 @@ MORE = {
     "vault": ("festina.cli.vault:group", "Hidden items: add, show."),
     "growth": ("festina.cli.growth:command", "Whether recursion pays here: cross-play, control arm, authors."),
     "simulate": ("festina.cli.simulate:command", "Rules of pace in simulated worlds; published takeoff models."),
+    "internals": ("festina.cli.internals:command", "Whether a change moved a model's inside more than retraining."),
     "attribute": ("festina.cli.attribute:command", "Which hunk of an accepted change caused what."),
     "halt": ("festina.cli.halt:command", "Stop everything of this system, now."),
     "characterise": ("festina.cli.characterise:command", "Measure what the system can do, as a whole."),

@@ -167,6 +167,10 @@ def _compared(b: e.PublicCompared, s: State) -> str:
     return f"Generation {b.generation}: {b.sentence}"
 
 
+def _internals(b: e.InternalsCompared, s: State) -> str:
+    return b.sentence
+
+
 def _attributed(b: e.Attributed, s: State) -> str:
     from festina.loop import attributed
 
@@ -245,5 +249,5 @@ _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "proposal-received": _received, "screened": _screened, "verdict": _verdict, "line-moved": _moved,
     "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
     "plant-revealed": _plant, "review-settled": _settled, "halted": _halted, "resumed": _resumed,
-    "try-ended": _tried, "public-compared": _compared, "attributed": _attributed,
+    "try-ended": _tried, "public-compared": _compared, "attributed": _attributed, "internals-compared": _internals,
 }  # fmt: skip

@@ -10,7 +10,7 @@ Not covered here: what the bytes are worth (the verifier's business) and whether
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,23 +103,31 @@ class Trials:
 
     def side(self, tree: str, seed: int, inputs: bytes | None) -> Side:
         """Run ``tree`` once under ``seed``. Raises ``Fault`` only for the sandbox's own failure."""
+        return self.laid_open(tree, seed, inputs)[0]
+
+    def laid_open(
+        self, tree: str, seed: int, inputs: bytes | None, more: tuple[str, ...] = ()
+    ) -> tuple[Side, Mapping[str, bytes]]:
+        """A side, and the files of both steps. ``more``: what the answer must leave beside its predictions.  # V-9"""
         bind = (self.show(tree),)
         env = {"FESTINA_SEED": str(seed)}
         recipe = self.recipe
         files = {} if inputs is None else {ITEMS: inputs}
         if recipe.answer is None:
-            wanted = () if recipe.prints_metric else (PREDICTIONS,)
+            wanted = () if recipe.prints_metric else (PREDICTIONS, *more)
             job = Job(recipe.run, cwd=TREE, env=env, binds=bind, inputs=files, outputs=wanted, gpu=recipe.gpu)
-            return self._side(tree, [self._run(job)])
+            step = self._run(job)
+            return self._side(tree, [step]), step[0].outputs
         trained = self._run(Job(recipe.run, cwd=TREE, env=env, binds=bind, outputs=recipe.outputs, gpu=recipe.gpu))
         if trained[0].ended is not Ended.OK:
-            return self._side(tree, [trained])
+            return self._side(tree, [trained]), {}
         files |= {f"artifacts/{name}": data for name, data in trained[0].outputs.items()}
         env["FESTINA_ARTIFACTS"] = "/in/artifacts"
         job = Job(
-            recipe.answer, cwd=TREE, env=env, binds=bind, inputs=files, outputs=(PREDICTIONS,), gpu=recipe.gpu
+            recipe.answer, cwd=TREE, env=env, binds=bind, inputs=files, outputs=(PREDICTIONS, *more), gpu=recipe.gpu
         )  # fmt: skip
-        return self._side(tree, [trained, self._run(job)])
+        answered = self._run(job)
+        return self._side(tree, [trained, answered]), {**trained[0].outputs, **answered[0].outputs}
 
     def _run(self, job: Job) -> tuple[Outcome, Passage | None]:
         """One box, with the gateway where the recipe says so."""

@@ -74,6 +74,7 @@ from festina.ledger.material import MaterialityDetermined as MaterialityDetermin
 from festina.ledger.material import Trigger as Trigger
 from festina.ledger.measures import Attributed as Attributed
 from festina.ledger.measures import Calibrated as Calibrated
+from festina.ledger.measures import InternalsCompared as InternalsCompared
 from festina.ledger.measures import MeasureEnded as MeasureEnded
 from festina.ledger.measures import MeasureSkipped as MeasureSkipped
 from festina.ledger.measures import MeasureStarted as MeasureStarted
@@ -249,6 +250,7 @@ KINDS: dict[str, type[Body]] = {
         ReviewRequested, ReviewDecided, InForce, ReleaseIntent, Released, Waiver, FinalScored, FaultRecorded,
         ControlStarted, ControlEnded, ControlResolved, PlantRevealed,
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
+        InternalsCompared,
         ModelAsked, ModelAnswered, TryStarted, TryEnded,
         ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled, ReviewsReceived,
         CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, GrowthAlarm, Halted, Resumed,

@@ -18,6 +18,7 @@ from festina.ledger.base import Body, Count, Digest, Name, Number, Oid, Role, Sh
 
 Purpose = Literal[
     "rehearsal", "public", "attribution", "comparison", "final", "crossplay", "characterisation", "history", "soak",
+    "internals",
 ]  # fmt: skip
 Spread = tuple[Number, Number, Number]
 Method = Literal["ablation", "shapley", "shapley-sampled"]
@@ -123,6 +124,41 @@ class Attributed(Body):
     residue: Spread | None
     guards: tuple[Name, ...]  # names, in the order of every ``guards`` above
     details: Digest  # canonical JSON: the hunks' places, and every score
+
+
+class Distance(BaseModel):
+    """One distance of a trained model to a retraining of the version before, beside those of other retrainings."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    name: Short  # behaviour, worst behaviour, representations, weights
+    candidate: Number
+    median: Number  # of the retrainings
+    largest: Number
+
+
+class InternalsCompared(Body):
+    """The change inside a model, compared with the change that retraining alone causes, as one p-value.  # V-9
+
+    Exact if the candidate is exchangeable with the retrainings, on average over calibrations; with few
+    retrainings one calibration may call more. It says "different", never "worse", and decides nothing.
+    """
+
+    kind: ClassVar[str] = "internals-compared"
+    role: ClassVar[Role] = "verifier"
+    measure: Count
+    generation: Count
+    proposal: Count
+    tree: Oid
+    base_tree: Oid
+    retrainings: Count  # of the version before, that could be read, beside the reference
+    failed: Count  # retrainings that failed or left what cannot be read
+    distances: tuple[Distance, ...]
+    missing: tuple[Short, ...]  # what the system does not lay open
+    score: Number | None  # None, and so p: the candidate's model could not be compared
+    largest: Number | None  # score of any retraining
+    p: Number | None
+    sentence: Words
+    details: Digest  # canonical JSON: every distance, tensors that moved most, and the trial records
 
 
 class Calibrated(Body):

@@ -84,12 +84,13 @@ def _pair(b: Bench, trees: tuple[str, str], seed: int) -> Run:
         sides[k] = b.trials.side(trees[k], seed, inputs)
         if sides[k].ended is Ended.SANDBOX_ERROR:
             raise Fault("sandbox-error", f"a trial could not be run: {sides[k].detail}", fix="festina doctor")
-    scores = [_scores(b, sides[k].answer) for k in (0, 1)]
-    diffs = tuple(b.scale.sign * (x - y) / b.scale.width for x, y in zip(*scores, strict=True))
+    each = [scores(b, sides[k].answer) for k in (0, 1)]
+    diffs = tuple(b.scale.sign * (x - y) / b.scale.width for x, y in zip(*each, strict=True))
     return diffs, {"seed": seed, "candidate": sides[0].record(), "incumbent": sides[1].record()}
 
 
-def _scores(b: Bench, answer: bytes | None) -> tuple[float, ...]:
+def scores(b: Bench, answer: bytes | None) -> tuple[float, ...]:
+    """One score a public item; of no answer, the worst.  # V-1"""
     assert b.verifier is not None
     assert b.public_items is not None
     items = b.public_items[1]

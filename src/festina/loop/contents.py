@@ -20,7 +20,7 @@ from festina.ledger import entries as e
 from festina.ledger.canonical import canonical, parse_strict
 from festina.ledger.record import Record
 from festina.ledger.seeds import control_seed, unit_seed
-from festina.loop import effects
+from festina.loop import effects, internals
 from festina.select import overfit
 from festina.select.overfit import Spread
 from festina.select.pairing import OURS, Differences, mean, product_means, unit_differences
@@ -276,6 +276,21 @@ def _cell(row: Any) -> _Cell:  # noqa: ANN401 - JSON
     return _Cell(goal, tuple(guards), side["answer"] is not None)
 
 
+def _internals(c: Contents, b: e.InternalsCompared, details: Any) -> Wrong:  # noqa: ANN401 - JSON
+    rows = [[float(x) for x in row] for row in details["rows"]]
+    made = internals.numbers(b.generation, details["names"], rows, details["problem"])
+    seeds = [unit_seed(c.account.measure_leaf, 0, i) for i in range(len(details["runs"]))]
+    trees = [run["side"]["tree"] for run in details["runs"]]
+    return _exactly(
+        {
+            **{name: (getattr(b, name), value) for name, value in made.items()},
+            "failed": (b.failed, details["failed"]),
+            "seeds": ([run["seed"] for run in details["runs"]], seeds),
+            "trees": (trees, [b.tree, *(b.base_tree for _ in trees[1:])]),
+        }
+    )
+
+
 def seeds_digest(leaf: str, batch: int, units: int) -> str:
     """What an intent says about its units' seeds.  # E-3"""
     return hashlib.sha256(canonical([unit_seed(leaf, batch, i) for i in range(units)])).hexdigest()
@@ -307,6 +322,6 @@ def _drill(_: Contents, b: e.DrillFinished, rows: Any) -> Wrong:  # noqa: ANN401
 
 _CHECKS: dict[str, Callable[[Contents, Any, Any], Wrong]] = {
     "batch-ended": _batch, "control-ended": _controlled, "final-scored": _finals, "public-compared": _public,
-    "attributed": _attributed, "crossplay-problem": _problem,
+    "attributed": _attributed, "crossplay-problem": _problem, "internals-compared": _internals,
     "drill-finished": _drill, "soaked": _soaked,
 }  # fmt: skip

@@ -123,6 +123,10 @@ def _attributed(s: State, r: Record, b: e.Attributed) -> None:
     _of(s, r, "attribution", b.measure, b.generation).attribution = b
 
 
+def _internals(s: State, r: Record, b: e.InternalsCompared) -> None:
+    _of(s, r, "internals", b.measure, b.generation).internals = b
+
+
 def _final(s: State, r: Record, b: e.FinalScored) -> None:
     s.finals.append(b)
     if b.measure is None:  # a record from before measurements were charged
@@ -153,5 +157,6 @@ def final_allows(s: State, generation: int) -> bool:
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "measure-started": _started, "measure-ended": _ended, "measure-skipped": _skipped,
     "public-compared": _compared, "attributed": _attributed, "final-scored": _final,
+    "internals-compared": _internals,
     "drill-finished": _drilled, "calibrated": _calibrated,
 }  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.canonical import parse_strict
-from festina.loop import admitting, attributed
+from festina.loop import admitting, attributed, internals_words
 from festina.loop.requesting import Here
 from festina.loop.rows import Generation, Review
 from festina.loop.state import State
@@ -140,7 +140,17 @@ def _measured(here: Here, g: Generation) -> list[str]:
         lines += ["  hunk by hunk: " + found[0], *(f"    {line}" for line in found[1:])]
     elif g.attribution is not None:
         lines.append(f"  hunk by hunk: not measured, {g.attribution.reason}")
-    return lines
+    return [*lines, *_inside(here, g)]
+
+
+def _inside(here: Here, g: Generation) -> list[str]:
+    """The internals card, or that there is none.  # V-9"""
+    if g.internals is not None:
+        first, *rest = internals_words.lines(g.internals)
+        return [f"  inside the model: {first}", *(f"    {line}" for line in rest)]
+    epoch = here.state.epoch
+    opened = epoch is not None and parse_manifest(here.ledger.get_blob(epoch.manifest)).internals is not None
+    return [f"  {internals_words.NOT_COMPARED if opened else internals_words.NONE_OFFERED}"]
 
 
 def _spent(s: State, verdict: e.Verdict) -> list[str]:

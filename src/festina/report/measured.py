@@ -43,6 +43,10 @@ def _compared(s: Rows, r: Entered, b: e.PublicCompared) -> None:
     s.overfit = OverfitRow(r.seq, b.generations, b.line_public, b.line_hidden, b.line_gap)
 
 
+def _internals(s: Rows, r: Entered, b: e.InternalsCompared) -> None:
+    s.remarks.append(Remark(r.seq, "inside the model", b.sentence))  # V-9
+
+
 def _attributed(s: Rows, r: Entered, b: e.Attributed) -> None:
     try:
         places = attributed.places(b, s.blob)
@@ -102,7 +106,7 @@ def _arm_ended(s: Rows, r: Entered, b: e.ArmEnded) -> None:
 
 HANDLERS: dict[str, Callable[[Rows, Entered, Any], None]] = {
     "measure-started": _measure_started, "measure-ended": _measure_ended, "measure-skipped": _skipped,
-    "public-compared": _compared, "attributed": _attributed, "final-scored": _final,
+    "public-compared": _compared, "attributed": _attributed, "internals-compared": _internals, "final-scored": _final,
     "drill-finished": _drilled, "calibrated": _calibrated, "crossplay-planned": _planned,
     "crossplay-ended": _played, "arm-started": _arm_started, "arm-ended": _arm_ended,
 }  # fmt: skip

@@ -267,6 +267,18 @@ class Judge(Table):
     family: Name = "unknown"
 
 
+class Internals(Table):
+    """``[internals]``: what of a trained model is laid open for comparison.  # V-9
+
+    ``weights`` is one of ``experiment.outputs``; ``activations`` a file that ``experiment.answer`` leaves beside its
+    predictions, rows by item. Both are safetensors.
+    """
+
+    weights: RepositoryPath
+    activations: RepositoryPath | None = None
+    retrainings: Annotated[int, Field(ge=2, le=999)] = 19
+
+
 class Manifest(Table):
     """The whole file. ``run``, ``metric`` and ``allow`` at the top are the three-line form of ``festina init``."""
 
@@ -282,6 +294,7 @@ class Manifest(Table):
     guard: Mapping[GuardName, Guard] = Field(default_factory=dict)
     judge: Mapping[GuardName, Judge] = Field(default_factory=dict)
     capability: Mapping[GuardName, Capability] = Field(default_factory=dict)
+    internals: Internals | None = None
     verifier: Verifier = Verifier()
     policy: Policy = Policy()
 

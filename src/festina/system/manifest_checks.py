@@ -176,6 +176,7 @@ def check_across(manifest: Manifest) -> None:
     _check_improver(manifest)
     _check_goal(manifest)
     _check_judges(manifest)
+    _check_internals(manifest)
     hidden = manifest.suite.hidden
     if manifest.policy.error == "fdr" and hidden is not None and hidden.mode != "fresh":  # no theorem covers it
         _wrong(
@@ -185,6 +186,20 @@ def check_across(manifest: Manifest) -> None:
     for name, guard in manifest.guard.items():
         if guard.max_loss >= guard.range[1] - guard.range[0]:
             _wrong(f"guard.{name}.max_loss", "allows any loss that the range has", "make it smaller than the range")
+
+
+def _check_internals(manifest: Manifest) -> None:
+    """A model is trained by one step and answers in another.  # V-9"""
+    table, experiment = manifest.internals, manifest.experiment
+    if table is None:
+        return
+    if experiment.answer is None or table.weights not in experiment.outputs:
+        _wrong(
+            "internals.weights", "is no file that a training step leaves for an answering one",
+            f"name {table.weights!r} in experiment.outputs, and give experiment.answer",
+        )  # fmt: skip
+    if table.activations is not None and manifest.suite.public is None:
+        _wrong("internals.activations", "they are of public items, and there are none", "add [suite.public]")
 
 
 def _check_judges(manifest: Manifest) -> None:

@@ -6,10 +6,10 @@ behind it carry receipts of this verifier (``receipts``). The signature covers t
 worth something only in a ledger that holds the very history from which the numbers follow: that all of *its*
 signatures hold is everybody's to check (``festina ledger verify``), and needs no second check here.
 
-Signed without a check of their numbers: ``attributed`` and ``public-compared``, which decide nothing (their content is
-held against them by ``festina ledger verify --verdicts``). Not covered: which tree wrote an answer, how its process
-ended, how often it was run, and what ran out: these are the engine's word. A suite whose candidate prints its own score
-has no verifier's process at all.
+Signed without a check of their numbers: ``attributed``, ``internals-compared`` and ``public-compared``, which decide
+nothing (their content is held against them by ``festina ledger verify --verdicts``). Not covered: which tree wrote an
+answer, how its process ended, how often it was run, and what ran out: these are the engine's word. A suite whose
+candidate prints its own score has no verifier's process at all.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ __all__ = ["SIGNED_KINDS", "main"]
 #: The entry kinds whose ``role`` is "verifier"; a test compares them with ``ledger.entries``.
 SIGNED_KINDS = frozenset({
     "attributed", "batch-ended", "characterised", "control-ended", "controls-checked", "crossplay-problem",
-    "final-scored", "public-compared", "soaked", "verdict",
+    "final-scored", "internals-compared", "public-compared", "soaked", "verdict",
 })  # fmt: skip
 SPARE_MEMORY = 512 << 20  # for the verifier's own work, beside what a scorer may use
 MAX_SHOWN = 32 << 20  # receipts of one entry

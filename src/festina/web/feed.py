@@ -45,8 +45,8 @@ class News:
 
 # kinds that tell of evidence or of an author's claim, and so stay closed to a reviewer who has not spoken yet  # R-2
 TELLING = frozenset(
-    {"batch-ended", "verdict", "public-compared", "attributed", "measure-ended", "final-scored", "measure-skipped",
-     "proposal-received", "try-ended", "arm-ended", "crossplay-ended", "growth-alarm"}
+    {"batch-ended", "verdict", "public-compared", "attributed", "internals-compared", "measure-ended", "final-scored",
+     "measure-skipped", "proposal-received", "try-ended", "arm-ended", "crossplay-ended", "growth-alarm"}
 )  # fmt: skip
 WHOLE = -1  # stands for a proposal where an entry tells of the line as a whole: closed while any change is
 

@@ -7,18 +7,20 @@ he or she thinks of the change (R-2).
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 from festina.errors import FestinaError, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.canonical import parse_strict
-from festina.loop import attributed
-from festina.loop.rows import Proposed
+from festina.loop import attributed, internals_words
+from festina.loop.rows import Generation, Proposed
 from festina.loop.state import State
 from festina.report.data import TestRow
 from festina.report.paths import evidence_path
 from festina.report.rows import words_of
 from festina.select.report import interval
+from festina.system.manifest import parse_manifest
 from festina.web import patch, plots, tree
 from festina.web.feed import Feed
 
@@ -100,6 +102,7 @@ def evidence(feed: Feed, p: Proposed) -> dict[str, Any]:
         "tests": [_test(feed, t) for t in tests],
         "public": generation.public.sentence if generation and isinstance(generation.public, e.PublicCompared) else "",
         "hunks": _hunks(feed, generation.attribution if generation else None),
+        "internals": _internals(feed, generation) if generation else None,
         "trials": p.trials,
         "proposing": {"wall_s": p.wall_s, "cpu_s": p.cpu_s},
     }
@@ -155,6 +158,32 @@ def _hunks(feed: Feed, found: e.Attributed | e.MeasureSkipped | None) -> list[st
         except IntegrityError as error:
             return [f"The details cannot be read: {error.what}"]
     return [f"Not measured: {found.reason}"] if found is not None else []
+
+
+def _internals(feed: Feed, g: Generation) -> dict[str, Any]:
+    """What is known of the change inside the model, or that nothing is.  # V-9"""
+    found = g.internals
+    if found is None:
+        opened = _lays_open(feed)
+        return {"sentence": internals_words.NOT_COMPARED if opened else internals_words.NONE_OFFERED, "p": None}
+    try:
+        return internals_words.card(found, feed.ledger.get_blob)
+    except FestinaError as error:
+        return {"sentence": f"{found.sentence} The details cannot be read: {error.what}", "p": found.p}
+
+
+def _lays_open(feed: Feed) -> bool:
+    """Whether the manifest in force names a model's files; not where this copy of the record lacks it."""
+    epoch = feed.state.epoch
+    try:
+        return epoch is not None and _names_files(feed.ledger.get_blob(epoch.manifest))
+    except FestinaError:
+        return False
+
+
+@lru_cache(maxsize=4)
+def _names_files(manifest: bytes) -> bool:
+    return parse_manifest(manifest).internals is not None
 
 
 def _sandbox(feed: Feed, t: TestRow) -> dict[str, Any]:
