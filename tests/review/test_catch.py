@@ -12,17 +12,24 @@ from festina.errors import IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.audit import verify
 from festina.ledger.log import Draft
-from festina.loop import acts, admitting, reviews
+from festina.loop import acts, admitting, fresh, reviewed, reviews
 from festina.loop.state import fold
 from festina.release.releaser import Claim, check
 from festina.review import catch
+from festina.review.binding import stamp
 from festina.review.calibration import calibrated, dprime
 from festina.review.questions import read_diff
-from festina.review.seats import Person
+from festina.review.seats import Person, Seat
 from tests.review.desk_world import World, program
 
 Worlds = Callable[..., World]
 OFTEN = 0.5
+
+
+def refused(act: Callable[[], object]) -> str:
+    with pytest.raises(UsageError) as caught:
+        act()
+    return caught.value.name
 
 
 def trial(world: World) -> tuple[int, bool]:
@@ -59,7 +66,7 @@ def test_R3_a_defect_takes_the_place_of_one_line_and_is_another_text(seed: int) 
     patch = b"diff --git a/main.py b/main.py\n--- /dev/null\n+++ b/main.py\n"
     lines = text.decode().split("\n")[:-1]
     patch += f"@@ -0,0 +1,{len(lines)} @@\n".encode() + "".join(f"+{x}\n" for x in lines).encode()
-    made = catch.make({"main.py": text}, patch, seed)
+    made = catch.make({"main.py": text}, catch.added_lines(patch), seed)
     assert made is not None
     after = made.data.decode().split("\n")
     before = text.decode().split("\n")
@@ -67,23 +74,23 @@ def test_R3_a_defect_takes_the_place_of_one_line_and_is_another_text(seed: int) 
     assert [i + 1 for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b] == [made.line]
     compile(made.data, "main.py", "exec")  # it still reads as Python
     assert made.kind in catch.WORDS
-    assert catch.make({"main.py": text}, patch, seed) == made
+    assert catch.make({"main.py": text}, catch.added_lines(patch), seed) == made
 
 
 def test_R3_a_number_in_a_data_file_grows_and_nothing_else_can_carry_a_defect() -> None:
     patch = b"diff --git a/a.json b/a.json\n--- a/a.json\n+++ b/a.json\n@@ -1 +1 @@\n-{\"x\": 0.1}\n+{\"x\": 0.25}\n"
-    made = catch.make({"a.json": b'{"x": 0.25}\n'}, patch, 1)
+    made = catch.make({"a.json": b'{"x": 0.25}\n'}, catch.added_lines(patch), 1)
     assert made is not None
     assert made.data in (b'{"x": 2.5}\n', b'{"x": 25}\n', b'{"x": 250}\n')
-    assert catch.make({"a.json": b'{"x": 0}\n'}, patch, 1) is None
-    assert catch.make({"a.txt": b"words\n"}, patch.replace(b"a.json", b"a.txt"), 1) is None
-    assert catch.make({}, b"", 1) is None
+    assert catch.make({"a.json": b'{"x": 0}\n'}, catch.added_lines(patch), 1) is None
+    assert catch.make({"a.txt": b"words\n"}, catch.added_lines(patch.replace(b"a.json", b"a.txt")), 1) is None
+    assert catch.make({}, {}, 1) is None
 
 
 @pytest.mark.parametrize("junk", [b"\xff\xfe", b"def f(:\n  '''", b"\r\n", b"x = 1\n" * 100_000])
 def test_T5_files_that_cannot_be_read_carry_no_defect(junk: bytes) -> None:
     patch = b"diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -0,0 +1 @@\n+x = 1 + 2\n"
-    catch.make({"a.py": junk}, patch, 1)
+    catch.make({"a.py": junk}, catch.added_lines(patch), 1)
 
 
 # -- in the queue
@@ -111,17 +118,48 @@ def test_R3_a_planted_request_can_be_told_from_a_real_one_by_nothing_that_it_sho
         assert review.terms.evidence == world.state.generations[review.terms.generation].verdict_leaf
 
 
+def told_by_memory(world: World, number: int) -> list[float]:
+    """What somebody sees who knows the request before by heart: how many of its lines read otherwise, how many are new.
+
+    Versions only add lines at the end, but for the one with their number.
+    """
+    patches = [world.ledger.get_blob(world.state.reviews[n].terms.patch) for n in (max(0, number - 1), number)]
+    last, own = [[text for _, _, text in catch.added(each) if b"Version" not in text] for each in patches]
+    return [sum(a != b for a, b in zip(last, own, strict=False)), len(own) - len(last)]
+
+
 @pytest.mark.slow
-def test_R3_a_classifier_on_metadata_does_no_better_than_chance(worlds: Worlds) -> None:
-    """Logistic regression on lines, files, bytes, entry size and number, trained on half of 60 requests."""
+@pytest.mark.parametrize("careful", [True, False])
+def test_R3_a_classifier_on_metadata_and_memory_does_no_better_than_chance(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch, careful: bool
+) -> None:
+    """Logistic regression on lines, files, bytes, entry size, number, and on what earlier requests showed, trained on
+    half of 60 requests. Control: where defects stand in lines that were shown before, memory finds them.
+    """
+    if not careful:
+        monkeypatch.setattr(fresh, "lines", lambda here, target, patch: catch.added_lines(patch))
     world = worlds(catch_rate=0.5, max_lines=10**6)
     rows: list[tuple[list[float], bool]] = []
+    before = False
     for _ in range(60):
         number, is_planted = trial(world)
         terms = world.state.reviews[number].terms
         patch = world.ledger.get_blob(terms.patch)
         size = len(world.ledger.record(world.state.reviews[number].seq).envelope)
-        rows.append(([terms.lines, terms.files, len(patch) / terms.lines, size, number, number % 5], is_planted))
+        gone, new = told_by_memory(world, number)
+        gone -= before  # if the last one was planted, that is known by now
+        seen = [terms.lines, terms.files, len(patch) / terms.lines, size, number, number % 5, gone, new]
+        rows.append((seen, is_planted))
+        before = is_planted
+    memory = [(seen[-2:], label) for seen, label in rows]
+    if not careful:
+        assert _mistakes(memory[:30], memory[30:]) <= 3
+        return
+    _no_better_than_chance(memory)
+    _no_better_than_chance(rows)
+
+
+def _no_better_than_chance(rows: list[tuple[list[float], bool]]) -> None:
     assert 15 < sum(label for _, label in rows) < 45
     wrong = _mistakes(rows[:30], rows[30:])
     most = max(sum(label for _, label in rows[30:]), 30 - sum(label for _, label in rows[30:]))
@@ -152,6 +190,72 @@ def test_R3_a_classifier_that_is_given_the_answer_finds_it() -> None:
     coins = random.Random(1)
     rows = [([coins.random(), float(label)], label) for label in (coins.random() < 0.5 for _ in range(60))]
     assert _mistakes(rows[:30], rows[30:]) == 0
+
+
+def test_R3_a_defect_stands_in_no_line_that_a_request_has_shown(worlds: Worlds) -> None:
+    """So that memory, or two requests side by side, tell nothing; after a trial the real change follows as it is."""
+    world = worlds(catch_rate=0.9)
+    shown: set[bytes] = set()
+    found = 0
+    for _ in range(6):
+        number, is_planted = trial(world)
+        added = {text for _, _, text in catch.added(world.ledger.get_blob(world.state.reviews[number].terms.patch))}
+        real = {text for _, _, text in catch.added(_real(world, number))}
+        assert bool(added - real) is is_planted
+        assert not (real - added) & shown - {b""}
+        shown |= real | added
+        found += is_planted
+    assert found >= 3
+    number = planted(world)
+    over(world, number, "ann", approve=False)
+    again = world.ask()
+    assert world.state.reviews[again].terms.generation == world.state.reviews[number].terms.generation
+    assert catch.added_lines(world.ledger.get_blob(world.state.reviews[again].terms.patch)) == catch.added_lines(
+        _real(world, again)
+    )
+    assert reviewed.audit(world.ledger).wrong == ()
+
+
+def _real(world: World, number: int) -> bytes:
+    review = world.state.reviews[number]
+    commits = (admitting.base_of(world.state, review).commit, world.state.generations[review.terms.generation].commit)
+    return world.repo.diff(*(world.repo.tree_of(commit) for commit in commits))
+
+
+def test_R3_a_request_that_nobody_saw_and_nobody_can_see_keeps_no_line_from_a_trial(worlds: Worlds) -> None:
+    world = worlds(catch_rate=0.9)
+    world.accept()
+    target, patch = world.state.head, _real(world, world.ask())
+    assert not any(fresh.lines(world, target, patch).values())
+    review = world.state.reviews[0]
+    review.closed = True  # overtaken, say
+    assert fresh.lines(world, target, patch) == catch.added_lines(patch)
+    review.seats["ann"] = Seat("ann", stamp(world.now), "0" * 40)  # who has seen it remembers
+    assert not any(fresh.lines(world, target, patch).values())
+
+
+def test_R3_nobody_has_two_requests_before_them_that_tell_of_each_other(worlds: Worlds) -> None:
+    world = worlds(catch_rate=OFTEN)
+    for _ in range(2):
+        world.accept()
+        world.ask()
+    page = repr(world.step("open", 0, "ann"))
+    assert not any(g.commit[:7] in page for g in world.state.generations.values())  # no way to its true text
+    assert refused(lambda: world.step("open", 1, "ann")) == "finish-first"
+    world.step("open", 1, "bob")
+    assert refused(lambda: world.step("open", 0, "bob")) == "seen-newer"
+    world.wait(3600)
+    world.step("classify", 0, "ann")
+    world.step("decide", 0, "ann")
+    assert refused(lambda: world.step("open", 1, "ann")) == "finish-first"  # it can still be taken back
+    world.wait(600)
+    world.step("open", 1, "ann")
+    plain = worlds()  # control: where nothing is planted nothing tells of it
+    for _ in range(2):
+        plain.accept()
+        plain.ask()
+    plain.step("open", 1, "ann")
+    plain.step("open", 0, "ann")
 
 
 # -- what comes of it

@@ -61,7 +61,7 @@ def test_R3_a_defect_stands_where_it_was_meant_to_whatever_else_ends_lines(end: 
     hunk = "".join(("+" if n in added else " ") + line + "\n" for n, line in enumerate(lines, 1))
     spans = f"@@ -1,{len(lines) - len(added)} +1,{len(lines)} @@"
     patch = f"diff --git a/m.py b/m.py\n--- a/m.py\n+++ b/m.py\n{spans}\n{hunk}"
-    made = catch.make({"m.py": text.encode()}, patch.encode(), seed)
+    made = catch.make({"m.py": text.encode()}, catch.added_lines(patch.encode()), seed)
     assert made is not None
     after = made.data.decode().split("\n")
     assert [n for n, (a, b) in enumerate(zip(text.split("\n"), after, strict=True), 1) if a != b] == [made.line]

@@ -93,6 +93,27 @@ def _opens(s: State, review: Review, seat: Seat | None, name: str, at: str) -> U
                 f"{name} has begun {most} reviews within one {word}, and nobody reads more with care",
                 fix="go on later, or ask somebody else", where=f"festina.toml: policy.review.per_{word}",
             )  # fmt: skip
+    return _out_of_order(s, review, name, at)
+
+
+def _out_of_order(s: State, review: Review, name: str, at: str) -> UsageError | None:
+    """Why this person sees ``review`` later or not at all: another one of theirs shows some of the same lines."""
+    if not review.terms.sealed or review.terms.protocol < 2:
+        return None
+    mine = {g.number for g in steps_of(s, review)}
+    for other in s.reviews.values():
+        seat = other.seats.get(name)
+        if seat is None or not other.terms.sealed or not other.fits or other.terms.generation not in s.line:
+            continue
+        if not mine & {g.number for g in steps_of(s, other)}:
+            continue
+        number = other.terms.review
+        if number < review.terms.review and other.undecided and not cooled(s, other, seat, at):
+            what = f"review {number} shows some of the same lines, and {name} has not finished it"
+            return UsageError("finish-first", what, fix=f"festina review {number} --as {name}; then this one")
+        if number > review.terms.review and (other.undecided or other.closed):
+            what = f"review {number}, which {name} has seen, is newer and holds all of it"
+            return UsageError("seen-newer", what, fix=f"go on with review {number}; the next one is asked for after it")
     return None
 
 
@@ -239,8 +260,12 @@ def catch_rate(s: State) -> float:
     rules = s.epoch.review if s.epoch is not None else None
     if rules is None or rules.catch_rate <= 0.0 or (s.genesis is not None and s.genesis.demo):
         return 0.0
-    lost = nobody([record(s, name) for name in s.reviewers])
-    return max(rules.catch_rate, WHILE_NOBODY) if lost else rules.catch_rate
+    return max(rules.catch_rate, WHILE_NOBODY) if nobody_counts(s) else rules.catch_rate
+
+
+def nobody_counts(s: State) -> bool:
+    """Whether no person's approvals count for now, though there are people.  # R-3"""
+    return nobody([record(s, name) for name in s.reviewers])
 
 
 # -- what a review is about -------------------------------------------------------------------------------

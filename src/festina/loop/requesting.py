@@ -18,13 +18,13 @@ from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.seeds import catch_coin
 from festina.ledger.statement import commitment
-from festina.loop import admitting
+from festina.loop import admitting, fresh
 from festina.loop import next as plan
 from festina.loop.bench import Bench
 from festina.loop.rows import Generation, Review
 from festina.loop.state import State
 from festina.review.binding import binding, expiry, stamp
-from festina.review.catch import Catch, catch_of, make, real_origin
+from festina.review.catch import Catch, added_lines, catch_of, make, real_origin
 from festina.review.questions import answer_digest, headed, question, read_diff
 from festina.system.repo import Repo
 
@@ -128,7 +128,10 @@ def _planted(b: Bench, base: Generation, target: Generation, real: Shown, seed: 
     changed = {change.path for change in b.repo.raw_diff(b.repo.tree_of(base.commit), tree)}
     regular = [x for x in b.repo.ls_tree(tree) if x.path in changed and x.mode in ("100644", "100755")][:MOST_FILES]
     blobs = b.repo.read_blobs([x.oid for x in regular])
-    made: Catch | None = make({x.path: blobs[x.oid] for x in regular}, real.patch, seed)
+    texts = {x.path: blobs[x.oid] for x in regular}
+    made: Catch | None = make(texts, fresh.lines(b, target, real.patch), seed)
+    if made is None and admitting.nobody_counts(b.state):  # the way back to authority
+        made = make(texts, added_lines(real.patch), seed)
     if made is None:
         return None
     altered = b.repo.write_files(tree, {made.path: made.data})

@@ -77,18 +77,17 @@ def words(planted: str) -> str:
     return f"{WORDS.get(kind, kind)}, in {where.replace(':', ' line ')}" if where else WORDS.get(kind, kind)
 
 
-def make(texts: Mapping[str, bytes], patch: bytes, seed: int) -> Catch | None:
-    """A defect in one added line of ``patch``; ``texts`` are the changed files as they come out of it.
+def make(texts: Mapping[str, bytes], lines: Mapping[str, set[int]], seed: int) -> Catch | None:
+    """A defect in one of ``lines`` (by path); ``texts`` are the changed files as they come out of the change.
 
-    First a kind is drawn, then a place. None where no added line can carry one.
+    First a kind is drawn, then a place. None where no line can carry one.
     """
-    added = added_lines(patch)
     sites: dict[str, list[tuple[str, int, Span]]] = {}
-    for path in sorted(added):
+    for path in sorted(lines):
         text = _text(texts.get(path, b""))
         for kind, span in _candidates(path, text) if text else ():
             line = text.count("\n", 0, span[0]) + 1
-            if line in added[path] and "\n" not in text[span[0] : span[1]] + span[2]:
+            if line in lines[path] and "\n" not in text[span[0] : span[1]] + span[2]:
                 sites.setdefault(kind, []).append((path, line, span))
     if not sites:
         return None
@@ -112,22 +111,29 @@ def _text(data: bytes) -> str:
 def added_lines(patch: bytes) -> dict[str, set[int]]:
     """Line numbers, in the new text, of what git's patch adds, by path. Quoted names are left out."""
     found: dict[str, set[int]] = {}
-    lines: set[int] = set()
-    old = new = at = 0
+    for path, number, _ in added(patch):
+        found.setdefault(path, set()).add(number)
+    return found
+
+
+def added(patch: bytes) -> Iterator[tuple[str, int, bytes]]:
+    """(path, line number in the new text, line) of each line that git's patch adds."""
+    path, old, new, at = "", 0, 0, 0
     for row in patch.split(b"\n"):
         if old > 0 or new > 0:
             mark = row[:1]
             old -= mark in (b" ", b"-", b"")
             if mark in (b" ", b"+", b""):
-                if mark == b"+":
-                    lines.add(at)
+                if mark == b"+" and path:
+                    yield path, at, row[1:]
                 new, at = new - 1, at + 1
             continue
-        if name := _FILE.match(row):
-            lines = found.setdefault(name[1].decode("utf-8", "replace"), set())
+        if row.startswith(b"diff --git "):
+            path = ""
+        elif name := _FILE.match(row):
+            path = name[1].decode("utf-8", "replace")
         elif hunk := _HUNK.match(row):
             old, at, new = int(hunk[1] or 1), int(hunk[2]), int(hunk[3] or 1)
-    return {path: numbers for path, numbers in found.items() if numbers}
 
 
 def _candidates(path: str, text: str) -> Iterator[tuple[str, Span]]:
