@@ -98,6 +98,7 @@ def test_openevolves_own_checkpoints_are_read_run_again_and_held_against_each_ot
     assert not [each for each in first.findings if each.kind != "no-trace"]
     assert len(first.fresh) >= 4
     assert max(row.score or 0.0 for row in first.fresh) == pytest.approx(1 / 1.5)
+    assert {row.by for row in first.fresh} == {"", "scripted"}
     done = festina("attach", "-C", str(system), "--check", "3", "--runs", "3")
     assert done.return_value == 0, done.stderr
     ledger = homes.require(Repo.discover(system)).ledger
@@ -105,6 +106,10 @@ def test_openevolves_own_checkpoints_are_read_run_again_and_held_against_each_ot
         checks = [r.body for r in opened.records() if isinstance(r.body, e.HistoryChecked)]
     assert checks
     assert {check.word for check in checks} == {"reproduced"}
+    done = festina("attach", "-C", str(system), "--gate", "--budget", "60s")
+    assert done.return_value in (0, None), done.stderr
+    kept = sum(row.status == "accepted" for row in first.fresh)
+    assert f"selection: observed ({kept} of {kept} of what was kept judged by our gate)" in done.stdout
     best = max((row for row in first.fresh if row.status == "accepted"), key=lambda row: row.score or 0.0)
     newest = sorted((task / "openevolve_output/checkpoints").iterdir())[-1] / "programs" / f"{best.key}.json"
     told = json.loads(newest.read_text())

@@ -96,8 +96,17 @@ class Story:
     @property
     def kept(self) -> list[Told]:
         """What the loop says it accepted, in its own order."""
-        rows = [row for row in self.newest if row.status == "accepted"]
-        return sorted(rows, key=lambda row: (row.number is None, row.number or 0, row.at))
+        return sorted((row for row in self.newest if row.status == "accepted"), key=_order)
+
+    @property
+    def changes(self) -> list[Told]:
+        """What was kept after the generation that the loop began with."""
+        first = min(self.newest, key=_order, default=None)
+        return [row for row in self.kept if row is not first]
+
+
+def _order(row: Told) -> tuple[bool, int, str]:
+    return row.number is None, row.number or 0, row.at
 
 
 def tell(loop: Loop, blob: Callable[[str], bytes]) -> Story:

@@ -89,13 +89,13 @@ class Nothing:
 
 
 def queue_of(ledger: Path, loop: str, repo: Repo, scope: Scope) -> list[Kept]:
-    """What the loop kept and our gate did not see yet, in the loop's own order; its first one is where it began."""
+    """What the loop kept and our gate did not see yet, in the loop's own order."""
     with Ledger.open(ledger, readonly=True) as opened:
         state = fold(opened.records())
         story = tell(state.foreign.loops[loop], opened.get_blob)
         ground = Ground(story, repo, scope, contents_of(story.loop, opened.get_blob))
         done = gate_words(state, loop)
-    return [Kept(row, ground) for row in story.kept[1:] if row.digest[:DIGITS] not in done]
+    return [Kept(row, ground) for row in story.changes if row.digest[:DIGITS] not in done]
 
 
 def _data(path: Path) -> bytes | None:

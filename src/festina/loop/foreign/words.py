@@ -50,10 +50,11 @@ def stages(story: Story, judged: Judged) -> tuple[Stage, ...]:
     """
     kept = story.kept
     rerun = sum(row.digest in story.loop.checks for row in kept)
-    gated = sum(judged.get(row.digest[:DIGITS], (0, "under way"))[1] != "under way" for row in kept[1:])
+    changes = story.changes
+    gated = sum(judged.get(row.digest[:DIGITS], (0, "under way"))[1] != "under way" for row in changes)
     seen = {
         "experimentation": (rerun, len(kept), "of what was kept run again here"),
-        "selection": (gated, max(0, len(kept) - 1), "of what was kept judged by our gate"),
+        "selection": (gated, len(changes), "of what was kept judged by our gate"),
     }
     return tuple(_stage(story.loop, name, *seen.get(name, (0, 0, ""))) for name in STAGES)
 

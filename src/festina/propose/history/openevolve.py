@@ -91,11 +91,13 @@ def _program(found: History, folder: Path, path: Path, metric: str, place: str) 
     metrics: dict[str, Any] = said if isinstance(said, dict) else {}
     code = told.get("code")
     score = _score(found, key, where, metrics, metric)
+    about = told.get("metadata")
     found.add(
         Told(
             key, parent=cut(told.get("parent_id")), number=count_of(told.get("iteration_found")),
             at=utc(told.get("timestamp")), score=score, decimals=17,
             status="unknown" if score is not None else "failed",
+            by=cut(about.get("llm_model")) if isinstance(about, dict) else "",
             content=found.keep(key, code.encode("utf-8", "replace")) if isinstance(code, str) else "", path=place,
             scores=scores_of(metrics.items()), words=cut(told.get("changes_description"), 500), source=where,
         )
