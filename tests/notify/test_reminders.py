@@ -20,7 +20,7 @@ from festina.ledger.signing import LocalKey
 from festina.notify.outbox import letters
 from festina.notify.settings import read
 from festina.report.law.calendar import Span, ahead, day_of, moment
-from festina.report.law.incidents import Row
+from festina.report.law.incidents import Row, State
 from festina.report.law.packs import load
 from festina.report.law.reminders import due_now
 from tests.ledger.support import digest, enrolled, genesis, make_keys
@@ -53,11 +53,12 @@ def test_C1_a_reminder_comes_before_its_deadline_and_the_day_begins_at_midnight(
     assert begun.astimezone(zone).date() == end.astimezone(zone).date()
 
 
-def row(due: datetime | None, state: str = "due") -> Row:
-    return Row(1, "eu-gpai", "eu.serious-incident-initial", "First report", ("AI Office",), "2 days", due, state, "Europe/Brussels")  # type: ignore[arg-type]  # noqa: E501
+def row(due: datetime | None, state: State = "due") -> Row:
+    document = "eu.serious-incident-initial"
+    return Row(1, "eu-gpai", document, "First report", ("AI Office",), "2 days", due, state, "Europe/Brussels")
 
 
-def stages(now: datetime, due: datetime, state: str = "due") -> list[str]:
+def stages(now: datetime, due: datetime, state: State = "due") -> list[str]:
     return [each.id.rpartition("-")[2] for each in due_now([row(due, state)], load(), ("3bd", "1bd", "2h"), now)]
 
 
@@ -111,7 +112,7 @@ def test_C1_G6_each_stage_is_put_out_once_over_restarts_and_none_after_the_repor
     assert settings is not None
     start = moment("2026-11-23T09:00:00Z")
     seen: list[str] = []
-    for hour in range(24 * 9):
+    for hour in range(0, 24 * 9, 8):
         found = remind(desk.ledger, desk.home, settings, start + timedelta(hours=hour))
         seen += [each.id for each in found if each.row.document == "eu.serious-incident-initial"]
         assert remind(desk.ledger, desk.home, settings, start + timedelta(hours=hour)) == []  # as after a restart
@@ -130,7 +131,7 @@ def test_C1_G6_each_stage_is_put_out_once_over_restarts_and_none_after_the_repor
     )  # fmt: skip
     desk.ledger.append([Draft(filed, blobs=(b"sent",), signer=desk.key)])
     after = remind(desk.ledger, other, settings, start + timedelta(days=8))
-    assert after == [] or all(each.row.document != "eu.serious-incident-initial" for each in after)
+    assert "eu.serious-incident-initial" not in {each.row.document for each in after}
 
 
 @pytest.mark.parametrize("text", ['before = ["3 days"]', 'before = ["0d"]', "before = 3", 'after = ["1d"]'])
