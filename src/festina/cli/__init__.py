@@ -55,6 +55,7 @@ MORE = {
     "trust": ("festina.cli.trust:command", "May it be trusted yet? Yes, no, or cannot tell yet, with what is missing."),
     "incident": ("festina.cli.incident:group", "Incidents, and by when each regulator wants to be told."),
     "reviewer": ("festina.cli.reviewer:group", "People who may decide, and how well each of them reviews."),
+    "auditor": ("festina.cli.auditor:group", "Other organisations who read, annotate and sign opinions, nothing else."),
     "witness": ("festina.cli.witness:group", "Have others keep the newest checkpoint; be such a witness."),
     "attach": ("festina.cli.attach:command", "Govern a loop that somebody else runs: record, re-run, gate it."),
     "ledger": ("festina.cli.ledger:group", "The record: verify, show, prove, export."),

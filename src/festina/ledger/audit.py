@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from festina.errors import IntegrityError
+from festina.ledger.audits import Audits
 from festina.ledger.checkpoint import Checkpoint, parse_and_verify
 from festina.ledger.cosignature import WitnessKey
 from festina.ledger.entries import KINDS
@@ -149,6 +150,7 @@ class _Audit:
     tree: Tree = field(default_factory=Tree)
     pairs: Pairs = field(default_factory=Pairs)
     seen: Witnesses = field(default_factory=Witnesses)
+    audits: Audits = field(default_factory=Audits)
     bad: list[tuple[int, str]] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
     content: dict[str, tuple[int, str]] = field(default_factory=dict)  # digest -> first entry that names it
@@ -241,6 +243,7 @@ class _Audit:
     def _note(self, seq: int, admitted: Admitted) -> None:
         entry = admitted.entry
         self.seen.see(seq, entry.at, admitted.body)
+        self.audits.see(seq, admitted.body)
         self.kinds.append(entry.kind)
         self.roles.append(KINDS[entry.kind].role == "reviewer")
         for digest in entry.content:
@@ -280,11 +283,12 @@ class _Audit:
                 self._compare(point, "the checkpoint kept elsewhere")
 
     def _witnesses(self) -> None:
-        """Every cosignature that an entry claims, and those that the caller asks for."""
+        """Every cosignature and auditor's note that an entry claims, and the witnesses that the caller asks for."""
         assert self.rules.genesis is not None  # entries were read
         self.bad += self.seen.check(
             self.source.blob, self.rules.genesis.origin, self.rules.engine, self.tree.root_at
         )
+        self.bad += self.audits.check(self.source.blob, self.rules.genesis.origin, self.tree.root_at)
         for name, seen in self.seen.trusted(self.trusted):
             if seen is None:
                 self.bad.append((FILE, f"witness: {name} cosigned nothing here with the key that you gave"))

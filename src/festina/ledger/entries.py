@@ -24,6 +24,8 @@ from festina.ledger.assuring import ControlStarted as ControlStarted
 from festina.ledger.assuring import DrillWords as DrillWords
 from festina.ledger.assuring import JudgeTerms as JudgeTerms
 from festina.ledger.assuring import PlantRevealed as PlantRevealed
+from festina.ledger.auditing import AuditorEnrolled as AuditorEnrolled
+from festina.ledger.auditing import AuditReceived as AuditReceived
 from festina.ledger.base import Body as Body
 from festina.ledger.base import Count, Digest, Name, Number, Oid, Short
 from festina.ledger.base import Role as Role
@@ -258,6 +260,6 @@ KINDS: dict[str, type[Body]] = {
         WatchStarted, WatchCounted, WatchEnded,
         HistoryRead, HistoryAttested, HistoryChecked,
         Stated, IncidentDrafted, IncidentOpened, IncidentClassified, IncidentFiled, IncidentResolved,
-        Witnessed, MaterialityDetermined, DocumentConfirmed,
+        Witnessed, AuditorEnrolled, AuditReceived, MaterialityDetermined, DocumentConfirmed,
     )
 }  # fmt: skip

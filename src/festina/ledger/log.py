@@ -24,7 +24,7 @@ from typing import NoReturn
 from festina.errors import Busy, FestinaError, IntegrityError, UsageError
 from festina.ledger.audit import SALT_BYTES, Report, verify
 from festina.ledger.checkpoint import check_origin, make, parse_and_verify
-from festina.ledger.entries import KINDS, Body, Genesis, ReviewerEnrolled, Role
+from festina.ledger.entries import KINDS, AuditorEnrolled, Body, Genesis, ReviewerEnrolled, Role
 from festina.ledger.merkle import Tree, leaf_hash
 from festina.ledger.record import Draft, Proof, Record
 from festina.ledger.rules import Rules
@@ -45,7 +45,9 @@ from festina.ledger.store import Store, damaged
 __all__ = ["Draft", "Ledger", "Proof", "Record", "Report", "verify"]  # the room's main names in one place
 
 _HEX64 = re.compile(rb'"([0-9a-f]{64})"')
-_ENROLMENT = b'"predicateType":"urn:festina:entry:reviewer-enrolled:'  # unescaped quotes: cannot stand inside a string
+_ENROLMENTS = tuple(  # unescaped quotes: cannot stand inside a string
+    b'"predicateType":"urn:festina:entry:%s:' % kind for kind in (b"reviewer-enrolled", b"auditor-enrolled")
+)
 
 
 def _in_base64(text: bytes) -> tuple[bytes, bytes, bytes]:
@@ -54,7 +56,7 @@ def _in_base64(text: bytes) -> tuple[bytes, bytes, bytes]:
     return first, second[2:], third[3:]
 
 
-_NEEDLES = _in_base64(_ENROLMENT)  # opening decodes no entry but enrolments
+_NEEDLES = sum(map(_in_base64, _ENROLMENTS), ())  # opening decodes no entry but enrolments
 
 
 def now() -> str:
@@ -368,12 +370,20 @@ class Ledger:
                 raise damaged(f"entry {len(tree)} is missing", self.path)
             if seq == 0:
                 self._rules.admit_signed(envelope)
-            elif any(needle in envelope for needle in _NEEDLES) and _ENROLMENT in unseal(envelope)[0]:
-                self._rules.enrol(_enrolment(envelope))
+            elif any(needle in envelope for needle in _NEEDLES) and any(e in unseal(envelope)[0] for e in _ENROLMENTS):
+                self._enrol(decode(envelope).model())
             tree.append(leaf_hash(envelope))
         if not len(tree):
             raise damaged("there is no entry at all", self.path)
         self._rules.size, self._rules.prev = len(tree), tree.leaf(len(tree) - 1).hex()
+
+    def _enrol(self, body: Body) -> None:
+        if isinstance(body, ReviewerEnrolled):
+            self._rules.enrol(body)
+        elif isinstance(body, AuditorEnrolled):
+            self._rules.enrol_auditor(body)
+        else:
+            raise IntegrityError("bad-entry", "an entry that says two kinds")
 
     def _read_checkpoint(self) -> int:
         """Entries covered by the newest checkpoint, which must agree with the tree and never go back."""
@@ -440,13 +450,6 @@ def _as_it_will_be_read(body: Body) -> Body:
     if found != body:  # NaN, for one, is written as null
         raise UsageError("bad-draft", f"a {body.kind} entry does not read back as it is")
     return found
-
-
-def _enrolment(envelope: bytes) -> ReviewerEnrolled:
-    body = decode(envelope).model()
-    if not isinstance(body, ReviewerEnrolled):
-        raise IntegrityError("bad-entry", "an entry that says two kinds")
-    return body
 
 
 def _check_signers(signers: Mapping[Role, Signer]) -> None:

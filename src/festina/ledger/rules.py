@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from festina.errors import IntegrityError
-from festina.ledger.entries import SCHEMA, Body, Genesis, ReviewerEnrolled, Role
+from festina.ledger.entries import SCHEMA, AuditorEnrolled, Body, Genesis, ReviewerEnrolled, Role
 from festina.ledger.merkle import leaf_hash
 from festina.ledger.signing import PUBLIC_BYTES, keyid, verify
 from festina.ledger.statement import NO_PREV, Entry, bad, decode
@@ -60,9 +60,10 @@ class Rules:
     verifier: bytes = b""
     ids: dict[Role, str] = field(default_factory=dict)  # of the engine's and the verifier's key
     reviewers: dict[str, tuple[bytes, str]] = field(default_factory=dict)  # key id -> (key, name)
+    auditors: dict[bytes, str] = field(default_factory=dict)  # keys that sign no entry, with their names
 
     def copy(self) -> Rules:
-        return replace(self, reviewers=dict(self.reviewers))
+        return replace(self, reviewers=dict(self.reviewers), auditors=dict(self.auditors))
 
     def start(self, genesis: Genesis) -> None:
         """Take keys from the first entry."""
@@ -76,10 +77,24 @@ class Rules:
         public = raw_key(body.key)
         if public in (self.engine, self.verifier):  # T-1: nobody reviews with the engine's or verifier's key
             bad("a reviewer with the engine's or verifier's key", "shared-key")
+        if public in self.auditors or body.reviewer in self.auditors.values():  # T-1: whoever audits decides nothing
+            bad("a reviewer with an auditor's key or name", "shared-key")
         known = self.reviewers.get(keyid(public))
         if known is not None and known != (public, body.reviewer):
             bad("one key for two reviewers", "shared-key")
         self.reviewers[keyid(public)] = (public, body.reviewer)
+
+    def enrol_auditor(self, body: AuditorEnrolled) -> None:
+        """From here on this key is an auditor's: it signs no entry, and nobody may be enrolled with it."""
+        public = raw_key(body.key)
+        names = {name for _, name in self.reviewers.values()}
+        if public in (self.engine, self.verifier) or keyid(public) in self.reviewers or body.auditor in names:
+            bad("an auditor with a key or name that decides here", "shared-key")
+        if self.auditors.get(public, body.auditor) != body.auditor or (
+            public not in self.auditors and body.auditor in self.auditors.values()
+        ):
+            bad("one key for two auditors, or one auditor with two keys", "shared-key")
+        self.auditors[public] = body.auditor
 
     def key_for(self, role: Role, key_id: str, body: Body) -> bytes:
         """The key that must have signed, or an IntegrityError."""
@@ -119,6 +134,8 @@ class Rules:
         public = self.key_for(body.role, key_id, body)
         if isinstance(body, ReviewerEnrolled):
             self.enrol(body)
+        elif isinstance(body, AuditorEnrolled):
+            self.enrol_auditor(body)
         return public
 
     def follow(self, leaf: bytes) -> None:

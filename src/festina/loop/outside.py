@@ -21,15 +21,25 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Outside:
-    """``seen``: the newest checkpoint that each witness cosigned, by name."""
+    """``seen``: the newest checkpoint that each witness cosigned, by name; ``audits``: what came in, in order."""
 
     seen: dict[str, Seen] = field(default_factory=dict)
+    auditors: dict[str, e.AuditorEnrolled] = field(default_factory=dict)
+    audits: list[tuple[int, e.AuditReceived]] = field(default_factory=list)
     material: material.Material = field(default_factory=material.Material)
 
 
 def _witnessed(s: State, r: Record, b: e.Witnessed) -> None:
     for each in b.by:
         s.outside.seen[each.name] = Seen(r.seq, b.size, each.at, each.key, b.note)
+
+
+def _auditor(s: State, r: Record, b: e.AuditorEnrolled) -> None:
+    s.outside.auditors.setdefault(b.auditor, b)
+
+
+def _audited(s: State, r: Record, b: e.AuditReceived) -> None:
+    s.outside.audits.append((r.seq, b))
 
 
 def terms_of(state: State) -> e.WitnessTerms:
@@ -90,4 +100,6 @@ def terms_from(manifest: Manifest) -> e.WitnessTerms | None:
     )  # fmt: skip
 
 
-HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {"witnessed": _witnessed, **material.HANDLERS}
+HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
+    "witnessed": _witnessed, "auditor-enrolled": _auditor, "audit-received": _audited, **material.HANDLERS,
+}  # fmt: skip

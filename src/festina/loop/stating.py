@@ -45,7 +45,7 @@ class Person:
 
 def state_field(person: Person, document: str, field: str, text: str | None) -> Record:
     """State what a field of a document says; None takes back what this person stated there."""
-    raw = None if text is None else _checked(text, "statement")
+    raw = None if text is None else checked(text, "statement")
 
     def make() -> tuple[e.Body, tuple[bytes, ...]]:
         body = e.Stated(
@@ -59,7 +59,7 @@ def state_field(person: Person, document: str, field: str, text: str | None) -> 
 
 def state_fields(person: Person, document: str, fields: Mapping[str, str]) -> list[Record]:
     """State what several fields say: all of them or none. Raises ``UsageError`` that names the field."""
-    words = {name: _checked(text, f"statement in '{name}'") for name, text in fields.items()}
+    words = {name: checked(text, f"statement in '{name}'") for name, text in fields.items()}
 
     def drafts(_: State) -> list[Draft]:
         return [
@@ -76,7 +76,7 @@ def state_fields(person: Person, document: str, fields: Mapping[str, str]) -> li
 
 def determine(person: Person, generation: int, triggers: tuple[e.Trigger, ...], *, text: str) -> Record:
     """Judge whether a generation's change is material: it is, by ``triggers``, or by none of them it is not."""
-    raw = _checked(text, "reason")
+    raw = checked(text, "reason")
     known = person.state.generations.get(generation)
     if known is None or generation not in person.state.line or known.parent is None:
         raise UsageError(
@@ -105,7 +105,7 @@ def confirm(person: Person, document: str, generation: int, content: bytes) -> R
 def open_incident(person: Person, *, aware: datetime, text: str, about: int | None = None) -> tuple[int, Record]:
     """Record an incident; its number and the entry. Raises ``UsageError`` for a time to come or an unknown entry."""
     _past(aware)
-    raw = _checked(text, "description")
+    raw = checked(text, "description")
     if about is not None and not 0 <= about < person.ledger.size:
         raise UsageError("no-such-entry", f"there is no entry {about}", fix="festina ledger show")
     numbers: list[int] = []
@@ -125,7 +125,7 @@ def open_incident(person: Person, *, aware: datetime, text: str, about: int | No
 def classify(person: Person, incident: int, classes: tuple[str, ...], *, established: bool, text: str) -> Record:
     """Say in which regimes' classes it falls, and why."""
     _known(person, incident)
-    raw = _checked(text, "reason")
+    raw = checked(text, "reason")
 
     def make() -> tuple[e.Body, tuple[bytes, ...]]:
         body = e.IncidentClassified(
@@ -172,7 +172,7 @@ def resolve(person: Person, incident: int, *, resolved: datetime, text: str) -> 
         raise UsageError(
             "resolved-before-aware", f"incident {incident} was known only at {opened.aware}", fix="--at TIME"
         )
-    raw = _checked(text, "description")
+    raw = checked(text, "description")
 
     def make() -> tuple[e.Body, tuple[bytes, ...]]:
         for record in person.ledger.records():
@@ -209,7 +209,7 @@ def _past(when: datetime) -> None:
         raise UsageError("time-to-come", f"{stamp(when)} has not come yet", fix="give the time at which it happened")
 
 
-def _checked(text: str, what: str) -> bytes:
+def checked(text: str, what: str) -> bytes:
     """A person's words: plain text that others can read, of a readable size.  # T-5"""
     words = text.strip()
     if not words:

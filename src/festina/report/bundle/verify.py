@@ -10,6 +10,7 @@ Checks, in this order, and names what does not hold:
   root          the Merkle tree (RFC 6962) over all entries has the root that the checkpoint signs
   checkpoint    the engine's key signed the checkpoint (Ed25519, RFC 8032)
   witnesses     every witness's newest cosignature (C2SP tlog-cosignature) holds, over a beginning of this record
+  auditors      what an entry says that an auditor signed, that auditor signed, over a beginning of this record
   documents     every entry that a document cites exists and has the leaf hash that the document gives
   signatures    each entry names the key that may sign it; the signatures of people, of verdicts, and of whatever else
                 the verifier signed and a document cites; the engine's own entries are under the checkpoint that it
@@ -246,6 +247,27 @@ def witnesses(folder: Path, record: Record, demanded: list[str]) -> Iterator[str
         yield f"{name} saw its first {size} entries at {at}, by its own clock"
 
 
+def auditors(folder: Path, record: Record) -> Iterator[str]:
+    """Words about what auditors signed; raises for what they did not."""
+    keys: dict[str, bytes] = {}
+    for number, (kind, said) in enumerate(zip(record.kinds, record.bodies)):  # noqa: B905 - Python 3.9 has no strict
+        body = said["body"]
+        if kind == "auditor-enrolled":
+            keys.setdefault(body["auditor"], base64.b64decode(body["key"]))
+        if kind != "audit-received" or not (folder / "content" / body["note"]).is_file():
+            continue
+        name, size = body["auditor"], body["size"]
+        text, rows = lines_of((folder / "content" / body["note"]).read_text("utf-8"))
+        root = base64.b64encode(root_of(record.leaves[:size])).decode()
+        about, opinion = "-" if body["entry"] is None else body["entry"], body["opinion"] or "-"
+        wanted = f"festina-audit/v1\n{record.origin}\n{size}\n{root}\n{about}\n{opinion}\n{body['text']}\n"
+        key = keys.get(name, b"")
+        good = rows[0][0] == name and rows[0][1][:4] == key_hash(name, b"\x01", key) and size <= number
+        if text != wanted or not good or not signed(key, rows[0][1][4:], text.encode()):
+            raise Wrong(f"entry {number} claims a statement of the auditor {name} that does not hold")
+        yield f"{name}: {opinion if body['opinion'] else 'a note'} on the first {size} entries (entry {number})"
+
+
 # -- the bundle ------------------------------------------------------------------------------------------
 
 
@@ -345,6 +367,9 @@ def check(folder: Path, asked: Asked) -> Iterator[tuple[str, str]]:
     yield "witnesses", ""
     seen = list(witnesses(folder / "record", record, asked.witnesses))
     for words in seen:
+        yield "ok", words
+    yield "auditors", ""
+    for words in auditors(folder / "record", record):
         yield "ok", words
     yield "documents", ""
     wanted = set(cited(folder, record))
