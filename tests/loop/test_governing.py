@@ -275,6 +275,22 @@ def test_G2_a_suite_that_is_nearly_always_solved_measures_nothing() -> None:
     assert [(reason.rule, reason.effect) for reason in decision.reasons] == [("headroom", "hold")]
 
 
+def test_W3_an_alarm_slows_a_loop_for_which_nobody_declared_a_pace_until_a_person_approved() -> None:
+    loop = governed(lease_s=None)
+    while loop.state.head.number < 1:
+        action = plan.next_action(loop.state, loop.facts())
+        assert not isinstance(action, plan.Finish)
+        getattr(loop, f"_{type(action).__name__}")(action)
+    loop.state.growth.alarms.append(
+        e.GrowthAlarm(alarm="jump", generation=1, size=12.0, chance=0.001, gain=4.0, error=0.1, measured=8)
+    )
+    decision = decided(loop.state, START)
+    assert [(r.rule, r.effect, r.rate) for r in decision.reasons] == [("alarm", "slow", 0.5)]
+    assert "festina review" in decision.reasons[0].ends
+    loop.state.generations[1].approved = 0
+    assert decided(loop.state, START).rate == 1.0
+
+
 def test_W3_G2_an_alarm_of_the_watch_holds_until_it_was_answered() -> None:
     loop = paced(step=50.0)
     characterise(loop)

@@ -26,7 +26,8 @@ def line(
     """A state whose line had these mean scores, in a range of 0 to 10 (``lower``: 10 is worst)."""
     s = State()
     low, high = (0.0, 10.0) if ranged else (None, None)
-    s.epoch = cast(Any, SimpleNamespace(suite=SimpleNamespace(low=low, high=high, direction=direction)))
+    suite = SimpleNamespace(low=low, high=high, direction=direction, mode="fresh", batch_items=10)
+    s.epoch = cast(Any, SimpleNamespace(suite=suite, crossplay_share=0.0))
     s.line = list(range(len(shares)))
     for number, share in enumerate(shares):
         value = 10.0 * share if direction == "higher" else 10.0 * (1.0 - share)
@@ -210,3 +211,61 @@ def test_W4_a_score_doubles_as_its_ratio() -> None:
     s = line([0.1, 0.3], ranged=False)
     assert outlook.gains(s)[0].doublings == pytest.approx(log2(3.0))
     assert isinstance(e.KINDS["growth-alarm"], type)
+
+
+def runs(s: Any, **more: Any) -> Any:  # noqa: ANN401 - a state on paper
+    """A run whose improver is the system's own, and in which an approved change of it is in force."""
+    s.epoch.crossplay_share = 0.15
+    s.run = SimpleNamespace(improver="own", frozen_improver=False, trials=10**6, **more)
+    s.run_trials, s.in_force, s.trials = 0, 3, 100_000
+    s.generations[2].improver_changed = True
+    return s
+
+
+def test_W2_the_loop_makes_the_comparison_that_is_due_by_itself_both_starts_of_it() -> None:
+    s = runs(line(growing([1.0] * 9)))
+    wanted = corners.play(s, None)
+    assert wanted is not None
+    assert (wanted.left, wanted.right, wanted.start) == (3, 0, 0)
+    s.growth.crossplays = [played(3, 0, 0, [])]
+    other = corners.play(s, None)
+    assert other is not None
+    assert (other.left, other.right, other.start) == (3, 0, 3), "the other two corners"
+    going = played(2, 0, 0, [(1.0, 1.0, 1.0)])
+    going.ended = None
+    s.growth.crossplays.append(going)
+    first = corners.play(s, None)
+    assert first is not None
+    assert first.left == 2, "what was begun is finished first"
+
+
+@pytest.mark.parametrize(
+    "how", ["share", "frozen", "search", "same", "mode", "models", "trials", "items", "room", "cut off", "first"]
+)
+def test_W2_E5_no_comparison_is_made_that_cannot_be_paid_for_or_says_nothing(how: str) -> None:
+    s = runs(line(growing([1.0] * 9)))
+    assert corners.play(s, 10_000) is not None
+    items: int | None = 10_000
+    if how == "share":
+        s.epoch.crossplay_share = 0.0
+    elif how == "frozen":
+        s.run.frozen_improver = True
+    elif how == "search":
+        s.run.improver = "search:built-in"
+    elif how == "same":
+        s.generations[2].improver_changed = False
+    elif how == "mode":
+        s.epoch.suite.mode = "sealed"
+    elif how == "models":
+        s.called.count = 3
+    elif how == "trials":
+        s.run_trials = 10**6 - 5
+    elif how == "items":
+        items = 3
+    elif how == "room":
+        s.trials = 3000  # with it, comparisons would take more than their share
+    elif how == "cut off":
+        s.side.attempts["crossplay", None] = 3
+    else:
+        s.in_force = 0
+    assert corners.play(s, items) is None

@@ -257,7 +257,7 @@ def _draw(s: State, plot: Path) -> None:
 
 def _missing(s: State) -> list[str]:
     """What would have to be run to know more."""
-    from festina.loop.corners import SHARE, due
+    from festina.loop.corners import due, share_of
 
     lines = []
     if len(s.line) < 2:
@@ -267,7 +267,7 @@ def _missing(s: State) -> list[str]:
         room = "within" if wanted.fits else "above"
         lines.append(
             f"Due: {what} (the line gained {wanted.doublings:.1f} doublings since the last one; with it, comparisons "
-            f"take {wanted.share:.0%} of all runs, {room} their share of {SHARE:.0%})."
+            f"take {wanted.share:.0%} of all runs, {room} their share of {share_of(s):.0%})."
         )
     if s.growth.last_arm is None:
         lines.append("Whether recursion paid is not measured: festina growth --control")

@@ -22,6 +22,7 @@ __all__ = ["Decision", "Policy", "Reading", "Reason", "decide", "may_commit"]
 
 Effect = Literal["slow", "hold", "pause", "halt"]
 SLOWEST = 0.1
+UNPACED = 0.5  # after an alarm of growth, where no pace is declared
 QUEUE_FREE = 0.7  # share of the queue's room above which waiting times grow without bound (M/M/1)
 FAST_BURN, FAST_OVER = 6.0, 5  # times the budget of reverted changes, over so many of the last accepted ones
 SLOW_BURN, SLOW_OVER = 2.0, 20
@@ -169,7 +170,7 @@ def _pauses(r: Reading, p: Policy) -> list[Reason]:
         found.append(
             Reason("lease", "pause", "No person has given a sign of life in time", "festina renew --as NAME")
         )  # G-4
-    for alarm in r.alarms:
+    for alarm in r.alarms if p.step is not None else ():
         found.append(Reason("alarm", "hold", alarm, "festina characterise, or a person's approval: festina review"))
     for what in r.new_abilities:
         found.append(Reason("new-ability", "hold", what, "a person's approval of it: festina review"))
@@ -216,6 +217,8 @@ def _slow(r: Reading, p: Policy) -> list[Reason]:
         rate = max(SLOWEST, (1.0 - load) / (1.0 - QUEUE_FREE))
         what = f"{r.waiting} of {p.max_waiting} places in the reviewers' queue are taken"
         found.append(Reason("queue", "slow", what, "festina review", rate))
+    for alarm in r.alarms if p.step is None else ():  # nobody declared a pace, so half of the present one
+        found.append(Reason("alarm", "slow", alarm, "a person's approval: festina review", UNPACED))
     share, burn = _burn(r, p, SLOW_OVER)
     if burn >= SLOW_BURN - _ROUNDING:
         what = f"{share:.0%} of the last accepted changes were taken back"

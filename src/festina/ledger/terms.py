@@ -89,6 +89,7 @@ class EpochOpened(Body):
     goal_family: Name = "unknown"  # who or what stands behind the goal's own scorer
     proposer_family: Name = "unknown"
     error: Literal["familywise", "fdr"] = "familywise"  # what alpha bounds: any wrong acceptance, or the share of them
+    crossplay_share: Number = 0.0  # of all sandboxed runs, for comparing improvers that changed  # W-2
     archive: ArchiveTerms | None = None  # the improver tries changes on public evidence before it hands one in  # P-7
     productivity: ProductivityTerms | None = None  # None: nothing may be proposed for the improver's sake alone  # S-6
     release_steps: tuple[Literal["shadow", "canary"], ...] = ()  # watches that a release has to pass first  # D-3

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from festina.loop import searching
+from festina.loop.corners import Wanted
 
 EndReason = Literal["finished", "budget", "exhausted", "interrupted", "waiting", "fault", "control", "halted"]
 
@@ -35,6 +36,13 @@ class ReleaseAlone:
     """Release this version without asking: a person's signed step allows it.  # G-7"""
 
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayProblem:
+    """Let two generations' improvers solve one fresh problem of a cross-play that is due.  # W-2"""
+
+    wanted: Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +206,8 @@ class Finish:
 
 
 Action = (
-    FinishMove | FinishRelease | ScoreFinal | ReleaseAlone | StartLine | SettleReview | PutInForce | TakeBack
+    FinishMove | FinishRelease | ScoreFinal | ReleaseAlone | PlayProblem | StartLine | SettleReview
+    | PutInForce | TakeBack
     | CheckControls | ComparePublic
     | RunControl | Attribute | AskReview | AwaitReview | AwaitPace | HaltLoop
     | Characterise | AwaitWord | Propose | TakeProposal | Try | TakeTries | Screen

@@ -13,9 +13,21 @@ if TYPE_CHECKING:
     from festina.loop.growth import Crossplay
     from festina.loop.state import State
 
-SHARE = 0.15  # of all sandboxed runs, for cross-plays
+USUAL = 0.15  # share of all sandboxed runs, for cross-plays, where the rules name none
+CUT_OFF = 3  # problems that could not be finished beyond one a cross-play: no more is begun by itself
 TWO_ARM, ALL_FOUR = 2.0, 8.0  # doublings of the line since the last of its kind (a design study's power)
 PROBLEMS, UNITS = 24, 8  # the usual size of one cross-play
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be compared: generations, the number of problems, and runs by which each product is scored."""
+
+    left: int
+    right: int
+    start: int
+    problems: int
+    units: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +107,53 @@ def due(s: State) -> Due | None:
         if gained >= least:
             cost = count * _cost(PROBLEMS, UNITS)
             share = (spent + cost) / max(1, s.trials + cost)
-            return Due(kind, gained, share, share <= SHARE)
+            return Due(kind, gained, share, share <= share_of(s))
     return None
+
+
+def share_of(s: State) -> float:
+    """Of all sandboxed runs, for comparing improvers; what the rules in force name."""
+    return s.epoch.crossplay_share if s.epoch is not None and s.epoch.crossplay_share > 0.0 else USUAL
+
+
+def play(s: State, items_left: int | None) -> Wanted | None:
+    """Whose improvers solve the next problem now; None where no comparison is due, or it cannot be paid for.  # W-2
+
+    What was begun is finished first. Only the system's own improver is compared, where an approved change of it is in
+    force, with items that are drawn fresh, and where it asks no models: their price is nobody's to spend unasked.
+    """
+    run, epoch = s.run, s.epoch
+    if run is None or epoch is None or epoch.crossplay_share <= 0.0 or not _comparable(s):
+        return None
+    if s.side.tried("crossplay", None) - sum(len(p.problems) for p in s.growth.crossplays) >= CUT_OFF:
+        return None
+    found = _next(s)
+    if found is None or run.trials - s.run_trials < _cost(1, found.units):
+        return None
+    return found if items_left is None or items_left >= found.units * epoch.suite.batch_items else None
+
+
+def _comparable(s: State) -> bool:
+    """Whether two improvers are there that differ, and can be set the same problem."""
+    run, epoch = s.run, s.epoch
+    if run is None or epoch is None or not s.line or s.in_force not in s.line or run.frozen_improver:
+        return False
+    changed = any(s.generations[n].improver_changed for n in s.line[: s.line.index(s.in_force) + 1])
+    return changed and run.improver == "own" and epoch.suite.mode == "fresh" and not s.called.count
+
+
+def _next(s: State) -> Wanted | None:
+    for going in s.growth.going:
+        plan = going.plan
+        return Wanted(plan.left, plan.right, plan.start, plan.problems, plan.units)
+    wanted = due(s)
+    if wanted is None or not wanted.fits:
+        return None
+    left, right, start = s.in_force, s.line[0], s.line[0]
+    known = {(p.plan.left, p.plan.right, p.plan.start) for p in s.growth.crossplays[s.growth.old[0] :]}
+    if wanted.kind == "corners" and (left, right, start) in known:
+        start = left  # the other two of the four
+    return Wanted(left, right, start, PROBLEMS, UNITS)
 
 
 def _cost(problems: int, units: int) -> int:

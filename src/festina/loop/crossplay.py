@@ -25,8 +25,10 @@ from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.ledger.seeds import proposal_seed, unit_seed
+from festina.loop.actions import PlayProblem
 from festina.loop.bench import Bench, Replan
 from festina.loop.charging import charge, found
+from festina.loop.corners import Wanted as Wanted
 from festina.loop.crash import crash_point
 from festina.loop.growth import Crossplay, played
 from festina.loop.terms import asking
@@ -41,17 +43,6 @@ from festina.system.scope import screen as screen_patch
 _screening = threading.Lock()  # a repository's temporary objects are one thread's at a time
 Word = Literal["proposed", "nothing", "no-op", "refused"]
 Told = Callable[[e.CrossplayProblem], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be compared: generations, the number of problems, and runs by which each product is scored."""
-
-    left: int
-    right: int
-    start: int
-    problems: int
-    units: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +73,16 @@ def crossplay(b: Bench, wanted: Wanted, told: Told = lambda _: None) -> e.Crossp
     body = played(b.state, play)
     b.append(Draft(body), still=lambda _: play.ended is None)
     return body
+
+
+def play_one(b: Bench, action: PlayProblem) -> None:
+    """One problem of a cross-play that the loop makes by itself; its end, where that was the last.  # W-2"""
+    wanted = action.wanted
+    play = _resumed(b, wanted) or _planned(b, wanted)
+    if len(play.problems) < play.plan.problems:
+        _problem(b, play)
+    if len(play.problems) >= play.plan.problems and play.ended is None:
+        b.append(Draft(played(b.state, play)), still=lambda _: play.ended is None)
 
 
 def check(b: Bench, wanted: Wanted) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from festina.govern.governor import FREE, Decision
-from festina.loop import blocks, measured, searching
+from festina.loop import blocks, corners, measured, searching
 from festina.loop.actions import Action as Action
 from festina.loop.actions import AskReview as AskReview
 from festina.loop.actions import Attribute as Attribute
@@ -28,6 +28,7 @@ from festina.loop.actions import FinishMove as FinishMove
 from festina.loop.actions import FinishRelease as FinishRelease
 from festina.loop.actions import HaltLoop as HaltLoop
 from festina.loop.actions import OpenTest as OpenTest
+from festina.loop.actions import PlayProblem as PlayProblem
 from festina.loop.actions import Propose as Propose
 from festina.loop.actions import PutInForce as PutInForce
 from festina.loop.actions import ReleaseAlone as ReleaseAlone
@@ -324,6 +325,8 @@ def _work(s: State, facts: Facts) -> Action:
         return AwaitReview()
     if (held := _paced(s, facts)) is not None:
         return held
+    if not s.open and (wanted := corners.play(s, facts.items_left)) is not None:
+        return PlayProblem(wanted)
     if s.run_spent and epoch.archive is None:
         return Finish("budget", "the run's budget for models allows no other call")  # E-5
     if s.run_exhausted:

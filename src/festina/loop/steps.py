@@ -17,7 +17,7 @@ from festina.experiment.batch import Scored
 from festina.ledger import entries as e
 from festina.ledger.log import Draft
 from festina.ledger.seeds import unit_seed
-from festina.loop import acts, planting, proposing, requesting, testing, trying, unattended
+from festina.loop import acts, crossplay, planting, proposing, requesting, testing, trying, unattended
 from festina.loop import next as plan
 from festina.loop.against_itself import run_control
 from festina.loop.attributing import attribute
@@ -285,6 +285,7 @@ def _epoch(s: State) -> e.EpochOpened:
 
 STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.StartLine: start_line, plan.FinishMove: finish_move, plan.FinishRelease: finish_release,
+    plan.PlayProblem: crossplay.play_one,
     plan.ScoreFinal: unattended.score_alone, plan.ReleaseAlone: unattended.release_alone,
     plan.TakeBack: take_back, plan.AskReview: requesting.ask_review,
     plan.SettleReview: requesting.settle_review, plan.AwaitReview: await_review,

@@ -86,6 +86,7 @@ def epoch(
         debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
         final=_final(home, manifest, suite), attribution_share=float(manifest.policy.attribution.share),
         control_share=float(manifest.policy.control_share), control_level=sameness.LEVEL,
+        crossplay_share=float(manifest.policy.crossplay_share) if manifest.improver.use == "own" else 0.0,
         plant_rate=float(manifest.policy.plant_rate), judges=_judges(manifest, suite),
         goal_family=manifest.suite.hidden.family if manifest.suite.hidden is not None else "unknown",
         productivity=_productivity(manifest, suite),

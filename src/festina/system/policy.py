@@ -141,6 +141,7 @@ class Policy(Table):
     autonomy: Literal["observe", "propose-only", "release-by-approval", "unattended"] = "release-by-approval"
     debt: Debt = Debt()
     control_share: Annotated[Number, Field(ge=0, le=0.5)] = 0.02
+    crossplay_share: Annotated[Number, Field(ge=0, le=0.5)] = 0.15
     plant_rate: Annotated[Number, Field(ge=0, le=0.9)] = 0.05
     attribution: Attribution = Attribution()
     release_steps: tuple[Literal["shadow", "canary"], ...] = ()  # to be passed before a release  # D-3
