@@ -31,8 +31,10 @@ def test_W2_a_run_measures_the_four_corners_by_itself_and_goes_on(
     patch = patched(toy, tmp_path / "more.patch", skill="0.7", step="0.2")
     done = festina("run", "--with", str(patch), "--as", "eve", "--proposals", "1", "--budget", "200s", toy=toy)
     assert "Accepted" in done.stderr, done.stderr
-    assert festina("reviewer", "add", "ann", toy=toy).returncode == 0
-    assert decide("approve", 0, toy).returncode == 0
+    for name in ("ann", "bob"):  # nobody signed the patch: two people have to approve it
+        assert festina("reviewer", "add", name, toy=toy).returncode == 0
+    for name in ("ann", "bob"):
+        assert decide("approve", 0, toy, by=name).returncode == 0
 
     state = run(toy.root, Options(wall_s=240.0, proposals=1))
     assert state.in_force >= 1

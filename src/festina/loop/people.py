@@ -47,7 +47,9 @@ def _requested(s: State, r: Record, b: e.ReviewRequested) -> None:
 
 def signed(s: State, b: e.ProposalReceived) -> bool:
     """Whether an enrolled person's own signature says who made this change.  # R-1"""
-    return b.patch is not None and authorship.signed(b.author, b.patch, b.sig, desk.public_keys(s.reviewers))
+    if not b.sig or b.patch is None:
+        return False  # no key is read for what claims none
+    return authorship.signed(b.author, b.patch, b.sig, desk.public_keys(s.reviewers))
 
 
 # -- steps ----------------------------------------------------------------------------------------------
