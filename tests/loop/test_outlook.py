@@ -213,7 +213,7 @@ def test_W4_a_score_doubles_as_its_ratio() -> None:
     assert isinstance(e.KINDS["growth-alarm"], type)
 
 
-def runs(s: Any, **more: Any) -> Any:  # noqa: ANN401 - a state on paper
+def runs(s: Any, **more: Any) -> Any:
     """A run whose improver is the system's own, and in which an approved change of it is in force."""
     s.epoch.crossplay_share = 0.15
     s.run = SimpleNamespace(improver="own", frozen_improver=False, trials=10**6, **more)

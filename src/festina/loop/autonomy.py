@@ -102,7 +102,7 @@ def standing(s: State, now: datetime, *, granted_s: float | None = None) -> Stan
         valid_s=terms.pace.valid_s if terms is not None and terms.pace is not None else None,
         safeguards=len(asked),
         lacking=tuple(name for name in asked if not governing.in_place(s, name, now)),
-        alarms=(*governing.alarms(s, newest), *governing.news(s)),
+        alarms=(*governing.alarms(s, newest), *governing.fallen(s), *governing.news(s)),
         incidents=len(s.govern.incidents) + len(s.govern.drafts),
         halts=len(s.halts.standing), escapes=s.govern.escapes, broken=s.twins is not None and s.twins.alarm is not None,
     )  # fmt: skip
