@@ -329,6 +329,9 @@ def test_a_person_attests_and_trust_still_says_no_yes(loop: Autoresearch) -> Non
     done = festina(*words, "--reason", "I ran it and watched")
     assert done.return_value in (0, None), done.stderr
     assert "proposal: attested (by ann" in done.stdout
+    about = ("--entry", "1", "--text", "it does not fit", "--as", "ann")
+    opened = festina("incident", "-C", str(loop.root), "open", *about)
+    assert opened.return_value in (0, None), opened.stderr  # a reading can be what an incident is about
     judged = json.loads(festina("trust", "-C", str(loop.root), "--quick", "--json").stdout)
     grounds = {s["name"]: [g for g in s["grounds"] if "outside loop" in g["name"]] for s in judged["stages"]}
     assert all(g["answer"] != "yes" for found in grounds.values() for g in found)

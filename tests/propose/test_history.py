@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from festina.propose.history import History, read_autoresearch, read_inspect, read_lines, read_openevolve, told_of
-from festina.propose.history.types import decimals_of, shown, utc
+from festina.propose.history.types import MAX_CONTENT, decimals_of, shown, utc
 
 HEAD = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
 
@@ -55,6 +56,17 @@ def test_a_line_with_a_claimed_hash_is_held_against_the_file(tmp_path: Path) -> 
     true = found.rows[0].content
     assert kinds(lines(tmp_path, lie | {"sha256": true})) == set()
     assert found.contents[true] == b"x = 1\n"
+
+
+def test_an_artifact_of_any_size_is_hashed_and_small_ones_are_kept(tmp_path: Path) -> None:
+    large = b"w" * (MAX_CONTENT + 1)
+    (tmp_path / "model.bin").write_bytes(large)
+    row = {"id": "g1", "file": "model.bin", "sha256": hashlib.sha256(large).hexdigest(), "score": 1}
+    found = lines(tmp_path, row)
+    assert kinds(found) == {"not-kept"}
+    assert found.rows[0].content == row["sha256"]
+    assert not found.contents
+    assert ("model.bin", row["sha256"], len(large)) in found.files
 
 
 def test_gaps_unknown_fields_and_odd_names_are_named(tmp_path: Path) -> None:

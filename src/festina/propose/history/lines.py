@@ -36,7 +36,7 @@ _FIELDS = frozenset({
     "words", "origin",
 })  # fmt: skip
 _SCORE = re.compile(rb'"score"\s*:\s*(-?\d[0-9.eE+-]*)')
-LARGEST = 1 << 30  # bytes of an artifact that is hashed
+LARGEST = 1 << 40  # bytes of an artifact that is hashed, a piece at a time
 
 
 def read_lines(folder: Path, name: str, metric: str, commits: Commits | None) -> History:
@@ -134,11 +134,10 @@ def _content(found: History, folder: Path, key: str, told: dict[str, Any], where
     if problem is not None:
         found.find("odd-name", key, f"{where}: {shown(name, 80)}: {problem[1]}")
         return ""
-    data = found.take(folder, folder / name, most=LARGEST)
-    if data is None:
+    digest = found.artifact(folder, folder / name, most=LARGEST)
+    if digest is None:
         found.find("no-generation", key, f"{where}: the file that it names cannot be read")
         return ""
-    digest = found.keep(key, data)
     if claimed and claimed != digest:
         found.find("wrong-hash", key, f"{where}: it says {shown(claimed, 64)}, and {shown(name, 80)} is {digest}")
     return digest

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from io import BufferedReader
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
@@ -122,6 +123,36 @@ class History:
     def take(self, folder: Path, path: Path, most: int = MAX_FILE) -> bytes | None:
         """The bytes of a regular file below ``folder``; None, with a finding, for anything else."""
         name = shown(os.path.relpath(path, folder))
+        file = self._opened(folder, path, name, most)
+        if file is None:
+            return None
+        with file:
+            data = file.read(most + 1)
+        if len(data) > most:  # it grew while it was read
+            self.find("too-large", name, f"{name}: more than {most:,} bytes")
+            return None
+        self.files.append((name, hashlib.sha256(data).hexdigest(), len(data)))
+        return data
+
+    def artifact(self, folder: Path, path: Path, most: int) -> str | None:
+        """The sha256 of a file that may be large; what is small enough to be run again is kept."""
+        name = shown(os.path.relpath(path, folder))
+        file = self._opened(folder, path, name, most)
+        if file is None:
+            return None
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            data = file.read(MAX_CONTENT + 1) if size <= MAX_CONTENT else b""
+        self.files.append((name, digest, size))
+        if hashlib.sha256(data).hexdigest() == digest:
+            return self.keep(name, data)
+        self.find("not-kept", name, f"{name}: {size:,} bytes are recorded by their hash alone and cannot be run again")
+        return digest
+
+    def _opened(self, folder: Path, path: Path, name: str, most: int) -> BufferedReader | None:
+        """An open regular file below ``folder`` of at most ``most`` bytes; None, with a finding, for anything else."""
         if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder)):
             self.find("link", name, f"{name} is not read: a link leads out of the folder")
             return None
@@ -130,18 +161,13 @@ class History:
         except OSError as error:
             self.find("link" if path.is_symlink() else "unreadable", name, f"{name} is not read: {error.strerror}")
             return None
-        with os.fdopen(descriptor, "rb") as file:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode) or about.st_size > most:
-                why = f"{about.st_size:,} bytes, over {most:,}" if stat.S_ISREG(about.st_mode) else "no plain file"
-                self.find("too-large" if stat.S_ISREG(about.st_mode) else "unreadable", name, f"{name}: {why}")
-                return None
-            data = file.read(most + 1)
-        if len(data) > most:  # it grew while it was read
-            self.find("too-large", name, f"{name}: more than {most:,} bytes")
-            return None
-        self.files.append((name, hashlib.sha256(data).hexdigest(), len(data)))
-        return data
+        about = os.fstat(descriptor)
+        if stat.S_ISREG(about.st_mode) and about.st_size <= most:
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+        why = f"{about.st_size:,} bytes, over {most:,}" if stat.S_ISREG(about.st_mode) else "no plain file"
+        self.find("too-large" if stat.S_ISREG(about.st_mode) else "unreadable", name, f"{name}: {why}")
+        return None
 
     def json(self, name: str, data: bytes) -> Any:  # noqa: ANN401 - hostile JSON
         """What a JSON document holds; None, with a finding, where it is none that is accepted."""
