@@ -402,12 +402,14 @@ SECTIONS = {
     "Outcomes": "[policy] outcomes",
     "Soak": "[suite.soak.NAME]",
     "WitnessPolicy": "[policy] witness",
+    "Witness": "[policy] witness witnesses",
+    "DocumentPolicy": "[policy] documents",
     "Capability": "[capability.NAME]",
     "Tier": "[capability.NAME] tiers",
 }
 
 
-TIMES = ("wall", "cpu", "tmp", "word", "cooling", "valid")  # written as durations
+TIMES = ("wall", "cpu", "tmp", "word", "cooling", "valid", "max_age")  # written as durations
 
 
 def documented() -> dict[str, dict[str, list[str]]]:
