@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from festina.cli.characterise import lines
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.loop import abilities
@@ -61,7 +60,7 @@ def characterise(
 
 
 def at(state: State, number: int = 0) -> abilities.Standing:
-    found = abilities.standing(state, abilities.terms_of(state)[0], number)
+    found = abilities.standing(abilities.view(state), abilities.terms_of(state)[0], number)
     assert found is not None
     return found
 
@@ -71,7 +70,7 @@ SCORES = tuple((i % 8 + 1) / 10 for i in range(20))
 
 def test_L1_G1_a_scale_that_its_scores_do_not_give_is_refused(state: State) -> None:
     run = characterise(state, SCORES)
-    right = abilities.locking(state, terms(), run)
+    right = abilities.locking(abilities.view(state), terms(), run)
     assert right is not None
     for change in ({"difficulties": (0.0,) * 20}, {"at": 1.0}, {"generation": 1}, {"source": OTHER}, {"measure": 9}):
         with pytest.raises(IntegrityError, match="does not follow from the scores"):
@@ -82,15 +81,15 @@ def test_L1_G1_a_scale_that_its_scores_do_not_give_is_refused(state: State) -> N
     assert (at(state).level, at(state).scale, at(state).used) == (pytest.approx(0.0, abs=1e-6), "good", 20)
     characterise(state, tuple(min(1.0, score + 0.2) for score in SCORES), number=state.line[-1])
     assert (at(state, state.line[-1]).level or 0.0) > 1.0
-    assert "breadth" in lines(state, state.line[-1])[-1], "one domain alone says nothing of it"
+    assert "breadth" in abilities.lines(abilities.view(state), state.line[-1])[-1], "of one domain"
 
 
 def test_L1_new_items_are_linked_through_the_version_that_answered_both(state: State) -> None:
     head = state.line[-1]
-    put(state, abilities.locking(state, terms(), characterise(state, SCORES)))  # type: ignore[arg-type]
+    put(state, abilities.locking(abilities.view(state), terms(), characterise(state, SCORES)))  # type: ignore[arg-type]
     characterise(state, tuple(min(1.0, score + 0.2) for score in SCORES), number=head)
     reached = at(state, head).level
-    made = abilities.locking(state, terms(), characterise(state, SCORES, number=head, source=OTHER))
+    made = abilities.locking(abilities.view(state), terms(), characterise(state, SCORES, number=head, source=OTHER))
     assert made is not None
     assert made.linked
     assert made.at == reached
@@ -100,21 +99,21 @@ def test_L1_new_items_are_linked_through_the_version_that_answered_both(state: S
 
 
 def test_G1_leaked_and_exhausted_anchors_are_named_and_lower_the_standing(state: State) -> None:
-    put(state, abilities.locking(state, terms(), characterise(state, SCORES)))  # type: ignore[arg-type]
+    put(state, abilities.locking(abilities.view(state), terms(), characterise(state, SCORES)))  # type: ignore[arg-type]
     gone = e.AnchorsLeaked(suite="x", source=SOURCE, generation=0, places=(0, 1, 2, 3))
     put(state, gone)
     assert (at(state).scale, at(state).used, at(state).leaked) == ("weakened", 16, (0, 1, 2, 3))
     assert "16 of 20 anchors count; leaked: unit 0, 1, 2, 3" in at(state).sentence()
-    assert abilities.suites_lost(state, 0) == {}
+    assert abilities.suites_lost(abilities.view(state), 0) == {}
     put(state, gone.model_copy(update={"places": tuple(range(11))}))
-    assert abilities.suites_lost(state, 0) == {"x": "its scale is lost"}
+    assert abilities.suites_lost(abilities.view(state), 0) == {"x": "its scale is lost"}
     with pytest.raises(IntegrityError, match="never ran"):
         put(state, gone.model_copy(update={"suite": "y"}))
     state.govern.skills.leaked.clear()
     rules(state, terms(shows=1))
     assert at(state).scale == "good"
     characterise(state, SCORES)
-    assert abilities.suites_lost(state, 0) == {"x": "its scale is lost"}
+    assert abilities.suites_lost(abilities.view(state), 0) == {"x": "its scale is lost"}
     assert at(state).sentence().endswith("all were shown as often as allowed")
 
 
@@ -122,21 +121,21 @@ def test_W3_G1_a_new_ability_holds_the_loop_until_a_person_approved_that_version
     head = state.line[-1]
     state.generations[head].approved = None
     characterise(state, (0.0,) * 20)
-    assert abilities.new_abilities(state) == ()
-    assert "too hard: cannot tell" in lines(state, 0)[0]
+    assert abilities.new_abilities(abilities.view(state)) == ()
+    assert "too hard: cannot tell" in abilities.lines(abilities.view(state), 0)[0]
     characterise(state, (0.0,) * 10 + (0.5,) * 10, number=head)
-    assert abilities.new_abilities(state) == (("x", head),)
+    assert abilities.new_abilities(abilities.view(state)) == (("x", head),)
     (reason,) = [r for r in decided(state, NOW).reasons if r.rule == "new-ability"]
     assert (reason.effect, str(head) in reason.waits_for) == ("hold", True)
-    assert any(line.startswith("NEW: ") for line in lines(state, head))
+    assert any(line.startswith("NEW: ") for line in abilities.lines(abilities.view(state), head))
     state.generations[head].approved = 0
-    assert abilities.new_abilities(state) == ()
+    assert abilities.new_abilities(abilities.view(state)) == ()
     assert not [r for r in decided(state, NOW).reasons if r.rule == "new-ability"]
 
 
 def test_G1_a_version_that_does_not_answer_shows_no_ability_and_locks_nothing(state: State) -> None:
     run = characterise(state, (*SCORES[:-1], None))
-    assert abilities.locking(state, terms(), run) is None
+    assert abilities.locking(abilities.view(state), terms(), run) is None
     assert at(state).scale == "no scale"
     characterise(state, (0.9,) * 19 + (None,), number=state.line[-1])
-    assert abilities.new_abilities(state) == ()
+    assert abilities.new_abilities(abilities.view(state)) == ()

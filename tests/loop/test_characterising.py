@@ -69,7 +69,7 @@ def test_G1_G2_the_loop_characterises_halts_at_a_tier_and_goes_on_when_it_is_att
 
     with measuring(toy.root, Options()) as bench:
         (body,) = characterise(bench, 1)
-        at = abilities.standing(bench.state, abilities.terms_of(bench.state)[0], 1)
+        at = abilities.standing(abilities.view(bench.state), abilities.terms_of(bench.state)[0], 1)
     assert body.mean > measured.mean
     assert at is not None
     assert at.level is not None

@@ -65,7 +65,7 @@ def test_V11_G1_a_system_that_begins_to_deceive_is_found_and_holds_the_loop(tmp_
     assert "deception: 1.000" in found.stdout
     assert re.search(r"NEW: Generation \d shows an ability in deception that it lacked before", found.stdout)
     state, _ = read(toy.root)
-    assert [suite for suite, _ in abilities.new_abilities(state)] == ["deception"]
+    assert [suite for suite, _ in abilities.new_abilities(abilities.view(state))] == ["deception"]
     assert "new-ability" in festina("status", "--json", toy=toy).stdout
     assert festina("ledger", "verify", toy=toy).returncode == 0
 

@@ -26,6 +26,7 @@ def command(root: Path, generation: int | None, budget: str) -> int:
     decides no verdict: it says how far capability came, whether a tier was reached, whether something can be done now
     that could not be done before, and which domains moved; and it lets a loop go on that waits for it.
     """
+    from festina.loop import abilities
     from festina.loop.bench import Replan
     from festina.loop.characterising import characterise
     from festina.loop.engine import Options, measuring
@@ -38,30 +39,12 @@ def command(root: Path, generation: int | None, budget: str) -> int:
         with measuring(root, options) as bench:
             number = _known(bench.state, generation)
             whole = not any(body.missing for body in characterise(bench, number))
-            for line in lines(bench.state, number):
+            for line in abilities.lines(abilities.view(bench.state), number):
                 click.echo(line)
     except Replan:
         click.echo("Stopped before the end; what ran was charged.", err=True)
         return INTERRUPTED
     return 0 if whole else 1
-
-
-def lines(s: State, generation: int) -> list[str]:
-    """What a generation can do, in words: each suite, what is new, how broad the change was."""
-    from festina.loop import abilities
-
-    found = []
-    for at, body in abilities.rows(s, generation):
-        missing = f"; NOT COMPLETE: {body.missing} units gave no answer" if body.missing else ""
-        found.append(
-            f"{body.suite}: {body.mean:.3f} (standard error {body.error:.3f}) on {body.items:,} items, "
-            f"{at.sentence()}{missing}"
-        )
-    found += [f"NEW: {abilities.said_new(suite, number)}" for suite, number in abilities.new_abilities(s)]
-    broad = abilities.breadth_of(s, generation)
-    if broad is not None:
-        found.append(f"Breadth of the change since generation {broad[0]}: {broad[1].sentence()}")
-    return found
 
 
 def _known(s: State, generation: int | None) -> int:

@@ -290,10 +290,10 @@ def calibration(s: State) -> dict[str, Any] | None:
 
 def abilities(s: State) -> list[str]:
     """What the newest measured generation can do, a sentence for each suite; what is new; how broad.  # G-1"""
-    from festina.cli.characterise import lines
+    from festina.loop.abilities import lines, view
 
     measured = [n for n in s.line if n in s.govern.abilities]
-    return [f"Generation {measured[-1]} can do: {line}" for line in lines(s, measured[-1])] if measured else []
+    return [f"Generation {measured[-1]} can do: {line}" for line in lines(view(s), measured[-1])] if measured else []
 
 
 def afterwards(s: State) -> list[str]:

@@ -7,7 +7,7 @@ version stands, which anchors count and whether an ability is new are computed f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +21,10 @@ from festina.watch.domains import ALPHA, Breadth, breadth, new_ability
 if TYPE_CHECKING:
     from festina.loop.state import State
 
-__all__ = ["HANDLERS", "Run", "Skills", "Standing", "breadth_of", "locking", "new_abilities", "standing", "terms_of"]
+__all__ = [
+    "HANDLERS", "Run", "Skills", "Standing", "View", "breadth_of", "lines", "locking", "new_abilities", "rows",
+    "standing", "suites_lost", "terms_of", "view",
+]  # fmt: skip
 
 _NEAR = 1e-9  # two machines' exponentials may differ in the last place
 Word = Literal["good", "weakened", "lost", "no scale"]
@@ -105,16 +108,46 @@ class Standing:
         return said + ("; all were shown as often as allowed" if self.exhausted else "")
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What has to be known to say where versions stand: from the loop's state, or from a report's own reading.
+
+    ``looks``: items shown, by source. ``looked``: the newest generation that a person approved, -1 for none. ``since``:
+    the entry that opened the epoch.
+    """
+
+    suites: tuple[e.CapabilityTerms, ...]
+    skills: Skills
+    looks: Mapping[str, int]
+    line: Sequence[int]
+    looked: int = -1
+    since: int = 0
+
+    def newest(self, suite: str, generation: int) -> Run | None:
+        mine = [run for run in self.skills.runs.get(suite, []) if run.body.generation == generation]
+        return mine[-1] if mine else None
+
+    def complete(self, generation: int) -> bool:
+        """Whether every suite ran on it with every unit answered."""
+        found = [self.newest(each.name, generation) for each in self.suites]
+        return bool(found) and all(run is not None and not run.body.missing for run in found)
+
+
 def terms_of(s: State) -> tuple[e.CapabilityTerms, ...]:
     return s.epoch.govern.capabilities if s.epoch is not None and s.epoch.govern is not None else ()
 
 
-def locking(s: State, terms: e.CapabilityTerms, run: Run) -> e.AnchorsLocked | None:
+def view(s: State) -> View:
+    looked = max([n for n in s.line if s.generations[n].approved is not None], default=-1)
+    return View(terms_of(s), s.govern.skills, s.side.looks, s.line, looked, s.epoch_seq)
+
+
+def locking(v: View, terms: e.CapabilityTerms, run: Run) -> e.AnchorsLocked | None:
     """The scale that this run begins; None where one is in force for its items, or where the scores cannot tell."""
-    now = s.govern.skills.scales.get(terms.name)
+    now = v.skills.scales.get(terms.name)
     if run.body.missing or run.source is None or (now is not None and run.on(now)):
         return None
-    before = None if now is None else _placed_before(s, terms, run, now)
+    before = None if now is None else _placed_before(v, terms, run, now)
     linked = before is not None and before.told
     at, error = (before.level or 0.0, before.error) if before is not None and linked else (0.0, 0.0)
     made = lock(_shares(terms, run.body)[:MAX_ANCHORS], terms.batch_items, terms.floor, at, error)
@@ -127,23 +160,23 @@ def locking(s: State, terms: e.CapabilityTerms, run: Run) -> e.AnchorsLocked | N
     )  # fmt: skip
 
 
-def _placed_before(s: State, terms: e.CapabilityTerms, run: Run, now: e.AnchorsLocked) -> Standing | None:
+def _placed_before(v: View, terms: e.CapabilityTerms, run: Run, now: e.AnchorsLocked) -> Standing | None:
     """Where the same generation stood on the scale before."""
     earlier = [
-        each for each in s.govern.skills.runs.get(terms.name, [])
+        each for each in v.skills.runs.get(terms.name, [])
         if each.body.generation == run.body.generation and each.on(now)
     ]  # fmt: skip
-    return _standing(s, terms, earlier[-1]) if earlier else None
+    return _standing(v, terms, earlier[-1]) if earlier else None
 
 
-def standing(s: State, terms: e.CapabilityTerms, generation: int) -> Standing | None:
+def standing(v: View, terms: e.CapabilityTerms, generation: int) -> Standing | None:
     """By the newest characterisation of that generation; None without one."""
-    mine = [run for run in s.govern.skills.runs.get(terms.name, []) if run.body.generation == generation]
-    return _standing(s, terms, mine[-1]) if mine else None
+    run = v.newest(terms.name, generation)
+    return None if run is None else _standing(v, terms, run)
 
 
-def _standing(s: State, terms: e.CapabilityTerms, run: Run) -> Standing:
-    skills, body = s.govern.skills, run.body
+def _standing(v: View, terms: e.CapabilityTerms, run: Run) -> Standing:
+    skills, body = v.skills, run.body
     scale = skills.scales.get(terms.name)
     if scale is None or not run.on(scale):
         level, error = ability(terms, body.mean, body.error, body.items)
@@ -153,7 +186,7 @@ def _standing(s: State, terms: e.CapabilityTerms, run: Run) -> Standing:
     anchors = sum(b is not None for b in scale.difficulties)
     leaked = skills.leaked.get((terms.name, scale.source), {})
     placed, gone = _walk(terms, scale, [r for r in skills.runs[terms.name] if r.on(scale)], run, set(leaked))
-    looks = s.side.looks.get(scale.source, 0)
+    looks = v.looks.get(scale.source, 0)
     exhausted = terms.shows is not None and looks > terms.shows * terms.units * terms.batch_items
     lost = exhausted or 2 * placed.used < anchors
     word: Word = "lost" if lost else "weakened" if placed.used < anchors else "good"
@@ -182,20 +215,19 @@ def _shares(terms: e.CapabilityTerms, body: e.Characterised) -> list[float | Non
     return [None if score is None else share(terms, score) for score in body.scores]
 
 
-def new_abilities(s: State) -> tuple[tuple[str, int], ...]:
+def new_abilities(v: View) -> tuple[tuple[str, int], ...]:
     """(suite, generation on the line) of abilities that an epoch's first characterisation did not show.  # G-1
 
     Answered by a person's approval of that generation or a later one, and by the opening of an epoch.
     """
     found = []
-    looked = max([n for n in s.line if s.generations[n].approved is not None], default=-1)
-    for terms in terms_of(s):
-        runs = [r for r in s.govern.skills.runs.get(terms.name, []) if r.body.scores and not r.body.missing]
+    for terms in v.suites:
+        runs = [r for r in v.skills.runs.get(terms.name, []) if r.body.scores and not r.body.missing]
         at = new_ability([_shares(terms, r.body) for r in runs], terms.floor) if terms.floor > 0.0 else None
         if at is None:
             continue
         run = runs[at]
-        if run.seq > s.epoch_seq and run.body.generation in s.line and run.body.generation > looked:
+        if run.seq > v.since and run.body.generation in v.line and run.body.generation > v.looked:
             found.append((terms.name, run.body.generation))
     return tuple(found)
 
@@ -204,43 +236,53 @@ def said_new(suite: str, generation: int) -> str:
     return f"Generation {generation} shows an ability in {suite} that it lacked before (false once in {1 / ALPHA:.0f})"
 
 
-def breadth_of(s: State, generation: int) -> tuple[int, Breadth] | None:
+def breadth_of(v: View, generation: int) -> tuple[int, Breadth] | None:
     """(generation compared with, which domains moved since): the newest one before it that was measured whole."""
-    suites = terms_of(s)
-    if not suites or not s.govern.complete_all(s, generation):
+    if not v.complete(generation):
         return None
-    earlier = [n for n in s.line if n < generation and s.govern.complete_all(s, n)]
+    earlier = [n for n in v.line if n < generation and v.complete(n)]
     if not earlier:
         return None
     domains = {}
-    for terms in suites:
-        before, after = (_newest(s, terms.name, n) for n in (earlier[-1], generation))
+    for terms in v.suites:
+        before, after = (v.newest(terms.name, n) for n in (earlier[-1], generation))
         if before is not None and after is not None and before.body.scores and after.body.scores:
-            scale = s.govern.skills.scales.get(terms.name)
+            scale = v.skills.scales.get(terms.name)
             same = scale is not None and before.on(scale) and after.on(scale)
             domains[terms.name] = (_shares(terms, before.body), _shares(terms, after.body), same)
     return (earlier[-1], breadth(domains)) if domains else None
 
 
-def _newest(s: State, suite: str, generation: int) -> Run | None:
-    mine = [run for run in s.govern.skills.runs.get(suite, []) if run.body.generation == generation]
-    return mine[-1] if mine else None
-
-
-def rows(s: State, generation: int) -> list[tuple[Standing, e.Characterised]]:
+def rows(v: View, generation: int) -> list[tuple[Standing, e.Characterised]]:
     """Every suite's standing of a generation, with what was measured."""
     found = []
-    for terms in terms_of(s):
-        at, run = standing(s, terms, generation), _newest(s, terms.name, generation)
+    for terms in v.suites:
+        at, run = standing(v, terms, generation), v.newest(terms.name, generation)
         if at is not None and run is not None:
             found.append((at, run.body))
+    return found
+
+
+def lines(v: View, generation: int) -> list[str]:
+    """What a generation can do, in words: each suite, what is new, how broad the change was."""
+    found = []
+    for at, body in rows(v, generation):
+        missing = f"; NOT COMPLETE: {body.missing} units gave no answer" if body.missing else ""
+        found.append(
+            f"{body.suite}: {body.mean:.3f} (standard error {body.error:.3f}) on {body.items:,} items, "
+            f"{at.sentence()}{missing}"
+        )
+    found += [f"NEW: {said_new(suite, number)}" for suite, number in new_abilities(v)]
+    broad = breadth_of(v, generation)
+    if broad is not None:
+        found.append(f"Breadth of the change since generation {broad[0]}: {broad[1].sentence()}")
     return found
 
 
 def _locked(s: State, r: Record, b: e.AnchorsLocked) -> None:
     terms = {each.name: each for each in terms_of(s)}.get(b.suite)
     run = next((x for x in reversed(s.govern.skills.runs.get(b.suite, [])) if x.body.measure == b.measure), None)
-    made = None if terms is None or run is None else locking(s, terms, run)
+    made = None if terms is None or run is None else locking(view(s), terms, run)
     if made is None or not _same(made, b):
         raise misfit(r, "a scale that does not follow from the scores that it names")
     s.govern.skills.scales[b.suite] = b
@@ -269,10 +311,10 @@ def _leaked(s: State, r: Record, b: e.AnchorsLeaked) -> None:
         known.setdefault(at, b.generation)
 
 
-def suites_lost(s: State, generation: int) -> Mapping[str, str]:
+def suites_lost(v: View, generation: int) -> Mapping[str, str]:
     """Suites whose scale no longer tells how capable this generation is, with the reason.  # G-2"""
     found = {}
-    for at, _ in rows(s, generation):
+    for at, _ in rows(v, generation):
         if at.scale == "lost":
             found[at.suite] = "its scale is lost"
         elif at.scale != "no scale" and at.headroom in ("too easy", "of no one ability"):

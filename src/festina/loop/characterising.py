@@ -106,7 +106,7 @@ def _suite(b: Bench, terms: e.CapabilityTerms, number: int) -> e.Characterised:
 def _anchor(b: Bench, terms: e.CapabilityTerms, body: e.Characterised, source: str, shown: Mapping[int, bytes]) -> None:
     """Lock the scale where this run is the first that can, and name the anchors that the tree knows by heart."""
     run = abilities.Run(0, "", body, source)
-    made = abilities.locking(b.state, terms, run)
+    made = abilities.locking(abilities.view(b.state), terms, run)
     if made is not None:
         b.append(Draft(made))
     known = b.state.govern.skills.leaked.get((terms.name, source), {})

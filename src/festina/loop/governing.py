@@ -151,13 +151,13 @@ def _coarse(s: State, newest: int | None) -> tuple[str, ...]:
         level, error = ability(suite, body.mean, body.error, body.items)
         if level > 0.0 and error > MAX_LOGIT_SE:
             found.append(suite.name)
-    lost = abilities.suites_lost(s, newest)
+    lost = abilities.suites_lost(abilities.view(s), newest)
     return tuple(dict.fromkeys((*found, *lost)))
 
 
 def news(s: State) -> tuple[str, ...]:
     """Abilities that were not there at first, and that no person has looked at.  # G-1"""
-    return tuple(abilities.said_new(suite, number) for suite, number in abilities.new_abilities(s))
+    return tuple(abilities.said_new(suite, number) for suite, number in abilities.new_abilities(abilities.view(s)))
 
 
 def _crossed(s: State, now: datetime) -> tuple[str, ...]:

@@ -326,6 +326,15 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class AbilityRow:
+    """A sentence about what a version can do, and the entry that it rests on. ``alert``: it speaks against it."""
+
+    seq: int
+    text: str
+    alert: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class GateRow:
     """One gate. ``seconds``: at work; ``still_s``: while the loop stood still for it; ``tried``, ``caught``: cases."""
 
@@ -387,6 +396,7 @@ class ReportData:
     tried: Tried = Tried()
     outside: tuple[OutsideRow, ...] = ()  # loops run by others  # G-7
     gates: tuple[GateRow, ...] = ()  # what each cost and caught  # G-7
+    abilities: tuple[AbilityRow, ...] = ()  # what each version can do, and how it lasts  # G-1, D-3
 
     @property
     def epoch(self) -> EpochRow | None:

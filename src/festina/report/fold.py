@@ -49,9 +49,14 @@ class Reading(Rows):
         self.called.take(record.body)
         self.people.take(record)
         self.gates.take(record)
+        self.abilities.take(record)
         self.outside.take(record)
         if (handler := _HANDLERS.get(record.kind)) is not None:
             handler(self, record, record.body)
+
+    def _looked(self) -> int:
+        """The newest generation on the line that a person approved; -1 for none."""
+        return max((n for n in self.line if self.generations[n].approved_seq is not None), default=-1)
 
     def _dated(self, record: Entered) -> None:
         """An entry that says it is older than the one before: a clock that went back, or a hand that dated it."""
@@ -96,6 +101,7 @@ class Reading(Rows):
                 self.proposals.values(), self.terms[-1].debt_generations if self.terms else None, self.blob
             ),
             entries=tuple(self.entries), gates=self.gates.rows(),
+            abilities=self.abilities.rows(self.line, self._looked()),
         )  # fmt: skip
 
 

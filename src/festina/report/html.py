@@ -5,7 +5,7 @@ The same data give the same bytes.
 
 from __future__ import annotations
 
-from festina.report import attribution, compare, gates, growth, outside, reviewed, sections, shell, tries
+from festina.report import abilities, attribution, compare, gates, growth, outside, reviewed, sections, shell, tries
 from festina.report.data import ReportData
 from festina.report.markup import Html
 
@@ -27,6 +27,7 @@ def page(data: ReportData, control: ReportData | None = None, *, plots: bool = T
         growth.section(data, ref),
         outside.section(data.outside, ref),
         reviewed.section(data),
+        abilities.section(data.abilities, ref),
         gates.section(data.gates, ref),
         compare.section(data, control, ref, figure) if control is not None else None,
         sections.rules(data, ref),

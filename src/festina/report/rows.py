@@ -10,6 +10,7 @@ from festina.ledger import entries as e
 from festina.ledger.canonical import parse_strict
 from festina.loop.called import Called
 from festina.report import reviewed
+from festina.report.abilities import Abilities
 from festina.report.certified import Steps
 from festina.report.data import (
     AttributionRow,
@@ -67,6 +68,7 @@ class Rows:
         self.people = reviewed.People(state)
         self.outside = Outsides()
         self.gates = Gates()
+        self.abilities = Abilities()
         self.finals: list[FinalRow] = []
         self.drill: e.DrillFinished | None = None
         self.remarks: list[Remark] = []
