@@ -22,16 +22,16 @@ REQUESTS, CATCH, BAD, FALSE_ALARMS, NEEDED = 120, 0.2, 0.1, 0.05, 0.5
 HITS = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.3)
 
 
-def reviewed(runs: int, *, people: int, alike: float, needed: float) -> Iterator[Rung]:
+def reviewed(runs: int, *, people: int, alike: float, needed: float, planted_share: float = CATCH) -> Iterator[Rung]:
     """``alike``: chance that the second person sees just what the first one saw: a shared blind spot."""
     calibration.exact = lru_cache(maxsize=None)(exact)  # type: ignore[attr-defined] # the same numbers, once each
     for hit in HITS:
-        rng = stream("people", hit, people, alike, needed)
+        rng = stream("people", hit, people, alike, needed, planted_share)
         bad = caught = good = passed = 0
         for _ in range(max(10, runs // 10)):
             team = [Person(f"p{i}") for i in range(people)]
             for _ in range(REQUESTS):
-                planted = rng.random() < CATCH
+                planted = rng.random() < planted_share
                 wrong = planted or rng.random() < BAD
                 approve = _votes(rng, len(team), 1.0 - hit if wrong else 1.0 - FALSE_ALARMS, alike)
                 counts = [calibration.calibrated(each, demo=False, needed=needed).authority for each in team]
@@ -62,7 +62,9 @@ def _remember(person: Person, *, planted: bool, approved: bool) -> None:
 
 
 LADDERS = (
-    Ladder("people-none", "one person, no catch trials asked for", "weaker reviewers",
+    Ladder("people-none", "none: one person, no catch trials", "weaker reviewers",
+           partial(reviewed, people=1, alike=0.0, needed=0.0, planted_share=0.0)),
+    Ladder("people-suspend", "one person, a missed catch trial suspends", "weaker reviewers",
            partial(reviewed, people=1, alike=0.0, needed=0.0)),
     Ladder("people-one", "one person, lower bound of the hit rate at least .5", "weaker reviewers",
            partial(reviewed, people=1, alike=0.0, needed=NEEDED)),
