@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
@@ -25,9 +25,11 @@ from festina.errors import IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.merkle import leaf_hash
+from festina.ledger.record import Record
 from festina.ledger.signing import LocalKey
 from festina.report.attest import provenance
 from festina.report.attest.trace import Trace, release, releases
+from festina.report.bundle.make import make
 from tests.report.made_ledger import made_run, oid
 
 
@@ -101,7 +103,7 @@ def test_C1_it_names_every_accepted_patch_on_the_way_and_the_entries_that_accept
         records = list(log.records())
     assert [step.generation for step in of.steps] == list(range(1, of.generation + 1))
     assert of.steps[-1].commit == of.commit
-    assert of.start[0] == oid("c0")
+    assert of.start == oid("c0")
     said = json.loads(provenance.statement(of))["predicate"]
     materials = said["buildDefinition"]["resolvedDependencies"]
     patches = [row["digest"]["sha256"] for row in materials if "patch" in row["name"]]
@@ -155,11 +157,78 @@ def test_D1_a_release_that_rests_on_nothing_is_named_and_none_is_a_usage_error(l
         releases([r for r in records if r.kind != "verdict"])
     with pytest.raises(IntegrityError, match="on no line"):
         releases([r for r in records if r.kind != "line-intent"])
+    epoch = next(r for r in records if r.kind == "epoch-opened")
+    moved = replace_body(epoch, epoch.body.model_copy(update={"start_commit": oid("elsewhere")}))
+    with pytest.raises(IntegrityError, match="no epoch"):
+        releases([moved if r.seq == epoch.seq else r for r in records])
     with pytest.raises(IntegrityError, match="without its intent"):
         releases([r for r in records if r.kind != "release-intent"])
     with pytest.raises(UsageError) as caught:
         release(records, 99)
     assert caught.value.name == "never-released"
+
+
+@dataclass(frozen=True)
+class Other:
+    """A record whose body is another one."""
+
+    seq: int
+    at: str
+    kind: str
+    body: e.Body
+    envelope: bytes = b"{}"
+    leaf: str = "0" * 64
+
+
+def replace_body(record: Record, body: e.Body) -> Record:
+    return cast("Record", Other(record.seq, record.at, record.kind, body))
+
+
+def test_C1_a_new_epoch_on_the_same_commit_hides_no_earlier_change(ledger: Path) -> None:
+    of = trace(ledger)
+    with Ledger.open(ledger, readonly=True) as log:
+        records = list(log.records())
+    last = of.released.seq
+    start = e.LineIntent(
+        move=99, cause="start", generation=9, old_commit=of.commit, new_commit=of.commit, proposal=None
+    )  # fmt: skip
+    again = [*records[:last], cast("Record", Other(last, of.released.at, "line-intent", start)), of.released]
+    assert releases(again)[-1].steps == of.steps
+
+
+def test_C1_a_release_without_asking_rests_on_the_signed_step_and_a_rollback_says_so(ledger: Path) -> None:
+    of = trace(ledger)
+    with Ledger.open(ledger, readonly=True) as log:
+        records = list(log.records())
+    at = next(i for i, r in enumerate(records) if r.kind == "release-intent")
+    step = e.AutonomyStepped(before="release-by-approval", rung="unattended", trust="yes", reviewer="ada",
+                             reason="0" * 64, without_person=True)  # fmt: skip
+    stepped = cast("Record", Other(1000, of.began, step.kind, step))
+    unasked = records[at].body.model_copy(update={"review": None, "grant": 1000})
+    found = releases([*records[:at], stepped, replace_body(records[at], unasked), *records[at + 1 :]])[-1]
+    assert [r.kind for r in found.approvals] == ["autonomy-stepped"]
+    assert found.without_person
+    back = records[at].body.model_copy(update={"review": None, "cause": "rollback"})
+    found = releases([*records[:at], replace_body(records[at], back), *records[at + 1 :]])[-1]
+    said = json.loads(provenance.statement(found))["predicate"]["buildDefinition"]
+    assert said["externalParameters"]["cause"] == "rollback"
+    assert not found.approvals
+
+
+def test_C1_a_bundle_holds_each_releases_provenance_and_says_why_one_is_missing(
+    ledger: Path, engine: LocalKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(ledger, tmp_path / "bundle", signer=engine)
+    (made,) = (tmp_path / "bundle" / "provenance").iterdir()
+    assert verified(made.read_bytes(), engine.public)["subject"][0]["digest"]["gitCommit"] == trace(ledger).commit
+    assert len(list((tmp_path / "bundle" / "oscal").iterdir())) == 5
+
+    def odd(_: object) -> list[Trace]:
+        raise IntegrityError("odd-release", "a release that rests on nothing")
+
+    monkeypatch.setattr("festina.report.bundle.make.releases", odd)
+    make(ledger, tmp_path / "odd", signer=engine)
+    assert "rests on nothing" in (tmp_path / "odd" / "provenance" / "NOT-MADE.txt").read_text()
 
 
 def test_C1_on_the_command_line_a_ledger_file_gives_a_statement_and_no_signature(ledger: Path) -> None:

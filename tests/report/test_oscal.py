@@ -23,9 +23,9 @@ from festina.report.law import incidents
 from festina.report.law.documents import build, key
 from festina.report.law.packs import find, load
 from festina.report.oscal import code as codes
-from festina.report.oscal.checks import CHECKS, Case
+from festina.report.oscal.checks import CHECKS, Case, gather
 from festina.report.oscal.coverage import STATES, Covered, cover
-from tests.report.made_ledger import Log, made_run
+from tests.report.made_ledger import Log, made_run, oid
 from tests.report.test_command import ledger as ledger  # a fixture
 
 SCHEMA = Path(__file__).parent / "schemas" / "oscal_complete_schema.json"
@@ -156,6 +156,37 @@ def test_C1_a_release_that_no_person_approved_contradicts() -> None:
     rejected = decided.body.model_copy(update={"decision": "deny"})  # as if nobody had approved
     log.records[start] = replace(decided, body=rejected)
     assert covered(log)["ss-m7.6"].state == "contradicted"
+
+
+def test_G7_a_release_under_a_signed_step_needs_no_approval_of_its_own() -> None:
+    log = made_run(demo=True)
+    assert CHECKS["released-only-approved"](case(log)).held is False
+    intent = next(r for r in log.records if r.kind == "release-intent")
+    unasked = intent.body.model_copy(update={"review": None, "grant": 3})
+    records = [replace(r, body=unasked) if r is intent else r for r in log.records]
+    now = case(log)
+    answer = CHECKS["released-only-approved"](gather(records, now.data, now.people, now.packs))  # type: ignore[arg-type]
+    assert answer.held
+    assert "1 by a signed step" in answer.text
+
+
+def judge(log: Log, generation: int, *triggers: str) -> None:
+    log.add(e.MaterialityDetermined(
+        generation=generation, commit=oid(f"c{generation}"), material=bool(triggers), triggers=triggers,
+        text=log.text("so"), reviewer="ann", without_person=False,
+    ))  # fmt: skip
+
+
+def test_C1_a_release_that_nobody_judged_is_open_and_a_material_one_without_its_update_contradicts() -> None:
+    log = made_run()
+    piece = {row.name: row for row in covered(log)["ss-m7.6"].rows}["released-only-judged"]
+    assert (piece.held, piece.failed) == (None, False)
+    assert "nobody judged whether generation 2" in piece.text
+    judge(log, 2)
+    complete(log, "eu.model-report-update")
+    assert covered(log)["ss-m7.6"].state == "satisfied"
+    judge(log, 2, "capabilities")
+    assert covered(log)["ss-m7.6"].state == "contradicted"  # nothing was confirmed before it was released
 
 
 def test_C1_no_piece_of_evidence_comes_without_a_citation_or_a_reason() -> None:

@@ -65,13 +65,13 @@ def coverage(source: Source, state: str | None, only: str | None, as_json: bool)
 
 def _covered(source: Source) -> tuple[Covered, ...]:
     from festina.cli.documents import Desk
-    from festina.report.oscal.checks import Case
+    from festina.report.oscal.checks import gather
     from festina.report.oscal.code import load
     from festina.report.oscal.coverage import cover
 
     with source.open() as ledger:
         desk = Desk(ledger)
-        return cover(load(), Case(desk.data, desk.people, desk.packs))
+        return cover(load(), gather(ledger.records(), desk.data, desk.people, desk.packs))
 
 
 def _whole(row: Covered) -> None:
@@ -100,14 +100,14 @@ def oscal(source: Source, folder: Path) -> None:
     EU Code of Practice, the results what this record shows of each, with the signed entries themselves.
     """
     from festina.cli.documents import Desk
-    from festina.report.oscal.checks import Case
+    from festina.report.oscal.checks import gather
     from festina.report.oscal.code import load
     from festina.report.oscal.coverage import counts, cover
     from festina.report.oscal.writing import written
 
     with source.open() as ledger:
         desk = Desk(ledger)
-        covered = cover(load(), Case(desk.data, desk.people, desk.packs))
+        covered = cover(load(), gather(ledger.records(), desk.data, desk.people, desk.packs))
         files = written(load(), covered, desk.data, ledger.record)
     try:
         folder.mkdir(parents=True, exist_ok=True)

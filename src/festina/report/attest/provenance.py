@@ -90,7 +90,7 @@ def _definition(trace: Trace) -> Node:
         "buildType": BUILD,
         "externalParameters": {
             "system": trace.genesis.system, "origin": trace.genesis.origin, "release": trace.release.release,
-            "generation": trace.generation, "autonomy": epoch.autonomy,
+            "generation": trace.generation, "cause": trace.cause, "autonomy": epoch.autonomy,
         },
         "internalParameters": {
             "demo": trace.genesis.demo, "alpha": epoch.alpha, "suite": epoch.suite.name,
@@ -98,7 +98,7 @@ def _definition(trace: Trace) -> Node:
             "approvedWithoutPerson": trace.without_person,
         },
         "resolvedDependencies": [
-            _git("start", "gitCommit", trace.start[0]),
+            _git("start", "gitCommit", trace.start),
             *(_patch(step) for step in trace.steps),
             *(_evaluator(epoch.epoch, epoch.evaluator) for epoch in trace.epochs),
         ],

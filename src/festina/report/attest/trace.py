@@ -30,17 +30,22 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """All that led to one release. ``approvals``: people's decisions that it rests on, with their settling."""
+    """All that led to one release.
+
+    ``approvals``: people's decisions that it rests on, with their settling, or their step to releasing without being
+    asked; none where an earlier release came back. ``start``: the commit that a line began with.
+    """
 
     genesis: e.Genesis
     run: e.RunStarted | None
     epochs: tuple[e.EpochOpened, ...]  # that had begun
     release: e.Released
+    cause: str  # release or rollback
     released: Record
     generation: int
     commit: str
     tree: str
-    start: tuple[str, str]  # commit and tree of generation 0
+    start: str
     steps: tuple[Step, ...]  # oldest first
     approvals: tuple[Record, ...]
     began: str  # when the first of the changes was asked for, or the release was meant to happen
@@ -48,7 +53,7 @@ class Trace:
     @property
     def without_person(self) -> bool:
         bodies = [r.body for r in self.approvals]
-        return any(b.without_person for b in bodies if isinstance(b, e.ReviewDecided))
+        return any(b.without_person for b in bodies if isinstance(b, e.ReviewDecided | e.AutonomyStepped))
 
 
 @dataclass(slots=True)
@@ -61,6 +66,7 @@ class _Seen:
     received: dict[int, Record] = field(default_factory=dict)
     accepted: dict[int, tuple[e.Verdict, Record]] = field(default_factory=dict)  # by proposal
     decided: dict[int, list[Record]] = field(default_factory=dict)  # review: decisions to approve, settling
+    stepped: dict[int, Record] = field(default_factory=dict)  # by entry
     intents: dict[int, tuple[e.ReleaseIntent, str]] = field(default_factory=dict)
 
 
@@ -95,18 +101,27 @@ def _trace(seen: _Seen, record: Record, body: e.Released) -> Trace:
         move = seen.moves.get(commit)
         if move is None or len(steps) > len(seen.moves):
             raise _odd(record, f"rests on commit {commit[:12]}, which is on no line")
-        if move.old_commit is None or move.proposal is None:
+        if move.cause == "start" or move.old_commit is None or move.proposal is None:
             break
         steps.append(_step(seen, record, move, move.proposal))
         commit = move.old_commit
     steps.reverse()
-    start = (commit, seen.epochs[0].start_tree)
+    trees = {epoch.start_commit: epoch.start_tree for epoch in seen.epochs}
+    if commit not in trees:
+        raise _odd(record, f"begins with commit {commit[:12]}, with which no epoch does")
     return Trace(
-        genesis=seen.genesis, run=seen.run, epochs=tuple(seen.epochs), release=body, released=record,
-        generation=body.generation, commit=body.commit, tree=steps[-1].tree if steps else start[1], start=start,
-        steps=tuple(steps), approvals=tuple(seen.decided.get(intent.review, ()) if intent.review is not None else ()),
-        began=seen.asked.get(steps[0].proposal, began) if steps else began,
+        genesis=seen.genesis, run=seen.run, epochs=tuple(seen.epochs), release=body, cause=intent.cause,
+        released=record, generation=body.generation, commit=body.commit,
+        tree=steps[-1].tree if steps else trees[commit], start=commit, steps=tuple(steps),
+        approvals=_approvals(seen, intent), began=seen.asked.get(steps[0].proposal, began) if steps else began,
     )  # fmt: skip
+
+
+def _approvals(seen: _Seen, intent: e.ReleaseIntent) -> tuple[Record, ...]:
+    found = list(seen.decided.get(intent.review, ())) if intent.review is not None else []
+    if intent.grant is not None and intent.grant in seen.stepped:
+        found.append(seen.stepped[intent.grant])
+    return tuple(found)
 
 
 def _step(seen: _Seen, record: Record, move: e.LineIntent, proposal: int) -> Step:
@@ -149,13 +164,17 @@ def _judged(seen: _Seen, record: Record, body: Body) -> None:
 
 
 def _moved(seen: _Seen, record: Record, body: Body) -> None:
-    if isinstance(body, e.LineIntent) and body.cause in ("start", "accept"):
+    if isinstance(body, e.LineIntent) and body.cause == "accept":
         seen.moves[body.new_commit] = body
+    elif isinstance(body, e.LineIntent) and body.cause == "start":  # of a new epoch, perhaps with an accepted commit
+        seen.moves.setdefault(body.new_commit, body)
     elif isinstance(body, e.ReleaseIntent):
         seen.intents[body.release] = (body, record.at)
 
 
 def _reviewed(seen: _Seen, record: Record, body: Body) -> None:
+    if isinstance(body, e.AutonomyStepped):
+        seen.stepped[record.seq] = record
     approving = isinstance(body, e.ReviewDecided) and body.decision == "approve"
     if isinstance(body, e.ReviewDecided | e.ReviewSettled) and (approving or isinstance(body, e.ReviewSettled)):
         seen.decided.setdefault(body.review, []).append(record)
@@ -165,4 +184,5 @@ _TAKES: dict[type[Body], Callable[[_Seen, Record, Body], None]] = {
     e.Genesis: _opened, e.RunStarted: _opened, e.EpochOpened: _opened,
     e.ProposalRequested: _proposed, e.ProposalReceived: _proposed, e.Verdict: _judged,
     e.LineIntent: _moved, e.ReleaseIntent: _moved, e.ReviewDecided: _reviewed, e.ReviewSettled: _reviewed,
+    e.AutonomyStepped: _reviewed,
 }  # fmt: skip

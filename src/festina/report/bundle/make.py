@@ -1,9 +1,9 @@
 """Write a bundle: record, documents, report, keys, law, and what checks them. Whole or not at all.  # L-5, C-2
 
 Layout: ``record/`` (a plain copy of the ledger), ``documents/`` (each as Markdown, page and JSON), ``report.html``,
-``law/`` (the packs that the documents were made from), ``verify.py``, ``WITHHELD.txt``, ``README.txt``,
-``MANIFEST.sha256`` over all of them, and ``MANIFEST.sig``, the engine's signature over that. The same ledger and
-options give the same bytes.
+``oscal/`` and ``provenance/`` (for other tools), ``law/`` (the packs that the documents were made from),
+``verify.py``, ``WITHHELD.txt``, ``README.txt``, ``MANIFEST.sha256`` over all of them, and ``MANIFEST.sig``, the
+engine's signature over that. The same ledger and options give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,23 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from festina.errors import UsageError
+from festina.errors import IntegrityError, UsageError
 from festina.ledger.checkpoint import sign_note
 from festina.ledger.copies import export
 from festina.ledger.entries import Genesis
 from festina.ledger.log import Ledger
 from festina.ledger.signing import Signer
 from festina.report import html
+from festina.report.attest import provenance
+from festina.report.attest.trace import releases
 from festina.report.fold import fold
 from festina.report.law import incidents
 from festina.report.law.documents import FORMS, build
 from festina.report.law.packs import load
+from festina.report.oscal.checks import Case, gather
+from festina.report.oscal.code import load as measures
+from festina.report.oscal.coverage import cover
+from festina.report.oscal.writing import written
 
 MANIFEST, SEAL = "MANIFEST.sha256", "MANIFEST.sig"
 FORM = "festina-bundle/v1"  # first line of what is signed: no checkpoint has such a second line  # L-2
@@ -38,6 +44,8 @@ A bundle of a Festina record: {system} ({origin}), {size} entries, root {root}.
 
 record/       the ledger as plain files; documents cite its entries by number and leaf hash
 documents/    what regulators ask for, each as .md, .html and .json; a draft says so on top
+oscal/        how far the record covers the EU Code of Practice, for audit tools
+provenance/   how each released version came about (in-toto, SLSA)
 report.html   the run as one page
 law/          the law packs that the documents were made from, with their sources and dates
 WITHHELD.txt  what was left out of this copy, and why
@@ -112,6 +120,7 @@ def _write(
                     name = kind.id if incident is None else f"{kind.id}-{incident.number}"
                     for form, write in FORMS.items():
                         (target / "documents" / f"{name}.{form}").write_text(write(document), encoding="utf-8")
+        _exchange(target, ledger, gather(ledger.records(), data, people, load()), signer)
     (target / "report.html").write_text(html.page(data, plots=False), encoding="utf-8")
     (target / "verify.py").write_text(verifier(), encoding="utf-8")
     (target / "README.txt").write_text(
@@ -128,6 +137,23 @@ def _write(
         note = sign_note(f"{FORM}\n{data.origin}\n{digest}\n", data.origin, signer)
         (target / SEAL).write_text(note, encoding="utf-8")
     return Made(listed.count("\n"), digest, states.count("draft"), states.count("complete"))
+
+
+def _exchange(target: Path, ledger: Ledger, case: Case, signer: Signer | None) -> None:
+    """What other tools read: OSCAL, and each release's provenance, signed where the bundle is."""
+    (target / "oscal").mkdir()
+    for name, text in written(measures(), cover(measures(), case), case.data, ledger.record).items():
+        (target / "oscal" / name).write_text(text, encoding="utf-8")
+    (target / "provenance").mkdir()
+    try:
+        found = releases(ledger.records())
+    except IntegrityError as error:  # the rest of the bundle shows what is wrong with such a record
+        (target / "provenance" / "NOT-MADE.txt").write_text(f"{error.what}\n", encoding="utf-8")
+        return
+    for trace in found:
+        payload = provenance.statement(trace)
+        made = payload if signer is None else provenance.signed(payload, signer)
+        (target / "provenance" / f"release-{trace.release.release}.json").write_bytes(made)
 
 
 def verifier() -> str:

@@ -5,9 +5,11 @@ No clock is read: "late" is as of the record's last entry, so that the same reco
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from festina.ledger import entries as e
+from festina.ledger.record import Record
 from festina.report.data import GenerationRow, ReportData
 from festina.report.law.documents import build
 from festina.report.law.incidents import Incident, People, board
@@ -17,11 +19,24 @@ from festina.report.numerals import count
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that a check may look at."""
+    """All that a check may look at. ``granted``: generations that were released under a signed step, unasked.  # G-7"""
 
     data: ReportData
     people: People
     packs: tuple[Pack, ...]
+    granted: frozenset[int] = frozenset()
+
+
+def gather(records: Iterable[Record], data: ReportData, people: People, packs: tuple[Pack, ...]) -> Case:
+    """The case of a record that was folded already."""
+    granted = {
+        record.body.generation
+        for record in records
+        if record.kind == e.ReleaseIntent.kind
+        and isinstance(record.body, e.ReleaseIntent)
+        and record.body.grant is not None
+    }
+    return Case(data, people, packs, frozenset(granted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +77,15 @@ def released_only_approved(case: Case) -> Answer:
     released = [g for g in case.data.generations if g.released_seq is not None and g.generation]
     if not released:
         return Answer(None, "nothing was released yet")
-    without = [g for g in released if g.approved_seq is None or g.approved_seq > (g.released_seq or 0)]
+    asked = [g for g in released if g.generation not in case.granted]
+    without = [g for g in asked if g.approved_seq is None or g.approved_seq > (g.released_seq or 0)]
     if without:
         return Answer(False, f"released without an earlier approval: generation {_listed(without)}", _released(without))
-    keys = [g for g in released if g.without_person]
+    keys = [g for g in asked if g.without_person]
     if keys:
         return Answer(False, f"approved by a key that is no person: generation {_listed(keys)}", _released(keys))
-    return Answer(True, f"a person approved each of {count(len(released), 'release')} first", _released(released))
+    step = f", {len(released) - len(asked)} by a signed step to releasing unasked" if len(asked) < len(released) else ""
+    return Answer(True, f"a person approved each of {count(len(released), 'release')} first{step}", _released(released))
 
 
 def _listed(rows: list[GenerationRow]) -> str:
@@ -77,6 +94,27 @@ def _listed(rows: list[GenerationRow]) -> str:
 
 def _released(rows: list[GenerationRow]) -> tuple[int, ...]:
     return tuple(seq for g in rows for seq in (g.approved_seq, g.released_seq) if seq is not None)
+
+
+def released_only_judged(case: Case) -> Answer:
+    """A person judged each released change against the triggers of Measure 7.6, and what is material has its update."""
+    released = [g for g in case.data.generations if g.released_seq is not None and g.generation]
+    if not released:
+        return Answer(None, "nothing was released yet")
+    judged = {generation for generation, _ in case.people.material}
+    unjudged = [g for g in released if g.generation not in judged]
+    if unjudged:
+        return Answer(None, f"nobody judged whether generation {_listed(unjudged)} is material", _released(unjudged))
+    words = [j for j in case.people.material.values() if j.generation in {g.generation for g in released}]
+    confirmed = [entry.seq for entry in case.data.entries if entry.kind == "document-confirmed"]
+    first = {g.generation: g.released_seq or 0 for g in released}
+    late = [j for j in words if j.triggers and not any(seq < first[j.generation] for seq in confirmed)]
+    seqs = tuple(sorted(j.seq for j in late or words))
+    if late:
+        numbers = ", ".join(sorted({str(j.generation) for j in late}))
+        return Answer(False, f"material, and released before an update was confirmed: generation {numbers}", seqs)
+    said = count(sum(bool(j.triggers) for j in words), "material change")
+    return Answer(True, f"a person judged each of {count(len(released), 'release')}: {said}", seqs)
 
 
 def controls_held(case: Case) -> Answer:
@@ -186,7 +224,8 @@ def _seqs(found: list[Incident]) -> tuple[int, ...]:
 
 CHECKS: dict[str, Check] = {
     "no-findings": no_findings, "plans-before-results": plans_before_results,
-    "released-only-approved": released_only_approved, "controls-held": controls_held,
+    "released-only-approved": released_only_approved, "released-only-judged": released_only_judged,
+    "controls-held": controls_held,
     "planted-defects-caught": planted_defects_caught, "drill-without-holes": drill_without_holes,
     "confined": confined, "guards-never-changed": guards_never_changed,
     "incident-reports-complete": incident_reports_complete, "filed-in-time": filed_in_time,
