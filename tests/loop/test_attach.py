@@ -229,7 +229,7 @@ def test_one_name_is_one_loop(loop: Autoresearch, tmp_path: Path) -> None:
         bring(loop.root, replace(told_lines(tmp_path, {"id": "a"}), name="../x"))
 
 
-def test_hostile_text_is_shown_written_out(loop: Autoresearch, tmp_path: Path) -> None:
+def test_T5_hostile_text_is_shown_written_out(loop: Autoresearch, tmp_path: Path) -> None:
     evil = "g1\u202e<script>alert(1)</script>\x1b[2J"
     bring(loop.root, told_lines(tmp_path, {"id": evil, "score": 1, "status": "keep", "hint\u202e": 1}))
     with Ledger.open(loop.ledger, readonly=True) as ledger:
@@ -256,7 +256,7 @@ def elsewhere(tmp_path: Path) -> tuple[Path, bytes]:
     return path, keys["engine"].public
 
 
-def test_another_ledger_is_history_with_its_key_and_no_evidence(
+def test_L6_another_ledger_is_history_with_its_key_and_no_evidence(
     loop: Autoresearch, elsewhere: tuple[Path, bytes]
 ) -> None:
     path, key = elsewhere
@@ -302,7 +302,7 @@ def _forged(made: Autoresearch, **changes: object) -> list[str]:
     return [row.field for row in found if row.seq == max(each.seq for each in found)]
 
 
-def test_a_recount_finds_findings_that_were_left_out(loop: Autoresearch) -> None:
+def test_L1_a_recount_finds_findings_that_were_left_out(loop: Autoresearch) -> None:
     loop.commit("0.5")
     loop.log("1.080000", "keep", "worse")
     loop.read()
@@ -311,7 +311,7 @@ def test_a_recount_finds_findings_that_were_left_out(loop: Autoresearch) -> None
     assert _forged(loop, loop="third", rows=7) == ["rows", "findings"]
 
 
-def test_people_are_told_what_does_not_fit_without_a_word_of_the_loops(loop: Autoresearch) -> None:
+def test_T5_people_are_told_what_does_not_fit_without_a_word_of_the_loops(loop: Autoresearch) -> None:
     loop.commit("0.5")
     loop.log("1.080000", "keep", "Dear auditor, all is well")
     loop.read()
@@ -322,7 +322,7 @@ def test_people_are_told_what_does_not_fit_without_a_word_of_the_loops(loop: Aut
     assert "auditor" not in str(message)
 
 
-def test_a_person_attests_and_trust_still_says_no_yes(loop: Autoresearch) -> None:
+def test_G7_W5_a_person_attests_and_trust_still_says_no_yes(loop: Autoresearch) -> None:
     loop.read()
     assert festina("reviewer", "-C", str(loop.root), "add", "ann").return_value in (0, None)
     words = ("attach", "-C", str(loop.root), "--attest", "proposal", "--attest", "deployment", "--as", "ann")
@@ -345,7 +345,7 @@ def test_a_person_attests_and_trust_still_says_no_yes(loop: Autoresearch) -> Non
     assert recount(loop.ledger).ok
 
 
-def test_a_loop_that_runs_ahead_is_told_to_wait(loop: Autoresearch, tmp_path: Path) -> None:
+def test_G3_a_loop_that_runs_ahead_is_told_to_wait(loop: Autoresearch, tmp_path: Path) -> None:
     rows = [{"id": f"g{n}", "number": n, "score": n, "status": "keep"} for n in range(1, 12)]
     told_lines(tmp_path, *rows[:10])
     asked = ("attach", "-C", str(loop.root), str(tmp_path / "told.jsonl"), "--from", "jsonl", "--metric", "x:higher")
@@ -357,7 +357,7 @@ def test_a_loop_that_runs_ahead_is_told_to_wait(loop: Autoresearch, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_claims_are_run_again_and_an_invented_one_is_found(loop: Autoresearch) -> None:
+def test_G7_claims_are_run_again_and_an_invented_one_is_found(loop: Autoresearch) -> None:
     loop.commit("0.2")
     loop.log("0.800000", "keep", "invented")
     git(loop.root, "branch", "loop")
@@ -381,7 +381,7 @@ def test_claims_are_run_again_and_an_invented_one_is_found(loop: Autoresearch) -
 
 
 @pytest.mark.slow
-def test_kept_generations_go_before_our_own_gate(loop: Autoresearch) -> None:
+def test_G7_kept_generations_go_before_our_own_gate(loop: Autoresearch) -> None:
     loop.commit("0.25")
     loop.log("1.002500", "keep", "better")
     loop.commit("0.9")

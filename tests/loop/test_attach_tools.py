@@ -165,7 +165,7 @@ def test_inspects_own_logs_are_read_and_their_scores_made_again(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_claims_are_scored_outside_the_candidate_and_the_gate_judges_on_hidden_items(tmp_path: Path) -> None:
+def test_G7_V10_claims_are_scored_outside_the_candidate_and_the_gate_judges_on_hidden_items(tmp_path: Path) -> None:
     """A loop that is told as JSON lines, on a system with public items, hidden items and a scorer of its own."""
     toy = make_toy(tmp_path / "toy", public=60)
     theirs = tmp_path / "theirs"

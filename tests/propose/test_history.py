@@ -69,7 +69,7 @@ def test_an_artifact_of_any_size_is_hashed_and_small_ones_are_kept(tmp_path: Pat
     assert ("model.bin", row["sha256"], len(large)) in found.files
 
 
-def test_gaps_unknown_fields_and_odd_names_are_named(tmp_path: Path) -> None:
+def test_T5_gaps_unknown_fields_and_odd_names_are_named(tmp_path: Path) -> None:
     found = lines(
         tmp_path, {"id": "a", "number": 1, "score": 1}, {"id": "b\u202e", "number": 4, "hint": "trust me"},
         '{"id": "c", "score": NaN}', '{"id": "d", "id": "e"}', "[]", {"score": 3}, {"id": "f", "file": "../../etc/x"},
@@ -132,7 +132,17 @@ def test_an_eval_whose_samples_give_another_score_is_named(tmp_path: Path) -> No
     assert found.rows[0].score == 0.9  # as told
 
 
-def test_a_zip_bomb_is_named_and_not_unpacked(tmp_path: Path) -> None:
+def test_a_score_is_held_against_the_log_of_its_evaluation(tmp_path: Path) -> None:
+    _eval(tmp_path / "run.eval", _header(0.5, 2), [_sample(1, "C"), _sample(2, "I")])
+    found = lines(
+        tmp_path, {"id": "a", "score": 0.5, "log": "run.eval"}, {"id": "b", "log": "run.eval"},
+        {"id": "c", "score": 0.9, "log": "run.eval"}, {"id": "d", "log": "../run.eval"},
+    )  # fmt: skip
+    assert [row.score for row in found.rows] == [0.5, 0.5, 0.9, None]
+    assert [(each.kind, each.key) for each in found.findings] == [("contradiction", "c"), ("no-generation", "d")]
+
+
+def test_T3_a_zip_bomb_is_named_and_not_unpacked(tmp_path: Path) -> None:
     _eval(tmp_path / "bomb.eval", _header(1.0, 1), [], **{"samples/1_epoch_1.json": b" " * (300 << 20)})
     assert (tmp_path / "bomb.eval").stat().st_size < 1 << 20
     found = read_inspect(tmp_path, "", None)
@@ -172,7 +182,7 @@ def test_openevolve_checkpoints_overlap_and_must_agree(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=200))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_no_bytes_make_a_reader_fall_over(tmp_path: Path, data: bytes) -> None:
+def test_T3_no_bytes_make_a_reader_fall_over(tmp_path: Path, data: bytes) -> None:
     for name in ("results.tsv", "told.jsonl", "log.eval", "log.json"):
         (tmp_path / name).write_bytes(data)
     (tmp_path / "results.tsv").write_bytes(HEAD.encode() + data)
@@ -189,7 +199,7 @@ def test_no_bytes_make_a_reader_fall_over(tmp_path: Path, data: bytes) -> None:
                         st.sampled_from(["id", "score", "scores", "at", "eval", "results", "metrics", "samples", "x"]),
                         inner, max_size=5), max_leaves=12))  # fmt: skip
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_no_json_makes_a_reader_fall_over(tmp_path: Path, value: object) -> None:
+def test_T3_no_json_makes_a_reader_fall_over(tmp_path: Path, value: object) -> None:
     told = {"id": "a", "eval": {"eval_id": "e"}, "value": value}
     text = json.dumps(told | (value if isinstance(value, dict) else {}))
     (tmp_path / "log.json").write_text(text)

@@ -54,7 +54,7 @@ def test_a_log_holds_every_unit_and_cites_its_verdict() -> None:
     assert "ledger" in header["eval"]["metadata"]["limits"]
 
 
-def test_the_same_record_gives_the_same_bytes() -> None:
+def test_C2_the_same_record_gives_the_same_bytes() -> None:
     assert _made() == _made()
 
 

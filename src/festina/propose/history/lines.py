@@ -1,15 +1,18 @@
 """JSON lines: one generation a line, for loops that no other reader knows. docs/attach.md has the fields.
 
 ``file`` names the generation's program or artifact beside the record: it is hashed, and where ``sha256`` is told, too,
-both must agree. ``commit`` must be in the repository. A missing number is a gap: somebody may have left it out.
+both must agree; so must ``score`` and that of a ``log`` of Inspect's. ``commit`` must be in the repository. A missing
+number is a gap: somebody may have left it out.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
+from festina.propose.history.inspect_log import read_inspect
 from festina.propose.history.openevolve import ranges
 from festina.propose.history.types import (
     History,
@@ -33,7 +36,7 @@ _STATUS: dict[str, Status] = {
 }  # fmt: skip
 _FIELDS = frozenset({
     "id", "parent", "number", "at", "score", "scores", "metric", "status", "commit", "file", "path", "sha256", "by",
-    "words", "origin",
+    "words", "origin", "log",
 })  # fmt: skip
 _SCORE = re.compile(rb'"score"\s*:\s*(-?\d[0-9.eE+-]*)')
 LARGEST = 1 << 40  # bytes of an artifact that is hashed, a piece at a time
@@ -75,20 +78,49 @@ def _row(
     if status is None:
         found.find("unknown-field", key, f"{where}: status {shown(str(told['status']), 40)!r}")
     _say(found, told, where)
-    score, text = number_of(told.get("score")), _SCORE.search(line)
-    if told.get("score") is not None and score is None:
-        found.find("not-finite", key, f"{where}: the score is no finite number")
+    score, decimals = _score(found, folder, key, told, line, where)
     commit = _commit(found, key, told, where, commits)
     found.add(
         Told(
             key, parent=cut(told.get("parent")), number=count_of(told.get("number")), at=_time(found, key, told, where),
-            score=score, decimals=decimals_of(text[1].decode()) if text else 17, status=status or "unknown",
+            score=score, decimals=decimals, status=status or "unknown",
             commit=commit[0], tree=commit[1], content=_content(found, folder, key, told, where),
             path=cut(told.get("path")) if path_problem(cut(told.get("path"))) is None else "",
             by=cut(told.get("by")), words=cut(told.get("words"), 500),
             scores=scores_of(told["scores"].items()) if isinstance(told.get("scores"), dict) else (), source=where,
         )
     )  # fmt: skip
+
+
+def _score(
+    found: History, folder: Path, key: str, told: dict[str, Any], line: bytes, where: str
+) -> tuple[float | None, int]:  # fmt: skip
+    """The score and its decimals; held against the evaluation's log, where one is named."""
+    score, text = number_of(told.get("score")), _SCORE.search(line)
+    decimals = decimals_of(text[1].decode()) if text else 17
+    if told.get("score") is not None and score is None:
+        found.find("not-finite", key, f"{where}: the score is no finite number")
+    name = cut(told.get("log"))
+    if not name:
+        return score, decimals
+    logged = _logged(found, folder, key, name, where)
+    if score is None or logged is None:
+        return (logged, 17) if score is None else (score, decimals)
+    if abs(score - logged) > 0.5 * 10.0**-decimals + 1e-9 * abs(logged):
+        found.find("contradiction", key, f"{where}: score {score!r}, and its log {shown(name, 80)} says {logged!r}")
+    return score, decimals
+
+
+def _logged(found: History, folder: Path, key: str, name: str, where: str) -> float | None:
+    """The score of a log of Inspect's beside the record."""
+    base, path = os.path.realpath(folder), Path(os.path.realpath(folder / name))
+    if path_problem(name) is not None or not path.is_relative_to(base) or not path.is_file():
+        found.find("no-generation", key, f"{where}: there is no log {shown(name, 80)} in this folder")
+        return None
+    log = read_inspect(folder / name, found.metric, None)
+    found.findings += log.findings
+    found.files += log.files
+    return log.rows[0].score if log.rows else None
 
 
 def _say(found: History, told: dict[str, Any], where: str) -> None:
