@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 
 from festina.errors import IntegrityError, UsageError
 from festina.ledger import entries as e
@@ -318,3 +321,63 @@ def autonomy_twins(loop: PaperLoop) -> Any:
     assert twins is not None
     twins.alarm = 5
     return twins
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 10**6), st.lists(st.sampled_from(["incident", "halt", "lapse", "sign", "deny"]), max_size=4))
+def test_G7_whatever_happens_nothing_leaves_unasked_but_on_a_rung_that_stood(seed: int, events: list[str]) -> None:
+    loop = PaperLoop(seed, autonomy="unattended", govern=GOVERN, proposals=12, approve=0.7)
+    loop.begin()
+    until(loop, plan.Propose)
+    attested(loop)
+    characterised(loop)
+    ends = (START + timedelta(seconds=40000)).isoformat()
+    stepped(loop, "unattended", expires=ends)
+    coins, left, unasked = random.Random(seed), list(events), 0
+    for _ in range(1500):
+        if left and coins.random() < 0.05:
+            _happens(loop, left.pop(), ends)
+        s = loop.state
+        due = autonomy.release_due(s, now(loop))
+        action = plan.next_action(s, replace(loop.facts(), release_due=due))
+        if isinstance(action, plan.Finish):
+            break
+        if isinstance(action, plan.Characterise):
+            characterised(loop)
+        elif isinstance(action, plan.ReleaseAlone):
+            mine, head = s.govern.autonomy, s.head
+            assert mine.rung == "unattended"
+            assert not s.govern.incidents
+            assert not s.halts.standing
+            assert datetime.fromisoformat(s.govern.safeguards["two-people"]) > now(loop)
+            newest = max(n for n in s.line if s.generations[n].approved is not None or n == s.line[0])
+            assert not any(s.generations[n].improver_changed for n in s.line if newest < n <= head.number)
+            assert s.govern.complete_all(s, head.number)
+            released(loop)
+            unasked += 1
+        else:
+            if isinstance(action, plan.Screen):
+                loop.state.proposals[action.proposal].author = "own"
+            getattr(loop, f"_{type(action).__name__}")(action)
+            for g in loop.state.generations.values():  # what a paper loop screens changes the improver: half of it
+                if g.parent is not None and not g.commit and g.number % 2:
+                    g.improver_changed = False
+            loop.people()
+    event(f"released unasked: {unasked > 0}")
+
+
+def _happens(loop: PaperLoop, what: str, ends: str) -> None:
+    s = loop.state
+    if what == "incident":
+        FALLS["an incident"](loop)
+    elif what == "halt":
+        number = f"{len(loop.records):016x}"
+        loop.put(e.Halted(halt=number, by="x", since="2026-01-01T00:00:00.000Z", reason=""))
+        loop.put(e.Resumed(halts=(number,), reviewer="ann", reason=digest(1), without_person=False))
+    elif what == "lapse":
+        attested(loop, lasts_s=1.0)
+        attested(loop)
+    elif what == "sign":
+        stepped(loop, "unattended", expires=ends)
+    elif s.line and s.head.parent is not None:
+        s.head.denied = True

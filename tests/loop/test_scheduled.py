@@ -45,6 +45,7 @@ def test_W2_a_run_measures_the_four_corners_by_itself_and_goes_on(
     assert first.word is not None, "and then it proposed"
     spent = sum(len(p.problems) * (2 + 3 * p.plan.units) for p in state.growth.crossplays)
     assert spent <= 0.5 * state.trials
+    assert state.side.comparing == spent, "no effort towards any gain"
     found = corners.square(state)
     assert found is not None
     assert "Returns to improvement" in sentence(found.found, found.left, found.right)

@@ -212,6 +212,20 @@ def test_T5_attempts_on_the_guards_are_one_message_an_hour() -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS)
+def test_D4_G7_a_draft_of_an_incident_and_a_signed_step_are_told() -> None:
+    drafted = e.IncidentDrafted(about=3, text="full step of generation 2: 40 of 41 requests failed")
+    stepped = e.AutonomyStepped(
+        before="release-by-approval", rung="unattended", expires=None, trust="yes", reviewer="ann", reason="0" * 64,
+        without_person=False,
+    )  # fmt: skip
+    for body, words in ((drafted, "40 of 41 requests failed"), (stepped, "signed")):
+        record = Paper(7, body.kind, "2026-01-01T00:00:00.000Z", body, digest(7))
+        said = notice(record, "toy", "home")  # type: ignore[arg-type]
+        assert said is not None
+        assert said.event == "alarm"
+        assert words in said.what
+
+
 def test_G6_templates_are_files_with_names_and_nothing_else(tmp_path: Path, event: str) -> None:
     message = replace(MESSAGE, event=event, what="$id {id} %s")
     subject, text = render(message, tmp_path)

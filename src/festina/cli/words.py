@@ -196,7 +196,22 @@ def _tried(b: e.TryEnded, s: State) -> str | None:
 
 
 def _released(b: e.Released, s: State) -> str:
-    return f"Generation {b.generation} is released ({b.commit[:10]})"
+    alone = s.generations[b.generation].granted is not None if b.generation in s.generations else False
+    asked = ", and nobody was asked: a signed step of autonomy covers it" if alone else ""
+    return f"Generation {b.generation} is released ({b.commit[:10]}){asked}"
+
+
+def _stepped(b: e.AutonomyStepped, s: State) -> str:
+    now = s.govern.autonomy.rung
+    return f"{b.reviewer} signed a step of autonomy from '{b.before}' to '{b.rung}'; it stands at '{now}'"
+
+
+def _drafted(b: e.IncidentDrafted, s: State) -> str:
+    return f"What may be an incident waits for a person (festina incident): {b.text}"
+
+
+def _played(b: e.CrossplayEnded, s: State) -> str:
+    return b.sentence
 
 
 def gain_sentence(final: e.FinalScored) -> str:
@@ -248,6 +263,7 @@ _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "run-started": _run_started, "controls-checked": _controls, "proposal-requested": _requested,
     "proposal-received": _received, "screened": _screened, "verdict": _verdict, "line-moved": _moved,
     "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
+    "autonomy-stepped": _stepped, "incident-drafted": _drafted, "crossplay-ended": _played,
     "plant-revealed": _plant, "review-settled": _settled, "halted": _halted, "resumed": _resumed,
     "try-ended": _tried, "public-compared": _compared, "attributed": _attributed, "internals-compared": _internals,
 }  # fmt: skip

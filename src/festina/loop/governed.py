@@ -87,6 +87,11 @@ def gain(epoch: e.EpochOpened | None, t: OpenTest) -> float | None:
     return max(0.0, doublings(share + around[1], items) - doublings(share, items))
 
 
+def means(t: OpenTest) -> tuple[float, float] | None:
+    """Of the candidate and of the incumbent over a test, in the suite's own unit.  # W-1"""
+    return (t.candidate_sum / len(t.gains), t.incumbent_sum / len(t.gains)) if t.gains else None
+
+
 def gain_of(s: State, t: OpenTest) -> float | None:
     """``gain`` of an open test."""
     return gain(s.epoch, t)

@@ -44,6 +44,7 @@ class Side:
     attempts: dict[Subject, int] = field(default_factory=dict)
     test_trials: int = 0  # of tests in this epoch
     attribution_trials: int = 0  # in this epoch
+    comparing: int = 0  # trials of comparisons that the loop made by itself: no effort towards any gain  # W-1, W-2
     looks: dict[str, int] = field(default_factory=dict)  # by vault source, repeated looks included  # V-3
     final_draws: dict[tuple[int, str], FirstDraw] = field(default_factory=dict)  # by generation and source
     finals: dict[int, e.FinalScored] = field(default_factory=dict)  # sealed final scores by generation
@@ -85,6 +86,8 @@ def _started(s: State, r: Record, b: e.MeasureStarted) -> None:
     side.attempts[subject] = b.attempt
     s.trials += b.trials
     s.run_trials += b.trials
+    if b.purpose == "crossplay" and s.epoch is not None and s.epoch.crossplay_share > 0.0:
+        side.comparing += b.trials
     if b.purpose == "attribution":
         side.attribution_trials += b.trials
     source = b.source if b.source is None or b.purpose != "final" else final_source(b.source)

@@ -445,8 +445,8 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
         s.generations[number] = Generation(
             number, "", s.head.number, b.proposal, p.author, b, r.leaf, p.improver_changed, p.changed_lines,
             retired=(t.first_item, min(t.items, len(t.gains) * s.epoch.suite.batch_items) if s.epoch else 0),
-            step=Step(tuple(t.gains), t.share) if task else None, target=t.terms.target, trials=s.trials,
-            means=(t.candidate_sum / len(t.gains), t.incumbent_sum / len(t.gains)) if t.gains else None,
+            step=Step(tuple(t.gains), t.share) if task else None, trials=s.trials - s.side.comparing,
+            target=t.terms.target, means=governed.means(t),
         )  # fmt: skip
 
 

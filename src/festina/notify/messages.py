@@ -130,9 +130,25 @@ def _checked(b: e.HistoryChecked, r: Record) -> _Said | None:
     )  # fmt: skip
 
 
+def _drafted(b: e.IncidentDrafted, _: Record) -> _Said:
+    return _Said(
+        "alarm", "What may be an incident waits for a person", f"{b.text}. No clock runs before a person opens it.",
+        "festina incident",
+    )  # fmt: skip
+
+
+def _stepped(b: e.AutonomyStepped, _: Record) -> _Said:
+    return _Said(
+        "alarm", f"Autonomy: {b.reviewer} signed '{b.rung}'",
+        f"A step from '{b.before}' to '{b.rung}' was signed. Whether it has effect, festina autonomy says.",
+        "festina autonomy",
+    )  # fmt: skip
+
+
 _TELL: dict[str, Callable[[Any, Record], _Said | None]] = {
     "review-requested": _review, "run-ended": _ended, "halted": _halted, "resumed": _resumed, "screened": _screened,
-    "growth-alarm": _grown, "history-read": _told, "history-checked": _checked,
+    "growth-alarm": _grown, "incident-drafted": _drafted,
+    "autonomy-stepped": _stepped, "history-read": _told, "history-checked": _checked,
 }  # fmt: skip
 
 
