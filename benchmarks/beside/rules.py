@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 
 from beside.endpoint import Stream
 from beside.loops import Played, ask, changed
@@ -22,13 +23,19 @@ class Fed:
         self._task, self._stream = task, stream
         self.name, self.start, self.detect = task.name, task.start, task.detect / task.width
         self.kind, self.most = task.kind, task.most
+        self._each: dict[str, list[float] | None] = {}
 
     def public(self, tree: str, seed: int) -> float | None:
+        each = self.public_each(tree)  # the same in every run, where there is any
+        if each is not None:
+            return fmean(each)
         found = self._task.public(tree)
         return None if found is None else found / self._task.width
 
     def public_each(self, tree: str) -> list[float] | None:
-        found = self._task.public_each(tree)
+        if tree not in self._each:
+            self._each[tree] = self._task.public_each(tree)
+        found = self._each[tree]
         return None if found is None else [each / self._task.width for each in found]
 
     def unit(self, tree: str, seed: int) -> float:

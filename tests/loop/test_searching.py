@@ -57,9 +57,25 @@ def test_P7_whatever_tries_and_crashes_do_each_ends_once_and_only_leaders_are_te
             assert not known.nodes[best].tested
         state.apply(record)
     if state.last_end is not None and state.last_end.reason == "exhausted" and not state.run_barren:
-        assert not searching.last(state, 10**6)  # what is worth a test is handed in before a run gives up
+        assert not searching.last(state, searching.Room(10**6, 10**6))  # what is worth a test was handed in before
     charged = sum(r.body.runs for r in loop.records if r.kind == "try-started")
     assert state.search.runs == charged  # E-1
+
+
+def test_E5_the_room_for_a_test_is_what_trials_and_time_allow() -> None:
+    loop = Searching(seed=1, proposals=1)
+    loop.begin()
+    loop.run()
+    loop.start_run()
+    s = loop.state
+    assert s.run is not None
+    made = s.run_trials
+    assert searching.room(s, 0.0, 2) == searching.Room(10**6 - made, 10**6)  # no run took any time
+    s.search.timed = (4, 8.0)
+    assert searching.room(s, s.run.wall_s - 90.0, 2) == searching.Room(90, 10**6)  # two seconds each, two at once
+    assert searching.room(s, 2.0 * s.run.wall_s, 2).left == 0
+    s.search.timed = (4, 4e5)
+    assert searching.room(s, 0.0, 1) == searching.Room(10, 10.0)
 
 
 @pytest.mark.parametrize("mode", ["sealed", "ledger"])

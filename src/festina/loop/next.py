@@ -350,17 +350,18 @@ def _search(s: State, facts: Facts) -> Action | None:
         return TakeTries()
     run = s.run
     assert run is not None
-    if searching.due(s, run.trials - s.run_trials):
+    room = searching.room(s, facts.elapsed_s, facts.tries_at_once)
+    if searching.due(s, room):
         return None
     if run.trials - s.run_trials < SIDES + searching.terms(s).seeds:
         return TakeTries() if facts.tries else Finish("budget", "the run's trials are spent")  # E-5
     if len(facts.tries) < facts.tries_at_once:
-        step = searching.next_step(s, facts.tries)
+        step = searching.next_step(s, facts.tries, room)
         if step is not None:
             return Try(step)
     if facts.tries:
         return TakeTries()
-    if searching.last(s, run.trials - s.run_trials):
+    if searching.last(s, room):
         return None  # nothing else can be tried: what there is
     if s.run_spent:
         return Finish("budget", "the run's budget for models allows no other call")  # E-5

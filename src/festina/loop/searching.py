@@ -64,11 +64,13 @@ class Searched:
     runs: int = 0  # scratch runs charged, ever
     run_runs: int = 0  # by this engine run
     results: dict[str, int] = field(default_factory=dict)
+    timed: tuple[int, float] = (0, 0.0)  # runs of this epoch that ended, and their wall time together
 
     def new_epoch(self, leaf: str) -> None:
         """Other rules: nothing that was tried under the old ones compares."""
         self.leaf, self.nodes, self.by_tree, self.open = leaf, {}, {}, {}
         self.since = self.idle = 0
+        self.timed = (0, 0.0)
 
     def new_run(self) -> None:
         self.run_runs = self.idle = self.barren = 0
@@ -135,7 +137,27 @@ def standing(s: State) -> set[int]:
     return found
 
 
-def terms(s: State) -> Terms:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Runs that this engine run may still make and may make at all, by its trials and by its time."""
+
+    left: int
+    whole: float
+
+
+def room(s: State, elapsed_s: float, at_once: int) -> Room:
+    """From how long runs took so far, ``at_once`` side by side; times of runs in public alone.  # E-5, P-4"""
+    run = s.run
+    if run is None:
+        return Room(0, math.inf)
+    runs, wall_s = s.search.timed
+    rate = at_once * runs / wall_s if wall_s > 0.0 else math.inf
+    by_time = rate * max(0.0, run.wall_s - elapsed_s)
+    left = run.trials - s.run_trials
+    return Room(left if by_time >= left else int(by_time), min(run.trials, rate * run.wall_s))
+
+
+def terms(s: State, whole: float = math.inf) -> Terms:
     """The plan is that of the epoch's first test: with the next one's level, when an improver is asked would tell of
     earlier tests.  # P-4
     """
@@ -143,7 +165,6 @@ def terms(s: State) -> Terms:
     assert epoch is not None
     assert epoch.archive is not None
     table, sides = epoch.archive, RUNS_A_UNIT + anchor_needed(epoch, "gain")
-    whole = math.inf if s.run is None else s.run.trials
     return Terms(table.tries, table.seeds, epoch.suite.detect, first_plan(epoch), width_of(epoch.suite), sides, whole)
 
 
@@ -153,16 +174,16 @@ def best(s: State) -> int | None:
     return None if found is None else found.ready(terms(s))
 
 
-def due(s: State, left: int) -> bool:
-    """Whether what leads is to be handed in now; ``left``: runs that this engine run may still make."""
+def due(s: State, room: Room) -> bool:
+    """Whether what leads is to be handed in now."""
     found = archive(s) if s.search.since >= terms(s).tries else None
-    return found is not None and found.due(terms(s), s.search.since, left)
+    return found is not None and found.due(terms(s, room.whole), s.search.since, room.left)
 
 
-def last(s: State, left: int) -> bool:
+def last(s: State, room: Room) -> bool:
     """Whether what leads is handed in where nothing else can be tried."""
     found = archive(s)
-    return found is not None and found.last(terms(s), left) is not None
+    return found is not None and found.last(terms(s, room.whole), room.left) is not None
 
 
 def exhausted(s: State, found: Archive) -> bool:
@@ -170,7 +191,7 @@ def exhausted(s: State, found: Archive) -> bool:
     return s.search.barren >= BARREN or found.over(terms(s), s.search.idle)
 
 
-def next_step(s: State, flight: tuple[int, ...]) -> Step | None:
+def next_step(s: State, flight: tuple[int, ...], room: Room) -> Step | None:
     """The next try beside those in ``flight``; None: nothing new until one of them ends, or nothing at all."""
     q, epoch = s.search, s.epoch
     assert epoch is not None
@@ -186,8 +207,8 @@ def next_step(s: State, flight: tuple[int, ...]) -> Step | None:
     what = found.next_try(terms(s), seed)
     if isinstance(what, Make) and (s.run_spent or exhausted(s, found)):
         return None  # no more new trees; what leads is still run on all its seeds
-    left = 0 if s.run is None else s.run.trials - s.run_trials
-    if what is None or (isinstance(what, Make) and q.open and found.enough(terms(s), q.since, left)):
+    wide = terms(s, room.whole)
+    if what is None or (isinstance(what, Make) and q.open and found.enough(wide, q.since, room.left)):
         return None  # enough was tried, and what is under way decides what is handed in
     return Step(q.count, 1, q.next_node if isinstance(what, Make) else what.node, seed, what)
 
@@ -257,6 +278,7 @@ def _ended(s: State, r: Record, b: e.TryEnded) -> None:
     if b.parts and (b.result != "scored" or not _between(b.scores[:1], b.parts)):
         raise misfit(r, "a public score that is no mean of its parts")
     s.run_spent = s.run_spent or b.spent
+    q.timed = q.timed[0] + len(b.scores), q.timed[1] + b.run_wall_s
     q.results[b.result] = q.results.get(b.result, 0) + 1
     if intent.parent is not None:
         _child(s, r, intent, b)
