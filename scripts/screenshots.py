@@ -83,6 +83,13 @@ def _review(place: Path, out: Path) -> None:
         page.set_viewport_size({"width": 1100, "height": 1500})
         page.goto(server.base + "/review/0")
         _take(page, out / "web-review.png")
+        world.wait(3600)
+        world.step("classify", 0, "ann")
+        page.set_viewport_size({"width": 1100, "height": 900})
+        page.wait_for_timeout(1500)  # the pages follow the record
+        page.goto(server.base + "/review/0")
+        page.evaluate("document.querySelector('#h-evidence').scrollIntoView()")
+        _take(page, out / "web-review-evidence.png")
     world.close()
 
 

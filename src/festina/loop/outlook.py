@@ -73,9 +73,14 @@ def read(s: State, *, scores: bool = True) -> Reading | None:
     from festina.watch.outlook import outlook
 
     reading = outlook(made, score=scores, before=next(iter(_READ.values()), None))
-    _READ.clear()
-    _READ[made] = reading
+    remember(reading)
     return reading
+
+
+def remember(reading: Reading) -> None:
+    """A reading that was made elsewhere in this process: whoever asks for the same is given it."""
+    _READ.clear()
+    _READ[reading.gains] = reading
 
 
 def gap_since(s: State, generation: int) -> tuple[float, float] | None:

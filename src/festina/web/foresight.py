@@ -12,6 +12,7 @@ import sys
 import tempfile
 from typing import IO
 
+from festina.loop import outlook
 from festina.watch.apart import answered, question
 from festina.watch.readings import LEAST, Gain, Reading
 
@@ -43,9 +44,10 @@ class Foresight:
         if len(made) < LEAST or (self.reading is not None and self.reading.gains == made):
             return self.reading if len(made) >= LEAST else None
         if len(made) <= SMALL:
-            from festina.watch.outlook import outlook
+            from festina.watch.outlook import outlook as read
 
-            self.reading = outlook(made, before=self.reading)
+            self.reading = read(made, before=self.reading)
+            outlook.remember(self.reading)
         elif not self.working and made != self.failed:
             self._begin(made)
         return self.reading
@@ -68,6 +70,7 @@ class Foresight:
         self._answer.seek(0)
         try:
             self.reading = answered(self._answer.read().decode())
+            outlook.remember(self.reading)  # the governor's word rests on it, too: no page makes it anew
         except ValueError:  # it was killed, or has no numpy
             self.failed = self._asked
         self._answer.close()

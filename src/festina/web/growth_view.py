@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from festina.watch.readings import Gain, Reading
 
 CLOSED = "Closed to you until you have judged the changes that wait for you: gains would tell of them."
+DRAWN = 2  # measured generations from which a curve is one
 WORKING = "What is to be expected is being worked out from them; this page shows it when it is there."
 FAILED = "What is to be expected could not be worked out: festina growth says why."
 
@@ -70,4 +71,5 @@ def curve(made: tuple[Gain, ...], reading: Reading | None) -> dict[str, Any] | N
 def pictures(found: dict[str, Any]) -> dict[str, Any]:
     """Growth, drawn."""
     drawn = found["curve"]
-    return {"picture": plots.growth(drawn["measured"], drawn["ahead"]) if drawn is not None else None}
+    enough = drawn is not None and len(drawn["measured"]) > DRAWN
+    return {"picture": plots.growth(drawn["measured"], drawn["ahead"]) if enough else None}

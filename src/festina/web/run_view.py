@@ -10,7 +10,7 @@ from typing import Any
 
 from festina.cli.assurance import sameness_lines
 from festina.cli.status import advice, outcomes, overfitting
-from festina.loop import reviews
+from festina.loop import outlook, reviews
 from festina.loop.certifying import total_gain
 from festina.loop.rows import Generation, OpenTest, Proposed
 from festina.loop.state import State
@@ -19,7 +19,8 @@ from festina.report.paths import evidence_path
 from festina.report.words import ASSURANCE, LEVELS
 from festina.select import gate
 from festina.select.words import promise
-from festina.web import plots
+from festina.watch.readings import LEAST
+from festina.web import plots, released_view
 from festina.web.feed import WHOLE, Feed
 
 LINE_SHOWN = 12  # newest generations on the run page; the lineage page has them all
@@ -49,7 +50,8 @@ def view(feed: Feed, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
         "state": state_word(feed),
         "now": now(s, feed.running),
         "why": why(s, feed.running),
-        "next": advice(s, running=feed.running),
+        "next": advice(s, running=feed.running) if _read_already(feed) else "festina status",
+        "after": released_view.view(s) if _read_already(feed) else None,
         "alarms": [*(f"Everything is {h.sentence()}." for h in feed.halts), *alarms(s)],
         "notes": notes(s),
         "tests": [test_of(s, t) for t in s.open.values() if t.proposal not in hidden],
@@ -61,6 +63,19 @@ def view(feed: Feed, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
         "line_length": len(s.line),
         "news": [asdict(n) for n in feed.news if n.about not in hidden][-NEWS_SHOWN:][::-1],
     }
+
+
+def _read_already(feed: Feed) -> bool:
+    """Whether the governor's word is at hand: where capability has a pace, it reads the line's growth for it.  # G-2
+
+    What that takes long is worked out beside the pages, which say what is missing until then.
+    """
+    epoch = feed.state.epoch
+    if epoch is None or epoch.govern is None or epoch.govern.pace is None:
+        return True
+    made = outlook.gains(feed.state)
+    reading = feed.foresight.of(made)
+    return len(made) < LEAST or (reading is not None and reading.gains == made)
 
 
 def state_word(feed: Feed) -> str:

@@ -48,7 +48,7 @@
       return value >= 0 ? big(value) + " to 1" : "1 to " + big(-value);
     };
     return {
-      axes: [axis(), Object.assign(axis(), { size: 82, values: function (_, ticks) { return ticks.map(function (t) { return Number.isInteger(t) ? words(null, t) : ""; }); } })],
+      axes: [Object.assign(axis(), { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }), Object.assign(axis(), { size: 82, values: function (_, ticks) { return ticks.map(function (t) { return Number.isInteger(t) ? words(null, t) : ""; }); } })],
       series: [
         { label: "pairs" },
         { label: "evidence", stroke: colour("--" + data.tone), width: 2, value: words },
@@ -63,17 +63,26 @@
     const m = data.measured, f = data.ahead, x = m.generation.concat(f.generation.slice(1));
     const words = function (_, value) { return value == null ? "–" : value.toFixed(2); };
     const early = function (part) { return m[part].concat(f.generation.slice(1).map(function () { return null; })); };
-    const late = function (part) { return f.generation.length ? m.generation.slice(1).map(function () { return null; }).concat(f[part]) : x.map(function () { return null; }); };
+    const late = function (part) { return m.generation.slice(1).map(function () { return null; }).concat(f[part]); };
     const edge = function (label, tone) { return { label: label, stroke: colour(tone), width: 1, value: words, points: { show: false } }; };
-    return {
-      axes: [axis(), Object.assign(axis(), { size: 58 })],
+    const found = {
+      axes: [Object.assign(axis(), { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }), Object.assign(axis(), { size: 58 })],
       series: [
         { label: "generation" },
         { label: "doublings", stroke: colour("--good"), width: 2, value: words }, edge("2.5 %", "--good"), edge("97.5 %", "--good"),
-        { label: "foreseen", stroke: colour("--other"), width: 2, dash: [4, 4], value: words }, edge("5 %", "--other"), edge("95 %", "--other"),
       ],
-      data: [x, early("level"), early("low"), early("high"), late("level"), late("low"), late("high")],
+      data: [x, early("level"), early("low"), early("high")],
     };
+    if (f.generation.length) {
+      found.series.push({ label: "foreseen", stroke: colour("--other"), width: 2, dash: [4, 4], value: words }, edge("5 %", "--other"), edge("95 %", "--other"));
+      found.data.push(late("level"), late("low"), late("high"));
+    }
+    return found;
+  }
+
+  // Without a cursor the legend reads the last point, not dashes.
+  function newest(plot) {
+    queueMicrotask(function () { plot.setLegend({ idx: plot.data[0].length - 1 }, false); });
   }
 
   // Lays a plot with a cursor over the server's picture.
@@ -88,8 +97,8 @@
       const plot = new uPlot({
         width: box.clientWidth, height: 200, cursor: { y: false }, legend: { live: true },
         scales: { x: { time: false } }, axes: what.axes, series: what.series,
+        hooks: { ready: [newest], setSize: [newest], setCursor: [function (u) { if (u.cursor.idx == null) newest(u); }] },
       }, what.data, host);
-      plot.setLegend({ idx: what.data[0].length - 1 });
       box.classList.add("drawn");
       new ResizeObserver(function () {
         if (box.clientWidth && box.clientWidth !== plot.width) plot.setSize({ width: box.clientWidth, height: 200 });
