@@ -6,9 +6,11 @@ import base64
 import json
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
+import jsonschema_rs
 import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -28,8 +30,10 @@ from festina.ledger.merkle import leaf_hash
 from festina.ledger.record import Record
 from festina.ledger.signing import LocalKey
 from festina.report.attest import provenance
+from festina.report.attest.bom import bom
 from festina.report.attest.trace import Trace, release, releases
 from festina.report.bundle.make import make
+from festina.report.fold import fold
 from tests.report.made_ledger import made_run, oid
 
 
@@ -213,6 +217,39 @@ def test_C1_a_release_without_asking_rests_on_the_signed_step_and_a_rollback_say
     said = json.loads(provenance.statement(found))["predicate"]["buildDefinition"]
     assert said["externalParameters"]["cause"] == "rollback"
     assert not found.approvals
+
+
+@pytest.fixture(scope="module")
+def cyclonedx() -> jsonschema_rs.Validator:
+    """The schema that CycloneDX publishes, as its own library carries it."""
+    folder = resources.files("cyclonedx.schema._res")
+
+    def named(uri: str) -> Any:
+        return json.loads(folder.joinpath(uri.rsplit("/", 1)[1]).read_text(encoding="utf-8"))
+
+    return jsonschema_rs.validator_for(named("/bom-1.6.SNAPSHOT.schema.json"), retriever=named)
+
+
+@pytest.mark.parametrize("model", [False, True])
+def test_C1_the_official_schema_accepts_a_bill_of_materials(
+    ledger: Path, cyclonedx: jsonschema_rs.Validator, model: bool
+) -> None:
+    of = trace(ledger)
+    with Ledger.open(ledger, readonly=True) as log:
+        data = fold(log.records(), log.get_blob, root=log.root().hex())
+    made = json.loads(bom(of, data, {"a.txt": "ab" * 32}, model=model))
+    assert [str(error)[:300] for error in cyclonedx.iter_errors(made)] == []
+    component = made["metadata"]["component"]
+    assert [c["uid"] for c in component["pedigree"]["commits"]] == [step.commit for step in of.steps]
+    assert ("modelCard" in component) == model
+    if model:
+        metrics = component["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+        assert [float(m["value"]) for m in metrics[: len(of.steps)]] == [
+            pytest.approx(g.estimate, rel=1e-5) for g in data.generations if 0 < g.generation <= of.generation
+        ]
+        assert all(set(m["confidenceInterval"]) == {"lowerBound", "upperBound"} for m in metrics)
+    made["metadata"]["component"]["type"] = "spirit"
+    assert not cyclonedx.is_valid(made)  # it can refuse
 
 
 def test_C1_a_bundle_holds_each_releases_provenance_and_says_why_one_is_missing(

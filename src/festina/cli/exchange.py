@@ -1,4 +1,4 @@
-"""``festina report coverage|oscal|provenance``: the record in the forms that other tools read."""
+"""``festina report coverage|oscal|provenance|bom``: the record in the forms that other tools read."""
 
 from __future__ import annotations
 
@@ -167,6 +167,27 @@ def provenance(
     click.echo(f"generation {trace.generation}, commit {trace.commit[:12]}: {changes} since the start", err=True)
     if trace.without_person:
         click.echo("Approved by a key that is no person; the attestation says so.", err=True)
+
+
+@click.command()
+@click.argument("generation", type=int, required=False)
+@click.option("--file", "paths", multiple=True, metavar="PATH", help="A file of the release, by digest; repeatable.")
+@click.option("--model", is_flag=True, help="What is released is a machine-learning model: with a model card.")
+@click.option("-o", "--out", type=FILE, default=Path("-"), help="Where to write it; default: standard output.")
+@click.pass_obj
+def bom(source: Source, generation: int | None, paths: tuple[str, ...], model: bool, out: Path) -> None:
+    """A bill of materials of the released GENERATION, in CycloneDX (JSON).
+
+    What it came from, commit by commit, and, for a model, what it was measured to do.
+    """
+    from festina.cli.documents import Desk
+    from festina.report.attest.bom import bom as made
+    from festina.report.attest.trace import release
+
+    with source.open() as ledger:
+        trace = release(ledger.records(), generation)
+        data = Desk(ledger).data
+    put(made(trace, data, _files(source, trace, paths), model=model).decode("utf-8"), out)
 
 
 def _engine(source: Source) -> Signer:

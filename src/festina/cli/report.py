@@ -57,7 +57,7 @@ def command(
 
 for _made in (
     documents.documents, documents.document, documents.bundle, documents.duties, case.case,
-    exchange.coverage, exchange.oscal, exchange.provenance, evals.evals,
+    exchange.coverage, exchange.oscal, exchange.provenance, exchange.bom, evals.evals,
     statements.form, statements.state, materiality.determine, materiality.confirm,
 ):  # fmt: skip
     command.add_command(_made)

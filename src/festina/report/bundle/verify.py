@@ -50,7 +50,7 @@ ENVELOPE = re.compile(
 )
 VERIFIER = {
     "verdict", "batch-ended", "controls-checked", "control-ended", "final-scored", "crossplay-problem", "attributed",
-    "public-compared", "characterised", "soaked",
+    "public-compared", "characterised", "internals-compared", "soaked",
 }  # fmt: skip
 PERSON = {
     "attested", "autonomy-stepped", "control-resolved", "document-confirmed", "history-attested", "incident-classified",
