@@ -211,7 +211,6 @@ def test_T5_attempts_on_the_guards_are_one_message_an_hour() -> None:
     assert notice(Paper(1, "screened", "2026-01-01T00:00:00Z", quiet, digest(1)), "t", "h") is None
 
 
-@pytest.mark.parametrize("event", EVENTS)
 def test_D4_G7_a_draft_of_an_incident_and_a_signed_step_are_told() -> None:
     drafted = e.IncidentDrafted(about=3, text="full step of generation 2: 40 of 41 requests failed")
     stepped = e.AutonomyStepped(
@@ -226,6 +225,7 @@ def test_D4_G7_a_draft_of_an_incident_and_a_signed_step_are_told() -> None:
         assert words in said.what
 
 
+@pytest.mark.parametrize("event", EVENTS)
 def test_G6_templates_are_files_with_names_and_nothing_else(tmp_path: Path, event: str) -> None:
     message = replace(MESSAGE, event=event, what="$id {id} %s")
     subject, text = render(message, tmp_path)
