@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,7 @@ from festina.report.html import page
 from festina.select.reproduced import LEAST_RUNS, reproduced
 from festina.system import home as homes
 from festina.system.repo import Repo
+from festina.web.run_view import notes
 from tests.report.made_ledger import made_run
 
 TRAIN = """import os, random
@@ -343,6 +345,28 @@ def test_G7_W5_a_person_attests_and_trust_still_says_no_yes(loop: Autoresearch) 
     shown = festina("status", "-C", str(loop.root)).stdout
     assert "proposal: unobserved (ann's word covers an earlier reading only)" in " ".join(shown.split())
     assert recount(loop.ledger).ok
+
+
+@pytest.mark.slow
+def test_G5_a_loop_that_asks_is_told_of_a_halt(loop: Autoresearch) -> None:
+    loop.read()
+    asked = ("attach", "-C", str(loop.root), str(loop.root), "--from", "autoresearch")
+    assert festina(*asked).return_value == 0
+    subprocess.run([sys.executable, "-m", "festina", "halt", "-C", str(loop.root)], check=True, capture_output=True)
+    done = festina(*asked)
+    assert done.return_value == 7
+    assert "HALTED" in done.stderr
+
+
+def test_the_run_page_has_a_sentence_about_it(loop: Autoresearch) -> None:
+    loop.commit("0.5")
+    loop.log("1.080000", "keep", "worse")
+    loop.read()
+    with Ledger.open(loop.ledger, readonly=True) as ledger:
+        said = notes(fold(ledger.records()))
+    assert said[-1] == (
+        "The outside loop autoresearch (autoresearch) told of 2 generations, as told. Findings: 1 kept although worse."
+    )
 
 
 def test_G3_a_loop_that_runs_ahead_is_told_to_wait(loop: Autoresearch, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,22 @@ def test_T3_a_zip_bomb_is_named_and_not_unpacked(tmp_path: Path) -> None:
     found = read_inspect(tmp_path, "", None)
     assert kinds(found) == {"too-large"}
     assert not found.rows
+
+
+@pytest.mark.skipif(importlib.util.find_spec("zstandard") is None, reason="comes with festina[inspect]")
+def test_T3_zstandard_is_unpacked_no_further_than_the_directory_says(tmp_path: Path) -> None:
+    import zstandard
+
+    header, bomb = json.dumps(_header(0.5, 0)).encode(), b" " * (64 << 20)
+    for name, data, claimed in (("honest.eval", header, len(header)), ("bomb.eval", bomb, 10)):
+        packed = zstandard.compress(data)
+        with zipfile.ZipFile(tmp_path / name, "w") as file:
+            file.writestr("header.json", packed)
+            file.infolist()[0].compress_type = 93
+            file.infolist()[0].file_size = claimed
+            file.infolist()[0].CRC = zlib.crc32(data)
+    assert [row.score for row in read_inspect(tmp_path / "honest.eval", "", None).rows] == [0.5]
+    assert kinds(read_inspect(tmp_path / "bomb.eval", "", None)) == {"unreadable"}
 
 
 def test_a_zip_that_lies_about_its_sizes_is_no_log(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from festina.cli.assurance import sameness_lines
 from festina.cli.status import advice, outcomes, overfitting
 from festina.loop import outlook, reviews
 from festina.loop.certifying import total_gain
+from festina.loop.foreign.words import brief
 from festina.loop.rows import Generation, OpenTest, Proposed
 from festina.loop.state import State
 from festina.report.markup import Html
@@ -172,7 +173,7 @@ def notes(s: State) -> list[str]:
     if s.run is not None and s.run.sandbox_level < 2:
         level = s.run.sandbox_level
         found.append(f"The sandbox is at level L{level} ({LEVELS[level]}): verdicts are provisional.")  # T-2
-    return found
+    return found + [brief(loop) for loop in s.foreign.loops.values()]  # G-7
 
 
 def test_of(s: State, t: OpenTest) -> dict[str, Any]:

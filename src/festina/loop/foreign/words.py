@@ -134,11 +134,23 @@ def lines(story: Story, judged: Judged, most: int) -> list[str]:
     return said
 
 
-def _checks(story: Story) -> str:
+def brief(loop: Loop) -> str:
+    """The loop in a sentence, from its entries alone."""
+    body = loop.last.body
+    found = f" Findings: {finding_words(loop.findings)}." if loop.findings else ""
+    again = f" Run again here: {_words_of(loop)}." if loop.checks else ""
+    return f"The outside loop {loop.name} ({body.tool}) told of {body.known:,} generations, as told.{again}{found}"
+
+
+def _words_of(loop: Loop) -> str:
     words: dict[str, int] = {}
-    for _, body in story.loop.checks.values():
+    for _, body in loop.checks.values():
         words[body.word] = words.get(body.word, 0) + 1
-    told = ", ".join(f"{count} {word.replace('-', ' ')}" for word, count in sorted(words.items()))
+    return ", ".join(f"{count} {word.replace('-', ' ')}" for word, count in sorted(words.items()))
+
+
+def _checks(story: Story) -> str:
+    told = _words_of(story.loop)
     over = excess(story)
     by = f"; claims lie {over[1]:+.3g} above what came out (median of {over[0]})" if over is not None else ""
     self_reported = any(body.assurance == "self-reported" for _, body in story.loop.checks.values())

@@ -22,18 +22,21 @@ class CannotUnpack(Exception):
 
 
 def unpack(data: bytes, file: zipfile.ZipFile, name: str, most: int) -> bytes | None:
-    """The bytes of one part; None where there are more than ``most``. Raises what ``zipfile`` raises for bad ones."""
+    """The bytes of one part; None where its directory says more than ``most``. Raises what ``zipfile`` raises for bad
+    ones, one that unpacks to more than it says among them."""
     info = file.getinfo(name)
     if info.file_size > most:
         return None
-    if info.compress_type != ZSTANDARD:
-        with file.open(info) as part:
-            found = part.read(most + 1)
-    else:
-        found = _zstandard(_raw(data, info), most + 1)
-        if zlib.crc32(found) != info.CRC and len(found) <= most:
-            raise zipfile.BadZipFile(f"bad CRC-32 of {name!a}")
-    return found if len(found) <= most else None
+    if info.compress_type != ZSTANDARD or find_spec("zstandard") is None:
+        try:
+            with file.open(info) as part:
+                return part.read(info.file_size + 1)  # without a number zipfile unpacks up to 2 GiB at once
+        except NotImplementedError:
+            raise CannotUnpack from None
+    found = _zstandard(_raw(data, info), info.file_size + 1)
+    if len(found) != info.file_size or zlib.crc32(found) != info.CRC:
+        raise zipfile.BadZipFile(f"{name!a} is not what the directory says")
+    return found
 
 
 def _raw(data: bytes, info: zipfile.ZipInfo) -> bytes:
@@ -52,8 +55,6 @@ def _raw(data: bytes, info: zipfile.ZipInfo) -> bytes:
 
 
 def _zstandard(raw: bytes, most: int) -> bytes:
-    if find_spec("zstandard") is None:
-        raise CannotUnpack
     import zstandard
 
     reader = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW).stream_reader(io.BytesIO(raw))
