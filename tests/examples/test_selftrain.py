@@ -64,14 +64,15 @@ def test_the_public_problems_hold_no_answer_beyond_what_generation_0_was_taught(
     assert all(str(int(row["input"]["a"]) + int(row["input"]["b"])) == row["label"]["sum"] for row in rows)
 
 
-def test_nines_rejects_one_wrong_carry_and_passes_two_that_cancel_and_agreement_passes_what_is_wrong_twice(ex):
+def test_nines_passes_two_wrong_carries_that_cancel_elevens_do_not_and_agreement_passes_what_is_wrong_twice(ex):
     problems = [("4999999", "1000001")] * 3
-    said = ["6000000", "5000000", "6999999"]  # right, one carry wrong, off by 999999
+    said = ["6000000", "5000000", "6099999"]  # right, one carry wrong, off by 99999
 
     def asked(others):
         return ["5000000"] * len(others)  # wrong whichever number comes first
 
     assert ex.filters.nines(problems, said, asked) == [True, False, True]
+    assert ex.filters.elevens(problems, said, asked) == [True, False, False]
     assert ex.filters.agree(problems, said, asked) == [False, True, False]
     assert all(ex.filters.none(problems, said, asked))
 
@@ -86,12 +87,16 @@ def test_P4_the_improver_finds_the_filter_that_pays_from_one_word_a_proposal(ex)
     assert ex.improve.choose(names, [], random.Random(1)) == "none"
     assert ex.improve.choose(names, [row("rejected", "none")], random.Random(1)) == "agree"
     history = [row("rejected", "none"), row("failed", "agree"), row("rejected", "agree"), row("accepted", "nines")]
-    assert ex.improve.record(history) == {"none": [0, 1], "agree": [0, 1], "nines": [1, 1]}
+    assert ex.improve.record(history) == {"none": [False], "agree": [False], "nines": [True]}
     unchanged = {"word": "accepted", "patch": ' {\n   "filter": "nines",\n-  "reach": 7,\n+  "reach": 8,\n'}
-    assert ex.improve.record([*history, unchanged])["nines"] == [2, 2]
+    assert ex.improve.record([*history, unchanged])["nines"] == [True, True]
     assert ex.improve.choose(names, history, still) == "nines"
-    drawn = {ex.improve.choose(names, history, random.Random(seed)) for seed in range(60)}
-    assert drawn == {"none", "agree", "nines"}  # and now and then another
+    stalled = [*history, *[row("accepted", "nines")] * 5, row("rejected", "nines")]
+    assert ex.improve.choose(names, stalled, still) == "nines"
+    assert ex.improve.choose(names, [*stalled, row("rejected", "nines")], still) == "elevens"
+    history.append(row("rejected", "elevens"))
+    drawn = {ex.improve.choose(names, history, random.Random(seed)) for seed in range(80)}
+    assert drawn == set(names)  # and now and then another
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ Started by Festina in the tree of the improver in force, with a view of the incu
 answer problems one digit longer than the incumbent was trained for, a filter picks, and the incumbent's weights learn
 from what is left. So each approved generation teaches the next: weights, filter and recipe are the improver.
 
-Which filter is tried follows from the one word that each earlier proposal got: the filter with the best record, and
-now and then another one. Nothing else is known of the hidden problems.
+Which filter is tried follows from the one word that each earlier proposal got: the filter with the best record of
+late, and now and then another one. Nothing else is known of the hidden problems.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ import random
 import re
 from pathlib import Path
 
+LATELY = 3  # judged proposals of a filter that count: what carried the model so far may carry it no further
 EXPLORE = 0.2  # share of proposals with a filter drawn by lot, once each has been tried
 
 
-def record(history: list[dict]) -> dict[str, list[int]]:
-    """For each filter how often it was accepted and how often judged. Every patch shows it, beside ``reach``."""
-    found: dict[str, list[int]] = {}
+def record(history: list[dict]) -> dict[str, list[bool]]:
+    """For each filter whether its judged proposals were accepted, oldest first: each patch shows the filter."""
+    found: dict[str, list[bool]] = {}
     for row in history:
         used = re.search(r'^[ +] +"filter": "(\w+)"', row["patch"], re.MULTILINE)
         if used and row["word"] in ("accepted", "rejected", "inconclusive", "not accepted"):
-            tried = found.setdefault(used[1], [0, 0])
-            tried[0] += row["word"] == "accepted"
-            tried[1] += 1
+            found.setdefault(used[1], []).append(row["word"] == "accepted")
     return found
 
 
@@ -36,8 +35,8 @@ def choose(names: list[str], history: list[dict], rng: random.Random) -> str:
     seen = record(history)
     if len(seen) >= len(names) and rng.random() < EXPLORE:
         return rng.choice(names)
-    shares = {name: (seen.get(name, [0, 0])[0] + 1) / (seen.get(name, [0, 0])[1] + 2) for name in names}
-    return max(names, key=lambda name: shares[name])
+    late = {name: seen.get(name, [])[-LATELY:] for name in names}
+    return max(names, key=lambda name: (sum(late[name]) + 1) / (len(late[name]) + 2))
 
 
 def main() -> None:
