@@ -172,12 +172,13 @@ def propose(rule: Rule, sizes: Sequence[int], seed: int, cpu_s: float = CPU_S) -
     """(the rule's document, bins saved per cent of those used, what was done), or None."""
     rng, training = random.Random(seed), Training(sizes, seed)
     began = time.process_time()
-    if rng.random() < TERMS:
+    terms = rng.random() < TERMS
+    table = not terms and len(rule.tables) < 2 and rng.random() < TABLES
+    if terms or not (table or rule.tables or len(rule.constants)):  # best fit has no number to change
         what = "another term"
         found = find_terms(rule, training, rng, began + 0.4 * cpu_s)
     else:
         what = "other numbers"
-        table = len(rule.tables) < 2 and rng.random() < TABLES
         found = Variant.of(with_table(rule, rng) if table else rule)
     found = tune(found, training, rng, began + cpu_s)
     document = found.document()
