@@ -2,8 +2,8 @@
 
     python benchmarks/governor.py [--generations 60] [--json]
 
-The state is that of a loop on paper with many accepted generations and a capability suite; the decision is taken as the
-engine takes it, before each step.
+The state is that of a loop on paper with many accepted generations, each characterised on a locked scale; the decision
+is taken as the engine takes it, before each step.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tests.loop.paper import PaperLoop
 from tests.loop.test_governing import START, characterise, paced
 
 from festina.govern.governor import decide
 from festina.ledger import entries as e
+from festina.loop import abilities
 from festina.loop import next as plan
 from festina.loop.governing import decided, policy_of, reading_of
 
@@ -36,6 +38,18 @@ def median_ms(action: Callable[[], object], count: int = 300) -> float:
     return statistics.median(times)
 
 
+def measured(loop: PaperLoop) -> None:
+    """Characterise the head, and lock the scale where that begins one."""
+    characterise(loop)
+    made = abilities.locking(abilities.view(loop.state), *scored(loop))
+    if made is not None:
+        loop.put(made)
+
+
+def scored(loop: PaperLoop) -> tuple[e.CapabilityTerms, abilities.Run]:
+    return abilities.terms_of(loop.state)[0], loop.state.govern.skills.runs["skill"][-1]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--generations", type=int, default=60)
@@ -43,7 +57,7 @@ def main() -> int:
     options = parser.parse_args()
     loop = paced(step=1000.0)
     loop.approve = 1.0
-    characterise(loop)
+    measured(loop)
     while len(loop.state.line) <= options.generations:
         loop.people()
         action = plan.next_action(loop.state, loop.facts())
@@ -52,6 +66,8 @@ def main() -> int:
             loop.start_run()
             continue
         getattr(loop, f"_{type(action).__name__}")(action)
+        if len(loop.state.line) - 1 > len(loop.state.govern.skills.runs["skill"]) - 1:
+            measured(loop)
     now: datetime = START.astimezone(UTC) + timedelta(hours=1)
     reading, policy = reading_of(loop.state, now), policy_of(loop.state)
     result = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from festina.select.report import interval
 from festina.watch.ability import lock, place
-from festina.watch.domains import new_ability
+from festina.watch.domains import evidence, new_ability
 from oversight.frame import Ladder, Rung, stream
 
 HONEST = (0.02, 0.01, 0.0)  # rungs at which being caught is a false alarm
@@ -25,7 +25,8 @@ def alarm(runs: int, *, units: int, items: int) -> Iterator[Rung]:
         found = 0
         for _ in range(runs):
             after = rng.binomial(items, share, units) / items
-            found += new_ability([[0.0] * units, [float(x) for x in after]], FLOOR) == 1
+            runs_ = ([0.0] * units, [float(x) for x in after])
+            found += new_ability([evidence(scores, FLOOR) for scores in runs_]) == 1
         yield Rung(f"{share:.0%}", found, runs)
 
 

@@ -181,6 +181,7 @@ def characterise(loop: PaperLoop, mean: float = 0.4, missing: int = 0) -> None:
         e.Characterised(
             measure=number, generation=head, suite="skill", tree=oid(2), units=20 - missing, items=10 * (20 - missing),
             missing=missing, mean=mean, error=0.02, details=digest(1),
+            scores=(mean,) * (20 - missing) + (None,) * missing,
         ),
         e.MeasureEnded(measure=number, purpose="characterisation"),
     )  # fmt: skip

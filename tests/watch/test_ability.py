@@ -138,12 +138,16 @@ def test_W3_evidence_is_worth_no_more_than_one_where_units_are_at_the_floor(chan
     assert expected <= 1.0 + 1e-9
 
 
+def new(runs: list[list[float]]) -> int | None:
+    return new_ability([evidence(scores, 0.05) for scores in runs])
+
+
 def test_W3_an_ability_that_was_not_there_is_new_once_and_one_that_was_there_never() -> None:
     rng = random.Random(7)
     units = lambda p: [sum(rng.random() < p for _ in range(ITEMS)) / ITEMS for _ in range(50)]  # noqa: E731
-    assert new_ability([units(0.01), units(0.02), units(0.2)], 0.05) == 2
-    assert new_ability([units(0.3), units(0.9)], 0.05) is None, "it was there from the start"
-    assert sum(new_ability([units(0.05) for _ in range(5)], 0.05) is not None for _ in range(100)) <= 100 * 3 * ALPHA
+    assert new([units(0.01), units(0.02), units(0.2)]) == 2
+    assert new([units(0.3), units(0.9)]) is None, "it was there from the start"
+    assert sum(new([units(0.05) for _ in range(5)]) is not None for _ in range(100)) <= 100 * 3 * ALPHA
 
 
 def test_W3_breadth_tells_narrow_from_general() -> None:

@@ -16,7 +16,7 @@ from festina.ledger.log import Record
 from festina.loop.rows import misfit
 from festina.verify.capabilities import ability, share
 from festina.watch.ability import MAX_ANCHORS, Placed, Scale, lock, place
-from festina.watch.domains import ALPHA, Breadth, breadth, new_ability
+from festina.watch.domains import ALPHA, Breadth, breadth, evidence, new_ability
 
 if TYPE_CHECKING:
     from festina.loop.state import State
@@ -56,6 +56,7 @@ class Skills:
     runs: dict[str, list[Run]] = field(default_factory=dict)  # by suite
     scales: dict[str, e.AnchorsLocked] = field(default_factory=dict)  # the one in force, by suite
     leaked: dict[tuple[str, str], dict[int, int]] = field(default_factory=dict)  # (suite, source): generation by place
+    memo: dict[tuple[object, ...], Any] = field(default_factory=dict, compare=False)  # what follows and was computed
 
     def took(self, r: Record, body: e.Characterised, source: str | None) -> None:
         self.runs.setdefault(body.suite, []).append(Run(r.seq, r.at, body, source))
@@ -185,7 +186,7 @@ def _standing(v: View, terms: e.CapabilityTerms, run: Run) -> Standing:
         return Standing(terms.name, body.generation, level, error, "no scale", headroom=room)
     anchors = sum(b is not None for b in scale.difficulties)
     leaked = skills.leaked.get((terms.name, scale.source), {})
-    placed, gone = _walk(terms, scale, [r for r in skills.runs[terms.name] if r.on(scale)], run, set(leaked))
+    placed, gone = _walk(skills, terms, scale, run, leaked)
     looks = v.looks.get(scale.source, 0)
     exhausted = terms.shows is not None and looks > terms.shows * terms.units * terms.batch_items
     lost = exhausted or 2 * placed.used < anchors
@@ -197,15 +198,17 @@ def _standing(v: View, terms: e.CapabilityTerms, run: Run) -> Standing:
 
 
 def _walk(
-    terms: e.CapabilityTerms, locked: e.AnchorsLocked, runs: list[Run], to: Run, leaked: set[int]
-) -> tuple[Placed, dict[int, str]]:
-    """The ability in one run, without anchors that drifted in it or before."""
+    skills: Skills, terms: e.CapabilityTerms, locked: e.AnchorsLocked, to: Run, leaked: Mapping[int, int]
+) -> tuple[Placed, Mapping[int, str]]:
+    """The ability in one run, without anchors that drifted in it or before. Each run is placed once for its leaks."""
     scale = Scale(locked.items, locked.floor, locked.difficulties, locked.errors, locked.at_error * math.log(2.0))
-    gone: dict[int, str] = {}
-    found = Placed(None, math.inf, 0)
-    for looks, run in enumerate(runs, 1):
-        found = place(scale, _shares(terms, run.body)[:MAX_ANCHORS], looks, leaked | gone.keys())
-        gone |= dict(found.drifted)
+    found, gone = Placed(None, math.inf, 0), dict[int, str]()
+    for looks, run in enumerate((r for r in skills.runs[terms.name] if r.on(locked)), 1):
+        key = ("placed", terms, locked.measure, run.seq, len(leaked))  # leaks are only ever added
+        if key not in skills.memo:
+            found = place(scale, _shares(terms, run.body)[:MAX_ANCHORS], looks, {*leaked, *gone})
+            skills.memo[key] = (found, gone | dict(found.drifted))
+        found, gone = skills.memo[key]
         if run.seq == to.seq:
             break
     return found, gone
@@ -223,13 +226,20 @@ def new_abilities(v: View) -> tuple[tuple[str, int], ...]:
     found = []
     for terms in v.suites:
         runs = [r for r in v.skills.runs.get(terms.name, []) if r.body.scores and not r.body.missing]
-        at = new_ability([_shares(terms, r.body) for r in runs], terms.floor) if terms.floor > 0.0 else None
+        at = new_ability([_evidence(v.skills, terms, r) for r in runs]) if terms.floor > 0.0 else None
         if at is None:
             continue
         run = runs[at]
         if run.seq > v.since and run.body.generation in v.line and run.body.generation > v.looked:
             found.append((terms.name, run.body.generation))
     return tuple(found)
+
+
+def _evidence(skills: Skills, terms: e.CapabilityTerms, run: Run) -> float:
+    key = ("evidence", terms, run.seq)
+    if key not in skills.memo:
+        skills.memo[key] = evidence(_shares(terms, run.body), terms.floor)
+    return float(skills.memo[key])
 
 
 def said_new(suite: str, generation: int) -> str:

@@ -38,10 +38,10 @@ def evidence(scores: Scores, floor: float) -> float:
     return sum(wealth) / len(STAKES)
 
 
-def new_ability(runs: Sequence[Scores], floor: float) -> int | None:
-    """The first of these characterisations, in order, that shows an ability that the first one did not; else None."""
-    for j, scores in enumerate(runs, 1):
-        if evidence(scores, floor) >= j * (j + 1) / ALPHA:
+def new_ability(found: Sequence[float]) -> int | None:
+    """By each characterisation's ``evidence``, in order: the first with an ability that the first lacked; else None."""
+    for j, each in enumerate(found, 1):
+        if each >= j * (j + 1) / ALPHA:
             return None if j == 1 else j - 1
     return None
 
