@@ -133,6 +133,19 @@ def test_W3_G1_a_new_ability_holds_the_loop_until_a_person_approved_that_version
     assert not [r for r in decided(state, NOW).reasons if r.rule == "new-ability"]
 
 
+def test_L1_S4_a_mean_that_its_unit_scores_do_not_give_is_found(state: State) -> None:
+    from festina.verify.account import Account
+    from festina.verify.capabilities import summary
+
+    body = characterise(state, SCORES).body
+    mean, error = summary(SCORES)
+    right = body.model_copy(update={"mean": mean, "error": error})
+    assert Account().check(9, "characterised", right) == []
+    found = Account().check(9, "characterised", right.model_copy(update={"mean": mean + 0.1}))
+    assert [each.field for each in found] == ["mean"]
+    assert Account().check(9, "characterised", body.model_copy(update={"scores": ()})) == [], "an older record"
+
+
 def test_G1_a_version_that_does_not_answer_shows_no_ability_and_locks_nothing(state: State) -> None:
     run = characterise(state, (*SCORES[:-1], None))
     assert abilities.locking(abilities.view(state), terms(), run) is None

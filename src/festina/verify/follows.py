@@ -7,17 +7,20 @@ Levels on shared items use ``exp`` and ``log``, which machines may round differe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.select.budget import Budget, FdrBudget
 from festina.verify.books import Control, Open
+from festina.verify.capabilities import summary
 from festina.verify.verdicts import compose, known, plan_of, tampered, units_max_of
 
 if TYPE_CHECKING:
     from festina.verify.account import Account
 
+ROUNDING = 1e-12  # of a mean: ``sum`` rounds differently from Python 3.12 on
 LEVEL_ROUNDING = 1e-12  # of a level that took an exponential
 DECIDED = {
     "accept": ("accept", "shown"), "futile": ("reject", "futile"), "guard": ("reject", "guard"),
@@ -125,7 +128,17 @@ def control_of(a: Account) -> Control:
     return a.control
 
 
+def _characterised_follows(a: Account, b: e.Characterised) -> Wrong:
+    """Mean and error are those of the unit scores beside them, where all of them stand there.  # G-1"""
+    known = [score for score in b.scores if score is not None]
+    if len(known) != b.units or not known:
+        return {}  # from before units were recorded, or more of them than an entry keeps
+    centre, error = summary(known)
+    near = {"mean": (b.mean, centre), "error": (b.error, error)}
+    return {name: pair for name, pair in near.items() if not isclose(*pair, rel_tol=ROUNDING, abs_tol=ROUNDING)}
+
+
 CHECKS: dict[str, Callable[[Account, Any], Wrong]] = {
     "test-opened": _opened_follows, "batch-ended": _batch_follows, "verdict": _verdict_follows,
-    "control-ended": _control_follows,
+    "control-ended": _control_follows, "characterised": _characterised_follows,
 }  # fmt: skip

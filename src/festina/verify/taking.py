@@ -204,6 +204,10 @@ def _final(a: Account, r: Entered, b: e.FinalScored) -> None:
         a.shared.looked(a.epoch, b.items)
 
 
+def _nothing(a: Account, r: Entered, b: e.Body) -> None:
+    """What is checked by itself, and on which nothing later depends."""
+
+
 TAKES: dict[str, Callable[[Account, Entered, Any], None]] = {
     "genesis": _genesis, "epoch-opened": _epoch, "run-started": _run, "proposal-requested": _requested,
     "try-started": _requested, "proposal-received": _received, "screened": _screened, "test-opened": _opened,
@@ -212,5 +216,5 @@ TAKES: dict[str, Callable[[Account, Entered, Any], None]] = {
     "fault": _fault, "control-started": _control_started, "control-ended": _control_ended,
     "control-resolved": _resolved, "reviewer-enrolled": _enrolled, **denials.TAKES,
     "measure-started": _measure, "measure-ended": _measured,
-    "final-scored": _final,
+    "final-scored": _final, "characterised": _nothing,
 }  # fmt: skip

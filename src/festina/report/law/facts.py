@@ -160,8 +160,10 @@ def guards(data: ReportData) -> list[Said]:
 
 
 def capabilities(data: ReportData) -> list[Said]:
-    return overall(data) + ([Said(data.certified.sentence(), _some(*(g.verdict_seq for g in data.line)))]
-                            if data.certified is not None else [])  # fmt: skip
+    certified = [] if data.certified is None else [
+        Said(data.certified.sentence(), _some(*(g.verdict_seq for g in data.line)))
+    ]  # fmt: skip
+    return [*overall(data), *certified, *(Said(row.text.rstrip("."), (row.seq,)) for row in data.abilities)]
 
 
 def sandbox(data: ReportData) -> list[Said]:
