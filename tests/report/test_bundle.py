@@ -83,6 +83,13 @@ def test_L2_one_flipped_byte_in_every_file_is_found_and_named(bundle: Path, caps
             assert "WRONG" in out
             assert name in out, out
         path.write_bytes(raw)
+    seal = bundle / "MANIFEST.sig"
+    raw = seal.read_bytes()
+    for at in {*range(raw.index(b"\n\n"), len(raw), 13), *range(len(raw) - 4, len(raw))}:  # no letter of it is free
+        seal.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << at % 8]) + raw[at + 1 :])
+        code, out = said(bundle, capsys)
+        assert (code, "MANIFEST.sig" in out) == (1, True), (at, out)
+    seal.write_bytes(raw)
     assert said(bundle, capsys)[0] == 0
 
 

@@ -176,7 +176,10 @@ def lines_of(note: str) -> tuple[str, list[tuple[str, bytes]]]:
         found = re.fullmatch(r"— (\S+) (\S+)", line)
         if not gap or found is None:
             raise Wrong("a signed note that is none")
-        rows.append((found[1], base64.b64decode(found[2])))
+        raw = base64.b64decode(found[2])
+        if base64.b64encode(raw).decode() != found[2]:  # another spelling of the same bytes
+            raise Wrong("a signed note in another spelling than its own")
+        rows.append((found[1], raw))
     return text + "\n", rows
 
 
@@ -319,7 +322,11 @@ def manifest(folder: Path, record: Record, told: str | None) -> str:
         raise Wrong(f"its digest is {digest}, not the one that you were told")
     path = folder / "MANIFEST.sig"
     if path.is_file():
-        if by_engine(path.read_text("utf-8"), record) != f"{SEAL}\n{record.origin}\n{digest}\n":
+        try:
+            text = by_engine(path.read_text("utf-8"), record)
+        except (ValueError, Wrong):  # no text, no note, or no base64
+            text = None
+        if text != f"{SEAL}\n{record.origin}\n{digest}\n":
             raise Wrong("MANIFEST.sig was changed, or another key than the record's engine signed it")
         return "MANIFEST.sha256, and with it every file here, is signed by the engine's key"
     if told is None:
