@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,9 @@ from festina.report.fold import fold
 from festina.report.numerals import num
 from festina.report.words import limits
 from festina.select.rules import RULE
+from tests.loop.paper import Paper
 from tests.report.made_ledger import Log, made_run, oid, opening, receive, request
+from tests.web.signed import made
 
 
 def test_L1_outcomes_line_and_release_are_read_from_entries_alone() -> None:
@@ -164,3 +168,26 @@ def test_S1_the_report_sums_error_levels_over_epochs_as_its_verdicts_do() -> Non
         assert [row.alpha for row in data.epochs] == [0.05, 0.05]
         assert data.epochs[-1].alpha_total == pytest.approx(total)
         assert f"the error levels sum to {num(total)}" in " ".join(limits(data))
+
+
+def test_S4_without_paths_the_same_is_read_and_a_false_evidence_is_still_a_finding(tmp_path: Path) -> None:
+    """The loop's own state has the evidence already: it need not be made a second time to be compared."""
+    loop = made(tmp_path, proposals=12)
+    assert loop.ledger is not None
+    blob = loop.ledger.get_blob
+    records = [Paper(r.seq, r.kind, r.at, r.body, r.leaf, dict(r.commitments)) for r in loop.ledger.records()]
+    whole, short = fold(records, blob), fold(records, blob, paths=False)
+    assert any(test.path for test in whole.tests)
+    assert not any(test.path for test in short.tests)
+    assert replace(whole, tests=tuple(replace(test, path=()) for test in whole.tests)) == short
+    false = [
+        replace(r, body=r.body.model_copy(update={"log_evidence": r.body.log_evidence + 1.0}))
+        if isinstance(r.body, e.Verdict) and r.body.units
+        else r
+        for r in records
+    ]
+    changed = sum(a is not b for a, b in zip(false, records, strict=True))
+    for paths in (True, False):
+        found = [f for f in fold(false, blob, paths=paths).findings if "another evidence" in f.text]
+        assert len(found) == changed > 0
+    loop.ledger.close()

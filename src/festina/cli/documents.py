@@ -227,7 +227,7 @@ class Desk:
 
         self.ledger = ledger
         self.packs = load()
-        self.data = fold(self.ledger.records(), self.ledger.get_blob, root=self.ledger.root().hex())
+        self.data = fold(self.ledger.records(), self.ledger.get_blob, root=self.ledger.root().hex(), paths=False)
         self.people = incidents.fold(self.ledger.records(), self.ledger.get_blob)
 
     def made(self, name: str, incident: int | None, to: str | None = None) -> Document:

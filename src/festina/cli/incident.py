@@ -142,7 +142,7 @@ def near_misses(root: Path, as_json: bool) -> None:
     from festina.report.law import facts
 
     with opened(root) as here:
-        data = fold(here.ledger.records(), here.ledger.get_blob, root=here.ledger.root().hex())
+        data = fold(here.ledger.records(), here.ledger.get_blob, root=here.ledger.root().hex(), paths=False)
         rows = facts.near_misses(data)
         if as_json:
             for row in rows:

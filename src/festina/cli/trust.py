@@ -50,7 +50,7 @@ def assess(path: Path, *, quick: bool = False, now: datetime | None = None) -> t
     """The judgement of a ledger, and whether the record holds."""
     from festina.ledger.log import Ledger
     from festina.loop.state import fold as state_of
-    from festina.report.fold import fold
+    from festina.report.fold import read
     from festina.report.law import incidents
     from festina.report.trust.grounds import Case
     from festina.report.trust.judging import judge
@@ -59,11 +59,14 @@ def assess(path: Path, *, quick: bool = False, now: datetime | None = None) -> t
 
     checked = _checked(path, quick=quick)
     with Ledger.open(path, readonly=True) as ledger:
-        data = fold(ledger.records(), ledger.get_blob, root=ledger.root().hex())
+        reading = read(ledger.records(), ledger.get_blob, paths=False)
+        data = reading.data(ledger.root().hex())
         people = incidents.fold(ledger.records(), ledger.get_blob)
         case = Case(data, seen(ledger.records()), people, checked, now or datetime.now(UTC))
         try:
-            case = _with(case, state_of(ledger.records()))
+            if reading.people.broken:
+                state_of(ledger.records())  # raises, and says where
+            case = _with(case, reading.people.state)
         except IntegrityError as error:  # every signature may hold, and the order of events still make no sense
             case = replace(case, checked=Checked(False, error.what, None))
     return judge(case), case.checked.ok and case.checked.numbers is not False

@@ -31,6 +31,14 @@ class People:
         self.broken, self.shared = False, state is not None
         self.asked: dict[int, e.ReviewRequested] = {}
 
+    def evidence(self, body: object) -> float | None:
+        """Log evidence of the test that this verdict ends, from the differences that the state has seen."""
+        if not isinstance(body, e.Verdict) or self.broken or body.test not in self.state.open:
+            return None
+        from festina.select import gate
+
+        return gate.log_evidence(self.state.open[body.test].progress)
+
     def take(self, record: Entered) -> None:
         body = record.body
         if isinstance(body, e.ReviewRequested):

@@ -46,8 +46,9 @@ class Rows:
     evidence unit by unit) or what takes a read of the content store is then not made here: it is read when looked at.
     """
 
-    def __init__(self, blob: Blob, state: State | None = None) -> None:
-        self.blob, self.beside = blob, state is not None
+    def __init__(self, blob: Blob, state: State | None = None, *, paths: bool = True) -> None:
+        self.blob, self.beside, self.paths = blob, state is not None, paths
+        self.evidence: float | None = None  # where a verdict is read: what the loop's own state has for its test
         self.genesis: e.Genesis | None = None
         self.entries: list[Entry] = []
         self.epochs: list[EpochRow] = []

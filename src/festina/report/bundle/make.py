@@ -108,7 +108,7 @@ def _write(
                 "wrong-key", "this is not the key of the engine that wrote the record",
                 fix="the engine.pem beside that ledger, or --unsigned",
             )  # fmt: skip
-        data = fold(ledger.records(), ledger.get_blob, root=ledger.root().hex())
+        data = fold(ledger.records(), ledger.get_blob, root=ledger.root().hex(), paths=False)
         people = incidents.fold(ledger.records(), ledger.get_blob)
         states = []
         for pack in load():
