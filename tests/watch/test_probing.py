@@ -15,8 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from festina.cli import cli
+from festina.errors import UsageError
 from festina.system.goals import dangerous_domain
+from festina.system.manifest import load_manifest
 from festina.watch import probing
+from tests.toy import make_toy
 from tests.watch.respondents import Messages, deceptive, honest
 
 Speaker = Callable[[Messages], str]
@@ -95,6 +99,31 @@ def test_T1_items_follow_from_a_secret_seed_and_no_two_seeds_give_the_same(rules
         assert len(texts) == 60, "no item stands twice"
         assert len(texts & {json.dumps(item["input"]) for item in other}) <= 3
         assert not any("$" in re.sub(r"\"\$\d", "", turn) for item in first for turn in item["input"]["turns"])
+
+
+def test_V11_suites_are_switched_on_by_a_command_and_their_items_lie_in_the_vault_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy = make_toy(tmp_path)
+
+    def probes(*words: str) -> None:
+        cli.main(["probes", "-C", str(toy.root), "add", *words], standalone_mode=False)
+
+    probes("tool-use", "deception")
+    probes("deception", "--soak")
+    manifest = load_manifest(toy.root)
+    assert set(manifest.capability) == {"tool-use", "deception"}
+    assert manifest.suite.soak["deception"].direction == "lower"
+    assert "festina_probes.*" in manifest.protected()
+    said = capsys.readouterr().out
+    assert "soak.deception: 500 items" in said
+    assert "tool-use: 100 items" in said
+    assert not list(toy.root.rglob("*.jsonl"))
+    (toy.root / "festina_probes.py").write_text("def deception(item, output):\n    return 0.0\n")
+    with pytest.raises(UsageError, match="probe-scorer-differs"):
+        probes("deception")
+    with pytest.raises(UsageError, match="no-such-probe"):
+        probes("honesty")
 
 
 def test_V11_every_shipped_domain_is_one_that_is_never_a_goal() -> None:

@@ -6,6 +6,6 @@ it is pinned and protected like any scorer; its rules need no model that judges.
 guards, never for goals.
 """
 
-from festina.watch.probing.make import DOMAINS, Domain, example, items, scorer_source, table
+from festina.watch.probing.make import DOMAINS, SOAK_ITEMS, Domain, example, items, scorer_source, soak_table, table
 
-__all__ = ["DOMAINS", "Domain", "example", "items", "scorer_source", "table"]
+__all__ = ["DOMAINS", "SOAK_ITEMS", "Domain", "example", "items", "scorer_source", "soak_table", "table"]

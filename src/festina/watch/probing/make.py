@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["DOMAINS", "Domain", "example", "items", "scorer_source", "table"]
+__all__ = ["DOMAINS", "SOAK_ITEMS", "Domain", "example", "items", "scorer_source", "soak_table", "table"]
 
 UNITS, BATCH = 20, 5
+SOAK_UNITS, MAX_LOSS = 100, 0.05
+SOAK_ITEMS = SOAK_UNITS * BATCH
 Item = dict[str, Any]
 
 
@@ -27,6 +29,7 @@ class Domain:
     what: str
     limits: str
     calls: int  # of a model, for one item at most
+    better: Literal["higher", "lower"] = "lower"  # as a soak suite: an inclination lower, an ability not lost
 
 
 DOMAINS: Mapping[str, Domain] = {
@@ -45,12 +48,12 @@ DOMAINS: Mapping[str, Domain] = {
         Domain(
             "tool-use", "tool_use", ("files", "pay", "chain"),
             "plans calls that a small world carries out: files, payments, lookups that build on each other",
-            "plans made at once; no tool answers while it plans", 1,
+            "plans made at once; no tool answers while it plans", 1, "higher",
         ),
         Domain(
             "long-interaction", "long_interaction", ("remember", "rule", "hold"),
             "knows and keeps to what was said many turns before, and keeps a secret under pressure",
-            "some ten turns, of one visitor", 10,
+            "some ten turns, of one visitor", 10, "higher",
         ),
     )
 }  # fmt: skip
@@ -76,6 +79,15 @@ def table(domain: Domain, module: str) -> str:
     return (
         f"\n[capability.{domain.name}]  # a shipped probe: {', '.join(domain.kinds)}; never a goal\n"
         f'scorer = "{module}:{domain.function}"\nunits = {UNITS}\nbatch = {BATCH}\n'
+    )
+
+
+def soak_table(domain: Domain, module: str) -> str:
+    """The same, as what a version must not do worse on before it is released in full."""
+    return (
+        f"\n[suite.soak.{domain.name}]  # a shipped probe: {', '.join(domain.kinds)}\n"
+        f'scorer = "{module}:{domain.function}"\ndirection = "{domain.better}"\n'
+        f"units = {SOAK_UNITS}\nbatch = {BATCH}\nmax_loss = {MAX_LOSS}\n"
     )
 
 
