@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # not typing's: loading that would hold up a halt on a busy machine  # G-5
 if TYPE_CHECKING:
     from festina.loop.api import improve as improve
 

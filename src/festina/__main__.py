@@ -1,5 +1,5 @@
 """``python -m festina``."""
 
-from festina.cli import main
+from festina.entry import main
 
 main()

@@ -10,11 +10,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from contextlib import suppress
-
-if sys.argv[1:2] == ["halt"]:  # G-5: before anything is loaded, so that a busy machine does not hold it up
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 import click
 

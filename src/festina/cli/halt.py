@@ -24,12 +24,15 @@ def command(root: Path, reason: str) -> int:
     started it and without asking any of them; needs no key. Nothing starts again before festina unhalt. What was under
     way is not lost: the next run goes on with it, as after a power cut.
     """
+    from festina import entry
     from festina.govern.stopping import hurrying, stop_all  # little is loaded before the effect
     from festina.system.halts import user
 
-    with hurrying():
-        home = _home(root)
-        done = stop_all(home.path, by=user(), reason=reason)
+    done = entry.carried_out()
+    home = _home(root)
+    if done is None:
+        with hurrying():
+            done = stop_all(home.path, by=user(), reason=reason)
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # the rest has time
     click.echo(f"Halted: {done.processes} processes ended in {done.took_s:.2f} s.", err=True)
     for pid in done.left:

@@ -106,15 +106,17 @@ class _Hunt:
             os.close(each.handle)
 
 
-def stop_all(home: Path, *, by: str, reason: str) -> Stopped:
+def stop_all(home: Path, *, by: str, reason: str, marker: str = "") -> Stopped:
     """File the halt, kill everything that works for ``home``, then make the halt durable. In this order.  # D-5
+
+    ``marker`` is the id of one that was written already: it is filled in, and no second halt is filed.
 
     Where it cannot be filed, everything is killed all the same. ``UsageError`` says so then: it can be started again.
     """
     begun = time.monotonic()
     unfiled = ""
     try:
-        halt = file_halt(home, by=by, reason=reason)
+        halt = file_halt(home, by=by, reason=reason, marker=marker)
     except OSError as error:
         halt, unfiled = new_halt(by=by, reason=reason), str(error.strerror)
     living, dead = workers(home)

@@ -15,11 +15,10 @@ import json
 import os
 import pwd
 import re
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -89,9 +88,13 @@ def _harmless(character: str) -> bool:
 # -- the marker
 
 
-def file_halt(home: Path, *, by: str, reason: str) -> Halt:
-    """Write the marker. It stands for every process from here on; ``secure`` makes it outlive a power cut."""
+def file_halt(home: Path, *, by: str, reason: str, marker: str = "") -> Halt:
+    """Write the marker. It stands for every process from here on; ``secure`` makes it outlive a power cut.
+
+    ``marker``: the id of one that stands without its words.
+    """
     halt = new_halt(by=by, reason=reason)
+    halt = replace(halt, id=marker) if marker else halt
     folder = home / "halts"
     folder.mkdir(mode=0o700, exist_ok=True)
     scratch = folder / f".{halt.id}"
@@ -106,7 +109,7 @@ def file_halt(home: Path, *, by: str, reason: str) -> Halt:
 def new_halt(*, by: str, reason: str) -> Halt:
     """A halt of this moment, not written yet."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Halt(secrets.token_hex(8), clean(by), now, clean(reason))
+    return Halt(os.urandom(8).hex(), clean(by), now, clean(reason))
 
 
 def secure(home: Path, halt: Halt) -> None:
