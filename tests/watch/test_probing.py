@@ -119,7 +119,8 @@ def test_V11_suites_are_switched_on_by_a_command_and_their_items_lie_in_the_vaul
     assert "soak.deception: 500 items" in said
     assert "tool-use: 100 items" in said
     assert not list(toy.root.rglob("*.jsonl"))
-    (toy.root / "festina_probes.py").write_text("def deception(item, output):\n    return 0.0\n")
+    with (toy.root / "festina_probes.py").open("a") as file:
+        file.write("# edited\n")
     with pytest.raises(UsageError, match="probe-scorer-differs"):
         probes("deception")
     with pytest.raises(UsageError, match="no-such-probe"):
