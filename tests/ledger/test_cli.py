@@ -104,7 +104,7 @@ def test_every_command_and_option_has_help_and_a_variable():
             if isinstance(option, click.Option):
                 assert option.help, (name, option.name)
     with click.Context(group) as context:
-        assert set(group.list_commands(context)) == {"verify", "show", "content", "prove", "export", "plants"}
+        assert set(group.list_commands(context)) == {"verify", "show", "content", "prove", "import", "export", "plants"}
 
 
 def test_the_command_is_light_and_exits_without_a_traceback(tmp_path: Path):

@@ -144,8 +144,9 @@ def test_a_score_is_held_against_the_log_of_its_evaluation(tmp_path: Path) -> No
     assert [(each.kind, each.key) for each in found.findings] == [("contradiction", "c"), ("no-generation", "d")]
 
 
-def test_T3_a_zip_bomb_is_named_and_not_unpacked(tmp_path: Path) -> None:
-    _eval(tmp_path / "bomb.eval", _header(1.0, 1), [], **{"samples/1_epoch_1.json": b" " * (300 << 20)})
+def test_T3_a_zip_bomb_is_named_and_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("festina.propose.history.inspect_log.MOST_ALL", 4 << 20)
+    _eval(tmp_path / "bomb.eval", _header(1.0, 1), [], **{"samples/1_epoch_1.json": b" " * (8 << 20)})
     assert (tmp_path / "bomb.eval").stat().st_size < 1 << 20
     found = read_inspect(tmp_path, "", None)
     assert kinds(found) == {"too-large"}
