@@ -381,3 +381,14 @@ def _happens(loop: PaperLoop, what: str, ends: str) -> None:
         stepped(loop, "unattended", expires=ends)
     elif s.line and s.head.parent is not None:
         s.head.denied = True
+
+
+def test_G7_what_runs_out_between_quiet_entries_is_seen_at_the_first_entry_after_it() -> None:
+    loop = unattended()
+    lasts = len(loop.records) + 30  # an entry a second on paper
+    attested(loop, lasts_s=float(lasts))
+    for _ in range(60):
+        loop.start_run()
+    moved = loop.state.govern.autonomy.moves[-1]
+    assert (moved.seq, moved.rung) == (lasts, "release-by-approval")
+    assert "two-people" in moved.why

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from festina.loop.state import State
 
 SIGNATURE_DAYS = 7  # a signature under a step that waits for others
+QUIET = frozenset({  # entries that change nothing of what the highest rung rests on
+    "batch-started", "batch-ended", "test-opened", "verdict", "proposal-requested", "proposal-received", "screened",
+    "measure-started", "measure-ended", "measure-skipped", "public-compared", "attributed", "try-started", "try-ended",
+    "model-asked", "model-answered", "control-started", "plant-revealed", "run-started", "run-ended",
+    "controls-checked",
+})  # fmt: skip
 CLOCKS_S = 120.0  # two machines' clocks may differ by so much
 
 
@@ -54,6 +60,8 @@ class Autonomy:
     grant: Grant | None = None
     moves: list[Moved] = field(default_factory=list)
     waiting: dict[str, tuple[int, str, e.AutonomyStepped]] = field(default_factory=dict)
+    stirred: bool = True  # the last entry may have changed what the highest rung rests on
+    ends: datetime | None = None  # when the first of that runs out
 
     @property
     def merges(self) -> bool:
@@ -77,7 +85,7 @@ class Autonomy:
         if rung != self.rung:
             self.moves.append(Moved(seq, at, self.rung, rung, why))
         self.rung, self.grant = rung, grant
-        self.waiting = {}
+        self.waiting, self.stirred, self.ends = {}, True, None
 
 
 def speaks(s: State, name: str) -> bool:
@@ -126,10 +134,33 @@ def rung_at(s: State, now: datetime) -> e.Rung:
 
 
 def before(s: State, r: Record) -> None:
-    """What had taken the highest rung away by the time of this entry.  # G-7"""
+    """What had taken the highest rung away by the time of this entry.  # G-7
+
+    Looked at where an entry before it may have changed something, or when the first of its ends has come.
+    """
     mine = s.govern.autonomy
-    if mine.rung == TOP and (why := against(s, moment(max(r.at, s.last_at)))):
-        mine.to(USUAL, r.seq, r.at, why[0])
+    if mine.rung != TOP:
+        return
+    now = moment(max(r.at, s.last_at))
+    if mine.stirred or mine.ends is None or now >= mine.ends:
+        if why := against(s, now):
+            mine.to(USUAL, r.seq, r.at, why[0])
+            return
+        mine.ends = _ends(s, now)
+    mine.stirred = r.kind not in QUIET
+
+
+def _ends(s: State, now: datetime) -> datetime:
+    """When the first of what the highest rung rests on runs out, if nothing else happens."""
+    rests, grant = standing(s, now), s.govern.autonomy.grant
+    assert rests.lease_s is not None  # it stands
+    assert rests.valid_s is not None
+    assert rests.characterised_s is not None
+    assert grant is not None
+    terms = s.epoch.govern if s.epoch is not None else None
+    asked = {n for suite in (terms.capabilities if terms else ()) for tier in suite.tiers for n in tier.safeguards}
+    lapses = [moment(grant.expires), *(moment(s.govern.safeguards[name]) for name in asked)]
+    return min(*lapses, now + timedelta(seconds=min(rests.lease_s, rests.valid_s - rests.characterised_s)))
 
 
 def moment(at: str) -> datetime:
