@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Step = e.ReviewOpened | e.ReviewHanded | e.ReviewClassified | e.ReviewDecided | e.ReviewWithdrawn
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+HANDED_IN = ("person:", "planted:")  # authors of what somebody gave to ``festina run``: words, until they are signed
 WHILE_NOBODY = 0.5  # share of planted requests while no person's approvals count: the way back to authority  # R-3
 
 
@@ -219,7 +220,7 @@ def unsigned(s: State, review: Review) -> bool:
     if review.terms.protocol < 2 or review.terms.generation not in s.generations:
         return False
     made = [s.proposals[g.proposal] for g in steps_of(s, review) if g.proposal is not None]
-    return any(p.author.startswith("person:") and not p.signed for p in made)
+    return any(p.author.startswith(HANDED_IN) and not p.signed for p in made)
 
 
 def complete(s: State, review: Review, at: str) -> bool:

@@ -181,7 +181,8 @@ def _cohort(s: State, head: Generation) -> list[str]:
 def _said(here: Here, g: Generation) -> list[str]:
     """The plan that came with it, as hostile text.  # T-5, P-6"""
     p = here.state.proposals.get(g.proposal) if g.proposal is not None else None
-    who = "" if not g.author.startswith("person:") else " (signed)" if p is not None and p.signed else UNSIGNED
+    handed_in = g.author.startswith(admitting.HANDED_IN)
+    who = "" if not handed_in else " (signed)" if p is not None and p.signed else UNSIGNED
     lines = [f"generation {g.number}, by {g.author}{who}:"]
     if p is None or p.plan is None:
         return [*lines, "  nothing"]
