@@ -37,6 +37,7 @@ from festina.ledger import entries as e  # noqa: E402
 from festina.web.acting import acts  # noqa: E402
 from festina.web.app import Site, create  # noqa: E402
 from festina.web.gate import Pass  # noqa: E402
+from festina.web.serve import settle  # noqa: E402
 
 TARGET_MS, TARGET_BYTES, TARGET_S = 50.0, 300_000, 1.0
 REPEATS = 7
@@ -74,6 +75,7 @@ async def pages(loop: SignedLoop) -> tuple[float, list[dict[str, Any]]]:
     """(seconds to start, a row a page): the application alone, without a socket."""
     begun = time.perf_counter()
     site = Site(loop.feed(), Pass(8000))
+    settle(site.feed)
     started = time.perf_counter() - begun
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(create(site, acts(site))), base_url="http://127.0.0.1:8000",

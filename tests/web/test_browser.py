@@ -232,7 +232,7 @@ def review(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 def test_R2_a_person_decides_in_a_browser_with_and_without_scripts(
     review: Served, chrome: Browser, scripts: bool
 ) -> None:
-    with visit(chrome, review, scripts=scripts, phone=True) as page:
+    with visit(chrome, review, scripts=scripts, phone=True, dark=scripts) as page:
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Review 1 waiting").click()
         page.get_by_role("link", name="0", exact=True).click()
         assert not violations(page) if scripts else True
@@ -255,3 +255,24 @@ def test_R2_a_person_decides_in_a_browser_with_and_without_scripts(
         page.get_by_role("button", name="Take my decision back").wait_for()
         assert not violations(page) if scripts else True
         assert "pwned" not in page.title()
+        for path in ("/", "/reviewers", "/growth"):  # as somebody who decided; what others said is still closed
+            page.goto(review.base + path)
+            assert not violations(page) if scripts else True
+        page.locator("details.halt summary").click()
+        page.get_by_role("button", name="Halt everything now").click()
+        page.get_by_role("heading", name="halted", exact=False).first.wait_for()
+        assert not violations(page) if scripts else True
+        page.goto(review.base + "/")
+        assert page.locator("#badge").inner_text() == "halted"
+        assert not violations(page) if scripts else True
+
+
+def test_a_page_that_is_not_there_says_so_to_everybody(server: Served, chrome: Browser) -> None:
+    context = chrome.new_context()  # a visit would call the 404 in the console a fault
+    page = context.new_page()
+    page.goto(server.address)
+    for path in ("/nope", "/proposal/99999", "/ledger?before=x"):
+        assert page.goto(server.base + path).status == 404  # type: ignore[union-attr]
+        assert page.locator("h1").inner_text() == "Not shown"
+        assert not violations(page)
+    context.close()

@@ -132,7 +132,7 @@ def total_at_least(steps: Sequence[Step], nats: float, alpha: float) -> float:
     tables = [_table(step, room - (sum(floors) - floor)) for step, floor in zip(steps, floors, strict=True)]
     best = sum(table[0][0] for table in tables)
     for price in PRICES:
-        least = [min(left + price * term for left, term in table) for table in tables]
+        least = [min([left + price * term for left, term in table]) for table in tables]
         best = max(best, sum(least) - price * room)
     return best
 
@@ -142,20 +142,26 @@ def _table(step: Step, most: float) -> list[tuple[float, float]]:
 
     Terms fall with the size, so a cell's smallest one is at its right end; from the mean on it is that of no wealth.
     """
-    middle = estimate(step.gains)
-    stakes = report.stakes(step.gains, HORIZONS, NATS)
-
-    def term(size: float) -> float:
-        return _term(step, stakes, size)
-
-    width = 1.0 / 1024.0
-    while middle - width > -1.0 and term(middle - width) < most:
+    middle, width = estimate(step.gains), 1.0 / 1024.0
+    while middle - width > -1.0 and _term(step, _stakes(step), middle - width) < most:
         width *= 2.0
+    found = _terms(step, width)
+    cells = [(found[i][0], found[i + 1][1]) for i in range(CELLS) if found[i + 1][1] < most]  # below: impossible sizes
+    return [*cells, (middle, log1p(-step.share))]
+
+
+@lru_cache(maxsize=8192)
+def _terms(step: Step, width: float) -> tuple[tuple[float, float], ...]:
+    """(size, term) at the cells' edges, from ``width`` below the mean up to it. The same however many steps follow."""
+    middle, stakes = estimate(step.gains), _stakes(step)
     low = max(-1.0, middle - width)
     edges = [low + (middle - low) * i / CELLS for i in range(CELLS + 1)]
-    terms = [term(edge) for edge in edges]
-    cells = [(edges[i], terms[i + 1]) for i in range(CELLS) if terms[i + 1] < most]  # below them no size is possible
-    return [*cells, (middle, log1p(-step.share))]
+    return tuple((edge, _term(step, stakes, edge)) for edge in edges)
+
+
+@lru_cache(maxsize=8192)
+def _stakes(step: Step) -> list[list[float]]:
+    return report.stakes(step.gains, HORIZONS, NATS)
 
 
 def _term(step: Step, plans: Sequence[Sequence[float]], size: float) -> float:

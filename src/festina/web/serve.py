@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from festina.errors import UsageError
 from festina.ledger.log import Ledger
 from festina.review.desk import reviewer_key
 from festina.system import home as homes
 from festina.system.repo import Repo
+
+if TYPE_CHECKING:
+    from festina.web.feed import Feed
 
 NEEDED = ("starlette", "uvicorn", "jinja2")
 LOOPBACK = "127.0.0.1"
@@ -42,6 +47,22 @@ def bind(port: int) -> socket.socket:
     return sock
 
 
+def settle(feed: Feed) -> None:
+    """Do now what the first visitor would wait for: compile the templates, certify the line, set the folds apart.
+
+    Those stay for good, and a collection that walks through those of a long record takes half a second of some page's.
+    """
+    from festina.web.render import environment
+    from festina.web.run_view import certified
+
+    found = environment()
+    for name in found.list_templates():
+        found.get_template(name)
+    certified(feed.state)
+    gc.collect()
+    gc.freeze()
+
+
 def serve(root: Path, *, port: int, reviewer: str, started: Callable[[str], None]) -> None:
     """Serve the system at ``root``. ``started`` is told the address, token included, before the first request."""
     require_extra()
@@ -64,6 +85,7 @@ def serve(root: Path, *, port: int, reviewer: str, started: Callable[[str], None
             raise UsageError(
                 "not-enrolled", f"'{reviewer}' may not decide here", fix=f"festina reviewer add {reviewer}"
             )
+        settle(feed)
         sock = bind(port)
         door = Pass(sock.getsockname()[1])
         site = Site(feed, door, reviewer)
