@@ -203,6 +203,7 @@ def test_D3_D4_a_release_stands_its_soak_and_is_taken_back_for_what_became_of_it
     assert bad.returncode == 3, bad.stderr
     state = check(toy.root, settled=True)
     assert state.released == 0
+    assert ["went badly" in text for text in state.govern.drafts.values()] == [True], "one draft of an incident"
     assert Repo.discover(toy.root).ref(RELEASED) == state.generations[0].commit
     assert festina("run", toy=toy).returncode == 7, "halted until a person looked"
     assert festina("ledger", "verify", toy=toy).returncode == 0

@@ -259,10 +259,28 @@ def _settled(b: e.ReviewSettled, s: State) -> str:
     return came_of(s, b)
 
 
+def _locked(b: e.AnchorsLocked, s: State) -> str:
+    how = "continues from new items" if b.linked else "begins"
+    return f"The ability scale of '{b.suite}' {how}: {len(b.difficulties)} anchors, locked at generation {b.generation}"
+
+
+def _leaked(b: e.AnchorsLeaked, s: State) -> str:
+    return f"{len(b.places)} anchors of '{b.suite}' stand word for word in generation {b.generation}, and count no more"
+
+
+def _soaked(b: e.Soaked, s: State) -> str:
+    return f"Soak '{b.suite}' of generation {b.generation}: {b.answer} ({b.interval[0]:+.3f} to {b.interval[1]:+.3f})"
+
+
+def _outcomes(b: e.OutcomesCounted, s: State) -> str:
+    return f"{len(b.events):,} outcomes of generation {b.generation} came in, {b.events.count('1'):,} of them bad"
+
+
 _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "run-started": _run_started, "controls-checked": _controls, "proposal-requested": _requested,
     "proposal-received": _received, "screened": _screened, "verdict": _verdict, "line-moved": _moved,
     "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
+    "anchors-locked": _locked, "anchors-leaked": _leaked, "soaked": _soaked, "outcomes-counted": _outcomes,
     "autonomy-stepped": _stepped, "incident-drafted": _drafted, "crossplay-ended": _played,
     "plant-revealed": _plant, "review-settled": _settled, "halted": _halted, "resumed": _resumed,
     "try-ended": _tried, "public-compared": _compared, "attributed": _attributed, "internals-compared": _internals,

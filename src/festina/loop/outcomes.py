@@ -125,7 +125,13 @@ def bring(
                 batch=now_.watches.outcomes.count, generation=generation, commit=row.commit,
                 rows=sha256(data).hexdigest(), events=events, first=part[0]["at"], last=part[-1]["at"],
             )  # fmt: skip
-            return [Draft(body, blobs=(data,))]
+            drafts = [Draft(body, blobs=(data,))]
+            before = now_.watches.outcomes.rows.get(generation) or Known(monitor.start(terms.tolerate, terms.alpha))
+            after = replace(before, seen=_seen(before.seen, events), batches=(*before.batches, body))
+            if before.seen.answer != "roll back" and after.seen.answer == "roll back":  # once, and in one piece with it
+                text = after.sentence(generation, terms, at)[:300]
+                drafts.append(Draft(e.IncidentDrafted(about=now_.size, text=text)))
+            return drafts
 
         acts.write(ledger, state, make)
     known = state.watches.outcomes.rows.get(generation) or Known(monitor.start(terms.tolerate, terms.alpha))
@@ -192,6 +198,12 @@ def _malformed(what: str, where: str) -> UsageError:
     )  # fmt: skip
 
 
+def _seen(seen: Monitor, events: str) -> Monitor:
+    for bit in events:
+        seen = monitor.observe(seen, bit == "1")
+    return seen
+
+
 def _counted(s: State, r: Record, b: e.OutcomesCounted) -> None:
     terms, generation = terms_of(s), s.generations.get(b.generation)
     if terms is None or b.batch != s.watches.outcomes.count or generation is None or generation.commit != b.commit:
@@ -204,9 +216,7 @@ def _counted(s: State, r: Record, b: e.OutcomesCounted) -> None:
             known = Known(monitor.start(terms.tolerate, terms.alpha))
         except ValueError as error:
             raise misfit(r, str(error)) from None
-    seen = known.seen
-    for bit in b.events:
-        seen = monitor.observe(seen, bit == "1")
+    seen = _seen(known.seen, b.events)
     s.watches.outcomes.rows[b.generation] = replace(known, seen=seen, batches=(*known.batches, b))
     s.watches.outcomes.count += 1
 
