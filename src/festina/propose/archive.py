@@ -301,6 +301,7 @@ class Archive:
         if not self.nodes[self.head].dry and rng.random() < RESTARTS:
             return self.head
         leader = self._leader()
+        leader = self.head if leader is None and self.nodes[self.head].works else leader  # nothing beats it yet
         if leader is not None and not self.nodes[leader].dry and rng.random() < LEADERS:
             return leader
         return self._by_clade(rng, open_nodes)
