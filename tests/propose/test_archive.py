@@ -177,4 +177,4 @@ def test_P7_half_of_the_children_are_made_of_what_leads_and_none_of_a_leader_tha
     assert again[8] == 0 < again[7]
     worse = {0: Node(0, None, "0", (0.0,) * 4), **{n: Node(n, 0, str(n), (-0.1 * n,)) for n in range(1, 9)}}
     first = Counter(Archive(worse, 0).next_try(TERMS, seed).parent for seed in range(400))  # type: ignore[union-attr]
-    assert 200 < first[0]  # where nothing leads, the incumbent does
+    assert first[0] > 200  # where nothing leads, the incumbent does

@@ -7,10 +7,10 @@ node to hand in:
 - the incumbent is run first; where four seeds give it the same score, and no tree has shown two, nothing is noise, and
   one run a tree is enough;
 - the node that leads with fewer runs than ``seeds`` is run again, twice as often each time, until it holds or falls;
-- else a child is made, half of them of the node that leads. The other parents are drawn by what the clade (a node and
-  all its descendants) has come to, not by the node's own score alone: a good tree from which nothing but failures
-  comes is left for others (clade metaproductivity: Wang et al., Huxley-Goedel Machine, arXiv 2510.21614; each member
-  counts once here).
+- else a child is made, half of them of the node that leads, or of the incumbent where nothing does. The other parents
+  are drawn by what the clade (a node and all its descendants) has come to, not by the node's own score alone: a good
+  tree from which nothing but failures comes is left for others (clade metaproductivity: Wang et al., Huxley-Goedel
+  Machine, arXiv 2510.21614; each member counts once here).
 
 What leads is handed in once further search has cost as much as its test will, or once the runs that are left are just
 enough for it. The price of a test is the gate's own law: two steps of half the size cost three and a half times as much
