@@ -15,6 +15,7 @@ from festina.ledger.statement import NO_PREV, PAYLOAD_TYPE, seal, statement
 from festina.ledger.store import Store
 from festina.loop.recount import Recount
 from festina.review.binding import binding
+from festina.review.questions import answer_digest, question
 from tests.toy import Toy
 
 Mutate = Callable[[int, Record], e.Body | None]
@@ -44,7 +45,9 @@ def signed_again(toy: Toy, target: Path, mutate: Mutate) -> Path:
             if isinstance(body, e.ReviewRequested):
                 leaf = leaves[body.evidence]
                 bound = binding(patch=body.patch, evidence=leaf, evaluator=body.evaluator, commit=body.commit)
-                body = body.model_copy(update={"evidence": leaf, "binding": bound})
+                asked = question(source.blob(body.patch), bound)
+                answer = answer_digest(bound, asked.right) if body.protocol > 1 else body.answer
+                body = body.model_copy(update={"evidence": leaf, "binding": bound, "answer": answer})
             entry, key = record.entry, keys[record.body.role]
             payload = statement(
                 seq=seq, prev=prev, at=entry.at, body=body, content=entry.content, commitments=entry.commitments,
