@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from festina.propose.history import History, read_autoresearch, read_inspect, read_lines, read_openevolve, told_of
-from festina.propose.history.types import MAX_CONTENT, decimals_of, shown, utc
+from festina.propose.history.types import MAX_CONTENT, MAX_FINDINGS, decimals_of, shown, utc
 
 HEAD = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
 
@@ -253,3 +253,39 @@ def test_a_zip_with_a_part_twice_is_named(tmp_path: Path) -> None:
             file.writestr("header.json", json.dumps(_header(0.2, 0)))
     (tmp_path / "twice.eval").write_bytes(buffer.getvalue())
     assert "contradiction" in kinds(read_inspect(tmp_path, "", None))
+
+
+def test_T3_numbers_that_nobody_could_count_to_are_a_gap_like_any_other(tmp_path: Path) -> None:
+    found = lines(tmp_path, {"id": "a", "number": 3}, {"id": "b", "number": 5}, {"id": "c", "number": 1 << 52})
+    (gap,) = [each for each in found.findings if each.kind == "gap"]
+    assert gap.words.startswith(f"no line tells of number 4, 6-{(1 << 52) - 1}:")
+    programs = tmp_path / "checkpoint_1" / "programs"
+    programs.mkdir(parents=True)
+    about = {"id": "a", "iteration_found": 1 << 52, "metrics": {"x": 1.7e308, "y": 1.7e308}}
+    (programs / "a.json").write_text(json.dumps(about))
+    program = read_openevolve(tmp_path, "", "")
+    assert "no-trace" in kinds(program)
+    assert [row.score for row in program.rows] == [None]  # the mean of its numbers is none
+    assert program.rows[0].digest
+
+
+def test_T3_a_log_by_an_impossible_name_is_not_there(tmp_path: Path) -> None:
+    assert kinds(lines(tmp_path, {"id": "a", "log": "a\0b", "score": 1.0})) == {"no-generation"}
+
+
+def test_T3_a_part_that_says_how_much_memory_it_takes_is_not_unpacked(tmp_path: Path) -> None:
+    for method in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        with zipfile.ZipFile(tmp_path / "a.eval", "w", method) as file:
+            file.writestr("header.json", '{"eval": {"eval_id": "e"}}')
+        assert kinds(read_inspect(tmp_path / "a.eval", "", None)) == {"unreadable"}
+    with zipfile.ZipFile(tmp_path / "a.eval", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("header.json", '{"eval": {"eval_id": "e"}}')
+    assert [row.key for row in read_inspect(tmp_path / "a.eval", "", None).rows] == ["e"]
+
+
+def test_T5_many_notes_push_no_grave_finding_out(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("print(1)\n")
+    noise = [{"id": str(n), "note": n} for n in range(3 * MAX_FINDINGS)]
+    found = lines(tmp_path, *noise, {"id": "x", "file": "a.py", "sha256": "0" * 64})
+    assert "wrong-hash" in kinds(found)
+    assert sum(each.kind == "unknown-field" for each in found.findings) == MAX_FINDINGS

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from festina.propose.history.inspect_log import read_inspect
-from festina.propose.history.openevolve import ranges
+from festina.propose.history.openevolve import gaps, ranges
 from festina.propose.history.types import (
     History,
     Status,
@@ -59,7 +59,7 @@ def read_lines(folder: Path, name: str, metric: str, commits: Commits | None) ->
             elif told is not None:
                 found.find("unreadable", where, f"{where} is no object")
     numbers = {row.number for row in found.rows if row.number is not None}
-    if missing := [n for n in range(min(numbers, default=0), max(numbers, default=0)) if n not in numbers]:
+    if missing := gaps(numbers):
         found.find("gap", "", f"no line tells of number {ranges(missing)}: an evaluation may have been left out")
     return found
 
@@ -113,14 +113,17 @@ def _score(
 
 def _logged(found: History, folder: Path, key: str, name: str, where: str) -> float | None:
     """The score of a log of Inspect's beside the record."""
-    base, path = os.path.realpath(folder), Path(os.path.realpath(folder / name))
-    if path_problem(name) is not None or not path.is_relative_to(base) or not path.is_file():
+    if path_problem(name) is not None or not _lies_in(folder, folder / name):
         found.find("no-generation", key, f"{where}: there is no log {shown(name, 80)} in this folder")
         return None
     log = read_inspect(folder / name, found.metric, None)
     found.findings += log.findings
     found.files += log.files
     return log.rows[0].score if log.rows else None
+
+
+def _lies_in(folder: Path, path: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)) and path.is_file()
 
 
 def _say(found: History, told: dict[str, Any], where: str) -> None:

@@ -10,8 +10,9 @@ worth a note and no more.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _score(found: History, key: str, where: str, metrics: Mapping[str, Any], met
     if metric:
         return None
     numbers = [value for each in metrics.values() if (value := number_of(each)) is not None]
-    return sum(numbers) / len(numbers) if numbers else None
+    return number_of(sum(numbers) / len(numbers)) if numbers else None
 
 
 def _once(rows: list[Told]) -> list[Told]:
@@ -132,18 +133,20 @@ def _decided(row: Told, best: set[str]) -> Told:
 def _untold(found: History) -> None:
     """Iterations of which no program is left, as ranges."""
     told = {row.number for row in found.rows if row.number is not None}
-    missing = [n for n in range(1, max(told, default=0)) if n not in told]
-    if missing:
-        found.find("no-trace", "", f"{len(missing):,} of {max(told):,} iterations left no program: {ranges(missing)}")
+    lost = gaps({0, *told})
+    if lost:
+        count = sum(high - low + 1 for low, high in lost)
+        found.find("no-trace", "", f"{count:,} of {max(told):,} iterations left no program: {ranges(lost)}")
 
 
-def ranges(numbers: list[int]) -> str:
+def gaps(numbers: set[int]) -> list[tuple[int, int]]:
+    """The first and last of every run of whole numbers that is missing between those told: a stranger may tell of a
+    number that nobody could count to."""
+    line = sorted(numbers)
+    return [(low + 1, high - 1) for low, high in pairwise(line) if high - low > 1]
+
+
+def ranges(spans: Sequence[tuple[int, int]]) -> str:
     """1-3, 7: the first ten of them."""
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
     said = [str(low) if low == high else f"{low}-{high}" for low, high in spans[:10]]
     return ", ".join(said) + (f" and {len(spans) - 10} more" if len(spans) > 10 else "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ MAX_CONTENT = 256 << 10  # bytes of one program that is kept
 MAX_KEPT = 16 << 20  # of all of them, in one reading
 MAX_DEPTH = 60
 MAX_NAME, MAX_WORDS, MAX_SCORES = 200, 500, 20
-MAX_FINDINGS = 2_000
+MAX_FINDINGS = 500  # of one kind: however many there are of another, a grave one is never pushed out
 
 GRAVE = frozenset({
     "contradiction", "gap", "no-score", "no-generation", "withdrawn", "back-dated", "clock-skew", "wrong-hash",
@@ -97,9 +98,11 @@ class History:
     chain: Literal["none", "signature", "ledger"] = "none"
     attester: str = ""
     kept: int = 0
+    counts: Counter[str] = field(default_factory=Counter)  # findings by kind, also those that were not listed
 
     def find(self, kind: str, key: str, words: str) -> None:
-        if len(self.findings) < MAX_FINDINGS:
+        self.counts[kind] += 1
+        if self.counts[kind] <= MAX_FINDINGS:
             self.findings.append(Finding(kind, key[:MAX_NAME], words[:MAX_WORDS]))
 
     def add(self, row: Told) -> None:

@@ -1,7 +1,8 @@
 """One part of a zip that a stranger made, never longer than a limit.  # T-3
 
 Inspect packs its logs with Zstandard (method 93), which Python's zipfile reads from 3.14 on only; the package
-``zstandard`` does, and comes with Inspect. Sizes in the directory are believed for refusing alone.
+``zstandard`` does, and comes with Inspect. Other methods than those of real logs are refused: a part packed with LZMA
+says itself how much memory unpacking it takes. Sizes in the directory are believed for refusing alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import zlib
 from importlib.util import find_spec
 
 ZSTANDARD = 93
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, ZSTANDARD)
 WINDOW = 27  # log2: 128 MiB; more is what a bomb asks for
 _LOCAL = struct.Struct("<4s5H3I2H")
 
@@ -27,6 +29,8 @@ def unpack(data: bytes, file: zipfile.ZipFile, name: str, most: int) -> bytes | 
     info = file.getinfo(name)
     if info.file_size > most:
         return None
+    if info.compress_type not in METHODS:
+        raise zipfile.BadZipFile(f"{name!a} is packed in a way that no log is")
     if info.compress_type != ZSTANDARD or find_spec("zstandard") is None:
         try:
             with file.open(info) as part:
