@@ -99,8 +99,22 @@ def test_D3_L1_answers_that_the_numbers_do_not_give_and_second_answers_are_refus
     soak(state, -0.3, 0.3)
     with pytest.raises(IntegrityError, match="first one is still good"):
         soak(state, -0.01, 0.3)
-    soak(state, -0.01, 0.3, source="6" * 64)  # new items are another question
+    soak(state, -0.3, 0.3, source="6" * 64)  # new items are another question
+    soak(state, -0.01, 0.3)  # and the old ones answered theirs, also after that
+    assert state.ignored[-1][2] == "these items gave an answer that is still good"
+    assert "not shown to hold" in soaks.lacking(state, state.head, START)
     soak(state, -0.01, 0.3, at=START + timedelta(hours=25))
+
+
+def test_D3_what_held_under_wider_terms_does_not_hold_under_narrower_ones(state: State) -> None:
+    soak(state, -0.05, 0.3)
+    assert not soaks.lacking(state, state.head, START)
+    assert state.epoch is not None
+    state.epoch = state.epoch.model_copy(update={"soaks": (TERMS.model_copy(update={"max_loss": 0.01}),)})
+    assert "not shown to hold within 0.01" in soaks.lacking(state, state.head, START)
+    assert "not shown to hold within 0.01" in soaks.lines(state, START)[0]
+    with pytest.raises(Rejected, match="soak-not-passed"):
+        soaks.require(state, state.head, START)
 
 
 @pytest.mark.parametrize(("units", "loss"), [(20, 0.05), (10, 0.3)])

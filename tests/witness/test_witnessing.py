@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from festina.loop import outside, witnessing
 from festina.loop.state import State, fold
 from festina.report.bundle import verify as alone
 from festina.report.bundle.make import make
+from festina.witness import client
 from festina.witness.keeper import Keeper
 from festina.witness.protocol import parse, render
 from festina.witness.server import Server
@@ -311,3 +313,25 @@ def test_L2_the_server_answers_bad_requests_and_stays(world: World) -> None:
     connection.request("GET", "/")
     assert connection.getresponse().read().decode().startswith(world.keepers[0].key.text)
     connection.close()
+
+
+def test_L2_a_witness_that_never_finishes_its_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One byte within every wait would else hold the record for a day."""
+    monkeypatch.setattr(client, "WHOLE_S", 0.3)
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            talk, _ = listening.accept()
+            with talk:
+                talk.recv(10_000)
+                talk.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 90000\r\n\r\n")
+                while not done.wait(0.05):
+                    talk.sendall(b"x")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with pytest.raises(client.Unreached, match="no whole answer"):
+            client.fetch(f"http://127.0.0.1:{listening.getsockname()[1]}", "a.example/log")
+        done.set()
+        thread.join(10)

@@ -48,7 +48,7 @@ def command(root: Path, generation: int | None, budget: str) -> int:
             held = True
             for terms in soaks.terms_of(bench.state):
                 row = bench.state.watches.soaks.rows[number, terms.name]
-                held = held and row.body.answer == "holds"
+                held = held and soaks.answer(terms, row) == "holds"
                 click.echo(soaks.sentence(terms, row))
     except Replan:
         click.echo("Stopped before the end; what ran was charged.", err=True)

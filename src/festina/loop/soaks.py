@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from festina.errors import Rejected, UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Record
+from festina.ledger.soaking import SoakAnswer
 from festina.loop.rows import Generation, misfit
 from festina.verify.soaking import answer_of
 
@@ -40,9 +41,10 @@ class Soak:
 
 @dataclass(slots=True)
 class Soaks:
-    """The newest run by generation and suite. Filled by the handler alone."""
+    """The newest run by generation and suite, and every run by its items, too. Filled by the handler alone."""
 
     rows: dict[tuple[int, str], Soak] = field(default_factory=dict)
+    asked: dict[tuple[int, str, str | None], Soak] = field(default_factory=dict)
 
 
 def terms_of(s: State) -> tuple[e.SoakTerms, ...]:
@@ -74,9 +76,14 @@ def lacking(s: State, generation: Generation, now: datetime) -> str:
             return f"soak suite '{terms.name}' has not run"
         if not valid(terms, row, now):
             return f"the evidence of soak suite '{terms.name}' ran out at {until(terms, row).isoformat()[:16]}"
-        if row.body.answer != "holds":
+        if answer(terms, row) != "holds":
             return sentence(terms, row)
     return ""
+
+
+def answer(terms: e.SoakTerms, soak: Soak) -> SoakAnswer:
+    """What a run's numbers say under the terms in force, which may be others than those that it ran under."""
+    return answer_of(terms, soak.body.interval)
 
 
 def require(s: State, generation: Generation, now: datetime | None = None) -> None:
@@ -84,8 +91,8 @@ def require(s: State, generation: Generation, now: datetime | None = None) -> No
     why = lacking(s, generation, now or datetime.now(UTC))
     if not why:
         return
-    told = [s.watches.soaks.rows[key] for key in s.watches.soaks.rows if key[0] == generation.number]
-    if any(row.body.answer != "holds" for row in told):
+    told = [(terms, s.watches.soaks.rows.get((generation.number, terms.name))) for terms in terms_of(s)]
+    if any(row is not None and answer(terms, row) != "holds" for terms, row in told):
         raise Rejected(
             "soak-not-passed", why,
             fix="leave it; or ask with new or more items: festina vault add soak.NAME NEW --replace, festina soak",
@@ -103,7 +110,7 @@ def sentence(terms: e.SoakTerms, soak: Soak) -> str:
     }  # fmt: skip
     return (
         f"Soak '{b.suite}', generation {b.generation}: {b.mean:.3f} beside {b.base_mean:.3f}, difference "
-        f"{b.estimate:+.3f} ({low:+.3f} to {high:+.3f}) on {b.items:,} items: {words[b.answer]}; good until "
+        f"{b.estimate:+.3f} ({low:+.3f} to {high:+.3f}) on {b.items:,} items: {words[answer(terms, soak)]}; good until "
         f"{until(terms, soak).isoformat()[:16]}"
     )
 
@@ -133,8 +140,11 @@ def run(b: Bench, number: int) -> list[e.Soaked]:
 def _new_items(b: Bench, terms: e.SoakTerms, number: int) -> bool:
     from festina.verify.vault import Vault
 
-    row = b.state.watches.soaks.rows[number, terms.name]
-    return row.body.answer != "holds" and row.source != Vault(b.home.vault).describe(f"soak.{terms.name}").digest
+    known, now = b.state.watches.soaks, Vault(b.home.vault).describe(f"soak.{terms.name}").digest
+    if answer(terms, known.rows[number, terms.name]) == "holds":
+        return False
+    before = known.asked.get((number, terms.name, now))  # also where other items came between
+    return before is None or not valid(terms, before, datetime.now(UTC))
 
 
 def _suite(b: Bench, terms: e.SoakTerms, number: int) -> e.Soaked:
@@ -214,6 +224,11 @@ def _soaked(s: State, r: Record, b: e.Soaked) -> None:
     known = s.watches.soaks.rows.get((b.generation, b.suite))
     if known is not None and known.source == now.source and valid(terms, known, datetime.fromisoformat(r.at)):
         raise misfit(r, "a second answer where the first one is still good")
+    before = s.watches.soaks.asked.get((b.generation, b.suite, now.source))
+    if before is not None and valid(terms, before, datetime.fromisoformat(r.at)):
+        s.ignored.append((r.seq, r.kind, "these items gave an answer that is still good"))
+        return
+    s.watches.soaks.asked[b.generation, b.suite, now.source] = Soak(r.at, now.source, b)
     s.watches.soaks.rows[b.generation, b.suite] = Soak(r.at, now.source, b)
 
 

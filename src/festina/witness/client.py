@@ -1,10 +1,13 @@
 """Asking witnesses, over HTTP: their answers are not trusted, only their signatures are.  # L-2
 
-Every wait has a limit; a redirect is a refusal; no more is read than an answer can have.
+Every wait has a limit, and so has all of an answer, however slowly its bytes come: whoever asks holds the record
+meanwhile. A redirect is a refusal; no more is read than an answer can have.
 """
 
 from __future__ import annotations
 
+import queue
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -16,7 +19,8 @@ from festina.witness.protocol import SIZE_TYPE, Answer, Request, render
 
 __all__ = ["Unreached", "fetch", "submit"]
 
-STEP_S = 10.0
+STEP_S = 10.0  # one wait
+WHOLE_S = 30.0  # one answer
 
 
 class Unreached(Exception):
@@ -52,6 +56,25 @@ def fetch(url: str, origin: str) -> str:
 
 
 def _call(url: str, data: bytes | None) -> Answer:
+    found: queue.SimpleQueue[Answer | Unreached] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found.put(_exchange(url, data))
+        except Unreached as error:
+            found.put(error)
+
+    threading.Thread(target=ask, name="witness", daemon=True).start()  # left to itself when it is too late
+    try:
+        answer = found.get(timeout=WHOLE_S)
+    except queue.Empty:
+        raise Unreached(f"no whole answer within {WHOLE_S:g} s") from None
+    if isinstance(answer, Unreached):
+        raise answer
+    return answer
+
+
+def _exchange(url: str, data: bytes | None) -> Answer:
     opener = urllib.request.build_opener(_NoRedirect())
     request = urllib.request.Request(url, data=data, headers={"User-Agent": "festina", "Content-Type": "text/plain"})
     try:
