@@ -169,6 +169,8 @@ def test_D4_a_version_that_is_good_enough_is_kept_for_a_lifetime_of_outcomes() -
     ("line", "word"),
     [('{"id": "a", "at": "2026-11-27T10:00:00Z", "bad": 1}', "no outcome"), ("{", "no JSON"),
      ('{"id": "a", "at": "soon", "bad": true}', "a time is none"), ("", "there is no outcome"),
+     ('{"id": "a", "at": "2026-11-27T10:00:00", "bad": true}', "no zone"),
+     ('{"id": "a", "at": "0001-01-01T00:00:00+23:00", "bad": true}', "a time is none"),
      ('{"id": "a", "at": "2999-01-01T00:00:00Z", "bad": true}', "future"),
      ('{"id": "a", "at": "2026-11-27T10:00:00Z", "bad": true}\n{"id": "a", "at": "2026-11-27T10:00:00Z", "bad": false}',
       "stands twice")],

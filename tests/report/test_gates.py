@@ -83,3 +83,29 @@ def test_G7_R3_a_catch_trial_is_no_denial_of_a_real_change() -> None:
         made.take(Paper(seq, body.kind, "2026-01-01T00:00:00.000Z", body, oid(seq)))
     (row,) = made.rows()
     assert row.words == "1 of 1 decision denied; 1 of 1 catch trial caught"
+
+
+def test_G7_a_soak_and_what_became_of_a_release_are_gates_with_their_price() -> None:
+    made = Gates()
+    started = e.MeasureStarted(
+        measure=0, purpose="soak", generation=1, attempt=1, units=20, trials=40, items=400, source=None, fresh=False
+    )
+    soak = e.Soaked(
+        measure=0, suite="long", generation=1, tree=oid(1), base=oid(2), units=20, items=400, mean=0.5, base_mean=0.5,
+        estimate=0.0, interval=(-0.3, 0.3), answer="cannot tell", details=digest(1),
+    )  # fmt: skip
+    came = e.OutcomesCounted(
+        batch=0, generation=1, commit=oid(1), rows=digest(2), events="0", first="2026-01-01T00:00:00Z",
+        last="2026-01-01T00:00:00Z",
+    )  # fmt: skip
+    bodies = (
+        started, soak, e.MeasureEnded(measure=0, purpose="soak"), came, came, e.IncidentDrafted(about=4, text="badly"),
+        e.Halted(halt="1" * 16, by="outcomes", since="x", reason="badly"),
+    )  # fmt: skip
+    for seq, body in enumerate(bodies):
+        made.take(Paper(seq, body.kind, f"2026-01-01T00:00:{seq:02d}.000Z", body, oid(seq)))
+    found = {row.key: row for row in made.rows()}
+    assert (found["soak"].seconds, found["soak"].trials, found["soak"].caught, found["soak"].seqs) == (2.0, 40, 1, (1,))
+    assert (found["outcomes"].tried, found["outcomes"].caught, found["outcomes"].seqs) == (2, 1, (4,))
+    assert found["outcomes"].words == "1 of 2 outcome files took a version back"
+    assert found["pace"].words == "1 halt, 0 alarms of growth"

@@ -181,14 +181,22 @@ def _row(line: bytes, where: str, now: datetime) -> dict[str, Any]:
         raise _malformed("a line is no JSON object", where) from None
     match value if isinstance(value, dict) and len(value) == 3 else None:
         case {"id": str(name), "at": str(at), "bad": bool(bad)} if 0 < len(name) <= 200:
-            try:
-                moment = datetime.fromisoformat(at).astimezone(UTC)
-            except ValueError:
-                raise _malformed("a time is none", where) from None
+            moment = _moment(at)
+            if moment is None:
+                raise _malformed("a time is none, or has no zone", where)
             if moment > now + _AHEAD:
                 raise _malformed("an outcome lies in the future", where)
             return {"id": name, "at": moment.isoformat(timespec="milliseconds"), "bad": bad}
     raise _malformed("a line is no outcome", where)
+
+
+def _moment(at: str) -> datetime | None:
+    """In UTC; None for what is no time there, or means another one on another machine."""
+    try:
+        told = datetime.fromisoformat(at)
+        return told.astimezone(UTC) if told.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _malformed(what: str, where: str) -> UsageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from hashlib import sha256
 
 from festina.errors import IntegrityError, UsageError
 from festina.ledger import entries as e
-from festina.ledger.checkpoint import parse_and_verify
+from festina.ledger.checkpoint import key_hash, parse_and_verify, take_apart
 from festina.ledger.cosignature import Cosigned, WitnessKey, cosigned, joined, witness_key
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.witnesses import SKEW_S, Seen
@@ -124,10 +125,11 @@ def take(ledger: Ledger, state: State, note: str) -> tuple[Cosigned, ...]:
 
 
 def _bare(note: str, ledger: Ledger) -> str:
-    """The note with the log's own signature alone."""
-    text, _, tail = note.rpartition("\n\n")
-    mine = [line for line in tail.split("\n") if line.startswith(f"— {ledger.origin} ")]
-    return f"{text}\n\n{mine[0]}\n"
+    """The note with the log's own signature alone; another key's line in its name is not it."""
+    text, lines = take_apart(note)
+    own = key_hash(ledger.origin, ledger.engine_key)
+    mine = next(line for line in lines if (line.name, line.key) == (ledger.origin, own))  # it was verified
+    return f"{text}\n— {mine.name} {base64.b64encode(mine.key + mine.signature).decode()}\n"
 
 
 def _is_newer(known: Seen | None, size: int, each: e.WitnessedBy) -> bool:

@@ -27,9 +27,11 @@ NAMES: Final[dict[str, str]] = {
     "evidence": "evidence on hidden items", "plants": "planted defects", "same": "the version in use against itself",
     "public": "public gain beside hidden gain", "final": "the sealed final suite",
     "abilities": "measuring what it can do", "people": "people's reviews", "pace": "the governor's waits and halts",
-    "watch": "watching what serves",
+    "soak": "soak suites before a release", "watch": "watching what serves",
+    "outcomes": "what became of releases",
 }  # fmt: skip
-_OF_PURPOSE = {"rehearsal": "controls", "public": "public", "final": "final", "characterisation": "abilities"}
+_OF_PURPOSE = {"rehearsal": "controls", "public": "public", "final": "final", "characterisation": "abilities",
+               "soak": "soak"}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -75,6 +77,7 @@ class Gates:
         self.waiting: tuple[str, float] | None = None
         self.halts: dict[str, float] = {}
         self.watches: dict[int, float] = {}
+        self.counted: set[int] = set()  # entries with outcomes
         self.alarms = 0
         self.last = 0.0
 
@@ -142,6 +145,7 @@ _SAID = {
     "same": ("comparison", "came out different"),
     "public": ("comparison", "showed fitting to what is public"), "final": ("score", "contradicted the verdict"),
     "abilities": ("suite run", "reached a tier, or was not complete"), "watch": ("watch", "took a version back"),
+    "soak": ("soak", "did not show that it holds"), "outcomes": ("outcome file", "took a version back"),
 }  # fmt: skip
 
 
@@ -314,7 +318,7 @@ def _run_started(g: Gates, r: Entered, b: e.RunStarted, at: float) -> None:
 
 
 def _halted(g: Gates, r: Entered, b: e.Halted, at: float) -> None:
-    if b.by in ("the governor", "monitor"):
+    if b.by in ("the governor", "monitor", "outcomes"):
         g.halts[b.halt] = at
         g.of["pace"].see(r.seq, caught=True)
 
@@ -339,6 +343,21 @@ def _watched(g: Gates, r: Entered, b: e.WatchEnded, at: float) -> None:
     g.of["watch"].see(r.seq, caught=b.reason == "rolled-back")
 
 
+def _soaked(g: Gates, r: Entered, b: e.Soaked, at: float) -> None:
+    g.of["soak"].see(r.seq, caught=b.answer != "holds")
+
+
+def _outcomes(g: Gates, r: Entered, b: e.OutcomesCounted, at: float) -> None:
+    g.counted.add(r.seq)
+    g.of["outcomes"].see(r.seq, caught=False)
+
+
+def _drafted(g: Gates, r: Entered, b: e.IncidentDrafted, at: float) -> None:
+    if b.about in g.counted:  # written in one piece with what takes the version back
+        g.of["outcomes"].caught += 1
+        g.of["outcomes"].seqs.append(b.about)
+
+
 _HANDLERS: dict[str, Callable[[Gates, Entered, Any, float], None]] = {
     "epoch-opened": _epoch, "proposal-received": _received, "screened": _screened, "test-opened": _opened,
     "batch-started": _batch, "batch-ended": _batch_ended, "verdict": _verdict, "plant-revealed": _plant,
@@ -347,5 +366,5 @@ _HANDLERS: dict[str, Callable[[Gates, Entered, Any, float], None]] = {
     "public-compared": _compared, "final-scored": _final, "characterised": _characterised, "review-requested": _asked,
     "review-decided": _decided, "review-settled": _settled, "run-ended": _run_ended, "run-started": _run_started,
     "halted": _halted, "resumed": _resumed, "growth-alarm": _alarm, "watch-started": _watching,
-    "watch-ended": _watched,
+    "watch-ended": _watched, "soaked": _soaked, "outcomes-counted": _outcomes, "incident-drafted": _drafted,
 }  # fmt: skip
