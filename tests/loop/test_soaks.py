@@ -182,6 +182,34 @@ def test_T6_a_file_of_outcomes_is_read_strictly_or_not_at_all(tmp_path: Path, li
         outcomes._read(path, START + timedelta(hours=1))
 
 
+def test_D4_old_outcomes_do_not_come_along_with_a_new_one(state: State) -> None:
+    state.released = state.head.number
+    state.released_history.append(state.head.number)
+    days = [START - timedelta(days=each) for each in (*range(200, 100, -1), 1, 0)]
+    rows = [{"id": str(n), "at": each.isoformat(timespec="milliseconds"), "bad": False} for n, each in enumerate(days)]
+    parts = list(outcomes._parts(rows, timedelta(seconds=LATER.valid_s / outcomes.SPANS)))
+    assert [row for part in parts for row in part] == rows
+    for part in parts:
+        first, last = (datetime.fromisoformat(str(part[at]["at"])) for at in (0, -1))
+        assert last - first <= timedelta(seconds=LATER.valid_s / outcomes.SPANS)
+        counted(state, "0" * len(part), first)
+    known = state.watches.outcomes.rows[state.head.number]
+    assert known.fresh(LATER, START) == 2
+    assert "2 of them are recent" in outcomes.lines(state, START)[0]
+    counted(state, "0" * 98, START)
+    assert known.seen.events == 102
+    assert f"until {(START + timedelta(days=29)).isoformat()[:16]}" in outcomes.lines(state, START)[0]
+
+
+def test_D4_an_id_that_was_brought_as_gone_well_hides_no_bad_outcome(tmp_path: Path) -> None:
+    at = "2026-11-27T10:00:00.000+00:00"
+    good, bad = ({"id": "a", "at": at, "bad": each} for each in (False, True))
+    outcomes._same([good], {"a": good}, tmp_path)
+    outcomes._same([bad], {"b": good}, tmp_path)
+    with pytest.raises(UsageError, match="outcome-contradicts"):
+        outcomes._same([bad], {"a": good}, tmp_path)
+
+
 WORSE = GENERATOR.replace('"label": x % 7', '"label": -1')  # the miss is what is right: more skill is worse
 EXTRA = '[suite.soak.long]\nscorer = "scoring:right"\ndirection = "higher"\nunits = 20\nbatch = 20\nmax_loss = 0.2\n'
 

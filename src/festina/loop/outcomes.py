@@ -12,7 +12,7 @@ The record holds the rows; whether they are true, and whether somebody leaves ou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 ALPHA = 0.01  # chance of ever taking back a version that is good enough
 MOST = 20_000  # rows of one entry
+SPANS = 20  # one entry spans at most this part of the time for which outcomes speak for a version
 _AHEAD = timedelta(minutes=2)  # two machines' clocks may differ by so much
 
 
@@ -45,9 +46,18 @@ class Known:
     batches: tuple[e.OutcomesCounted, ...] = ()
 
     def fresh(self, terms: e.OutcomeTerms, now: datetime) -> int:
-        """Outcomes of entries whose latest is young enough to speak for it."""
+        """Outcomes of entries whose earliest is young enough to speak for it: no old ones come along with a new one."""
         since = now - timedelta(seconds=terms.valid_s)
-        return sum(len(each.events) for each in self.batches if datetime.fromisoformat(each.last) >= since)
+        return sum(len(each.events) for each in self.batches if datetime.fromisoformat(each.first) >= since)
+
+    def until(self, terms: e.OutcomeTerms) -> datetime:
+        """When fewer than enough of them will be recent, if no others come in."""
+        count, first = 0, ""
+        for each in sorted(self.batches, key=lambda each: each.first, reverse=True):
+            count, first = count + len(each.events), each.first
+            if count >= terms.least:
+                break
+        return datetime.fromisoformat(first) + timedelta(seconds=terms.valid_s)
 
     def sentence(self, number: int, terms: e.OutcomeTerms, now: datetime) -> str:
         """The same words in every view."""
@@ -57,9 +67,7 @@ class Known:
             return f"{said}; worse than that, and taken back"
         if fresh < terms.least:
             return f"{said}; {fresh:,} of them are recent, and under {terms.least:,} nothing speaks for it: cannot tell"
-        last = max(each.last for each in self.batches)
-        ends = datetime.fromisoformat(last) + timedelta(seconds=terms.valid_s)
-        return f"{said}; nothing speaks against it, until {ends.isoformat()[:16]}"
+        return f"{said}; nothing speaks against it, until {self.until(terms).isoformat()[:16]}"
 
 
 @dataclass(slots=True)
@@ -113,10 +121,10 @@ def bring(
             fix="festina status",
         )  # fmt: skip
     rows = _read(path, at)
-    old = {each["id"] for b in _batches(state, generation) for each in json.loads(ledger.get_blob(b.rows))}
+    old = {each["id"]: each for b in _batches(state, generation) for each in json.loads(ledger.get_blob(b.rows))}
     fresh = [each for each in rows if each["id"] not in old]
-    for first in range(0, len(fresh), MOST):
-        part = fresh[first : first + MOST]
+    _same(rows, old, path)
+    for part in _parts(fresh, timedelta(seconds=terms.valid_s / SPANS)):
         data = canonical(part)
         events = "".join(str(int(each["bad"])) for each in part)
 
@@ -138,6 +146,35 @@ def bring(
     if known.seen.answer == "roll back":
         _take_back(ledger, state, repo, home, generation, known.sentence(generation, terms, at))
     return Brought(len(fresh), len(rows) - len(fresh), known)
+
+
+def _same(rows: Sequence[dict[str, Any]], old: Mapping[str, dict[str, Any]], path: Path) -> None:
+    """An id means one outcome: whoever knew the ids could else make the bad ones known as good beforehand."""
+    for each in rows:
+        if old.get(each["id"], each)["bad"] != each["bad"]:
+            words = ("well", "badly") if each["bad"] else ("badly", "well")
+            raise UsageError(
+                "outcome-contradicts",
+                f"{each['id']!a} was brought as gone {words[0]}, and is {words[1]} here: nothing was counted",
+                fix="find out which is true; what turned out otherwise later comes in under an id of its own",
+                where=path.name,
+            )  # fmt: skip
+
+
+def _parts(rows: Sequence[dict[str, Any]], span: timedelta) -> Iterator[list[dict[str, Any]]]:
+    """In entries that each span so little time that all of one is about equally old."""
+    part: list[dict[str, Any]] = []
+    for row in rows:
+        if part and (len(part) == MOST or _at(row) - _at(part[0]) > span):
+            yield part
+            part = []
+        part.append(row)
+    if part:
+        yield part
+
+
+def _at(row: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(row["at"])
 
 
 def _take_back(ledger: Ledger, state: State, repo: Repo, home: Home, generation: int, why: str) -> None:
