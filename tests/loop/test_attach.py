@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,7 +26,7 @@ from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
 from festina.loop.foreign.examining import Before, examine
 from festina.loop.foreign.folding import tell
-from festina.loop.foreign.reading import Brought, Source, bring
+from festina.loop.foreign.reading import Brought, Source, _signed, bring, gather
 from festina.loop.foreign.words import stages
 from festina.loop.recount import recount
 from festina.loop.state import fold
@@ -221,6 +222,32 @@ def test_an_import_that_lies_about_its_origin_is_a_finding(loop: Autoresearch, t
     assert [(b.chain, b.attester, b.claimed_origin) for b in bodies] == [
         ("signature", base64.b64encode(public).decode(), "lab X"), ("none", "", "lab X"),
     ]  # fmt: skip
+
+
+def test_T6_a_signature_is_held_against_the_bytes_that_were_read(loop: Autoresearch, tmp_path: Path) -> None:
+    key, source = Ed25519PrivateKey.generate(), told_lines(tmp_path, {"id": "g1", "score": 99})
+    bad = source.path.read_bytes()
+    source.path.write_bytes(good := b'{"id": "g1", "score": 1}\n')
+    signed = replace(source, key=key.public_key().public_bytes_raw(), signature=key.sign(good))
+    repo = Repo.discover(loop.root)
+    honest = gather(signed, repo, None)
+    source.path.write_bytes(bad)
+    swapped = gather(signed, repo, None)
+    source.path.write_bytes(good)  # while it is looked at
+    _signed(honest, signed)
+    _signed(swapped, signed)
+    assert (honest.chain, {f.kind for f in honest.findings}) == ("signature", set())
+    assert (swapped.chain, {f.kind for f in swapped.findings}) == ("none", {"wrong-origin"})
+
+
+@pytest.mark.parametrize(
+    "words", [["--every", "5s"], ["--runs", "5"], ["--budget", "1h"], ["--weak-sandbox", "x"], ["--signature", "x"]]
+)
+def test_no_option_of_attach_is_passed_over_in_silence(loop: Autoresearch, words: list[str]) -> None:
+    loop.read()
+    assert festina("attach", "-C", str(loop.root)).return_value == 0  # control
+    with pytest.raises(click.UsageError):
+        festina("attach", "-C", str(loop.root), *words)
 
 
 def test_one_name_is_one_loop(loop: Autoresearch, tmp_path: Path) -> None:

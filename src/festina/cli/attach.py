@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from festina.cli.common import EXIT_OF_END, HALTED, INTERRUPTED, Opened, opened, parse_duration, system_option
 from festina.errors import UsageError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 TOOLS = ("autoresearch", "openevolve", "inspect", "jsonl", "git")
 STAGES = ("proposal", "experimentation", "selection", "deployment")
 REJECTED, SHOWN = 3, 20
+_BELONGS = (("every", "follow"), ("runs", "check"), ("budget", "check gate"), ("weak_sandbox", "check gate"))
+_READING = ("follow", "branch", "since", "origin", "key", "signature", "metric")
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -61,7 +64,7 @@ def command(root: Path, place: Path | None, tool: str | None, as_json: bool, **a
     something that does not fit, or the loop is further ahead than the policy allows, and with 7 while a halt stands: a
     loop that calls this between generations can be stopped by it.
     """
-    _fits(tool, place, asked)
+    _fits(tool, place, as_json, asked)
     name = asked["name"] or tool or _only(root)
     if tool is not None and place is not None:
         source = _source(tool, place, asked)
@@ -77,21 +80,25 @@ def command(root: Path, place: Path | None, tool: str | None, as_json: bool, **a
     if asked["check"]:
         _check(root, name, asked)
     if asked["gate"]:
-        return _gate(root, name, asked)
+        return _gate(root, name, brought, as_json, asked)
     return _end(root, name, brought, as_json)
 
 
-def _fits(tool: str | None, place: Path | None, asked: dict[str, Any]) -> None:
+def _fits(tool: str | None, place: Path | None, as_json: bool, asked: dict[str, Any]) -> None:
     """No option is passed over in silence."""
+    given = click.get_current_context().get_parameter_source
+    for option, of in _BELONGS:
+        if given(option) != ParameterSource.DEFAULT and not any(asked[each] for each in of.split()):
+            raise click.UsageError(f"--{option.replace('_', '-')} belongs to --{of.replace(' ', ' or --')}")
     if (tool is None) != (place is None):
         raise click.UsageError("a loop's history needs both: festina attach DIR --from TOOL")
-    if tool is None and any(asked[each] for each in ("follow", "branch", "since", "origin", "key", "metric")):
+    if tool is None and any(asked[each] for each in _READING):
         raise click.UsageError("nothing is read without DIR --from TOOL")
     if asked["since"] and tool != "git":
         raise click.UsageError("--since belongs to --from git")
     if bool(asked["attested"]) != bool(asked["reviewer"] and asked["reason"]):
         raise click.UsageError("a stage is attested by somebody for a reason: --attest STAGE --as NAME --reason TEXT")
-    if asked["follow"] and (asked["check"] or asked["gate"] or asked["attested"]):
+    if asked["follow"] and (asked["check"] or asked["gate"] or asked["attested"] or as_json):
         raise click.UsageError("--follow reads and does nothing else")
 
 
@@ -210,7 +217,7 @@ def _known(root: Path, name: str) -> bool:
         return bool(here.state.genesis and here.state.genesis.demo)
 
 
-def _gate(root: Path, name: str, asked: dict[str, Any]) -> int:
+def _gate(root: Path, name: str, brought: Brought | None, as_json: bool, asked: dict[str, Any]) -> int:
     from festina.cli.run import Teller
     from festina.loop.engine import Options, run
     from festina.loop.foreign.gating import Nothing, queue_of
@@ -231,7 +238,7 @@ def _gate(root: Path, name: str, asked: dict[str, Any]) -> int:
     )  # fmt: skip
     state = run(root, options, Teller())
     with opened(root) as here:
-        _say(here, name)
+        _show(here, name, brought, as_json)
     return EXIT_OF_END[state.last_end.reason] if state.last_end is not None else 1
 
 
@@ -245,38 +252,39 @@ def _story(here: Opened, name: str) -> Story:
     return told(loop, here.ledger.get_blob)
 
 
-def _say(here: Opened, name: str) -> None:
+def _show(here: Opened, name: str, brought: Brought | None, as_json: bool) -> None:
+    """The loop as it stands, for people or as one JSON object."""
     from festina.loop.foreign.gating import gate_words
-    from festina.loop.foreign.words import allowed, lines
+    from festina.loop.foreign.words import allowed, lines, summary
 
-    for line in lines(_story(here, name), gate_words(here.state, name), allowed(here.state)):
-        click.echo(line)
+    story, judged, most = _story(here, name), gate_words(here.state, name), allowed(here.state)
+    if not as_json:
+        for line in lines(story, judged, most):
+            click.echo(line)
+        return
+    row = summary(story, judged, most) | {
+        "entry": brought.seq if brought is not None else None,
+        "new": [row.plain() for row in brought.fresh] if brought is not None else [],
+        "all_findings": [{"entry": at, "kind": f.kind, "generation": f.key, "words": f.words}
+                         for at, f in story.findings],
+    }  # fmt: skip
+    click.echo(json.dumps(row, indent=2))
 
 
 def _end(root: Path, name: str, brought: Brought | None, as_json: bool) -> int:
     """Show the loop as it stands, and say by the exit code whether it may go on."""
     from festina.loop.foreign.gating import gate_words
-    from festina.loop.foreign.words import allowed, pace, summary
+    from festina.loop.foreign.words import allowed, pace
     from festina.loop.holds import standing
     from festina.propose.history import GRAVE
 
     with opened(root) as here:
-        story, judged, most = _story(here, name), gate_words(here.state, name), allowed(here.state)
-        if as_json:
-            row = summary(story, judged, most) | {
-                "entry": brought.seq if brought is not None else None,
-                "new": [row.plain() for row in brought.fresh] if brought is not None else [],
-                "all_findings": [{"entry": at, "kind": f.kind, "generation": f.key, "words": f.words}
-                                 for at, f in story.findings],
-            }  # fmt: skip
-            click.echo(json.dumps(row, indent=2))
-        else:
-            _say(here, name)
+        _show(here, name, brought, as_json)
         halts = standing(here.home, here.state)
         for each in halts:
             click.echo(f"HALTED: {each.sentence()}", err=True)
-        ahead = pace(story, judged)
+        ahead = pace(_story(here, name), gate_words(here.state, name)) - allowed(here.state)
     if halts:
         return HALTED
     grave = brought is not None and any(each.kind in GRAVE for each in brought.findings)
-    return REJECTED if grave or ahead > most else 0
+    return REJECTED if grave or ahead > 0 else 0

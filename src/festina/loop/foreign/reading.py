@@ -198,10 +198,12 @@ def _place(manifest: Manifest | None) -> str:
 
 
 def _signed(history: History, source: Source) -> None:
-    """Hold a detached signature against the file's bytes."""
+    """Hold a detached signature against the file's bytes, which have to be those that were read."""
     if source.tool == "festina" or source.key is None:
         return
-    if source.path.is_file() and verify(source.key, source.signature, source.path.read_bytes()):
+    data = source.path.read_bytes() if source.path.is_file() else b""
+    about = shown(source.path.name), hashlib.sha256(data).hexdigest(), len(data)
+    if about in history.files and verify(source.key, source.signature, data):
         history.chain, history.attester = "signature", base64.b64encode(source.key).decode()
     else:
         history.find("wrong-origin", "", "the signature does not hold for these bytes and that key")
