@@ -15,6 +15,7 @@ from festina.errors import IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.loop import acts, autonomy
 from festina.loop import next as plan
+from festina.review.seats import moment
 from tests.loop.paper import PaperLoop, digest, oid
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,7 +29,7 @@ GOVERN = e.GovernTerms(
 
 
 def now(loop: PaperLoop, more_s: float = 0.0) -> datetime:
-    return autonomy.moment(loop.state.last_at) + timedelta(seconds=more_s)
+    return moment(loop.state.last_at) + timedelta(seconds=more_s)
 
 
 def on(rung: e.Rung, seed: int = 1, **more: Any) -> PaperLoop:

@@ -16,6 +16,7 @@ from festina.loop import next as plan
 from festina.loop.governing import decided, reading_of
 from festina.loop.growth import Crossplay, played
 from festina.loop.state import State
+from festina.review.seats import moment
 from tests.loop.paper import PaperLoop, digest, oid
 from tests.loop.test_autonomy import unattended
 from tests.loop.test_governing import START, characterise, paced
@@ -55,7 +56,7 @@ def test_G4_a_clock_that_jumps_never_makes_the_loop_faster(seconds: float) -> No
 @pytest.mark.parametrize("seconds", [-1e7, -3600.0, 1e7])
 def test_G7_a_clock_that_jumps_takes_the_highest_rung_away(seconds: float) -> None:
     loop = unattended()
-    at = autonomy.moment(loop.state.last_at)
+    at = moment(loop.state.last_at)
     assert autonomy.rung_at(loop.state, at) == "unattended"
     assert autonomy.rung_at(loop.state, at + timedelta(seconds=seconds)) == "release-by-approval"
 
@@ -114,7 +115,7 @@ def test_G2_a_single_generation_is_paced_by_the_declared_first_step() -> None:
 def test_G1_T6_a_version_that_shows_much_less_than_the_one_before_is_held_until_a_person_looked() -> None:
     loop = grown(generations=1)
     characterise(loop, mean=0.4)
-    at = autonomy.moment(loop.state.last_at) + timedelta(seconds=1)
+    at = moment(loop.state.last_at) + timedelta(seconds=1)
     assert decided(loop.state, at).rate == 1.0
     characterise(loop, mean=0.1)
     held = decided(loop.state, at + timedelta(seconds=10))
@@ -128,7 +129,7 @@ def test_G1_T6_a_version_that_shows_much_less_than_the_one_before_is_held_until_
 
 def test_G1_T6_what_is_hidden_does_not_lower_a_tier_that_was_reached() -> None:
     loop = grown(generations=1, tiers=(e.TierTerms(at=0.45, safeguards=("two-people",)),), mean=0.6)
-    at = autonomy.moment(loop.state.last_at) + timedelta(seconds=1)
+    at = moment(loop.state.last_at) + timedelta(seconds=1)
     assert decided(loop.state, at).halt
     characterise(loop, mean=0.05)
     assert decided(loop.state, at).halt, "the line once reached it"

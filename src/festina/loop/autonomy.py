@@ -16,6 +16,7 @@ from festina.govern.ladder import LADDER, TOP, USUAL, Standing, at_most, gone, s
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop import governing, sameness, soaks
+from festina.review.seats import moment
 
 if TYPE_CHECKING:
     from festina.loop.rows import Generation
@@ -161,10 +162,6 @@ def _ends(s: State, now: datetime) -> datetime:
     asked = {n for suite in (terms.capabilities if terms else ()) for tier in suite.tiers for n in tier.safeguards}
     lapses = [moment(grant.expires), *(moment(s.govern.safeguards[name]) for name in asked)]
     return min(*lapses, now + timedelta(seconds=min(rests.lease_s, rests.valid_s - rests.characterised_s)))
-
-
-def moment(at: str) -> datetime:
-    return datetime.fromisoformat(at)
 
 
 # -- a release that nobody is asked about -----------------------------------------------------------------

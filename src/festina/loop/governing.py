@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from festina.govern.governor import FREE, MAX_LOGIT_SE, Decision, Policy, Reading, decide
-from festina.ledger import entries as e
 from festina.loop import abilities
 from festina.verify.capabilities import ability
 
@@ -95,7 +94,7 @@ def fallen(s: State) -> tuple[str, ...]:
     """
     looked = max([n for n in s.line if s.generations[n].approved is not None], default=-1)
     found = []
-    for suite in _suites(s):
+    for suite in abilities.terms_of(s):
         runs = [(n, s.govern.abilities[n][suite.name][1]) for n in s.line if s.govern.complete(n, suite.name)]
         levels = [(n, *ability(suite, body.mean, body.error, body.items)) for n, body in runs]
         if len(levels) < 2 or levels[-1][0] <= looked:
@@ -109,16 +108,12 @@ def fallen(s: State) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _suites(s: State) -> tuple[e.CapabilityTerms, ...]:
-    return s.epoch.govern.capabilities if s.epoch is not None and s.epoch.govern is not None else ()
-
-
 def characterised(s: State, now: datetime) -> tuple[int | None, float | None]:
     """(newest generation on the line whose characterisation is complete, its age in seconds)."""
-    for number in reversed(s.line if _suites(s) else []):
+    for number in reversed(s.line if abilities.terms_of(s) else []):
         if s.govern.complete_all(s, number):
             found = s.govern.abilities[number]
-            ages = [_age(found[suite.name][0], now) for suite in _suites(s)]
+            ages = [_age(found[suite.name][0], now) for suite in abilities.terms_of(s)]
             known = [age for age in ages if age is not None]
             return number, max(known) if len(known) == len(ages) else None
     return None, None
@@ -146,7 +141,7 @@ def _coarse(s: State, newest: int | None) -> tuple[str, ...]:
     found = []
     if newest is None:
         return ()
-    for suite in _suites(s):
+    for suite in abilities.terms_of(s):
         body = s.govern.abilities[newest][suite.name][1]
         level, error = ability(suite, body.mean, body.error, body.items)
         if level > 0.0 and error > MAX_LOGIT_SE:
@@ -163,7 +158,7 @@ def news(s: State) -> tuple[str, ...]:
 def _crossed(s: State, now: datetime) -> tuple[str, ...]:
     """Tiers that a generation on the line may have reached while a safeguard is not attested.  # G-1"""
     found = []
-    for suite in _suites(s):
+    for suite in abilities.terms_of(s):
         results = [s.govern.abilities[n][suite.name][1] for n in s.line if suite.name in s.govern.abilities.get(n, {})]
         sign = 1.0 if suite.direction == "higher" else -1.0
         most = max((sign * body.mean + MARGIN * body.error for body in results), default=None)
@@ -176,7 +171,7 @@ def _crossed(s: State, now: datetime) -> tuple[str, ...]:
 
 def unmeasured(s: State, number: int, now: datetime) -> str:
     """Why a version with tiers declared may not be released yet, in words; empty where it may.  # G-1, G-2, D-2"""
-    suites, terms = _suites(s), s.epoch.govern if s.epoch is not None else None
+    suites, terms = abilities.terms_of(s), s.epoch.govern if s.epoch is not None else None
     if not any(suite.tiers for suite in suites) or terms is None:
         return ""
     if not s.govern.complete_all(s, number):

@@ -12,6 +12,7 @@ from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop import autonomy, blocks, measured, sameness, soaks
 from festina.loop.rows import Generation, misfit
+from festina.review.seats import moment
 
 if TYPE_CHECKING:
     from festina.loop.state import State
@@ -89,7 +90,7 @@ def release_intent(s: State, r: Record, b: e.ReleaseIntent) -> None:
     generation = s.generations.get(b.generation)
     if s.release is not None or generation is None or generation.commit != b.new_commit:
         raise misfit(r, "a release opened beside another, or of an unknown generation")
-    alone = autonomy.granted(s, b, generation, autonomy.moment(max(r.at, s.last_at)))  # G-7
+    alone = autonomy.granted(s, b, generation, moment(max(r.at, s.last_at)))  # G-7
     if not alone and (not generation.fit or (b.cause == "release" and not _approved(generation, b))):
         raise misfit(r, "a release without approval")  # D-2
     if b.cause == "release" and sameness.in_doubt(s, generation):

@@ -18,17 +18,17 @@ from festina.select.gate import Kind
 if TYPE_CHECKING:
     from festina.loop.state import State
 
-__all__ = ["TRIES", "begin", "ended", "in_doubt", "resolved", "started"]
+__all__ = ["TRIES", "begin", "ended", "fresh", "in_doubt", "resolved", "started"]
 
 TRIES = 3  # a control that faults each time is given up, charged and counted, and another one is owed
 
 
 def begin(epoch: e.EpochOpened, seq: int) -> Twins:
     """The control of a new epoch."""
-    return Twins(_fresh(epoch), seq)
+    return Twins(fresh(epoch), seq)
 
 
-def _fresh(epoch: e.EpochOpened) -> sameness.Sameness:
+def fresh(epoch: e.EpochOpened) -> sameness.Sameness:
     kind: Kind = epoch.suite.assumed
     return sameness.begin(kind, len(epoch.guards) + len(epoch.judges), epoch.control_level)
 
@@ -93,7 +93,7 @@ def resolved(s: State, r: Record, b: e.ControlResolved) -> None:
         return  # not somebody who may decide here: a person's key alone can never stop a ledger
     t.alarm = None
     t.resolved.append(b)
-    t.test, t.sound_seq, t.judged = _fresh(s.epoch), r.seq, 0
+    t.test, t.sound_seq, t.judged = fresh(s.epoch), r.seq, 0
 
 
 def _twins(s: State, r: Record) -> Twins:

@@ -31,7 +31,7 @@ from festina.system.manifest import FILE_NAME, ArchiveTable, EachModel, HiddenSu
 from festina.system.repo import Repo
 from festina.verify.types import Source
 from festina.verify.vault import Vault
-from festina.verify.verdicts import ANCHORED, first_plan, losses_of
+from festina.verify.verdicts import ANCHORED, first_plan, losses_of, width_of
 
 if TYPE_CHECKING:
     from festina.propose.model import Settings
@@ -100,14 +100,14 @@ def epoch(
         archive=_archive(manifest),
     )  # fmt: skip
     planning.check_reachable(
-        first_plan(body), width=_width(suite), guards=[(g.name, g.high - g.low) for g in guards],
+        first_plan(body), width=width_of(suite), guards=[(g.name, g.high - g.low) for g in guards],
         judges=[j.name for j in body.judges if j.role == "decide"],
     )  # S-7
     if body.productivity is not None:
         improver = improver_plan(body)
-        ranges = [*((g.name, g.high - g.low) for g in guards), ("task", _width(suite)), (ANCHORED, _width(suite)),
+        ranges = [*((g.name, g.high - g.low) for g in guards), ("task", width_of(suite)), (ANCHORED, width_of(suite)),
                   ("conduct", 1.0)]  # fmt: skip
-        planning.check_reachable(improver, width=_width(suite), guards=ranges)
+        planning.check_reachable(improver, width=width_of(suite), guards=ranges)
     return body, (data,)
 
 
@@ -185,7 +185,7 @@ def guards_of(manifest: Manifest) -> tuple[e.GuardTerms, ...]:
 
 def improver_plan(body: e.EpochOpened) -> Plan:
     """The plan of the epoch's first test if that is one for the improver.  # S-6"""
-    terms, width = body.productivity, _width(body.suite)
+    terms, width = body.productivity, width_of(body.suite)
     assert terms is not None  # asked only where there are some
     return replace(
         first_plan(body), kind="bounded", margin=0.0, detect=terms.detect / width, judges=(), units_max=terms.max_units,
@@ -245,7 +245,7 @@ def _judges(manifest: Manifest, suite: e.SuiteTerms) -> tuple[e.JudgeTerms, ...]
     found = []
     for name, judge in manifest.judge.items():
         low, high = float(judge.range[0]), float(judge.range[1])
-        detect = judge.detect if judge.detect is not None else suite.detect / _width(suite) * (high - low)
+        detect = judge.detect if judge.detect is not None else suite.detect / width_of(suite) * (high - low)
         found.append(
             e.JudgeTerms(
                 name=name, scorer=judge.scorer, low=low, high=high, direction=judge.direction, role=judge.role,
@@ -299,7 +299,7 @@ def _productivity(manifest: Manifest, suite: e.SuiteTerms) -> e.ProductivityTerm
             where=f"{FILE_NAME}: improver.productivity",
         )  # fmt: skip
     detect, max_loss = float(table.detect or suite.detect), float(table.max_loss or suite.detect)
-    width = _width(suite)
+    width = width_of(suite)
     plan = Plan(
         kind="bounded", level=manifest.policy.alpha / (2 * manifest.policy.spread + 1), margin=0.0,
         detect=detect / width, beta=manifest.policy.beta,
@@ -353,10 +353,6 @@ def _archive(manifest: Manifest) -> e.ArchiveTerms | None:
             where=f"{FILE_NAME}: improver.archive",
         )  # fmt: skip
     return e.ArchiveTerms(tries=table.tries, seeds=table.seeds, workers=table.workers, trials=table.trials)
-
-
-def _width(suite: e.SuiteTerms) -> float:
-    return 1.0 if suite.low is None or suite.high is None else suite.high - suite.low
 
 
 def recipe(manifest: Manifest) -> Recipe:

@@ -22,6 +22,7 @@ from festina.loop.state import State
 from festina.release.releaser import check_alone
 from festina.review import desk
 from festina.review.binding import stamp
+from festina.review.seats import moment
 from festina.system.home import Home
 
 __all__ = ["Evidence", "due", "release_alone", "score_alone", "step"]
@@ -82,7 +83,7 @@ def score_alone(b: Bench, action: plan.ScoreFinal) -> None:
 
 def release_alone(b: Bench, action: plan.ReleaseAlone) -> None:
     """Record the intent to release without asking; the next action carries it out.  # D-1, G-7"""
-    s, now = b.state, autonomy.moment(max(stamp(datetime.now(UTC)), b.state.last_at))
+    s, now = b.state, moment(max(stamp(datetime.now(UTC)), b.state.last_at))
     generation, grant = s.generations[action.generation], s.govern.autonomy.grant
     proposal = s.proposals.get(generation.proposal) if generation.proposal is not None else None
     if grant is None or autonomy.covers(s, generation, now) or proposal is None or proposal.verdict_seq is None:

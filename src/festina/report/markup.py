@@ -31,6 +31,11 @@ def visible(text: str, limit: int = 4000) -> str:
     return shown if len(text) <= limit else f"{shown} ‹cut: {len(text) - limit} more characters›"
 
 
+def one_line(text: str) -> str:
+    """``visible`` text in one line, for what has no markup: comments, names, remarks.  # T-5"""
+    return " ".join(visible(text).split())
+
+
 def _shown(char: str) -> str:
     # Anything after a carriage return keeps it from passing as the end of a line.
     return f"‹U+{ord(char):04X}›" if char not in _KEPT and odd_character(char + ".") else char

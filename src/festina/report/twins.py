@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from festina.errors import FestinaError
 from festina.ledger import entries as e
+from festina.loop.sameness import fresh
 from festina.report.data import TwinsRow
 from festina.select import sameness
-from festina.select.gate import Kind
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Twins:
     @classmethod
     def of(cls, seq: int, epoch: e.EpochOpened) -> Twins:
         """The control of a new epoch."""
-        return cls(epoch, _fresh(epoch), seq)
+        return cls(epoch, fresh(epoch), seq)
 
     def see(self, seq: int, body: e.ControlEnded) -> str:
         """Take a result in; words for a finding where it does not fit."""
@@ -51,7 +51,7 @@ class Twins:
         """A person's word about the open alarm; False for any other."""
         if self.open_alarm is None or body.alarm != self.open_alarm or self.epoch is None:
             return False
-        self.open_alarm, self.sound_seq, self.test = None, seq, _fresh(self.epoch)
+        self.open_alarm, self.sound_seq, self.test = None, seq, fresh(self.epoch)
         self.resolved_by.append(body.reviewer)
         return True
 
@@ -62,8 +62,3 @@ class Twins:
             self.epoch.control_share, self.epoch.control_level, self.units, tuple(self.seqs), tuple(self.alarms),
             self.open_alarm, tuple(self.resolved_by),
         )  # fmt: skip
-
-
-def _fresh(epoch: e.EpochOpened) -> sameness.Sameness:
-    kind: Kind = epoch.suite.assumed
-    return sameness.begin(kind, len(epoch.guards) + len(epoch.judges), epoch.control_level)

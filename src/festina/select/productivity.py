@@ -20,6 +20,7 @@ from typing import Literal
 
 from festina.errors import Fault
 from festina.select.student import Spread, quantile, spread
+from festina.select.told import size
 from festina.select.words import number
 
 Answer = Literal["paid", "did not pay", "cannot tell"]
@@ -88,9 +89,9 @@ def _ratio(rows: Sequence[Row], *, odds: bool) -> Spread | None:
 def sentence(found: Productivity, left: int, right: int, start: int) -> str:
     """The finding in words. ``left``, ``right``: whose improver; ``start``: from which generation."""
     gains = (
-        f"From generation {start}, generation {left}'s improver gains {_size(found.left)} and generation {right}'s "
-        f"{_size(found.right)}, over {found.problems} fresh problems each with the same budget; the difference is "
-        f"{_size(found.ahead)}"
+        f"From generation {start}, generation {left}'s improver gains {size(found.left)} and generation {right}'s "
+        f"{size(found.right)}, over {found.problems} fresh problems each with the same budget; the difference is "
+        f"{size(found.ahead)}"
     )
     if found.ratio is None:
         ratio = f"no ratio can be given, because generation {right}'s gain is not told apart from nothing"
@@ -102,11 +103,6 @@ def sentence(found: Productivity, left: int, right: int, start: int) -> str:
         "cannot tell": "Neither improver is shown to improve more",
     }[found.answer]
     return f"{gains}; {ratio}. {word}."
-
-
-def _size(found: Spread) -> str:
-    width = found[2] - found[1] or abs(found[0])
-    return f"{number(found[0], width)} (between {number(found[1], width)} and {number(found[2], width)})"
 
 
 def author(improver: str, first: bool) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from festina.propose.history.types import Finding, Told, shown
+from festina.review.seats import moment
 
 CLOCKS = timedelta(minutes=2)  # two machines' clocks may differ by so much
 
@@ -66,11 +67,11 @@ def _value(value: object) -> str:
 
 
 def _times(fresh: Sequence[Told], before: Before, now: str) -> Iterable[Finding]:
-    limit, since = _moment(now) + CLOCKS, _moment(before.at) - CLOCKS if before.at else None
+    limit, since = moment(now) + CLOCKS, moment(before.at) - CLOCKS if before.at else None
     for row in fresh:
         if not row.at:
             continue
-        at = _moment(row.at)
+        at = moment(row.at)
         if at > limit:
             yield Finding("clock-skew", row.key, f"{_say(row)} is dated {row.at}, and it is {now} here")
         if since is not None and at < since and row.key not in before.rows:
@@ -78,7 +79,7 @@ def _times(fresh: Sequence[Told], before: Before, now: str) -> Iterable[Finding]
                           "not have it")  # fmt: skip
     new, newest = {row.digest for row in fresh}, ""
     for row in sorted(_numbered(fresh, before), key=lambda row: row.number or 0):
-        if row.at and newest and row.digest in new and _moment(row.at) < _moment(newest) - CLOCKS:
+        if row.at and newest and row.digest in new and moment(row.at) < moment(newest) - CLOCKS:
             yield Finding("back-dated", row.key, f"{_say(row)} is dated {row.at}, and one numbered before it {newest}")
         newest = max(newest, row.at)
 
@@ -87,10 +88,6 @@ def _numbered(fresh: Sequence[Told], before: Before) -> list[Told]:
     """The newest claim about each generation that has a number."""
     newest = {key: told[-1] for key, told in before.rows.items()} | {row.key: row for row in fresh}
     return [row for row in newest.values() if row.number is not None]
-
-
-def _moment(at: str) -> datetime:
-    return datetime.fromisoformat(at)
 
 
 def _scoreless(fresh: Sequence[Told]) -> Iterable[Finding]:

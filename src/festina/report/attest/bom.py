@@ -16,7 +16,7 @@ from festina.ledger.canonical import canonical
 from festina.report.attest.trace import Trace
 from festina.report.data import GenerationRow, ReportData
 from festina.report.law import facts
-from festina.report.markup import visible
+from festina.report.markup import one_line
 
 SPACE = UUID("19d5a73b-5c4f-46c5-a397-2abcd108796d")  # of serial numbers; chosen once, at random
 SPEC = "1.6"
@@ -28,7 +28,7 @@ def bom(trace: Trace, data: ReportData, files: Mapping[str, str] | None = None, 
     """The document as JSON. ``files``: sha256 of files of the released tree, by their paths."""
     component: Node = {
         "type": "machine-learning-model" if model else "application", "bom-ref": f"git:{trace.commit}",
-        "name": _words(trace.genesis.system), "version": f"generation {trace.generation}",
+        "name": one_line(trace.genesis.system), "version": f"generation {trace.generation}",
         "pedigree": _pedigree(trace), "properties": _properties(trace),
     }  # fmt: skip
     if model:
@@ -49,9 +49,9 @@ def bom(trace: Trace, data: ReportData, files: Mapping[str, str] | None = None, 
 
 
 def _pedigree(trace: Trace) -> Node:
-    start = {"type": "application", "name": _words(trace.genesis.system), "version": f"start, commit {trace.start}"}
+    start = {"type": "application", "name": one_line(trace.genesis.system), "version": f"start, commit {trace.start}"}
     commits = [
-        {"uid": step.commit, "author": {"name": _words(step.author)},
+        {"uid": step.commit, "author": {"name": one_line(step.author)},
          "message": f"generation {step.generation}: patch of proposal {step.proposal}, sha256 {step.patch}"}
         for step in trace.steps
     ]  # fmt: skip
@@ -70,15 +70,15 @@ def _properties(trace: Trace) -> list[Node]:
 def _card(trace: Trace, data: ReportData) -> Node:
     on_line = {step.generation for step in trace.steps}
     rows = [g for g in data.generations if g.generation in on_line and g.estimate is not None]
-    suite = _words(trace.epochs[-1].suite.name)
+    suite = one_line(trace.epochs[-1].suite.name)
     metrics = [_metric(f"{suite}: generation {g.generation} against the one before", g) for g in rows]
     metrics += [
-        {"type": f"{suite}: {_words(final.label)}, items that no test used", "value": f"{final.estimate:.6g}",
+        {"type": f"{suite}: {one_line(final.label)}, items that no test used", "value": f"{final.estimate:.6g}",
          "confidenceInterval": _interval(final.interval)}
         for final in data.finals
         if final.generation_a == trace.generation and final.seq < trace.released.seq
     ]  # fmt: skip
-    card: Node = {"considerations": {"technicalLimitations": [_words(said.text) for said in facts.limits(data)]}}
+    card: Node = {"considerations": {"technicalLimitations": [one_line(said.text) for said in facts.limits(data)]}}
     return card | ({"quantitativeAnalysis": {"performanceMetrics": metrics}} if metrics else {})
 
 
@@ -89,8 +89,3 @@ def _metric(kind: str, row: GenerationRow) -> Node:
 
 def _interval(interval: tuple[float, float]) -> Node:
     return {"lowerBound": f"{interval[0]:.6g}", "upperBound": f"{interval[1]:.6g}"}
-
-
-def _words(text: str) -> str:
-    """One line in which nothing is hidden.  # T-5"""
-    return " ".join(visible(text).split())

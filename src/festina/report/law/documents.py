@@ -17,7 +17,7 @@ from festina.report.export import plain
 from festina.report.law import facts
 from festina.report.law.incidents import Incident, People, named
 from festina.report.law.packs import DocumentType, FieldOf, Pack
-from festina.report.markup import el, visible
+from festina.report.markup import el, one_line
 
 Leaf = Callable[[int], str]
 
@@ -227,7 +227,7 @@ def mark(line: Line) -> str:
 
 def _md(text: str) -> str:
     """One line of plain words: nothing in it is taken for markup."""
-    flat = " ".join(visible(text).split())
+    flat = one_line(text)
     named = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
     return "".join(named.get(char) or (f"\\{char}" if char in "\\`*_{}[]#|!~" else char) for char in flat)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from festina.errors import UsageError
 from festina.report.law.documents import Cell, Document, heading, mark
-from festina.report.markup import visible
+from festina.report.markup import one_line
 
 SHOWN = 6  # sentences of the record in a comment
 MAX_FORM = 4 << 20  # bytes
@@ -31,7 +31,7 @@ def write(document: Document) -> str:
     """The form of a document as it stands."""
     incident = f" --incident {document.incident}" if document.incident is not None else ""
     lines = [
-        f"# {_line(document.title)}: {_line(heading(document))}",
+        f"# {one_line(document.title)}: {one_line(heading(document))}",
         "# Write between the quotation marks what is so, and leave empty what you do not know; several lines stand in",
         '# """three quotation marks""". Then sign it with your key:',
         f"#   festina report state {document.id}{incident} --form THIS-FILE --as NAME", "",
@@ -42,7 +42,7 @@ def write(document: Document) -> str:
     group = ""
     for cell in document.cells:
         if cell.group and cell.group != group:
-            lines += ["", f"# -- {_line(cell.group)}"]
+            lines += ["", f"# -- {one_line(cell.group)}"]
         group = cell.group
         lines += ["", *_field(cell)]
     return "\n".join(lines) + "\n"
@@ -50,9 +50,9 @@ def write(document: Document) -> str:
 
 def _field(cell: Cell) -> list[str]:
     wanted = "may be left out" if cell.optional else "filled" if not cell.empty else "has to be filled"
-    lines = [f"# {_line(cell.label)} ({wanted})"]
+    lines = [f"# {one_line(cell.label)} ({wanted})"]
     lines += ["# people state different things here: one of them takes theirs back"] if cell.contradiction else []
-    lines += [f"#   {_line(line.text)} {_line(mark(line))}" for line in cell.lines[:SHOWN]]
+    lines += [f"#   {one_line(line.text)} {one_line(mark(line))}" for line in cell.lines[:SHOWN]]
     lines += [f"#   and {len(cell.lines) - SHOWN} more"] if len(cell.lines) > SHOWN else []
     return [*lines, f'{cell.name} = ""']
 
@@ -83,18 +83,13 @@ def new(filled: Filled, document: Document) -> dict[str, str]:
     cells = {cell.name: cell for cell in document.cells}
     for name in filled.fields:
         if name not in cells:
-            what = f"'{document.id}' has no field '{_line(name)[:80]}'"
+            what = f"'{document.id}' has no field '{one_line(name)[:80]}'"
             raise UsageError("no-such-field", what, fix=f"festina report form {document.id}")
     return {
         name: words
         for name, words in filled.fields.items()
         if words not in [line.text.strip() for line in cells[name].lines if line.source == "person"]
     }
-
-
-def _line(text: str) -> str:
-    """One line that cannot leave its comment.  # T-5"""
-    return " ".join(visible(text).split())
 
 
 def _wrong(what: str, where: str) -> UsageError:

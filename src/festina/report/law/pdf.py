@@ -16,7 +16,7 @@ from importlib import resources
 
 from festina.errors import Fault, UsageError
 from festina.report.law.documents import NOTE, Cell, Document, heading, mark, terms
-from festina.report.markup import visible
+from festina.report.markup import one_line
 
 TEMPLATE = "document.typ"
 # Each character of these was set once with Typst 0.15.2; what it lacks inside them is left out.
@@ -74,7 +74,7 @@ def _date(at: str) -> list[int]:
 
 def plain(text: str) -> str:
     """One line in characters that the fonts have; others by number."""
-    return "".join(map(_set, unicodedata.normalize("NFC", " ".join(visible(text).split()))))
+    return "".join(map(_set, unicodedata.normalize("NFC", one_line(text))))
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from festina import __version__
-from festina.report.markup import visible
+from festina.report.markup import one_line
 
 OSCAL = "1.2.3"
 NS = "urn:festina:oscal"  # of properties that OSCAL does not define
@@ -21,19 +21,14 @@ Node = dict[str, Any]
 
 def metadata(title: str, modified: str, version: str, remarks: str) -> Node:
     return {
-        "title": words(title), "last-modified": modified, "version": version, "oscal-version": OSCAL,
+        "title": one_line(title), "last-modified": modified, "version": version, "oscal-version": OSCAL,
         "props": [prop("made-by", f"festina {__version__}")], "remarks": remarks,
     }  # fmt: skip
 
 
 def prop(name: str, value: str, remarks: str = "") -> Node:
     node: Node = {"name": name, "ns": NS, "value": value}
-    return node | {"remarks": words(remarks)} if remarks else node
-
-
-def words(text: str) -> str:
-    """One line without characters that hide or turn text round.  # T-5"""
-    return " ".join(visible(text).split())
+    return node | {"remarks": one_line(remarks)} if remarks else node
 
 
 def time(at: str) -> str:

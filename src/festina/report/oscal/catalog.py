@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from festina.report.data import ReportData
-from festina.report.oscal.base import Node, identifier, metadata, prop, time, words
+from festina.report.markup import one_line
+from festina.report.oscal.base import Node, identifier, metadata, prop, time
 from festina.report.oscal.code import Code, Measure
 
 CATALOG, PROFILE = "catalog.json", "profile.json"
@@ -54,8 +55,8 @@ def system(code: Code, data: ReportData) -> Node:
             "import-profile": {"href": PROFILE},
             "system-characteristics": {
                 "system-ids": [{"identifier-type": UUIDS, "id": identifier("system", data.origin)}],
-                "system-name": words(data.system) or "unnamed", "description": about,
-                "props": [prop("origin", words(data.origin) or "unnamed")],
+                "system-name": one_line(data.system) or "unnamed", "description": about,
+                "props": [prop("origin", one_line(data.origin) or "unnamed")],
                 "system-information": {"information-types": [{
                     "title": "Decisions about changes of an AI system",
                     "description": "Proposals, plans, results, verdicts, approvals, releases, statements of people.",

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from festina.ledger.canonical import canonical
 from festina.ledger.record import Record
 from festina.report.data import ReportData
-from festina.report.oscal.base import Node, identifier, metadata, prop, time, words
+from festina.report.markup import one_line
+from festina.report.oscal.base import Node, identifier, metadata, prop, time
 from festina.report.oscal.catalog import CATALOG, PROFILE, catalog, profile, statement, system
 from festina.report.oscal.code import Code
 from festina.report.oscal.coverage import STATES, Covered, Row
@@ -94,7 +95,7 @@ def _observation(data: ReportData, covered: Covered, row: Row) -> Node:
     text = ". ".join([row.text, *(row.said if len(row.said) > 1 else ())])
     node: Node = {
         "uuid": _observed(data, covered, row), "title": f"{covered.measure.title}: {row.name}",
-        "description": words(text), "methods": ["TEST" if row.source == "check" else "EXAMINE"],
+        "description": one_line(text), "methods": ["TEST" if row.source == "check" else "EXAMINE"],
         "types": ["control-objective"], "collected": time(data.last_at),
         "props": [prop("evidence", row.source), prop("speaks", speaks)],
     }  # fmt: skip
@@ -111,10 +112,10 @@ def _finding(data: ReportData, covered: Covered) -> Node:
     status: Node = {"state": "satisfied" if covered.state == "satisfied" else "not-satisfied"}
     if covered.state != "satisfied":
         status["reason"] = "fail" if covered.state == "contradicted" else "other"
-        status["remarks"] = words(f"{covered.state}: {STATES[covered.state]}")
+        status["remarks"] = one_line(f"{covered.state}: {STATES[covered.state]}")
     node: Node = {
         "uuid": identifier("finding", data.origin, data.root, covered.measure.id), "title": covered.measure.title,
-        "description": words(f"{covered.why}. What Festina does: {covered.measure.why}"),
+        "description": one_line(f"{covered.why}. What Festina does: {covered.measure.why}"),
         "props": [prop("coverage", covered.state)],
         "target": {"type": "statement-id", "target-id": statement(covered.measure), "status": status},
     }  # fmt: skip
