@@ -288,7 +288,10 @@ def test_G7_an_accepted_change_is_measured_whole_and_then_released_without_askin
     assert loop.state.head.fit, "a roll back may come back to it"
 
 
-@pytest.mark.parametrize("how", ["improver", "person", "denied", "provisional", "doubtful", "steps"])
+@pytest.mark.parametrize(
+    "how",
+    ["improver", "person:ann:notes", "planted:ann", "outside:theirs:0123", "denied", "provisional", "doubtful", "steps"],
+)
 def test_G7_R1_what_the_highest_rung_never_covers(how: str) -> None:
     loop = grown()
     characterised(loop)
@@ -296,8 +299,8 @@ def test_G7_R1_what_the_highest_rung_never_covers(how: str) -> None:
     assert autonomy.covers(loop.state, head, now(loop)) == ""
     if how == "improver":
         head.improver_changed = True
-    elif how == "person":
-        head.author = "person:ann:notes"
+    elif ":" in how:
+        head.author = how
     elif how == "denied":
         head.denied = True
     elif how == "doubtful":

@@ -296,9 +296,10 @@ def test_R1_one_denial_of_an_unsigned_change_is_enough_and_a_machines_change_nee
     world.decide(world.ask(), "bob", approve=False)
     world.wait(700)
     assert world.settle() == (0,)
-    other = worlds()
-    other.accept(author="planted:mine")  # what is handed in for a drill is no way round it
-    assert admitting.needed(other.state, other.state.reviews[other.ask()]) == 2
+    for author in ("planted:mine", "outside:mine:0123"):  # neither a drill nor a loop of one's own is a way round it
+        other = worlds()
+        other.accept(author=author)
+        assert admitting.needed(other.state, other.state.reviews[other.ask()]) == 2
     world.accept(author="own")
     assert reviews.queue(world, "bob", now=world.now) == ()
     assert admitting.needed(world.state, world.state.reviews[world.ask()]) == 2  # it stands on the unsigned one

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Step = e.ReviewOpened | e.ReviewHanded | e.ReviewClassified | e.ReviewDecided | e.ReviewWithdrawn
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-HANDED_IN = ("person:", "planted:")  # authors of what somebody gave to ``festina run``: words, until they are signed
+HANDED_IN = ("person:", "planted:", "outside:")  # authors of what somebody brought: words, until they are signed
 WHILE_NOBODY = 0.5  # share of planted requests while no person's approvals count: the way back to authority  # R-3
 
 
@@ -214,8 +214,8 @@ def needed(s: State, review: Review) -> int:
 
 
 def unsigned(s: State, review: Review) -> bool:
-    """Whether it holds a change of a person who did not sign it: then nobody knows that one decides about another's,
-    and nobody approves it alone.  # R-1
+    """Whether it holds a change that somebody brought and no person signed, an outside loop's among them: then nobody
+    knows that one decides about another's, and nobody approves it alone.  # R-1
     """
     if review.terms.protocol < 2 or review.terms.generation not in s.generations:
         return False

@@ -16,6 +16,7 @@ from festina.govern.ladder import LADDER, TOP, USUAL, Standing, at_most, gone, s
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop import governing, sameness, soaks
+from festina.loop.admitting import HANDED_IN
 from festina.review.seats import moment
 
 if TYPE_CHECKING:
@@ -188,8 +189,8 @@ def covers(s: State, g: Generation, now: datetime, *, watched: bool = True) -> s
             break
         if each.improver_changed:
             return f"generation {number} changed the improver, which takes a person's approval"
-        if each.author.startswith("person:"):
-            return f"generation {number} is a person's change, which another person has to approve"
+        if each.author.startswith(HANDED_IN):  # whatever it was brought as: as a plant, or as an outside loop's
+            return f"generation {number} was handed in, and somebody else than who made it has to approve it"
     if watched and (why_not := soaks.lacking(s, g, now)):
         return why_not  # D-3
     for step in s.epoch.release_steps if watched and s.epoch is not None else ():

@@ -2,7 +2,7 @@
 
 A release that nobody is asked about needs what every release needs (the proof of its verdict, its steps, its final
 score), a complete characterisation of exactly this version, and the signed step in place of an approval. It never
-covers a changed improver or a person's own change. The entry carries the moment at which it was decided, so that the
+covers a changed improver or what somebody handed in. The entry carries the moment at which it was decided, so that the
 fold judges it by the same clock.
 """
 
