@@ -250,6 +250,18 @@ def test_no_option_of_attach_is_passed_over_in_silence(loop: Autoresearch, words
         festina("attach", "-C", str(loop.root), *words)
 
 
+def test_a_signature_over_one_file_covers_no_others(loop: Autoresearch, tmp_path: Path) -> None:
+    key, checkpoint = Ed25519PrivateKey.generate(), tmp_path / "checkpoint_1"
+    (checkpoint / "programs").mkdir(parents=True)
+    (checkpoint / "metadata.json").write_text("{}")
+    (checkpoint / "programs" / "a.json").write_text('{"id": "a", "metrics": {"combined_score": 1}}')
+    source = Source("openevolve", checkpoint / "metadata.json", key=key.public_key().public_bytes_raw(),
+                    signature=key.sign(b"{}"))  # fmt: skip
+    found = bring(loop.root, source)
+    assert [row.key for row in found.fresh] == ["a"]
+    assert (kinds(found), found.story.loop.last.body.chain) == ({"wrong-origin"}, "none")
+
+
 def test_one_name_is_one_loop(loop: Autoresearch, tmp_path: Path) -> None:
     loop.read()
     with pytest.raises(UsageError, match="was read as autoresearch"):

@@ -290,7 +290,7 @@ def test_G7_an_accepted_change_is_measured_whole_and_then_released_without_askin
 
 @pytest.mark.parametrize(
     "how",
-    ["improver", "person:ann:notes", "planted:ann", "outside:theirs:0123", "denied", "provisional", "doubtful", "steps"],
+    ["improver", "person:ann:notes", "planted:a", "outside:theirs:0123", "denied", "provisional", "doubtful", "steps"],
 )
 def test_G7_R1_what_the_highest_rung_never_covers(how: str) -> None:
     loop = grown()

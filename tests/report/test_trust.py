@@ -18,7 +18,8 @@ from festina.report.data import OverfitRow, TwinsRow
 from festina.report.fold import fold
 from festina.report.law import incidents
 from festina.report.law.calendar import moment
-from festina.report.trust import forms, grounds
+from festina.report.outside import Found, OutsideRow, StageMark
+from festina.report.trust import forms, grounds, outside
 from festina.report.trust.grounds import Case
 from festina.report.trust.judging import judge
 from festina.report.trust.model import Checked, Ground, Stage, Trust
@@ -403,3 +404,19 @@ def test_festina_trust_reads_a_real_ledger_and_names_what_to_do(ledger: Path, tm
         file.write(b"F")
     broken = CliRunner().invoke(command, ["--ledger", str(ledger), "--quick"])
     assert broken.exit_code != 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [("unknown-field", "yes"), ("no-trace", "yes"), ("unreadable", "cannot tell yet"), ("link", "cannot tell yet"),
+     ("too-large", "cannot tell yet"), ("off-branch", "cannot tell yet"),
+     ("gap", "cannot tell yet"), ("kept-worse", "no")],
+)  # fmt: skip
+def test_W5_what_was_not_read_of_an_outside_loop_may_have_been_kept_too(kind: str, answer: str) -> None:
+    here = case(made_run())
+    row = OutsideRow(
+        "theirs", "jsonl", (1,), "2026-11-23T12:00:00.000Z", (), (StageMark("selection", "observed", "1 of 1"),),
+        (Found(1, kind, "", "said"),), (), ((1, "accepted"),), 0, 10,
+    )  # fmt: skip
+    (found,) = outside.grounds(replace(here, data=replace(here.data, outside=(row,))), "selection")
+    assert found.answer == answer

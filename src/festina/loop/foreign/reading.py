@@ -46,6 +46,7 @@ from festina.system.policy import Policy
 from festina.system.repo import Repo
 
 TRIES = 5  # somebody else appended while we read
+_MANY = ("openevolve", "git")  # their rows stand in more than one file, and a signature covers one
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _METRIC = re.compile(r"[A-Za-z_][\w./ -]{0,99}:(higher|lower)", re.ASCII)
 
@@ -198,12 +199,12 @@ def _place(manifest: Manifest | None) -> str:
 
 
 def _signed(history: History, source: Source) -> None:
-    """Hold a detached signature against the file's bytes, which have to be those that were read."""
+    """Hold a detached signature against the file's bytes, which have to be all that the rows were read from."""
     if source.tool == "festina" or source.key is None:
         return
     data = source.path.read_bytes() if source.path.is_file() else b""
     about = shown(source.path.name), hashlib.sha256(data).hexdigest(), len(data)
-    if about in history.files and verify(source.key, source.signature, data):
+    if source.tool not in _MANY and about in history.files and verify(source.key, source.signature, data):
         history.chain, history.attester = "signature", base64.b64encode(source.key).decode()
     else:
         history.find("wrong-origin", "", "the signature does not hold for these bytes and that key")

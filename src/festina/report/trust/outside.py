@@ -14,7 +14,9 @@ REFUTED = {  # a finding of these kinds shows that something told is not so
 }
 DOUBTED = {  # a finding of these kinds may hide something
     "proposal": frozenset({"no-generation", "back-dated", "clock-skew", "unreadable", "too-large"}),
-    "selection": frozenset({"gap", "no-score", "withdrawn", "not-finite"}),
+    "selection": frozenset({
+        "gap", "no-score", "withdrawn", "not-finite", "unreadable", "too-large", "link", "off-branch",
+    }),  # what was not read may have been kept, too
 }
 _NEXT = {
     "proposal": "it can never be seen afterwards; let Festina run the loop: festina init --from, festina run",
