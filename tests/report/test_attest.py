@@ -200,6 +200,22 @@ def test_C1_a_new_epoch_on_the_same_commit_hides_no_earlier_change(ledger: Path)
     assert releases(again)[-1].steps == of.steps
 
 
+def test_C1_a_decision_that_did_not_count_is_no_approval_in_it(ledger: Path) -> None:
+    with Ledger.open(ledger, readonly=True) as log:
+        records = list(log.records())
+    at = next(i for i, r in enumerate(records) if r.kind == "release-intent")
+    decided = next(r for r in records if r.kind == "review-decided" and r.body.review == records[at].body.review)
+    by_demo = decided.body.model_copy(update={"without_person": True})
+    demo = cast("Record", Other(1000, decided.at, decided.kind, by_demo))
+    end = e.ReviewSettled(
+        review=decided.body.review, outcome="approve", votes=(decided.seq,), origin="real:x", salt="", answer=0
+    )  # fmt: skip
+    settled = cast("Record", Other(1001, decided.at, end.kind, end))
+    found = releases([*records[:at], demo, settled, *records[at:]])[-1]
+    assert [r.seq for r in found.approvals] == [decided.seq, 1001]
+    assert not found.without_person
+
+
 def test_C1_a_release_without_asking_rests_on_the_signed_step_and_a_rollback_says_so(ledger: Path) -> None:
     of = trace(ledger)
     with Ledger.open(ledger, readonly=True) as log:

@@ -41,7 +41,8 @@ def schema() -> jsonschema_rs.Validator:
 
 def case(log: Log) -> Case:
     people = incidents.fold(log.records, log.blob)
-    return Case(fold(log.records, log.blob, root="ab" * 32), people, load())
+    data = fold(log.records, log.blob, root="ab" * 32)
+    return gather(log.records, data, people, load())  # type: ignore[arg-type]
 
 
 def covered(log: Log) -> dict[str, Covered]:
@@ -163,9 +164,8 @@ def test_G7_a_release_under_a_signed_step_needs_no_approval_of_its_own() -> None
     assert CHECKS["released-only-approved"](case(log)).held is False
     intent = next(r for r in log.records if r.kind == "release-intent")
     unasked = intent.body.model_copy(update={"review": None, "grant": 3})
-    records = [replace(r, body=unasked) if r is intent else r for r in log.records]
-    now = case(log)
-    answer = CHECKS["released-only-approved"](gather(records, now.data, now.people, now.packs))  # type: ignore[arg-type]
+    log.records[intent.seq] = replace(intent, body=unasked)
+    answer = CHECKS["released-only-approved"](case(log))
     assert answer.held
     assert "1 by a signed step" in answer.text
 
@@ -181,12 +181,31 @@ def test_C1_a_release_that_nobody_judged_is_open_and_a_material_one_without_its_
     log = made_run()
     piece = {row.name: row for row in covered(log)["ss-m7.6"].rows}["released-only-judged"]
     assert (piece.held, piece.failed) == (None, False)
-    assert "nobody judged whether generation 2" in piece.text
+    assert "nobody judged whether generation 1, 2" in piece.text  # the first came into use with the second
+    judge(log, 1)
     judge(log, 2)
     complete(log, "eu.model-report-update")
     assert covered(log)["ss-m7.6"].state == "satisfied"
     judge(log, 2, "capabilities")
     assert covered(log)["ss-m7.6"].state == "contradicted"  # nothing was confirmed before it was released
+
+
+@pytest.mark.parametrize(
+    ("document", "generation", "held"),
+    [("eu.model-report-update", 2, True), ("eu.model-report-update", 1, False), ("us.ca-large-developer", 2, False)],
+)
+def test_C1_only_the_update_that_covers_a_material_change_counts(document: str, generation: int, held: bool) -> None:
+    log = made_run()
+    used = next(at for at, r in enumerate(log.records) if r.kind == "released")
+    later, log.records[used:] = log.records[used:], []
+    judge(log, 1)
+    judge(log, 2, "capabilities")
+    log.add(e.DocumentConfirmed(
+        document=document, generation=generation, content="0" * 64, reviewer="ann", without_person=False
+    ))  # fmt: skip
+    for record in later:
+        log.records.append(replace(record, seq=len(log.records)))
+    assert CHECKS["released-only-judged"](case(log)).held is held
 
 
 def test_C1_no_piece_of_evidence_comes_without_a_citation_or_a_reason() -> None:

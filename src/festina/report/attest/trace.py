@@ -119,6 +119,9 @@ def _trace(seen: _Seen, record: Record, body: e.Released) -> Trace:
 
 def _approvals(seen: _Seen, intent: e.ReleaseIntent) -> tuple[Record, ...]:
     found = list(seen.decided.get(intent.review, ())) if intent.review is not None else []
+    settled = [r.body for r in found if isinstance(r.body, e.ReviewSettled)]
+    if settled:  # what was taken back before it, or had no effect, is no approval
+        found = [r for r in found if isinstance(r.body, e.ReviewSettled) or r.seq in settled[-1].votes]
     if intent.grant is not None and intent.grant in seen.stepped:
         found.append(seen.stepped[intent.grant])
     return tuple(found)

@@ -5,11 +5,12 @@ No clock is read: "late" is as of the record's last entry, so that the same reco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from festina.ledger import entries as e
 from festina.ledger.record import Record
+from festina.loop.material import UPDATE
 from festina.report.data import GenerationRow, ReportData
 from festina.report.law.documents import build
 from festina.report.law.incidents import Incident, People, board
@@ -19,24 +20,43 @@ from festina.report.numerals import count
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that a check may look at. ``granted``: generations that were released under a signed step, unasked.  # G-7"""
+    """All that a check may look at.
+
+    ``granted``: generations that were released under a signed step, unasked.  # G-7
+    ``used``: by generation, the entry that first released it. ``confirmed``: updates of the Model Report that people
+    confirmed, as entry and the generation that they are for.
+    """
 
     data: ReportData
     people: People
     packs: tuple[Pack, ...]
     granted: frozenset[int] = frozenset()
+    used: Mapping[int, int] = field(default_factory=dict)
+    confirmed: tuple[tuple[int, int], ...] = ()
 
 
 def gather(records: Iterable[Record], data: ReportData, people: People, packs: tuple[Pack, ...]) -> Case:
     """The case of a record that was folded already."""
-    granted = {
-        record.body.generation
-        for record in records
-        if record.kind == e.ReleaseIntent.kind
-        and isinstance(record.body, e.ReleaseIntent)
-        and record.body.grant is not None
-    }
-    return Case(data, people, packs, frozenset(granted))
+    granted: set[int] = set()
+    used: dict[int, int] = {}
+    confirmed: list[tuple[int, int]] = []
+    update = UPDATE
+    for record in records:
+        if record.kind not in _GATHERED:
+            continue  # a long record is mostly of other kinds, and taking each apart takes longest
+        body = record.body
+        if isinstance(body, e.EpochOpened):
+            update = body.documents.update if body.documents is not None else UPDATE
+        elif isinstance(body, e.ReleaseIntent) and body.grant is not None:
+            granted.add(body.generation)
+        elif isinstance(body, e.Released):
+            used.setdefault(body.generation, record.seq)
+        elif isinstance(body, e.DocumentConfirmed) and body.document == update:
+            confirmed.append((record.seq, body.generation))
+    return Case(data, people, packs, frozenset(granted), used, tuple(confirmed))
+
+
+_GATHERED = frozenset({e.EpochOpened.kind, e.ReleaseIntent.kind, e.Released.kind, e.DocumentConfirmed.kind})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +117,31 @@ def _released(rows: list[GenerationRow]) -> tuple[int, ...]:
 
 
 def released_only_judged(case: Case) -> Answer:
-    """A person judged each released change against the triggers of Measure 7.6, and what is material has its update."""
-    released = [g for g in case.data.generations if g.released_seq is not None and g.generation]
-    if not released:
+    """A person judged each change in use against the triggers of Measure 7.6, and what is material has its update."""
+    first = {g.generation: seq for g in case.data.generations if g.generation and (seq := _came(case, g)) is not None}
+    used = [g for g in case.data.generations if g.generation in first]
+    if not used:
         return Answer(None, "nothing was released yet")
     judged = {generation for generation, _ in case.people.material}
-    unjudged = [g for g in released if g.generation not in judged]
+    unjudged = [g for g in used if g.generation not in judged]
     if unjudged:
         return Answer(None, f"nobody judged whether generation {_listed(unjudged)} is material", _released(unjudged))
-    words = [j for j in case.people.material.values() if j.generation in {g.generation for g in released}]
-    confirmed = [entry.seq for entry in case.data.entries if entry.kind == "document-confirmed"]
-    first = {g.generation: g.released_seq or 0 for g in released}
-    late = [j for j in words if j.triggers and not any(seq < first[j.generation] for seq in confirmed)]
+    words = [j for j in case.people.material.values() if j.generation in first]
+    late = [j for j in words if j.triggers and not any(
+        j.seq < seq < first[j.generation] and of >= j.generation for seq, of in case.confirmed
+    )]  # fmt: skip
     seqs = tuple(sorted(j.seq for j in late or words))
     if late:
         numbers = ", ".join(sorted({str(j.generation) for j in late}))
-        return Answer(False, f"material, and released before an update was confirmed: generation {numbers}", seqs)
+        return Answer(False, f"material, and released before its update was confirmed: generation {numbers}", seqs)
     said = count(sum(bool(j.triggers) for j in words), "material change")
-    return Answer(True, f"a person judged each of {count(len(released), 'release')}: {said}", seqs)
+    return Answer(True, f"a person judged each of {count(len(used), 'change')} that came into use: {said}", seqs)
+
+
+def _came(case: Case, g: GenerationRow) -> int | None:
+    """The entry that first brought a generation's change into use: its own release, or a later one's on its line."""
+    return min((seq for number, seq in case.used.items() if number >= g.generation
+                and (g.left_seq is None or g.left_seq > seq)), default=None)  # fmt: skip
 
 
 def controls_held(case: Case) -> Answer:
