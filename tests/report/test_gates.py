@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from festina.ledger import entries as e
@@ -68,16 +70,44 @@ def test_G7_what_ran_side_by_side_counts_once() -> None:
     assert _total([(0.0, 10.0), (5.0, 12.0), (20.0, 21.0), (6.0, 7.0)]) == 13.0
 
 
+def asked(review: int) -> e.ReviewRequested:
+    return e.ReviewRequested(
+        review=review, generation=1, commit=oid(1), improver_changed=False, patch=digest(3), evidence=digest(4),
+        evaluator=digest(5), binding=digest(1), expires="2026-02-01T00:00:00.000Z", protocol=2, base=oid(0),
+    )  # fmt: skip
+
+
+def decided(review: int, who: str, word: Literal["approve", "deny"]) -> e.ReviewDecided:
+    return e.ReviewDecided(
+        review=review, binding=digest(1), reviewer=who, decision=word, reason=digest(2), without_person=False
+    )
+
+
+def test_R5_no_count_tells_what_somebody_said_before_the_review_is_settled() -> None:
+    made = Gates()
+
+    def put(*bodies: e.Body) -> dict[str, str]:
+        for body in bodies:
+            made.take(Paper(0, body.kind, "2026-01-01T00:00:00.000Z", body, oid(0)))
+        return {row.key: row.words for row in made.rows()}
+
+    assert not put(asked(0), decided(0, "ann", "deny"), decided(0, "bob", "approve"))
+    settled = e.ReviewSettled(review=0, outcome="deny", votes=(1, 2), origin="", salt="", answer=0)
+    assert put(settled) == {"people": "1 of 1 decision denied"}
+    taken_back = e.ReviewWithdrawn(review=1, binding=digest(1), reviewer="ann", decided=5, reason=digest(2))
+    caught = settled.model_copy(update={"review": 1, "outcome": "catch"})
+    said = put(asked(1), decided(1, "ann", "deny"), taken_back, decided(1, "ann", "approve"), caught)
+    assert said == {"people": "1 of 1 decision denied; 0 of 1 catch trial caught"}
+
+
 def test_G7_R3_a_catch_trial_is_no_denial_of_a_real_change() -> None:
     made = Gates()
-    bodies = (
-        e.ReviewDecided(review=0, binding=digest(1), reviewer="ann", decision="deny", reason=digest(2),
-                        without_person=False),
+    bodies: tuple[e.Body, ...] = (
+        asked(0),
+        decided(0, "ann", "deny"),
         e.ReviewSettled(review=0, outcome="catch", votes=(0,), origin="catch:x:y:z", salt="", answer=0),
-        e.ReviewDecided(review=1, binding=digest(1), reviewer="ann", decision="deny", reason=digest(2),
-                        without_person=False),
-        e.ReviewDecided(review=1, binding=digest(1), reviewer="bob", decision="approve", reason=digest(2),
-                        without_person=False),
+        decided(1, "ann", "deny"),
+        decided(1, "bob", "approve"),
     )  # fmt: skip
     for seq, body in enumerate(bodies):
         made.take(Paper(seq, body.kind, "2026-01-01T00:00:00.000Z", body, oid(seq)))

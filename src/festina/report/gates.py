@@ -57,6 +57,14 @@ class _Gate:
             self.seqs.append(seq)
 
 
+@dataclass(slots=True)
+class _Sealed:
+    """What people said in a review that is not settled: counted for nobody yet."""
+
+    said: dict[str, str] = field(default_factory=dict)  # by person
+    spans: list[Span] = field(default_factory=list)
+
+
 class Gates:
     """Filled by ``take`` alone, in the record's order; ``rows`` at any time."""
 
@@ -73,6 +81,7 @@ class Gates:
         self.twins = Twins()
         self.asked: dict[int, float] = {}
         self.decisions: dict[int, tuple[int, str]] = {}
+        self.sealed: dict[int, _Sealed] = {}  # reviews in steps, until they are settled  # R-5
         self.catches: list[bool] = []
         self.waiting: tuple[str, float] | None = None
         self.halts: dict[str, float] = {}
@@ -288,18 +297,32 @@ def _characterised(g: Gates, r: Entered, b: e.Characterised, at: float) -> None:
 
 def _asked(g: Gates, r: Entered, b: e.ReviewRequested, at: float) -> None:
     g.asked[b.review] = at
+    if b.protocol:
+        g.sealed[b.review] = _Sealed()
 
 
 def _decided(g: Gates, r: Entered, b: e.ReviewDecided, at: float) -> None:
+    span, sealed = (g.asked.get(b.review, at), at), g.sealed.get(b.review)
+    if sealed is not None:  # nobody hears from a count what another said
+        sealed.said[b.reviewer] = b.decision
+        sealed.spans.append(span)
+        return
     if g.decisions.get(b.review, (0, ""))[1] != "deny":  # of several people one denial decides
         g.decisions[b.review] = (r.seq, b.decision)
-    g.of["people"].spans.append((g.asked.get(b.review, at), at))
+    g.of["people"].spans.append(span)
+
+
+def _withdrawn(g: Gates, r: Entered, b: e.ReviewWithdrawn, at: float) -> None:
+    if b.review in g.sealed:
+        g.sealed[b.review].said.pop(b.reviewer, None)
 
 
 def _settled(g: Gates, r: Entered, b: e.ReviewSettled, at: float) -> None:
+    sealed = g.sealed.pop(b.review, None)
+    if sealed is not None:
+        g.of["people"].spans += sealed.spans
     if b.outcome == "catch":
-        known = g.decisions.pop(b.review, None)
-        g.catches += [known[1] == "deny"] if known is not None else []
+        g.catches += ["deny" in sealed.said.values()] if sealed is not None and sealed.said else []
     elif b.outcome in ("approve", "deny"):
         g.decisions[b.review] = (r.seq, b.outcome)
 
@@ -364,7 +387,8 @@ _HANDLERS: dict[str, Callable[[Gates, Entered, Any, float], None]] = {
     "control-started": _control, "control-ended": _control_ended, "control-resolved": _resolved,
     "controls-checked": _checked, "measure-started": _measured, "measure-ended": _measure_ended,
     "public-compared": _compared, "final-scored": _final, "characterised": _characterised, "review-requested": _asked,
-    "review-decided": _decided, "review-settled": _settled, "run-ended": _run_ended, "run-started": _run_started,
+    "review-decided": _decided, "review-withdrawn": _withdrawn, "review-settled": _settled,
+    "run-ended": _run_ended, "run-started": _run_started,
     "halted": _halted, "resumed": _resumed, "growth-alarm": _alarm, "watch-started": _watching,
     "watch-ended": _watched, "soaked": _soaked, "outcomes-counted": _outcomes, "incident-drafted": _drafted,
 }  # fmt: skip
