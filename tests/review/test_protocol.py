@@ -288,6 +288,18 @@ def test_R1_a_persons_change_is_signed_by_that_person_or_approved_by_nobody_alon
     assert verify(world.home.ledger).ok
 
 
+def test_R5_the_queue_reads_the_same_whatever_somebody_said(worlds: Worlds) -> None:
+    told = []
+    for approve in (True, False):
+        world = worlds()
+        world.enrol("carol")
+        world.accept(author="person:ann:mine-00000000")
+        world.decide(world.ask(), "bob", approve=approve)
+        (row,) = reviews.queue(world, "carol", now=world.now)
+        told.append((row.decided, row.people, row.blocked, row.stage))
+    assert told[0] == told[1] == (1, 2, "", "unopened")
+
+
 def test_R1_one_denial_of_an_unsigned_change_is_enough_and_a_machines_change_needs_no_signature(
     worlds: Worlds,
 ) -> None:

@@ -273,7 +273,10 @@ def _after(here: Opened, number: int, *, approve: bool) -> str:
     word = "Approved" if approve else "Denied"
     if review.terms.protocol and review.settled is None:
         wait = review.rules.cooling_off_s if review.rules is not None else 0.0
-        more = reviews.row(here.state, review, None).people - len([x for x in review.seats.values() if x.decision])
+        people = reviews.row(here.state, review, None).people
+        if not approve and review.rules is not None:
+            people = review.rules.people  # an unsigned change takes more of them only to be approved
+        more = people - len([x for x in review.seats.values() if x.decision])
         others = f" {more} more must decide." if more > 0 else ""
         return f"{word}. It counts in {duration(wait)}; until then: festina review withdraw {number}.{others}"
     if review.settled is not None and review.settled.outcome in ("catch", "void"):

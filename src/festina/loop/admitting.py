@@ -210,7 +210,14 @@ def needed(s: State, review: Review) -> int:
     if review.rules is None or (seats and all(free(s, x.reviewer) for x in seats)):
         return 1
     denied = any(seat.decision is not None and seat.decision.decision == "deny" for seat in seats)
-    return review.rules.people if denied else max(review.rules.people, 2 if unsigned(s, review) else 1)
+    return review.rules.people if denied else asked(s, review)
+
+
+def asked(s: State, review: Review) -> int:
+    """How many must decide as long as nobody denies; it tells nothing of what was said, and so may be shown.  # R-5"""
+    if review.rules is None or (s.reviewers and all(free(s, name) for name in s.reviewers)):
+        return 1
+    return max(review.rules.people, 2 if unsigned(s, review) else 1)
 
 
 def unsigned(s: State, review: Review) -> bool:

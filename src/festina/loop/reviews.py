@@ -83,7 +83,7 @@ def row(state: State, review: Review, reviewer: str | None, *, now: datetime | N
     return Row(
         terms.review, terms.generation, lines, terms.files, terms.improver_changed, review.asked, terms.expires,
         stage(state, terms.review, reviewer), left, _blocked(state, review, reviewer, at),
-        len(admitting.decided(review)), admitting.needed(state, review),
+        len(admitting.decided(review)), admitting.asked(state, review),
     )  # fmt: skip
 
 
