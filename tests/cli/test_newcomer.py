@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from festina.cli.drill import command as drill
 from festina.cli.run import command as run
 from festina.cli.simulate import command as simulate
 from festina.cli.status import command as status
-from festina.cli.status import page
+from festina.cli.status import page, runs_of
 from festina.drill import render
 from festina.drill.model import KINDS, Finding, Report, Verdict
 from festina.errors import UsageError
@@ -62,6 +63,30 @@ def test_files_that_are_not_there_are_named_before_anything_runs(project: Path) 
     error = refusal(run, "-C", str(project), "--allow", "trian.py", "--yes", "--", "python3", "train.py")
     assert error.name == "allow-matches-nothing"
     assert "trian.py" in error.what
+
+
+def test_commands_that_messages_and_pages_name_are_whole() -> None:
+    """``--new-epoch`` takes a reason: without it, a command that somebody copies is refused."""
+    bare = re.compile(r"festina run --new-epoch(?! [\"'“A-Z])")
+    root = Path(__file__).resolve().parents[2]
+    places = [*(root / "src").rglob("*.py"), *(root / "docs").rglob("*.md"), *(root / "examples").rglob("*.md")]
+    assert len(places) > 300
+    assert [str(p) for p in places if bare.search(p.read_text(encoding="utf-8").replace("\\", ""))] == []
+
+
+def test_status_tells_what_limits_a_verdict_once_for_all_generations() -> None:
+    loop = PaperLoop(3, proposals=8, mode="metric")
+    loop.begin()
+    loop.run()
+    assert len(loop.state.line) > 2
+    console = Console(width=400, record=True, file=io.StringIO())
+    console.print(page(loop.state, running=False))
+    assert console.export_text().count("nothing is proven") == 1
+
+
+def test_generations_are_listed_in_runs() -> None:
+    assert runs_of([1, 2, 3, 5]) == "1 to 3, 5"
+    assert runs_of([4]) == "4"
 
 
 def test_what_the_terminal_shows_fits_80_columns() -> None:

@@ -188,7 +188,7 @@ def test_W2_the_headline_claims_no_more_than_the_comparisons(arms: list[str], pl
     assert pays == ("paid" in arms and "did not pay" not in arms + plays)
     assert does_not == ("did not pay" in arms and "paid" not in arms + plays)
     if not arms and not plays:
-        assert "none was run" in said
+        assert said.endswith("no changed improver has proposed anything.")  # a comparison would show nothing yet
     if not pays and not does_not:
         assert "cannot be told" in said or "is not shown" in said
 

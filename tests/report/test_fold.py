@@ -191,3 +191,9 @@ def test_S4_without_paths_the_same_is_read_and_a_false_evidence_is_still_a_findi
         found = [f for f in fold(false, blob, paths=paths).findings if "another evidence" in f.text]
         assert len(found) == changed > 0
     loop.ledger.close()
+
+
+def test_a_number_of_many_digits_is_written_in_few() -> None:
+    """A search that ruins a run by a factor of 10^50 would otherwise fill a line with digits."""
+    assert num(-4.035558e21) == "−4.0e+21"
+    assert num(123_456_789.0) == "123,456,789"

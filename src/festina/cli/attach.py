@@ -105,10 +105,15 @@ def _fits(tool: str | None, place: Path | None, as_json: bool, asked: dict[str, 
 def _only(root: Path) -> str:
     with opened(root) as here:
         names = list(here.state.foreign.loops)
+    if not names:
+        raise UsageError(
+            "no-outside-loop", "no loop that somebody else runs is recorded here",
+            fix="read one: festina attach DIR --from TOOL (docs/attach.md)",
+        )  # fmt: skip
     if len(names) != 1:
         raise UsageError(
-            "which-loop", f"{len(names)} outside loops are recorded here{': ' + ', '.join(names) if names else ''}",
-            fix="--name NAME, or read one: festina attach DIR --from TOOL",
+            "which-loop", f"{len(names)} outside loops are recorded here: {', '.join(names)}",
+            fix="--name NAME, or read another: festina attach DIR --from TOOL",
         )  # fmt: skip
     return names[0]
 

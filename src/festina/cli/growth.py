@@ -184,7 +184,7 @@ def _control(root: Path, options: Options, asked: dict[str, Any]) -> e.ArmEnded:
     from festina.loop.arm import control_arm
 
     wall_s = options.wall_s if asked["budget"] else None
-    return control_arm(root, options, asked["units"] or 80, wall_s, Teller(), _planned)
+    return control_arm(root, options, asked["units"] or 80, wall_s, Teller("control arm | "), _planned)
 
 
 def _planned(terms: e.ArmStarted, changed: int) -> None:
@@ -258,6 +258,7 @@ def _draw(s: State, plot: Path) -> None:
 def _missing(s: State) -> list[str]:
     """What would have to be run to know more."""
     from festina.loop.corners import due, share_of
+    from festina.loop.growth import tried_by_changed
 
     lines = []
     if len(s.line) < 2:
@@ -269,7 +270,7 @@ def _missing(s: State) -> list[str]:
             f"Due: {what} (the line gained {wanted.doublings:.1f} doublings since the last one; with it, comparisons "
             f"take {wanted.share:.0%} of all runs, {room} their share of {share_of(s):.0%})."
         )
-    if s.growth.last_arm is None:
+    if s.growth.last_arm is None and tried_by_changed(s):
         lines.append("Whether recursion paid is not measured: festina growth --control")
     if s.growth.last_crossplay is None and any(p.improver == "own" for p in s.proposals.values()):
         lines.append("Whether the improver got better at improving is not measured: festina growth --crossplay")

@@ -201,7 +201,7 @@ def control(root: Path, reviewer: str | None, reason: str) -> None:
     """What the incumbent compared with itself says; sign that a broken comparison was mended.
 
     Without --as it only shows. A signature starts the comparison anew; the other way on is a new epoch
-    (festina run --new-epoch).
+    (festina run --new-epoch "why").
     """
     from festina.cli.assurance import sameness_lines
     from festina.loop import acts

@@ -97,7 +97,9 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
 class Teller:
     """Plain progress for a person: a sentence an event on standard error, and a line that counts trials."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: str = "") -> None:
+        """``label`` stands before each line, where another loop than the system's own is told of."""
+        self._label = label
         self._live = sys.stderr.isatty()
         self._open = False
 
@@ -105,12 +107,12 @@ class Teller:
         from festina.cli.words import told
 
         if record.kind == "batch-ended" and state.open and self._live:
-            click.echo(f"\r\x1b[K  {progress(state)}", err=True, nl=False)
+            click.echo(f"\r\x1b[K  {self._label}{progress(state)}", err=True, nl=False)
             self._open = True
             return
         line = told(record, state)
         if line is not None:
-            click.echo(("\r\x1b[K" if self._open else "") + line, err=True)
+            click.echo(("\r\x1b[K" if self._open else "") + self._label + line, err=True)
             self._open = False
 
 
@@ -137,7 +139,7 @@ def progress(state: State) -> str:
         if len(state.open) == 1:
             return (
                 f"testing proposal {test.proposal}: {len(gains)} pairs, difference {mean:+.3f}, "
-                f"evidence {have:4.0%} of what acceptance needs"
+                f"evidence {have:.0%} of what acceptance needs"
             )
         said.append(f"{test.proposal} ({len(gains)} pairs, {mean:+.3f}, {have:.0%})")
     more = f" and {len(state.open) - SHOWN} more" if len(state.open) > SHOWN else ""

@@ -32,7 +32,7 @@ def command(root: Path, generation: int | None, budget: str) -> int:
         if not soaks.terms_of(state):
             raise UsageError(
                 "no-soak-suites", "this epoch has no soak suite",
-                fix="[suite.soak.NAME] in festina.toml, then festina run --new-epoch",
+                fix='[suite.soak.NAME] in festina.toml, then festina run --new-epoch "why"',
             )  # fmt: skip
         approved = [n for n in state.line if state.generations[n].approved is not None]
         number = generation if generation is not None else approved[-1] if approved else None

@@ -411,10 +411,13 @@ def _headline(s: State, running: bool) -> RenderableType:
 
 
 def _line_table(s: State) -> RenderableType:
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     from festina.select.words import promise
 
+    told: dict[str, list[int]] = {}
     table = Table(show_edge=False, pad_edge=False, expand=False)
     for column in ("generation", "commit", "by", "approved", "what was shown"):
         table.add_column(column, overflow="fold")
@@ -429,5 +432,22 @@ def _line_table(s: State) -> RenderableType:
         label = f"{number} ({', '.join(marks)})" if marks else str(number)
         shown = g.verdict.sentence if g.verdict else "starting point"
         shown = shown.replace(f"; {promise(s.error, s.alpha_epochs)}", "")  # it stands below, once for all rows
-        table.add_row(label, g.commit[:10], g.author, approved, shown)
-    return table
+        claim, _, limits = shown.partition(". ")
+        told[limits] = [*told.get(limits, []), number]
+        table.add_row(label, g.commit[:10], g.author, approved, claim)
+    rows: list[RenderableType] = [table]
+    for limits, numbers in told.items():
+        if limits:
+            rows.append(Text(f"Of generation{'s' if len(numbers) > 1 else ''} {runs_of(numbers)}: {limits}"))
+    return Group(*rows)
+
+
+def runs_of(numbers: list[int]) -> str:
+    """Rising numbers, for a person: ``1 to 4, 6``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -143,7 +143,7 @@ def _list(root: Path, as_json: bool) -> None:
     with opened(root) as here:
         rows = list(here.state.watches.rows.values())
         if not rows:
-            click.echo("Nothing was watched yet.", err=as_json)
+            click.echo("Nothing was watched yet. How to: docs/watch.md", err=as_json)
         for watch in rows:
             _tell(watch, as_json, f"watch {watch.started.watch}: ")
 

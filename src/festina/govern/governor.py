@@ -184,7 +184,7 @@ def _pauses(r: Reading, p: Policy) -> list[Reason]:
     if burn >= FAST_BURN - _ROUNDING:
         found.append(
             Reason("reverts", "pause", f"{share:.0%} of the last accepted changes were taken back",
-                   "a person looks for the cause, then festina run --new-epoch")
+                   'a person looks for the cause, then festina run --new-epoch "why"')
         )  # fmt: skip
     return found
 
@@ -195,7 +195,8 @@ def _pace(r: Reading, p: Policy) -> list[Reason]:
         return []
     if r.coarse:
         what = f"Suites that measure nothing at this level: {', '.join(r.coarse)}"
-        return [Reason("headroom", "hold", what, "harder items (festina vault add), then festina run --new-epoch")]
+        how = 'harder items (festina vault add SUITE ITEMS), then festina run --new-epoch "why"'
+        return [Reason("headroom", "hold", what, how)]
     if not _fresh(r, p):
         return [Reason("characterisation", "hold", "No complete and valid characterisation", "festina characterise")]
     if r.gap is None:

@@ -149,7 +149,8 @@ def _characterised(state: State, generation: Generation) -> None:
     if why:
         raise UsageError(
             "not-characterised", f"generation {generation.number}: {why}",
-            fix=f"festina characterise {generation.number}; for a tier: festina attest SAFEGUARD --as NAME",
+            fix=f"festina characterise {generation.number}; "
+            "for a tier: festina attest SAFEGUARD --as NAME --reason WHY",
             where="festina.toml: capability",
         )  # fmt: skip
 

@@ -46,7 +46,7 @@ def characterise(b: Bench, number: int) -> list[e.Characterised]:
     if not suites:
         raise UsageError(
             "no-capability-suites", "this epoch measures no capability",
-            fix="[capability.NAME] in festina.toml, then festina run --new-epoch",
+            fix='[capability.NAME] in festina.toml, then festina run --new-epoch "why"',
         )  # fmt: skip
     lacking = [each for each in suites if not b.state.govern.complete(number, each.name)]
     return [_suite(b, terms, number) for terms in lacking or suites]

@@ -71,7 +71,7 @@ def on_request(b: Bench, number: int | None, retrainings: int | None = None) -> 
     if table is None:
         raise UsageError(
             "no-internals", "this epoch's manifest does not say where the model's weights lie",
-            fix='[internals] weights = "FILE.safetensors" in festina.toml, then festina run --new-epoch',
+            fix='[internals] weights = "FILE.safetensors" in festina.toml, then festina run --new-epoch "why"',
         )  # fmt: skip
     number = b.state.line[-1] if number is None else number
     g = b.state.generations.get(number)

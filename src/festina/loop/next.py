@@ -51,7 +51,8 @@ from festina.select import gate, sameness
 from festina.verify.verdicts import tampered
 
 LOOKS_SPENT = (
-    "the hidden suite's budget of looks is spent: festina vault add hidden NEW --replace, then run --new-epoch"
+    "the hidden suite's budget of looks is spent: festina vault add hidden NEW --replace, then "
+    "festina run --new-epoch 'why'"
 )
 OBSERVED = "everything that was handed in has its verdict; at 'observe' nothing else is begun: festina autonomy"
 UNREVIEWED = "nobody has reviewed the last generations"  # G-3
@@ -297,7 +298,7 @@ def _work(s: State, facts: Facts) -> Action:
     if not s.govern.autonomy.merges and not facts.queued and s.current is None and not s.again:
         return Finish("finished", OBSERVED)  # G-7
     if _items_spent(s, facts):
-        spent = "the hidden items are spent: festina vault add --replace, then run --new-epoch"
+        spent = "the hidden items are spent: festina vault add hidden NEW --replace, then festina run --new-epoch 'why'"
         return Finish("budget", spent if s.looks_left is None else LOOKS_SPENT)
     if blocks.told_all(s):
         return Finish("budget", "the hidden block has told all it may (suite.hidden.bits): add new items")

@@ -112,7 +112,7 @@ def bring(
     if terms is None:
         raise UsageError(
             "no-outcome-terms", "this epoch does not say how many outcomes may be bad",
-            fix="[policy.outcomes] tolerate = 0.02 in festina.toml, then festina run --new-epoch",
+            fix='[policy.outcomes] tolerate = 0.02 in festina.toml, then festina run --new-epoch "why"',
         )  # fmt: skip
     row = state.generations.get(generation)
     if row is None or generation not in state.released_history:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from festina.loop import outlook
+from festina.loop.growth import tried_by_changed
 from festina.watch.readings import LEAST
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def headline(s: State) -> str:
             "Whether recursion pays cannot be told yet: every comparison with the first improver was made under "
             "earlier rules (festina growth --control; festina growth --crossplay)."
         )
+    if not any(arms) and not any(plays) and not tried_by_changed(s):
+        return "Whether recursion pays cannot be told yet: no changed improver has proposed anything."
     if not any(arms) and not any(plays):
         return (
             "Whether recursion pays cannot be told yet: that takes a comparison with the first improver, and none was "

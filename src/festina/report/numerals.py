@@ -15,7 +15,7 @@ def num(value: float | None, digits: int = 3) -> str:
         return "not finite"
     size = abs(value)
     decimals = digits if size < 100 else 1 if size < 10_000 else 0
-    if 0 < size < 10**-digits:
+    if 0 < size < 10**-digits or size >= 1e9:
         return f"{value:.1e}".replace("-", MINUS)
     return f"{value:,.{decimals}f}".replace("-", MINUS)
 

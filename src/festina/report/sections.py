@@ -466,6 +466,6 @@ def entries(data: ReportData, ref: Refs) -> Html:
     ]
     return join(
         el("h2", "Entries cited", id="entries"),
-        el("p", "Show one in full with ", el("code", "festina ledger show NUMBER"), ".", cls="note"),
+        el("p", "Show one in full with ", el("code", "festina ledger show --from NUMBER --tail 1"), ".", cls="note"),
         table(heads, rows, numeric=(0,)),
     )

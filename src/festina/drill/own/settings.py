@@ -134,7 +134,7 @@ def _items(own: Own) -> Iterator[Lax]:
         yield Lax(
             "labels/public-items-hidden", "read hidden items among the public ones", ("suite", "public", "items"),
             f"{len(shared)} of {len(hidden)} hidden items drawn stand in the public file as well, with their labels",
-            "take them out of the public file, or give the vault other ones (festina vault add --replace)",
+            "take them out of the public file, or give the vault other ones (festina vault add SUITE NEW --replace)",
             len(shared) > len(hidden) // 2, DREW,
         )  # fmt: skip
     if not own.finite and own.epoch.suite.mode == "fresh":
