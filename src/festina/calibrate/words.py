@@ -130,10 +130,10 @@ def _answer(f: Forecast) -> Block:
         f"one that is better by {gain} is accepted after {number(good.runs.value)}, {times(good.hours)}."
     )
     if f.proposals is not None and f.proposals.value < 1.0:
-        text.append(f"Your budget ({_budget(f)}) is not enough for one proposal.")
+        text.append(f"A budget of {_budget(f)}, is not enough for one proposal.")
     elif f.proposals is not None and f.accepted is not None:
         text.append(
-            f"Your budget ({_budget(f)}) judges about {around(f.proposals)} proposals. If {share(f.setting.improving)} "
+            f"A budget of {_budget(f)}, judges about {around(f.proposals)} proposals. If {share(f.setting.improving)} "
             f"of them are better by {gain}, about {around(f.accepted)} will be accepted."
         )
     once, own = _rule(f, "once"), _rule(f, "festina")
