@@ -59,6 +59,13 @@ def test_a_drill_without_a_manifest_names_the_folder_and_the_other_way_to_drill(
     assert "{candidate}" in error.fix
 
 
+def test_a_manifest_that_is_not_committed_is_to_be_committed_not_written_again(project: Path) -> None:
+    (project / "festina.toml").write_text('run = ["python3", "train.py"]\n')
+    error = refusal(run, "-C", str(project))
+    assert error.name == "no-manifest"
+    assert error.fix.startswith("git add festina.toml")
+
+
 def test_files_that_are_not_there_are_named_before_anything_runs(project: Path) -> None:
     error = refusal(run, "-C", str(project), "--allow", "trian.py", "--yes", "--", "python3", "train.py")
     assert error.name == "allow-matches-nothing"

@@ -43,8 +43,8 @@ def command(
     found = plain(root, command_line, metric=metric, allow=allow)
     path.write_bytes(found.data)  # byte for byte what a run without a manifest began with: its ledger goes on
     click.echo(told(found), err=True)
-    click.echo(f"Wrote {path}. Next: git add festina.toml && git commit -m 'Add festina.toml' && festina run", err=True)
     click.echo("A system that speaks or acts can be probed for what it should not do: festina probes list", err=True)
+    click.echo(f"Wrote {path}. Next: git add festina.toml && git commit -m 'Add festina.toml' && festina run", err=True)
 
 
 def _take_over(

@@ -48,6 +48,11 @@ def manifest_at(repo: Repo, commit: str) -> tuple[Manifest, bytes]:
     """The manifest in a commit, checked against that commit's files, and its bytes."""
     tree = repo.tree_of(commit)
     paths = {entry.path for entry in repo.ls_tree(tree)}
+    if FILE_NAME not in paths and (repo.root / FILE_NAME).is_file():
+        raise UsageError(
+            "no-manifest", f"{repo.root / FILE_NAME} is there, and the last commit does not hold it",
+            fix=f"git add {FILE_NAME} && git commit -m 'Add {FILE_NAME}'", where=FILE_NAME,
+        )  # fmt: skip
     if FILE_NAME not in paths:
         raise UsageError(
             "no-manifest", f"the last commit of {repo.root} holds no {FILE_NAME}",

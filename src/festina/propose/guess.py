@@ -158,7 +158,7 @@ def _metric(stdout: bytes, given: str | None, why: dict[str, str]) -> tuple[str,
         )
     others = f", of {len(seen)} printed" if len(seen) > 1 else ""
     why["metric"] = f"the last line of the form 'name: number' that names a result{others}"
-    why["direction"] = f"the words in '{name}' say that {direction} is better"
+    why["direction"] = f"its name says that {direction} is better"
     return name, direction, seen[name]
 
 
@@ -185,7 +185,7 @@ def _given(stdout: bytes, given: str, why: dict[str, str]) -> tuple[str, Directi
             fix=f"print it on a line of its own: {name}: 0.123",
         )
     why["metric"] = "as given"
-    why["direction"] = "as given" if word else f"the words in '{name}' say that {direction} is better"
+    why["direction"] = "as given" if word else f"its name says that {direction} is better"
     return name, direction, value
 
 
