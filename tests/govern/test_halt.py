@@ -133,7 +133,7 @@ def test_G5_a_process_that_may_not_be_signalled_ends_by_the_marker(tmp_path: Pat
     assert process.stdout is not None
     process.stdout.readline()
     halts.file_halt(tmp_path, by="ann", reason="smoke")  # and its command dies right here
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 7
     assert "halted by ann" in said
     assert "smoke" in said
@@ -175,7 +175,7 @@ def test_T6_G5_where_markers_cannot_be_looked_for_nothing_goes_on(tmp_path: Path
         halts.found(tmp_path)
     seen: queue.Queue[halts.Halt] = queue.Queue()
     with halts.watched(tmp_path, frozenset(), seen.put):
-        assert "cannot be seen" in seen.get(timeout=20).reason
+        assert "cannot be seen" in seen.get(timeout=60).reason
 
 
 def test_G5_a_moment_without_a_free_handle_ends_no_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def test_G5_a_moment_without_a_free_handle_ends_no_watch(tmp_path: Path, monkeyp
     seen: queue.Queue[halts.Halt] = queue.Queue()
     with halts.watched(tmp_path, frozenset(), seen.put):
         halt = halts.file_halt(tmp_path, by="ann", reason="smoke")
-        assert seen.get(timeout=20) == halt
+        assert seen.get(timeout=60) == halt
     assert next(looks) >= 2
 
 
@@ -281,7 +281,7 @@ def test_G5_D5_a_halted_run_is_dead_refused_resumed_and_loses_nothing(tmp_path: 
     assert done.returncode == 0, done.stderr
     no_orphans(str(tmp_path), within_s=0.0)
     _told_of_everything(toy)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode in (7, -signal.SIGKILL)
 
     state = check(toy.root, settled=False)

@@ -131,7 +131,7 @@ def test_interrupt_stops_cleanly_and_resumes(tmp_path: Path) -> None:
     process = engine(toy, "--at-once", "2")
     until_a_batch_runs(toy)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 130
     no_orphans(str(tmp_path))
     state, _ = read(toy.root)
@@ -150,4 +150,4 @@ def test_two_engines_on_one_ledger_the_second_refuses(tmp_path: Path) -> None:
     assert second.returncode == 2
     assert b"engine-already-running" in errors
     first.send_signal(signal.SIGINT)
-    first.communicate(timeout=30)
+    first.communicate(timeout=60)

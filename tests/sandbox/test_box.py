@@ -110,7 +110,7 @@ def test_E1_time_is_up_for_the_whole_tree(any_box: Sandbox) -> None:
     started = time.monotonic()
     outcome = any_box.run(py("import os, time; os.fork(); os.fork(); time.sleep(60)"), limits)
     assert outcome.ended is Ended.TIMEOUT_WALL
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30  # of 60: a busy host takes its time
 
 
 HUNGRY = {
@@ -215,7 +215,7 @@ def test_E1_kill_all_ends_what_runs_and_nothing_else(any_box: Sandbox) -> None:
         started = time.monotonic()
         any_box.kill_all()
         outcomes = [run.result() for run in runs]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # of 60
     assert {outcome.ended for outcome in outcomes} == {Ended.SANDBOX_ERROR}  # T-6: nobody's failure
     assert any_box.run(py("pass"), SMALL).ended is Ended.OK
 
@@ -329,12 +329,12 @@ except KeyboardInterrupt:
     engine = subprocess.Popen([sys.executable, "-c", script], env=env, stdout=subprocess.PIPE, text=True)
     assert engine.stdout is not None
     assert engine.stdout.readline() == "ready\n"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(_alive(mark) - {engine.pid}) < 1 and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.3)
     engine.send_signal(signal.SIGINT)
-    out, _ = engine.communicate(timeout=20)
+    out, _ = engine.communicate(timeout=60)
     assert out == "interrupted\n"
     assert _alive(mark) == set()
 

@@ -329,7 +329,7 @@ def test_T6_a_warm_process_that_dies_in_a_trial_is_ours_and_the_next_trial_goes(
         running = pool.submit(box.run, Job((PYTHON, "-c", "import time; time.sleep(60)"), outputs=None), SMALL)
         time.sleep(0.5)
         os.kill(zygote, signal.SIGKILL)
-        outcome = running.result(timeout=10)
+        outcome = running.result(timeout=60)
     assert (outcome.ended, outcome.outputs) == (Ended.SANDBOX_ERROR, {})
     assert box.run(Job((PYTHON, "-c", "pass")), SMALL).ended is Ended.OK
     os.kill(_zygote(box), signal.SIGKILL)  # between two trials

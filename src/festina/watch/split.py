@@ -242,9 +242,10 @@ class Split:
 def _body(request: BaseHTTPRequestHandler) -> bytes | None:
     """A request's body; None, and an answer, for one that is too large or of unknown length."""
     text = request.headers.get("Content-Length", "0")
-    if request.headers.get("Transfer-Encoding") or not text.isascii() or not text.isdigit() or int(text) > MAX_BODY:
+    number = text.isascii() and text.isdigit()
+    if request.headers.get("Transfer-Encoding") or not number or len(text) > 15 or int(text) > MAX_BODY:
         request.close_connection = True
-        request.send_error(413 if text.isdigit() else 411)
+        request.send_error(413 if number else 411)
         return None
     return request.rfile.read(int(text))
 

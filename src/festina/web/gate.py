@@ -129,7 +129,7 @@ class Gate:
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return PlainTextResponse("A form of another site.", 403)
         size = headers.get("content-length", "")
-        if not size.isascii() or not size.isdigit() or int(size) > MAX_FORM_BYTES:
+        if not (size.isascii() and size.isdigit() and len(size) <= 15) or int(size) > MAX_FORM_BYTES:
             return PlainTextResponse("More than a form of ours holds.", 413)
         if headers.get("content-type", "").split(";")[0] != "application/x-www-form-urlencoded":
             return PlainTextResponse("Not a form of ours.", 415)

@@ -57,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Answer(404, "nothing is here\n"), close=True)
             return
         length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()) or int(length) > MAX_REQUEST or len(length) > 7:
+        if not (length.isascii() and length.isdigit() and len(length) <= 7) or int(length) > MAX_REQUEST:
             self._send(Answer(400, "a request with a length of its own, and not too long, is needed\n"), close=True)
             return
         data = self.rfile.read(int(length))
