@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +28,7 @@ from festina.loop import outside, witnessing
 from festina.loop.state import State, fold
 from festina.report.bundle import verify as alone
 from festina.report.bundle.make import make
-from festina.witness import client
+from festina.witness import client, server
 from festina.witness.keeper import Keeper
 from festina.witness.protocol import parse, render
 from festina.witness.server import Server
@@ -347,3 +347,29 @@ def test_L2_a_witness_that_never_finishes_its_answer_is_given_up(monkeypatch: py
             client.fetch(f"http://127.0.0.1:{listening.getsockname()[1]}", "a.example/log")
         done.set()
         thread.join(10)
+
+
+def test_L2_who_never_finishes_a_request_keeps_no_witness_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "WHOLE_S", 0.5)
+    monkeypatch.setattr(server, "CONNECTIONS", 2)
+    with served(Keeper.create(tmp_path / "w", "one.example/w")) as url:
+        host, port = url.removeprefix("http://").split(":")
+        talks = [socket.create_connection((host, int(port)), timeout=30) for _ in range(3)]
+        for talk in talks[:2]:
+            with suppress(OSError):
+                while True:  # a byte within every wait; until it is cut off
+                    talk.sendall(b"G")
+                    time.sleep(0.05)
+        for talk in talks:
+            with suppress(ConnectionError), talk:
+                assert talk.recv(100) == b""
+        found, until = 0, time.monotonic() + 60
+        while found != 200 and time.monotonic() < until:  # a place is free a moment after its connection was cut
+            connection = http.client.HTTPConnection(host, int(port), timeout=30)
+            with suppress(ConnectionError, http.client.HTTPException):
+                connection.request("GET", "/")
+                found = connection.getresponse().status
+            connection.close()
+        assert found == 200

@@ -2,15 +2,19 @@
 
 ``GET /checkpoint/DIGEST`` (sha256 of the origin, in hex) gives the newest cosigned checkpoint of a log: the protocol
 leaves open how monitors read one. ``GET /`` names the witness's key. Requests are short, are read whole before anything
-is done, and have a time limit; how many are answered at once is limited.
+is done, and have a time limit; how many are answered at once is limited, and so is how long a connection lasts, however
+slowly its bytes come, and how many there are.
 """
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from festina.errors import FestinaError
 from festina.witness.keeper import Keeper
@@ -19,7 +23,9 @@ from festina.witness.protocol import MAX_REQUEST, Answer
 __all__ = ["Server"]
 
 STEP_S = 10.0  # of one wait on a client
+WHOLE_S = 60.0  # of a connection
 AT_ONCE = 32
+CONNECTIONS = 256
 
 
 class Server(ThreadingHTTPServer):
@@ -30,7 +36,28 @@ class Server(ThreadingHTTPServer):
     def __init__(self, keeper: Keeper, host: str, port: int) -> None:
         self.keeper = keeper
         self.free = threading.BoundedSemaphore(AT_ONCE)
+        self.room = threading.BoundedSemaphore(CONNECTIONS)
         super().__init__((host, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base class has it
+        if not self.room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread can be started
+            self.room.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        end = threading.Timer(WHOLE_S, _cut, (request,))
+        end.daemon = True
+        end.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self.room.release()
 
     def read(self, path: str) -> Answer:
         """What is at a path for reading."""
@@ -41,6 +68,11 @@ class Server(ThreadingHTTPServer):
             if path == f"/checkpoint/{sha256(each.origin.encode()).hexdigest()}" and each.note:
                 return Answer(200, each.note)
         return Answer(404, "nothing is here\n")
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):  # it is over already
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
