@@ -293,3 +293,6 @@ def test_C1_on_the_command_line_a_ledger_file_gives_a_statement_and_no_signature
         wrong = run(*words).exception
         assert isinstance(wrong, UsageError)
         assert wrong.name == name
+    (ledger.parent / "earlier.json").write_text("{}")
+    for words in (("--statement",), ("--file", "a"), ("--out", str(ledger.parent / "new.json"))):
+        assert run("--check", str(ledger.parent / "earlier.json"), *words).exit_code == 2, "no option is passed over"

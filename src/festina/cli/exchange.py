@@ -147,6 +147,8 @@ def provenance(
     with source.open() as ledger:
         trace = release(ledger.records(), generation)
     if given is not None:
+        if paths or bare or out != Path("-"):
+            raise click.UsageError("--check writes nothing, and takes the files that the attestation names")
         paths = slsa.named(given.read_bytes())
     files = _files(source, trace, paths)
     if key_out is not None:
