@@ -11,15 +11,19 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from festina.cli import words as wording
 from festina.cli.drill import command as drill
 from festina.cli.run import command as run
 from festina.cli.simulate import command as simulate
 from festina.cli.status import command as status
 from festina.cli.status import page, runs_of
+from festina.cli.words import Leads
 from festina.drill import render
 from festina.drill.model import KINDS, Finding, Report, Verdict
 from festina.errors import UsageError
 from festina.ledger import entries as e
+from festina.loop.rows import Generation
+from festina.loop.state import State
 from festina.report.trust.forms import as_text
 from tests.loop.paper import PaperLoop
 from tests.report.made_ledger import made_run
@@ -126,3 +130,21 @@ def test_status_says_once_what_the_error_level_is() -> None:
     text = console.export_text()
     assert text.count("wrong stays below") == 1
     assert text.count("Accepted: better by") == len(loop.state.line) - 1
+
+
+def test_only_leads_above_those_that_were_told_are_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Luck of few runs makes the lead change hands every few tries; after an acceptance leads count anew."""
+    told = e.TryEnded.model_construct(number=1, result="scored", guard_change=False)
+    s = State()
+    s.line, s.generations = [0], {0: Generation(0, "c", None), 1: Generation(1, "d", 0)}
+    leads = Leads()
+
+    def news(lead: float) -> bool:
+        monkeypatch.setattr(wording, "leading", lambda _b, _s: lead)
+        return leads.news(told, s)
+
+    assert [news(0.2), news(0.1), news(0.2), news(0.3)] == [True, False, False, True]
+    s.line = [0, 1]
+    assert [news(0.1), news(0.1)] == [True, False]
+    refused = told.model_copy(update={"guard_change": True})
+    assert leads.news(refused, s)  # an attempt on what judges it is always told

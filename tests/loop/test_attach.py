@@ -262,6 +262,18 @@ def test_a_signature_over_one_file_covers_no_others(loop: Autoresearch, tmp_path
     assert (kinds(found), found.story.loop.last.body.chain) == ({"wrong-origin"}, "none")
 
 
+def test_a_wrong_folder_leaves_no_loop_in_the_record(loop: Autoresearch, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "odd.jsonl").write_text("no JSON\n")
+    for tool, place in (("openevolve", "empty"), ("inspect", "empty"), ("jsonl", "odd.jsonl")):
+        with pytest.raises(UsageError) as refused:
+            bring(loop.root, Source(tool, tmp_path / place, name="wrong", metric="gain:higher"))
+        assert refused.value.name == "nothing-to-read"
+    loop.read()
+    with Ledger.open(loop.ledger, readonly=True) as ledger:
+        assert set(fold(ledger.records()).foreign.loops) == {"autoresearch"}
+
+
 def test_one_name_is_one_loop(loop: Autoresearch, tmp_path: Path) -> None:
     loop.read()
     with pytest.raises(UsageError, match="was read as autoresearch"):

@@ -25,7 +25,7 @@ from festina.report.law.packs import find, load
 from festina.report.oscal import code as codes
 from festina.report.oscal.checks import CHECKS, Case, gather
 from festina.report.oscal.coverage import STATES, Covered, cover
-from tests.report.made_ledger import Log, made_run, oid
+from tests.report.made_ledger import Log, made_run, oid, request
 from tests.report.test_command import ledger as ledger  # a fixture
 
 SCHEMA = Path(__file__).parent / "schemas" / "oscal_complete_schema.json"
@@ -60,6 +60,16 @@ def complete(log: Log, name: str, incident: int | None = None) -> None:
     about = now.people.incidents[incident] if incident is not None else None
     for field in build(pack, kind, now.data, now.people, lambda seq: "", about).missing:
         say(log, key(kind, about), field, "as it is")
+
+
+def test_C1_a_batch_that_was_cut_off_contradicts_nothing() -> None:
+    """A spent budget, a halt or a roll back leaves something begun: ``ledger verify`` only notes it."""
+    log = made_run()
+    request(log, 99, oid("c0"), 0)
+    assert [row.what for row in case(log).data.findings] == ["begun and not ended"]
+    assert CHECKS["no-findings"](case(log)).held
+    log.add(e.Released(release=3, generation=0, commit=oid("c0")))  # an end that nobody began
+    assert CHECKS["no-findings"](case(log)).held is False
 
 
 def incident(log: Log, *, aware: str, sent: str | None) -> None:

@@ -99,7 +99,10 @@ class Teller:
 
     def __init__(self, label: str = "") -> None:
         """``label`` stands before each line, where another loop than the system's own is told of."""
+        from festina.cli.words import Leads
+
         self._label = label
+        self._leads = Leads()
         self._live = sys.stderr.isatty()
         self._open = False
 
@@ -111,7 +114,7 @@ class Teller:
             self._open = True
             return
         line = told(record, state)
-        if line is not None:
+        if line is not None and self._leads.news(record.body, state):
             click.echo(("\r\x1b[K" if self._open else "") + self._label + line, err=True)
             self._open = False
 

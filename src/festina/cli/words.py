@@ -179,20 +179,43 @@ def _attributed(b: e.Attributed, s: State) -> str:
 
 def _tried(b: e.TryEnded, s: State) -> str | None:
     """News of a try only where it leads: there are many."""
+    if b.guard_change:
+        return f"Try {b.number} touched what judges it, and was refused. It is recorded as an attempt on the guards."
+    found = leading(b, s)
+    return None if found is None else f"Try {b.number} leads in public: {found:+.3g} over the version in use"
+
+
+def leading(b: e.TryEnded, s: State) -> float | None:
+    """By how much a new tree leads on public evidence; ``None`` where it does not, or as others do."""
     from festina.loop import searching
 
     known = searching.archive(s) if s.epoch is not None and s.epoch.archive is not None and s.line else None
     number = s.search.by_tree.get(b.tree or "") if b.result == "scored" else None
-    if b.guard_change:
-        return f"Try {b.number} touched what judges it, and was refused. It is recorded as an attempt on the guards."
     if known is None or number is None or known.candidates()[:1] != [number]:
         return None
     if b.patch is None:
         return None  # further runs of a tree that was told of
-    lead = f"{known.lead(number):+.3g}"
-    if lead in {f"{known.lead(other):+.3g}" for other in known.candidates()[1:]}:
+    lead = known.lead(number)
+    if f"{lead:+.3g}" in {f"{known.lead(other):+.3g}" for other in known.candidates()[1:]}:
         return None  # as good as what was told of, within what is shown
-    return f"Try {b.number} leads in public: {lead} over the version in use"
+    return lead
+
+
+class Leads:
+    """Which leads are news: those above all that were told since the head changed. Luck of a few runs fades as they
+    are run again, and the lead falls to another tree every few tries: nobody wants to hear of each."""
+
+    def __init__(self) -> None:
+        self._head = -1
+        self._best = 0.0
+
+    def news(self, body: e.Body, s: State) -> bool:
+        if not isinstance(body, e.TryEnded) or body.guard_change or (lead := leading(body, s)) is None:
+            return True
+        if self._head == s.head.number and lead <= self._best:
+            return False
+        self._head, self._best = s.head.number, lead
+        return True
 
 
 def _released(b: e.Released, s: State) -> str:

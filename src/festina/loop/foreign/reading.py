@@ -133,6 +133,12 @@ def _once(ledger: Ledger, state: State, repo: Repo, manifest: Manifest | None, s
     story = tell(loop, ledger.get_blob)
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     history = gather(source, repo, manifest)
+    unread = [each for each in history.findings if each.kind == "unreadable"]
+    if unread and not history.rows and not loop.readings:  # a wrong folder leaves no loop in the record
+        raise UsageError(
+            "nothing-to-read", unread[0].words, fix="name what the loop writes, and by which tool: docs/attach.md",
+            where=str(source.path),
+        )  # fmt: skip
     _signed(history, source)
     _origin(history, source, ledger.origin)
     direction = history.metric.rpartition(":")[2]
