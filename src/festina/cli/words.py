@@ -210,6 +210,8 @@ class Leads:
         self._best = 0.0
 
     def news(self, body: e.Body, s: State) -> bool:
+        from festina.ledger import entries as e
+
         if not isinstance(body, e.TryEnded) or body.guard_change or (lead := leading(body, s)) is None:
             return True
         if self._head == s.head.number and lead <= self._best:
