@@ -90,12 +90,12 @@ def test_G6_ctrl_c_gives_the_answer_with_what_there_is(tmp_path: Path) -> None:
     assert process.stderr is not None
     while "runs, about" not in process.stderr.readline():
         assert process.poll() is None
-    time.sleep(4.0)
+    time.sleep(6.0)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     rows = {row["record"]: row["value"] for row in map(json.loads, out.splitlines())}
     runs = rows["calibration"]["measured"]["runs"]
-    assert 8 <= len(runs) < 400
+    assert 4 <= len(runs) < 400
     assert not any(run["failed"] for run in runs), "a killed run is no failure of the system"
     assert any("Ctrl-C" in remark for remark in rows["remarks"])
