@@ -26,7 +26,7 @@ from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
 from festina.loop.foreign.examining import Before, examine
 from festina.loop.foreign.folding import tell
-from festina.loop.foreign.reading import Brought, Source, _signed, bring, gather
+from festina.loop.foreign.reading import Brought, Source, _signed, bring, gather, signature_of
 from festina.loop.foreign.words import stages
 from festina.loop.recount import recount
 from festina.loop.state import fold
@@ -272,6 +272,16 @@ def test_a_wrong_folder_leaves_no_loop_in_the_record(loop: Autoresearch, tmp_pat
     loop.read()
     with Ledger.open(loop.ledger, readonly=True) as ledger:
         assert set(fold(ledger.records()).foreign.loops) == {"autoresearch"}
+
+
+def test_T3_of_a_signatures_file_no_more_is_read_than_one_can_have(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "sig").write_bytes(base64.b64encode(key.sign(b"x")) + b"\n")
+    assert len(signature_of(tmp_path / "sig")) == 64
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(1 << 34)  # a hole: it takes no place
+    with pytest.raises(UsageError, match="no-signature"):
+        signature_of(tmp_path / "huge")
 
 
 def test_one_name_is_one_loop(loop: Autoresearch, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -289,3 +290,21 @@ def test_T5_many_notes_push_no_grave_finding_out(tmp_path: Path) -> None:
     found = lines(tmp_path, *noise, {"id": "x", "file": "a.py", "sha256": "0" * 64})
     assert "wrong-hash" in kinds(found)
     assert sum(each.kind == "unknown-field" for each in found.findings) == MAX_FINDINGS
+
+
+def test_T3_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, name in ((1, "a"), (2, "b")):
+        programs = tmp_path / f"checkpoint_{number}" / "programs"
+        programs.mkdir(parents=True)
+        (programs / f"{name}.json").write_text(json.dumps({"id": name, "metrics": {"combined_score": number}}))
+    whole = Path.iterdir
+
+    def listed(path: Path) -> Iterator[Path]:
+        if path.parent.name == "checkpoint_1":
+            raise PermissionError(13, "Permission denied")
+        return whole(path)
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    found = read_openevolve(tmp_path, "", "")
+    assert [row.key for row in found.rows] == ["b"]
+    assert any("checkpoint_1/programs is not read: Permission denied" in each.words for each in found.findings)

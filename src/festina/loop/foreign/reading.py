@@ -254,7 +254,8 @@ def _entry(
 def signature_of(path: Path) -> bytes:
     """A detached Ed25519 signature: 64 raw bytes, or their base64."""
     try:
-        data = path.read_bytes()[:200]
+        with path.open("rb") as file:
+            data = file.read(200)  # a signature is shorter, whatever this is
     except OSError as error:
         raise UsageError("no-signature", f"the signature cannot be read: {error.strerror}", where=str(path)) from None
     try:

@@ -43,7 +43,7 @@ def read_openevolve(folder: Path, metric: str, path: str) -> History:
     for checkpoint in _checkpoints(folder):
         best |= _best(found, folder, checkpoint)
         programs = checkpoint / "programs"
-        for each in sorted(programs.iterdir()) if programs.is_dir() and not programs.is_symlink() else ():
+        for each in _listed(found, programs):
             files += 1
             if files > MAX_FILES:
                 found.find("too-large", "", f"more than {MAX_FILES:,} programs: the rest was not read")
@@ -55,6 +55,16 @@ def read_openevolve(folder: Path, metric: str, path: str) -> History:
     found.rows = [_decided(row, best) for row in _once(found.rows)]
     _untold(found)
     return found
+
+
+def _listed(found: History, programs: Path) -> list[Path]:
+    """What lies in a checkpoint's folder of programs; a link to another is not followed."""
+    try:
+        return sorted(programs.iterdir()) if programs.is_dir() and not programs.is_symlink() else []
+    except OSError as error:
+        where = shown(f"{programs.parent.name}/programs")
+        found.find("unreadable", where, f"{where} is not read: {error.strerror}")
+        return []
 
 
 def _checkpoints(folder: Path) -> list[Path]:
