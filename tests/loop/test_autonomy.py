@@ -15,6 +15,7 @@ from festina.errors import IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.loop import acts, autonomy
 from festina.loop import next as plan
+from festina.loop.unattended import rests_on
 from festina.review.seats import moment
 from tests.loop.paper import PaperLoop, digest, oid
 
@@ -250,6 +251,21 @@ def released(loop: PaperLoop, **more: Any) -> None:
         review=None, grant=grant.seqs[-1] if grant is not None else 0,
     )  # fmt: skip
     loop.put(body.model_copy(update=more))
+
+
+def test_L2_what_witnesses_must_have_seen_of_a_release_without_asking_is_its_signed_step_too() -> None:
+    loop = grown()
+    proposal = loop.state.head.proposal
+    assert proposal is not None
+    verdict, mine = loop.state.proposals[proposal].verdict_seq, loop.state.govern.autonomy
+    assert mine.grant is not None
+    assert verdict is not None
+    assert verdict > max(mine.grant.seqs)
+    assert rests_on(loop.state, proposal) == verdict
+    mine.grant = replace(mine.grant, seqs=(1, verdict + 3))  # signed anew, after the verdict
+    assert rests_on(loop.state, proposal) == verdict + 3
+    mine.grant = None
+    assert rests_on(loop.state, proposal) is None
 
 
 def grown() -> PaperLoop:

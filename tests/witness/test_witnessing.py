@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from festina.ledger.copies import export
 from festina.ledger.cosignature import cosign, witness_key
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
+from festina.ledger.witnesses import Seen, Witnesses
 from festina.loop import outside, witnessing
 from festina.loop.state import State, fold
 from festina.report.bundle import verify as alone
@@ -184,6 +186,18 @@ def test_D2_L2_a_release_waits_for_a_quorum_that_saw_the_approval_lately(world: 
     world.state.outside.seen["one.example/w"] = seen.__class__(seen.seq, seen.size, seen.at, "another key", seen.note)
     with pytest.raises(UsageError, match="1 of the 2"):
         outside.require(world.ledger, world.state, approval)
+
+
+def test_L2_a_release_without_asking_is_a_finding_where_nobody_saw_the_signed_step() -> None:
+    witness, now = e.WitnessOf(key="one"), datetime(2026, 11, 27, 10, tzinfo=UTC)
+    terms = e.WitnessTerms(witnesses=(witness,), quorum=1, max_age_s=DAY, release=True)
+    body = e.ReleaseIntent(
+        release=0, cause="release", generation=1, old_commit=None, new_commit="1" * 40, review=None, grant=7
+    )
+    for size, told in ((7, 1), (8, 0)):
+        seen = Witnesses(terms=terms, newest={"w": Seen(9, size, int(now.timestamp()), "one", "0" * 64)})
+        seen.see(10, now.isoformat(), body)
+        assert len(seen.findings) == told
 
 
 def test_L2_a_witness_without_a_network_answers_by_files(world: World) -> None:

@@ -75,7 +75,7 @@ class Witnesses:
         elif isinstance(body, ReviewDecided):
             self._decided[body.review] = seq
         elif isinstance(body, ReleaseIntent) and body.cause == "release":
-            self._release(seq, at, body.review)
+            self._release(seq, at, body)
         elif isinstance(body, Witnessed):
             self._witnessed(seq, body)
 
@@ -92,12 +92,14 @@ class Witnesses:
             self.newest[each.name] = Seen(seq, body.size, each.at, each.key, body.note)
             self._floor = max(self._floor, float(each.at))
 
-    def _release(self, seq: int, at: str, review: int | None) -> None:
+    def _release(self, seq: int, at: str, body: ReleaseIntent) -> None:
         terms = self.terms
         if terms is None or not terms.release:
             return
         keys, since = {each.key for each in terms.witnesses}, _seconds(at) - terms.max_age_s - SKEW_S
-        least = 0 if review is None else self._decided.get(review, seq)  # without asking: no approval has to be seen
+        least = body.grant or 0  # without asking: the signed step has to be seen in place of an approval
+        if body.review is not None:
+            least = self._decided.get(body.review, seq)
         enough = [s for s in self.newest.values() if s.key in keys and s.size > least and s.at >= since]
         if len(enough) < terms.quorum:
             self._find(seq, f"a release that {len(enough)} of the {terms.quorum} witnesses asked for had seen approved")

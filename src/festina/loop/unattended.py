@@ -72,8 +72,14 @@ def due(b: Bench, now: datetime) -> int | None:
     generation = b.state.generations[number] if number is not None else None
     if generation is None or generation.proposal is None or material.problem(b.state, generation.number) is not None:
         return None
-    verdict = b.state.proposals[generation.proposal].verdict_seq
-    return number if verdict is not None and outside.seen_by_enough(b.ledger, b.state, verdict) else None  # L-2
+    since = rests_on(b.state, generation.proposal)
+    return number if since is not None and outside.seen_by_enough(b.ledger, b.state, since) else None  # L-2
+
+
+def rests_on(s: State, proposal: int) -> int | None:
+    """The newest entry that a release without asking rests on: its verdict, or a signature under the step."""
+    verdict, grant = s.proposals[proposal].verdict_seq, s.govern.autonomy.grant
+    return None if verdict is None or grant is None else max(verdict, *grant.seqs)
 
 
 def score_alone(b: Bench, action: plan.ScoreFinal) -> None:
