@@ -203,6 +203,8 @@ def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], *, ask: b
 
 
 def _farewell(state: State) -> str:
+    from festina.cli.words import count
+
     end = state.last_end
     real = [p for p in state.proposals.values() if p.plant is None]
     accepted = sum(1 for p in real if p.word == "accepted")
@@ -222,4 +224,4 @@ def _farewell(state: State) -> str:
     known = ("fault", "waiting", "budget", "control", "exhausted", "halted")
     tail = f" ({end.detail})" if end is not None and end.reason in known else ""
     came = f", {empty} came to nothing," if empty else ""
-    return f"{why}{tail}. {accepted} accepted of {len(real)} proposals{came} in {spent}. Next: festina status"
+    return f"{why}{tail}. {accepted} accepted of {count(len(real), 'proposal')}{came} in {spent}. Next: festina status"

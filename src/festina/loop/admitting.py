@@ -127,7 +127,7 @@ def reading_left_s(s: State, review: Review, seat: Seat, at: str) -> float:
 
 def _classifies(s: State, review: Review, seat: Seat, b: e.ReviewClassified, at: str) -> UsageError | None:
     if seat.classified is not None:
-        return UsageError("already-classified", "a first classification is never replaced", fix="decide now")
+        return UsageError("already-classified", "a first judgement is never replaced", fix="decide now")
     if not review.fits and b.classification != "scope":
         assert review.rules is not None
         return UsageError(
@@ -152,7 +152,8 @@ def _words(seconds: float) -> str:
 
 def _decides(seat: Seat, b: e.ReviewDecided) -> UsageError | None:
     if seat.classified is None:
-        return UsageError("classify-first", "no decision before a first classification", fix="festina review classify")
+        how = f"festina review {b.review} --as {b.reviewer}"
+        return UsageError("classify-first", "no decision before a first judgement", fix=how)
     if seat.decision is not None:
         return UsageError("already-decided", f"{b.reviewer} has decided at {seat.decided_at}", fix="festina review")
     if b.decision == "approve" and b.classification != "sound":

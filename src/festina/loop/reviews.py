@@ -200,7 +200,7 @@ def evidence_page(here: Here, number: int, reviewer: str, *, now: datetime | Non
     seat = review.seats.get(reviewer)
     if review.terms.protocol and review.settled is None and (seat is None or seat.classified is None):
         raise UsageError(
-            "classify-first", "evidence is shown after a first classification, so that it cannot make it",
+            "classify-first", "evidence is shown after your first judgement, so that it cannot sway it",
             fix=f"festina review {number} --as {reviewer}",
         )  # fmt: skip
     again = admitting.again_s(here.state, review, seat, _at(here.state, now)) if seat is not None else 0.0
