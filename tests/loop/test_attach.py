@@ -209,6 +209,14 @@ def test_clock_skew_and_back_dating_are_findings(loop: Autoresearch, tmp_path: P
     assert recount(loop.ledger).ok
 
 
+def test_T3_times_at_the_calendars_ends_are_read_like_others(loop: Autoresearch, tmp_path: Path) -> None:
+    ends = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:30Z")
+    rows = [{"id": f"g{n}", "number": n, "at": at, "score": n} for n, at in enumerate(ends)]
+    brought = bring(loop.root, told_lines(tmp_path, *rows))
+    assert {(f.kind, f.key) for f in brought.findings} == {("clock-skew", "g1"), ("back-dated", "g2")}
+    assert recount(loop.ledger).ok
+
+
 def test_an_import_that_lies_about_its_origin_is_a_finding(loop: Autoresearch, tmp_path: Path) -> None:
     source = told_lines(tmp_path, {"id": "g1", "score": 1, "origin": "lab X"})
     key = Ed25519PrivateKey.generate()

@@ -25,7 +25,7 @@ from festina.loop import acts, stating
 from festina.loop.state import fold as fold_state
 from festina.loop.stating import Person
 from festina.report.fold import fold
-from festina.report.law import facts, incidents
+from festina.report.law import facts, incidents, reminders
 from festina.report.law.calendar import Span, due, moment, span
 from festina.report.law.documents import FORMS, Document, as_json, build, key
 from festina.report.law.duties import FRONTIER, GPAI, SYSTEMIC, Facts, duties
@@ -391,6 +391,14 @@ def test_C1_intermediate_reports_repeat_until_it_is_resolved_and_then_a_final_on
     rows = case.rows()
     assert "eu.serious-incident-intermediate" not in rows
     assert rows["eu.serious-incident-final"].due == moment("2027-02-18T10:00Z")
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"])
+def test_T5_a_time_at_the_calendars_end_stops_no_board(at: str) -> None:
+    case = Case(Log()).open(aware=at).classify("eu.cybersecurity", "us-ca.deception", "us-ny.safety")
+    rows = case.filed("eu.serious-incident-initial", at).resolved(at).rows()
+    assert {row.state for row in rows.values() if row.due is not None} <= {"late", "due", "filed"}
+    assert len(reminders.due_now(rows.values(), load(), ("1bd", "3d", "5h"), moment("9999-01-01T00:00Z"))) >= 2
 
 
 def test_L3_what_does_not_fit_is_a_finding() -> None:

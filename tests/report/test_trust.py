@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from festina.report.law import incidents
 from festina.report.law.calendar import moment
 from festina.report.outside import Found, OutsideRow, StageMark
 from festina.report.trust import forms, grounds, outside
-from festina.report.trust.grounds import Case
+from festina.report.trust.grounds import Case, after
 from festina.report.trust.judging import judge
 from festina.report.trust.model import Checked, Ground, Stage, Trust
 from festina.report.trust.seen import At, seen
@@ -420,3 +420,8 @@ def test_W5_what_was_not_read_of_an_outside_loop_may_have_been_kept_too(kind: st
     )  # fmt: skip
     (found,) = outside.grounds(replace(here, data=replace(here.data, outside=(row,))), "selection")
     assert found.answer == answer
+
+
+def test_T5_evidence_dated_at_the_calendars_end_stops_no_judgement() -> None:
+    assert after("9999-12-31T23:59:59.999Z", 30).year == 9999
+    assert after("2026-01-01T00:00:00Z", 30) == datetime(2026, 1, 31, tzinfo=UTC)

@@ -102,5 +102,4 @@ def left_s(seat: Seat, person: Person, lines: int, lines_per_hour: float, now: s
 
 def begun_since(person: Person, now: str, window: timedelta) -> int:
     """How many diffs were first shown to this person within the window that ends now."""
-    start = moment(now) - window
-    return sum(moment(at) > start for at in person.opened)
+    return sum(moment(now) - moment(at) < window for at in person.opened)

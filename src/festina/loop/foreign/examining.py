@@ -79,7 +79,7 @@ def _times(fresh: Sequence[Told], before: Before, now: str) -> Iterable[Finding]
                           "not have it")  # fmt: skip
     new, newest = {row.digest for row in fresh}, ""
     for row in sorted(_numbered(fresh, before), key=lambda row: row.number or 0):
-        if row.at and newest and row.digest in new and moment(row.at) < moment(newest) - CLOCKS:
+        if row.at and newest and row.digest in new and moment(newest) - moment(row.at) > CLOCKS:
             yield Finding("back-dated", row.key, f"{_say(row)} is dated {row.at}, and one numbered before it {newest}")
         newest = max(newest, row.at)
 

@@ -16,6 +16,9 @@ from zoneinfo import ZoneInfo
 
 _SPAN = re.compile(r"P(?:T(?P<h>\d{1,4})H|(?P<n>\d{1,4})(?P<unit>D|W|M|Y|BD))\Z")
 
+# What a person signs may lie anywhere in the calendar, and a period from there outside of it: it counts from here then.
+_FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(8000, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -58,6 +61,7 @@ def due(start: datetime, period: Span, zone: ZoneInfo, holidays: Collection[date
     Hours count on the clock of the world; days, weeks, months and years on the wall clock of ``zone``, so that a day
     over a change to summer time has 23 hours. A month that has no such day ends on its last one.
     """
+    start = _within(start)
     if period.unit == "H":
         return start.astimezone(UTC) + timedelta(hours=period.count)
     local = start.astimezone(zone).replace(tzinfo=None)
@@ -69,6 +73,7 @@ def ahead(end: datetime, period: Span, zone: ZoneInfo, holidays: Collection[date
 
     From that moment's day on, that day included, so many business days lie before the day of the deadline.
     """
+    end = _within(end)
     if period.unit == "H":
         return end.astimezone(UTC) - timedelta(hours=period.count)
     local = end.astimezone(zone).replace(tzinfo=None)
@@ -81,7 +86,12 @@ def ahead(end: datetime, period: Span, zone: ZoneInfo, holidays: Collection[date
 
 def day_of(when: datetime, zone: ZoneInfo) -> datetime:
     """When the day of ``when`` began in that zone, in UTC."""
+    when = _within(when)
     return _on_the_wall(when.astimezone(zone).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0), zone)
+
+
+def _within(when: datetime) -> datetime:
+    return min(max(when, _FIRST), _LAST)
 
 
 def _later(local: datetime, period: Span, holidays: Collection[date]) -> datetime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from festina.report.fold import CLOCKS
@@ -52,10 +52,10 @@ class Case:
     rung: str = ""  # of autonomy, where it stands; empty: as the rules declare it
 
     def until(self, at: str, days: int) -> str:
-        return (moment(at) + timedelta(days=days)).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return after(at, days).isoformat(timespec="seconds").replace("+00:00", "Z")
 
     def stale(self, at: str, days: int) -> bool:
-        return moment(at) + timedelta(days=days) < self.now
+        return after(at, days) < self.now
 
     def earlier_rules(self, seq: int) -> bool:
         """Whether this entry is about rules, and so perhaps a scorer, that are no longer in force."""
@@ -63,6 +63,14 @@ class Case:
 
     def at(self, seq: int | None) -> str:
         return self.data.entries[seq].at if seq is not None and seq < len(self.data.entries) else ""
+
+
+def after(at: str, days: int) -> datetime:
+    """So many days later, or the last moment that there is: a person's clock may show any time."""
+    try:
+        return moment(at) + timedelta(days=days)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def settled(case: Case, ground: Ground) -> Ground:
