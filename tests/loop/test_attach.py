@@ -24,6 +24,7 @@ from festina.ledger import entries as e
 from festina.ledger.audit import verify
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
+from festina.loop.foreign import reading
 from festina.loop.foreign.examining import Before, examine
 from festina.loop.foreign.folding import tell
 from festina.loop.foreign.reading import Brought, Source, _signed, bring, gather, signature_of
@@ -290,6 +291,18 @@ def test_T3_of_a_signatures_file_no_more_is_read_than_one_can_have(tmp_path: Pat
         file.truncate(1 << 34)  # a hole: it takes no place
     with pytest.raises(UsageError, match="no-signature"):
         signature_of(tmp_path / "huge")
+
+
+def test_T3_what_could_not_be_read_back_is_not_recorded(
+    loop: Autoresearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.read()
+    monkeypatch.setattr(reading, "DETAILS_BYTES", 2_000)
+    with pytest.raises(UsageError, match="history-too-large"):
+        bring(loop.root, told_lines(tmp_path, *({"id": f"g{n}", "score": n} for n in range(100))))
+    with Ledger.open(loop.ledger, readonly=True) as ledger:
+        assert set(fold(ledger.records()).foreign.loops) == {"autoresearch"}
+    assert bring(loop.root, told_lines(tmp_path, {"id": "g1", "score": 1})).seq is not None
 
 
 def test_one_name_is_one_loop(loop: Autoresearch, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from festina.ledger.log import Draft, Ledger
 from festina.ledger.outside import MOST_FILES, Tool
 from festina.ledger.signing import parse_public, verify
 from festina.loop.foreign.examining import Before, examine
-from festina.loop.foreign.folding import Loop, Story, tell
+from festina.loop.foreign.folding import DETAILS_BYTES, Loop, Story, tell
 from festina.loop.foreign.ledgers import read_festina
 from festina.loop.holds import tell as tell_people
 from festina.loop.opening import name_of, opened
@@ -233,6 +233,11 @@ def _entry(
         "rows": [row.plain() for row in fresh], "findings": [[f.kind, f.key, f.words] for f in findings],
         "files": [list(each) for each in files],
     })  # fmt: skip
+    if len(details) > DETAILS_BYTES:  # what is read back no further would stand in the way of every page
+        raise UsageError(
+            "history-too-large", f"what is new comes to {len(details):,} bytes, over {DETAILS_BYTES:,}",
+            fix="attach a part of it, such as one checkpoint", where=str(source.path),
+        )  # fmt: skip
     wanted = {row.content for row in fresh}
     kept = {digest: base64.b64encode(data).decode() for digest, data in history.contents.items() if digest in wanted}
     contents = canonical(kept) if kept else b""

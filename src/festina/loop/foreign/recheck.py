@@ -13,7 +13,6 @@ from festina.ledger.outside import Word
 from festina.loop.foreign.examining import Before, within
 from festina.loop.foreign.folding import Loop, details, tell
 from festina.loop.state import State
-from festina.propose.history.types import Finding
 from festina.select.reproduced import reproduced
 
 Row = tuple[str, str, str]  # field, recorded, recomputed
@@ -37,18 +36,14 @@ def _reading(s: State, b: e.HistoryRead, blob: Callable[[str], bytes], at: str) 
     gone = sum(f.kind == "withdrawn" for f in findings)
     told = Before(before.rows, loop.last.at if loop.readings else "")
     again = within(rows, told, at, b.metric.rpartition(":")[2])
-    recorded = {*findings, *(each for _, each in before.findings)}
-    missing = [f for f in again if not _near(f, recorded)]
+    recorded = {(each.kind, each.key) for each in (*findings, *(each for _, each in before.findings))}
+    missing = [f for f in again if (f.kind, f.key) not in recorded]
     pairs = (
         ("rows", b.rows, len(rows)), ("known", b.known, known), ("gone", b.gone, gone),
         ("findings", b.findings, counts),
     )  # fmt: skip
     found = [(name, str(said), str(made)) for name, said, made in pairs if said != made]
     return found + [("findings", f"without {f.kind} of {f.key!a}", f.words) for f in missing[:20]]
-
-
-def _near(finding: Finding, recorded: set[Finding]) -> bool:
-    return any((each.kind, each.key) == (finding.kind, finding.key) for each in recorded)
 
 
 def _checked(s: State, b: e.HistoryChecked, blob: Callable[[str], bytes]) -> list[Row]:
