@@ -12,6 +12,7 @@ import pytest
 
 from festina.errors import IntegrityError, Rejected, UsageError
 from festina.ledger import entries as e
+from festina.ledger.canonical import canonical
 from festina.loop import outcomes, soaks
 from festina.loop.state import State
 from festina.release.refs import RELEASED
@@ -208,6 +209,31 @@ def test_D4_an_id_that_was_brought_as_gone_well_hides_no_bad_outcome(tmp_path: P
     outcomes._same([bad], {"b": good}, tmp_path)
     with pytest.raises(UsageError, match="outcome-contradicts"):
         outcomes._same([bad], {"a": good}, tmp_path)
+
+
+def test_D4_L1_outcomes_that_their_rows_do_not_give_or_that_were_counted_before_are_found(state: State) -> None:
+    state.released_history.append(state.head.number)
+    at = START.isoformat(timespec="milliseconds")
+    rows = [{"id": each, "at": at, "bad": each == "b"} for each in "abc"]
+    kept = {digest(1): canonical(rows), digest(2): canonical(rows[2:]), digest(3): b"[1]"}
+    body = e.OutcomesCounted(
+        batch=0, generation=state.head.number, commit=state.head.commit, rows=digest(1), events="010", first=at, last=at
+    )
+
+    def fields(**changed: Any) -> list[str]:
+        return [row[0] for row in outcomes.check(state, body.model_copy(update=changed), kept.__getitem__)]
+
+    assert fields() == []
+    assert fields(events="000") == ["events"]
+    assert fields(last=(START + timedelta(days=9)).isoformat(timespec="milliseconds")) == ["last"]
+    assert fields(rows=digest(3)) == ["rows"]
+    put(state, body)
+    assert fields(rows=digest(2), events="0") == ["rows"]  # replayed
+
+    def left_out(_: str) -> bytes:
+        raise IntegrityError("no-content", "not in this copy")
+
+    assert outcomes.check(state, body, left_out) == []
 
 
 WORSE = GENERATOR.replace('"label": x % 7', '"label": -1')  # the miss is what is right: more skill is worse

@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from festina.errors import UsageError
+from festina.errors import IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical, parse_strict
 from festina.ledger.log import Draft, Ledger, Record
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 ALPHA = 0.01  # chance of ever taking back a version that is good enough
 MOST = 20_000  # rows of one entry
+MOST_BYTES = 64 << 20  # of them, as they are kept
 SPANS = 20  # one entry spans at most this part of the time for which outcomes speak for a version
 _AHEAD = timedelta(minutes=2)  # two machines' clocks may differ by so much
 
@@ -210,8 +211,6 @@ def _read(path: Path, now: datetime) -> list[dict[str, Any]]:
 
 
 def _row(line: bytes, where: str, now: datetime) -> dict[str, Any]:
-    from festina.errors import IntegrityError
-
     try:
         value = parse_strict(line, max_bytes=65_536, max_depth=4)
     except IntegrityError:
@@ -264,6 +263,43 @@ def _counted(s: State, r: Record, b: e.OutcomesCounted) -> None:
     seen = _seen(known.seen, b.events)
     s.watches.outcomes.rows[b.generation] = replace(known, seen=seen, batches=(*known.batches, b))
     s.watches.outcomes.count += 1
+
+
+def check(s: State, body: object, blob: Callable[[str], bytes]) -> list[tuple[str, str, str]]:
+    """What does not follow from the rows that an entry names: (field, recorded, recomputed). ``s``: before the entry.
+
+    Rows that this copy leaves out say nothing.
+    """
+    if not isinstance(body, e.OutcomesCounted):
+        return []
+    try:
+        mine, earlier = blob(body.rows), [blob(b.rows) for b in _batches(s, body.generation)]
+    except IntegrityError:
+        return []
+    rows, old = _kept(mine), {each["id"] for data in earlier for each in _kept(data)}
+    if not rows:
+        return [("rows", body.rows, "no outcomes")]
+    pairs = (
+        ("events", body.events, "".join(str(int(each["bad"])) for each in rows)),
+        ("first", body.first, rows[0]["at"]), ("last", body.last, rows[-1]["at"]),
+    )  # fmt: skip
+    found = [(name, said, made) for name, said, made in pairs if said != made]
+    ids = [each["id"] for each in rows]
+    twice = len(ids) - len(set(ids) - old)
+    return found + ([("rows", f"{twice} ids that were counted already", "each id once")] if twice else [])
+
+
+def _kept(data: bytes) -> list[dict[str, Any]]:
+    """The rows of an entry; empty for what ``bring`` does not write."""
+    try:
+        rows = parse_strict(data, max_bytes=MOST_BYTES, max_depth=3)
+    except IntegrityError:
+        return []
+    named = {"id": str, "at": str, "bad": bool}
+    fit = isinstance(rows, list) and all(
+        isinstance(each, dict) and {name: type(value) for name, value in each.items()} == named for each in rows
+    )
+    return rows if isinstance(rows, list) and fit else []
 
 
 HANDLERS: Mapping[str, Callable[[State, Record, Any], None]] = {"outcomes-counted": _counted}

@@ -16,7 +16,7 @@ from festina.ledger.audit import reading
 from festina.ledger.entries import BatchStarted
 from festina.ledger.merkle import leaf_hash
 from festina.ledger.record import Record
-from festina.loop import growth, outlook, reviewed
+from festina.loop import growth, outcomes, outlook, reviewed
 from festina.loop.contents import Contents, seeds_digest
 from festina.loop.foreign import recheck as foreign
 from festina.loop.state import State
@@ -71,6 +71,7 @@ class _Pass:
             told = growth.check(self.state, record.body) + outlook.check(self.state, record.body)
             told += reviewed.check(self.state, record.body, self.blob)
             told += foreign.check(self.state, record.body, self.blob, record.at)
+            told += outcomes.check(self.state, record.body, self.blob)
             self.found += [Mismatch(record.seq, kind, *row) for row in told]
             if kind == "batch-started":
                 self._seeds(record)
