@@ -53,7 +53,8 @@ def characterise(
     ))  # fmt: skip
     put(state, e.Characterised(
         measure=measure, generation=number, suite=suite, tree="0" * 40, units=len(known), items=10 * len(known),
-        missing=len(scores) - len(known), mean=sum(known) / len(known), error=0.05, details="0" * 64, scores=scores,
+        missing=len(scores) - len(known), mean=sum(known) / max(1, len(known)), error=0.05, details="0" * 64,
+        scores=scores,
     ))  # fmt: skip
     put(state, e.MeasureEnded(measure=measure, purpose="characterisation"))
     return state.govern.skills.runs[suite][-1]
@@ -66,6 +67,14 @@ def at(state: State, number: int = 0) -> abilities.Standing:
 
 
 SCORES = tuple((i % 8 + 1) / 10 for i in range(20))
+
+
+def test_G1_what_answered_nothing_was_not_measured(state: State) -> None:
+    """A mean of nothing is 0: for an inclination, the best there is."""
+    rules(state, terms().model_copy(update={"direction": "lower"}))
+    characterise(state, (None,) * 20)
+    (said,) = abilities.lines(abilities.view(state), 0)
+    assert said == "x: not measured; none of 20 units gave an answer"
 
 
 def test_L1_G1_a_scale_that_its_scores_do_not_give_is_refused(state: State) -> None:

@@ -64,6 +64,8 @@ def list_(root: Path) -> None:
 
     with opened(root) as here:
         outside = here.state.outside
+        if not outside.auditors:
+            click.echo("No auditor may sign here yet. How to: docs/auditors.md")
         for name, each in outside.auditors.items():
             click.echo(f"{name}, {visible(each.organisation)}")
         for seq, body in outside.audits:

@@ -293,7 +293,8 @@ def abilities(s: State) -> list[str]:
     from festina.loop.abilities import lines, view
 
     measured = [n for n in s.line if n in s.govern.abilities]
-    return [f"Generation {measured[-1]} can do: {line}" for line in lines(view(s), measured[-1])] if measured else []
+    found = lines(view(s), measured[-1]) if measured else []
+    return [f"What generation {measured[-1]} can do: {line}" for line in found]
 
 
 def afterwards(s: State) -> list[str]:

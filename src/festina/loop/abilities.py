@@ -277,6 +277,9 @@ def lines(v: View, generation: int) -> list[str]:
     """What a generation can do, in words: each suite, what is new, how broad the change was."""
     found = []
     for at, body in rows(v, generation):
+        if not body.items:  # its mean of nothing would read as the best of an inclination
+            found.append(f"{body.suite}: not measured; none of {body.missing} units gave an answer")
+            continue
         missing = f"; NOT COMPLETE: {body.missing} units gave no answer" if body.missing else ""
         found.append(
             f"{body.suite}: {body.mean:.3f} (standard error {body.error:.3f}) on {body.items:,} items, "
