@@ -25,6 +25,7 @@ from festina.ledger import entries as e
 from festina.loop.rows import Generation
 from festina.loop.state import State
 from festina.report.trust.forms import as_text
+from festina.system.policy import Policy
 from tests.loop.paper import PaperLoop
 from tests.report.made_ledger import made_run
 from tests.report.test_trust import ground, trust
@@ -83,6 +84,16 @@ def test_commands_that_messages_and_pages_name_are_whole() -> None:
     places = [*(root / "src").rglob("*.py"), *(root / "docs").rglob("*.md"), *(root / "examples").rglob("*.md")]
     assert len(places) > 300
     assert [str(p) for p in places if bare.search(p.read_text(encoding="utf-8").replace("\\", ""))] == []
+
+
+def test_settings_that_messages_and_pages_name_exist() -> None:
+    named = re.compile(r"(?<![\w.])(?:\[policy\] |policy\.)`?([a-z_]+)\b(?!\()")
+    root = Path(__file__).resolve().parents[2]
+    places = [*(root / "src").rglob("*.py"), *(root / "docs").rglob("*.md"), root / "README.md"]
+    texts = {p: p.read_text(encoding="utf-8") for p in places if p.name != "governor.py"}  # has a variable of that name
+    found = {(p.name, name) for p, text in texts.items() for name in named.findall(text)}
+    assert len(found) > 20
+    assert {(where, name) for where, name in found if name not in Policy.model_fields} == set()
 
 
 def test_status_tells_what_limits_a_verdict_once_for_all_generations() -> None:

@@ -309,7 +309,7 @@ def sameness(case: Case) -> Ground:
             f"in use against itself, {count(twins.units, 'unit')} of {SAME_UNITS} that are asked for",
             twins.seqs,
             case.at(twins.seqs[-1] if twins.seqs else None),
-            next="festina run goes on",
+            next="go on with festina run",
         )
     return Ground(
         "the comparison",
@@ -329,7 +329,7 @@ def caught(case: Case) -> Ground:
             name,
             "cannot tell yet",
             "no known-bad change was planted lately",
-            next="policy.plants above 0, and festina run",
+            next="festina run, with policy.plant_rate above 0",
         )
     low, high = found.interval
     seqs = tuple(p.seq for p in plants)
@@ -340,7 +340,7 @@ def caught(case: Case) -> Ground:
     if low < CATCH_RATE:
         more = f"about {_more(found.caught, found.judged)} more without a miss would show {percent(CATCH_RATE)}"
         return Ground(
-            name, "cannot tell yet", f"{said}; {more}", seqs, at, case.until(at, RUN_DAYS), "festina run goes on"
+            name, "cannot tell yet", f"{said}; {more}", seqs, at, case.until(at, RUN_DAYS), "go on with festina run"
         )
     return Ground(name, "yes", f"{said}; about the kinds that were planted", seqs, at, case.until(at, RUN_DAYS))
 
