@@ -146,7 +146,8 @@ def bundle(
         grounds[digest] = ground
     signer = None if unsigned else _engine(source, key_file)
     made = make(source.path(), target, signer=signer, public=public, withhold=grounds)
-    click.echo(f"{made.files:,} files in {target}; {made.complete} documents complete, {made.drafts} drafts", err=True)
+    how_far = f"of its documents {made.complete} complete, {made.drafts} drafts"
+    click.echo(f"{made.files:,} files in {target}; {how_far}", err=True)
     click.echo(f"Check it anywhere: python3 {target}/verify.py --key ENGINE-KEY", err=True)
     click.echo(made.digest)
 

@@ -33,7 +33,7 @@ def determine(
 
     if material is None or material != bool(triggers):
         raise UsageError(
-            "no-judgement", "a material change is so by at least one trigger, and another by none",
+            "no-judgement", "say whether the change is material, and a material one by what",
             fix="--material --trigger capabilities, or --not-material",
         )  # fmt: skip
     with opened(source.root, write=True) as here:

@@ -93,6 +93,9 @@ def request(root: Path, old: int, out: Path) -> None:
                 fix="festina ledger verify; is this an older copy?",
             )  # fmt: skip
     put(render(made).decode(), out)
+    if str(out) != "-":
+        click.echo(f"Next, at the witness: festina witness sign FOLDER {out} -o ANSWER; then here: "
+                   f"festina witness take {out} ANSWER", err=True)  # fmt: skip
 
 
 @group.command()
@@ -162,6 +165,8 @@ def sign(folder: Path, asked: Path, out: Path) -> int:
     if answer.status != 200:
         more = f"this witness has {answer.body.strip()} entries" if answer.type == SIZE_TYPE else answer.body.strip()
         click.echo(f"not cosigned ({answer.status}): {more}", err=True)
+        if answer.status == 404:
+            click.echo(f"To take it on: festina witness trust {folder} KEY (there: festina witness key)", err=True)
         return INTEGRITY if answer.status in (409, 422) else 1
     put(answer.body, out)
     return 0
