@@ -69,6 +69,7 @@ def test_a_manifest_that_is_not_committed_is_to_be_committed_not_written_again(p
     error = refusal(run, "-C", str(project))
     assert error.name == "no-manifest"
     assert error.fix.startswith("git add festina.toml")
+    assert refusal(drill, "-C", str(project)).fix == error.fix
 
 
 def test_files_that_are_not_there_are_named_before_anything_runs(project: Path) -> None:

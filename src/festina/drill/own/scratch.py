@@ -225,7 +225,7 @@ def scratch(root: Path) -> Iterator[Own]:
         try:
             manifest, data = terms.manifest_at(yours, commit)
         except UsageError as error:
-            if error.name == "no-manifest":
+            if error.name == "no-manifest" and not (yours.root / FILE_NAME).is_file():
                 error.fix = "an evaluator without one: festina drill 'python3 EVALUATOR {candidate}' --honest FILE"
             raise
         home = _home(yours, place)
