@@ -404,6 +404,9 @@ def test_close_ends_the_process_and_may_be_repeated(make):
     pid = verifier.pid
     verifier.close()
     verifier.close()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:  # killed; the kernel takes its time
+        time.sleep(0.02)
     assert not Path(f"/proc/{pid}").exists()
     with pytest.raises(UsageError) as caught:
         verifier.draw(1, 2)
