@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from festina.verify.soaking import answer_of
 from tests.loop.commandline import decide, festina
 from tests.loop.invariants import check, read
 from tests.loop.paper import Paper, PaperLoop, digest
-from tests.toy import GENERATOR, make_toy
+from tests.toy import GENERATOR, Toy, make_toy
 
 TERMS = e.SoakTerms(
     name="long", scorer="s:f", low=0.0, high=2.0, direction="higher", units=20, batch_items=10, max_loss=0.1,
@@ -240,18 +241,23 @@ WORSE = GENERATOR.replace('"label": x % 7', '"label": -1')  # the miss is what i
 EXTRA = '[suite.soak.long]\nscorer = "scoring:right"\ndirection = "higher"\nunits = 20\nbatch = 20\nmax_loss = 0.2\n'
 
 
+def release_after_soak(toy: Toy, folder: Path, generator: str) -> subprocess.CompletedProcess[str]:
+    """The soak's items, one approved generation, and what ``festina release`` says of it."""
+    source = folder / "soak.py"
+    source.write_text(generator)
+    assert festina("vault", "add", "soak.long", "--generator", str(source), toy=toy).returncode == 0
+    assert festina("run", "--proposals", "1", "--budget", "200s", toy=toy).returncode == 0
+    assert festina("reviewer", "add", "ann", toy=toy).returncode == 0
+    assert decide("approve", 0, toy).returncode == 0
+    return festina("release", toy=toy)
+
+
 @pytest.mark.slow
 def test_D3_D4_a_release_stands_its_soak_and_is_taken_back_for_what_became_of_it(tmp_path: Path) -> None:
     toy = make_toy(
         tmp_path, step="0.6", extra=EXTRA, policy="plant_rate = 0.0\n\n[policy.outcomes]\ntolerate = 0.05\nleast = 50\n"
     )
-    source = tmp_path / "soak.py"
-    source.write_text(GENERATOR)
-    assert festina("vault", "add", "soak.long", "--generator", str(source), toy=toy).returncode == 0
-    assert festina("run", "--proposals", "1", "--budget", "200s", toy=toy).returncode == 0
-    assert festina("reviewer", "add", "ann", toy=toy).returncode == 0
-    assert decide("approve", 0, toy).returncode == 0
-    done = festina("release", toy=toy)
+    done = release_after_soak(toy, tmp_path, GENERATOR)
     assert done.returncode == 0, done.stderr
     assert "holds within 0.2; good until" in done.stderr
     state, _ = read(toy.root)
@@ -282,13 +288,7 @@ def test_D3_D4_a_release_stands_its_soak_and_is_taken_back_for_what_became_of_it
 @pytest.mark.slow
 def test_D3_a_version_that_is_not_shown_to_hold_is_not_released(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, step="0.6", extra=EXTRA)
-    source = tmp_path / "soak.py"
-    source.write_text(WORSE)
-    assert festina("vault", "add", "soak.long", "--generator", str(source), toy=toy).returncode == 0
-    assert festina("run", "--proposals", "1", "--budget", "200s", toy=toy).returncode == 0
-    assert festina("reviewer", "add", "ann", toy=toy).returncode == 0
-    assert decide("approve", 0, toy).returncode == 0
-    done = festina("release", toy=toy)
+    done = release_after_soak(toy, tmp_path, WORSE)
     assert done.returncode == 3, done.stderr
     assert "worse by more than 0.2" in done.stderr
     assert Repo.discover(toy.root).ref(RELEASED) is None

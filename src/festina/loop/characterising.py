@@ -24,14 +24,11 @@ from festina.ledger.log import Draft
 from festina.ledger.seeds import unit_seed
 from festina.loop import abilities
 from festina.loop.bench import Bench, Replan
-from festina.loop.charging import charge, found
+from festina.loop.charging import charge, enough, found, measuring_verifier
 from festina.loop.judges import HiddenJudge
-from festina.loop.workspaces import export
 from festina.sandbox.job import Ended
-from festina.system.manifest import parse_manifest
 from festina.system.repo import Repo
 from festina.verify.capabilities import by_place, suite_of, summary
-from festina.verify.client import Verifier
 from festina.verify.vault import Vault
 from festina.watch.ability import MAX_ANCHORS
 
@@ -55,24 +52,14 @@ def characterise(b: Bench, number: int) -> list[e.Characterised]:
 def _suite(b: Bench, terms: e.CapabilityTerms, number: int) -> e.Characterised:
     source = Vault(b.home.vault).describe(terms.name)
     items = terms.units * terms.batch_items
-    if source.count is not None and source.count < items:
-        raise UsageError(
-            "capability-items", f"the suite '{terms.name}' has {source.count} items, and takes {items}",
-            fix=f"festina vault add {terms.name} MORE --replace, or fewer units",
-            where=f"festina.toml: capability.{terms.name}",
-        )  # fmt: skip
+    words, where = f"the suite '{terms.name}'", f"capability.{terms.name}"
+    enough(source, terms.name, items, error="capability-items", words=words, where=where)
     measure = charge(
         b, "characterisation", trials=terms.units, units=terms.units, items=items, source=source.digest, fresh=False,
         generation=number,
     )  # fmt: skip
     tree, leaf = b.repo.tree_of(b.state.generations[number].commit), b.state.side.leaf
-    epoch = b.state.epoch
-    assert epoch is not None
-    table = parse_manifest(b.ledger.get_blob(epoch.manifest)).verifier
-    with Verifier.start(
-        vault=b.home.vault, evaluator=export(b.repo, b.home, epoch.start_tree), key=b.home.key("verifier"),
-        suite=suite_of(terms, source.digest), timeout_s=table.wall, memory_bytes=table.memory,
-    ) as verifier:  # fmt: skip
+    with measuring_verifier(b, suite_of(terms, source.digest)) as verifier:
         judge = HiddenJudge(verifier, terms.batch_items, 0)
         shown: dict[int, bytes] = {}
 

@@ -6,11 +6,19 @@ measurement that is cut off in between stays charged; it is tried ``TRIES`` time
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft
 from festina.ledger.measures import Purpose
 from festina.loop.bench import Bench
 from festina.loop.crash import crash_point
+from festina.loop.workspaces import export
+from festina.system.manifest import parse_manifest
+from festina.verify.client import Verifier
+from festina.verify.types import Source
 
 TRIES = 2
 
@@ -48,3 +56,25 @@ def affordable(b: Bench) -> int:
     """Trials that this run may still charge; without a run there is no such limit."""
     run = b.state.run
     return 10**9 if run is None else max(0, run.trials - b.state.run_trials)
+
+
+def enough(source: Source, suite: str, items: int, *, error: str, words: str, where: str) -> None:
+    """Raise ``UsageError`` (``error``) where a file in the vault holds fewer items than a suite takes."""
+    if source.count is not None and source.count < items:
+        raise UsageError(
+            error, f"{words} has {source.count} items, and takes {items}",
+            fix=f"festina vault add {suite} MORE --replace, or fewer units", where=f"festina.toml: {where}",
+        )  # fmt: skip
+
+
+@contextmanager
+def measuring_verifier(b: Bench, suite: e.SuiteTerms) -> Iterator[Verifier]:
+    """A verifier of its own, that reads this suite's items and no others."""
+    epoch = b.state.epoch
+    assert epoch is not None
+    table = parse_manifest(b.ledger.get_blob(epoch.manifest)).verifier
+    with Verifier.start(
+        vault=b.home.vault, evaluator=export(b.repo, b.home, epoch.start_tree), key=b.home.key("verifier"),
+        suite=suite, timeout_s=table.wall, memory_bytes=table.memory,
+    ) as verifier:  # fmt: skip
+        yield verifier

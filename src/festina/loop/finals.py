@@ -13,8 +13,7 @@ that a suite can be refreshed between releases without a new epoch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from festina.errors import Rejected, UsageError
 from festina.experiment import batch as units
@@ -23,16 +22,14 @@ from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.ledger.seeds import unit_seed
 from festina.loop.bench import Bench, Replan
-from festina.loop.charging import charge, found
+from festina.loop.charging import charge, found, measuring_verifier
 from festina.loop.judges import HiddenJudge
 from festina.loop.measured import final_source
 from festina.loop.rows import Generation
 from festina.loop.state import State
-from festina.loop.workspaces import export
 from festina.select.pairing import Scale, mean
 from festina.select.report import estimate, interval
 from festina.select.told import size
-from festina.system.manifest import parse_manifest
 from festina.verify.client import Verifier
 from festina.verify.types import Source
 from festina.verify.vault import Vault
@@ -124,7 +121,7 @@ def _measure(b: Bench, terms: e.SuiteTerms, source: Source, number: int, measure
     places = {seed: draw.position + i * terms.batch_items for i, seed in enumerate(seeds)}
     tree, base, label = _sides(b, number)
     scale = Scale(b.scale.sign, b.scale.width, ())
-    with _verifier(b, terms, source) as verifier:
+    with measuring_verifier(b, terms.model_copy(update={"source": source.digest})) as verifier:
         judge = Placed(verifier, terms.batch_items, places)
         results = units.run_units(
             lambda seed: units.run_unit(
@@ -159,17 +156,3 @@ def _sides(b: Bench, number: int) -> tuple[str, str, str]:
         other = state.generations[state.released].commit
         return tree, b.repo.tree_of(other), f"generation {number} against the released generation {state.released}"
     return tree, epoch.start_tree, f"generation {number} against the start"
-
-
-@contextmanager
-def _verifier(b: Bench, terms: e.SuiteTerms, source: Source) -> Iterator[Verifier]:
-    """A verifier of its own, that reads the final items and no others."""
-    epoch = b.state.epoch
-    assert epoch is not None
-    table = parse_manifest(b.ledger.get_blob(epoch.manifest)).verifier
-    with Verifier.start(
-        vault=b.home.vault, evaluator=export(b.repo, b.home, epoch.start_tree), key=b.home.key("verifier"),
-        suite=terms.model_copy(update={"source": source.digest}), timeout_s=table.wall, memory_bytes=table.memory,
-    ) as verifier:  # fmt: skip
-        yield verifier
-

@@ -153,25 +153,15 @@ def _suite(b: Bench, terms: e.SoakTerms, number: int) -> e.Soaked:
     from festina.ledger.log import Draft
     from festina.ledger.seeds import unit_seed
     from festina.loop.bench import Replan
-    from festina.loop.charging import charge, found
+    from festina.loop.charging import charge, enough, found, measuring_verifier
     from festina.loop.finals import Placed
-    from festina.loop.workspaces import export
     from festina.select.pairing import Scale
-    from festina.system.manifest import parse_manifest
-    from festina.verify.client import Verifier
     from festina.verify.soaking import numbers, suite_of
     from festina.verify.vault import Vault
 
-    epoch = b.state.epoch
-    assert epoch is not None
-    source = Vault(b.home.vault).describe(f"soak.{terms.name}")
-    items = terms.units * terms.batch_items
-    if source.count is not None and source.count < items:
-        raise UsageError(
-            "soak-items", f"'soak.{terms.name}' has {source.count} items, and takes {items}",
-            fix=f"festina vault add soak.{terms.name} MORE --replace, or fewer units",
-            where=f"festina.toml: suite.soak.{terms.name}",
-        )  # fmt: skip
+    name, items = f"soak.{terms.name}", terms.units * terms.batch_items
+    source = Vault(b.home.vault).describe(name)
+    enough(source, name, items, error="soak-items", words=f"'{name}'", where=f"suite.{name}")
     tree, base = _sides(b, number)
     measure = charge(
         b, "soak", trials=2 * terms.units, units=terms.units, items=items, source=source.digest, fresh=False,
@@ -181,11 +171,7 @@ def _suite(b: Bench, terms: e.SoakTerms, number: int) -> e.Soaked:
     seeds = [unit_seed(leaf, 0, i) for i in range(terms.units)]
     places = {seed: i * terms.batch_items for i, seed in enumerate(seeds)}
     scale = Scale(1.0 if terms.direction == "higher" else -1.0, terms.high - terms.low, ())
-    table = parse_manifest(b.ledger.get_blob(epoch.manifest)).verifier
-    with Verifier.start(
-        vault=b.home.vault, evaluator=export(b.repo, b.home, epoch.start_tree), key=b.home.key("verifier"),
-        suite=suite_of(terms, source.digest), timeout_s=table.wall, memory_bytes=table.memory,
-    ) as verifier:  # fmt: skip
+    with measuring_verifier(b, suite_of(terms, source.digest)) as verifier:
         judge = Placed(verifier, terms.batch_items, places)
         trees = units.Trees(tree, base, None)
         results = units.run_units(

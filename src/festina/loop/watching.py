@@ -201,7 +201,11 @@ def _flush(ledger: Ledger, state: State, split: Split, counter: Counter, number:
     with split.lock:
         bodies = counter.drain(number)
     for body in bodies:
-        acts.write(ledger, state, lambda _, body=body: [Draft(body)])  # type: ignore[misc] # bound at once
+        _enter(ledger, state, body)
+
+
+def _enter(ledger: Ledger, state: State, body: e.WatchCounted) -> None:
+    acts.write(ledger, state, lambda _: [Draft(body)])
 
 
 def _take_back(

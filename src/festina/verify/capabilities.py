@@ -16,12 +16,12 @@ KEPT = 1000  # units whose scores stand in the entry
 _LN2 = 0.6931471805599453
 
 
-def suite_of(terms: e.CapabilityTerms, source: str | None) -> e.SuiteTerms:
-    """The terms under which a verifier scores it."""
+def suite_of(terms: e.CapabilityTerms | e.SoakTerms, source: str | None, name: str = "") -> e.SuiteTerms:
+    """The terms under which a verifier scores it. ``name``: of its items in the vault, by default the suite's own."""
     return e.SuiteTerms(
-        name=terms.name, scorer=terms.scorer, low=terms.low, high=terms.high, direction=terms.direction, unit="item",
-        mode="fresh", margin=0.0, detect=terms.high - terms.low, batch_items=terms.batch_items, max_units=terms.units,
-        source=source, assurance="hidden",
+        name=name or terms.name, scorer=terms.scorer, low=terms.low, high=terms.high, direction=terms.direction,
+        unit="item", mode="fresh", margin=0.0, detect=terms.high - terms.low, batch_items=terms.batch_items,
+        max_units=terms.units, source=source, assurance="hidden",
     )  # fmt: skip
 
 

@@ -9,17 +9,14 @@ from festina.ledger import entries as e
 from festina.ledger.soaking import SoakAnswer
 from festina.select.pairing import mean
 from festina.select.report import estimate, interval
+from festina.verify import capabilities
 
 __all__ = ["answer_of", "numbers", "suite_of"]
 
 
 def suite_of(terms: e.SoakTerms, source: str | None) -> e.SuiteTerms:
     """The terms under which a verifier scores it. Its items lie in the vault as ``soak.NAME``."""
-    return e.SuiteTerms(
-        name=f"soak.{terms.name}", scorer=terms.scorer, low=terms.low, high=terms.high, direction=terms.direction,
-        unit="item", mode="fresh", margin=0.0, detect=terms.high - terms.low, batch_items=terms.batch_items,
-        max_units=terms.units, source=source, assurance="hidden",
-    )  # fmt: skip
+    return capabilities.suite_of(terms, source, f"soak.{terms.name}")
 
 
 def numbers(terms: e.SoakTerms, rows: Sequence[tuple[float, float | None, float | None]]) -> dict[str, Any]:
