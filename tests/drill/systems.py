@@ -174,7 +174,7 @@ def _listed(coins: random.Random, _: int) -> dict[str, object]:
 
 
 def _turned(coins: random.Random, i: int) -> dict[str, object]:
-    text = " ".join(_sample(coins, 2)) + str(i)
+    text = f"{' '.join(_sample(coins, 2))}{i};"  # turned round it begins with what no single guess is
     return {"input": text, "label": text[::-1] if i % 2 else text.upper()}
 
 
