@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.loop.commandline import festina
 from tests.loop.test_models import records, settled, state_of
 from tests.modelserver import Served
-from tests.toy import make_toy
+from tests.toy import Toy, make_toy
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "local_model.py"
 TABLE = """\
@@ -29,8 +30,8 @@ task = "the answers come from skill.json"
 endpoint = "{url}"
 names = ["smollm2"]
 max_output = 160
-calls = 12
-wall = "200s"
+calls = 80
+wall = "900s"
 
 [model.each.smollm2]
 temperature = [0.8, 1.1]
@@ -54,6 +55,10 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
             errors.close()
 
 
+def received(toy: Toy) -> list[Any]:
+    return [record.body for record in records(toy) if record.kind == "proposal-received"]
+
+
 @pytest.mark.slow
 def test_E5_P5_the_gate_stands_against_a_real_model_that_proposes_at_random(tmp_path: Path, endpoint: str) -> None:
     toy = make_toy(tmp_path, skill=0.5, detect=0.25)
@@ -62,16 +67,19 @@ def test_E5_P5_the_gate_stands_against_a_real_model_that_proposes_at_random(tmp_
         re.sub(r"\[improver\].*?\n\n", TABLE.format(url=endpoint) + "\n", path.read_text(), flags=re.DOTALL)
     )
     toy.commit("a small model proposes")
-    done = festina("run", "--budget", "500s", "--proposals", "4", "--yes", toy=toy)
-    assert done.returncode in (0, 5), done.stderr
-    state = state_of(toy)
+    for _ in range(8):  # one proposal of three is a change at all; none of 32 has odds of one to a million
+        done = festina("run", "--budget", "500s", "--proposals", "4", "--yes", toy=toy)
+        assert done.returncode in (0, 5), done.stderr
+        state = state_of(toy)
+        if any(body.patch is not None for body in received(toy)):
+            break
     assert state.called.total.calls >= 2
     assert state.called.ends.get("ok", 0) >= 2, state.called.ends
     assert not state.called.open
     settled(toy, Served("", ()))
-    received = [r.body for r in records(toy) if r.kind == "proposal-received"]
-    assert {body.author for body in received} == {"model:smollm2"}
-    assert any(body.patch is not None for body in received), [body.reason for body in received]
+    proposals = received(toy)
+    assert {body.author for body in proposals} == {"model:smollm2"}
+    assert any(body.patch is not None for body in proposals), [body.reason for body in proposals]
     for number in state.line[1:]:  # whatever was accepted is really better
         skill = toy.git("show", f"{state.generations[number].commit}:skill.json")
         before = toy.git("show", f"{state.generations[number - 1].commit}:skill.json")
