@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from festina.report.oscal.coverage import STATES, Covered, cover
 from tests.report.made_ledger import Log, made_run, oid, request
 from tests.report.test_command import ledger as ledger  # a fixture
 
+OTHERS = Path(sys.prefix) / "others" / "bin"  # `make .venv/.others`
 SCHEMA = Path(__file__).parent / "schemas" / "oscal_complete_schema.json"
 PUBLISHED = "384324105c7a817af0f65b120a963146caa0e0d55d969cf0daf60e063b87a206"
 
@@ -310,3 +313,40 @@ def test_coverage_in_the_terminal_and_as_json_say_the_same(ledger: Path) -> None
     assert isinstance(wrong, UsageError)
     assert wrong.name == "no-such-measure"
     assert {m["state"] for m in json.loads(run("--state", "open", "--json").stdout)["measures"]} == {"open"}
+
+
+READ = """
+import json, pathlib, sys
+from trestle.oscal.assessment_plan import AssessmentPlan
+from trestle.oscal.assessment_results import AssessmentResults
+from trestle.oscal.catalog import Catalog
+from trestle.oscal.profile import Profile
+from trestle.oscal.ssp import SystemSecurityPlan
+kinds = {"catalog": Catalog, "profile": Profile, "system-security-plan": SystemSecurityPlan,
+         "assessment-plan": AssessmentPlan, "assessment-results": AssessmentResults}
+for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+    try:
+        read = kinds[path.stem].oscal_read(path)
+        print(path.stem, json.loads(path.read_text())[path.stem]["uuid"] == read.uuid)
+    except Exception:
+        print(path.stem, "refused")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (OTHERS / "trestle").exists(), reason="make .venv/.others")
+def test_C1_the_classes_of_compliance_trestle_read_every_document(ledger: Path, tmp_path: Path) -> None:
+    assert CliRunner().invoke(command, ["--ledger", str(ledger), "oscal", str(tmp_path / "oscal")]).exit_code == 0
+    spoilt = tmp_path / "spoilt"
+    spoilt.mkdir()
+    for path in (tmp_path / "oscal").iterdir():
+        document = json.loads(path.read_bytes())
+        document[path.stem]["metadata"]["spirit"] = 1
+        (spoilt / path.name).write_text(json.dumps(document))
+    names = sorted(path.stem for path in spoilt.iterdir())
+    assert len(names) == 5
+    for folder, word in ((tmp_path / "oscal", "True"), (spoilt, "refused")):  # it can refuse
+        read = subprocess.run(
+            [str(OTHERS / "python"), "-c", READ, str(folder)], capture_output=True, text=True, check=True
+        )
+        assert read.stdout.split("\n")[:-1] == [f"{name} {word}" for name in names], read.stderr

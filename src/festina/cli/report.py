@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from festina.cli import case, documents, evals, exchange, materiality, statements
+from festina.cli import case, documents, evals, exchange, materiality, signature, statements
 from festina.cli.common import own_ledger, put, system_option
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def command(
 
 for _made in (
     documents.documents, documents.document, documents.bundle, documents.duties, case.case,
-    exchange.coverage, exchange.oscal, exchange.provenance, exchange.bom, evals.evals,
+    exchange.coverage, exchange.oscal, exchange.provenance, exchange.bom, signature.sign, evals.evals,
     statements.form, statements.state, materiality.determine, materiality.confirm,
 ):  # fmt: skip
     command.add_command(_made)

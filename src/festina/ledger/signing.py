@@ -93,37 +93,12 @@ class LocalKey:
     def create(cls, path: Path, role: Role) -> LocalKey:
         """Make a key and its file. Never overwrites one."""
         private = Ed25519PrivateKey.generate()
-        pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            raise UsageError(
-                "key-exists", "a key already lies here", fix="use it, or choose another name", where=str(path)
-            ) from None
-        except OSError as error:
-            raise _unusable(path, error) from None
-        with os.fdopen(fd, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new_key(path, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return cls(private, role)
 
     @classmethod
     def load(cls, path: Path, role: Role) -> LocalKey:
-        path = Path(path)
-        try:
-            with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                pem = file.read(10_000)
-        except OSError as error:
-            raise _unusable(path, error) from None
-        if not stat.S_ISREG(mode) or stat.S_IMODE(mode) & 0o077:  # T-1
-            raise UsageError(
-                "key-readable-by-others", "others on this machine can read this private key, so it proves nothing",
-                fix=f"make a new key; if it was never exposed: chmod 600 {path}", where=str(path),
-            )  # fmt: skip
+        pem = read_key(path)
         try:
             private = load_pem_private_key(pem, password=None)
         except (ValueError, TypeError):
@@ -131,6 +106,41 @@ class LocalKey:
         if not isinstance(private, Ed25519PrivateKey):
             raise UsageError("not-a-key", "this is not an unencrypted Ed25519 private key in PEM", where=str(path))
         return cls(private, role)
+
+
+def write_new_key(path: Path, pem: bytes) -> None:
+    """Write a private key to a new file that only its owner may read. Never overwrites one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise UsageError(
+            "key-exists", "a key already lies here", fix="use it, or choose another name", where=str(path)
+        ) from None
+    except OSError as error:
+        raise _unusable(path, error) from None
+    with os.fdopen(fd, "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_key(path: Path) -> bytes:
+    """The bytes of a private key's file; refuses one that others may read.  # T-1"""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            pem = file.read(10_000)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    if not stat.S_ISREG(mode) or stat.S_IMODE(mode) & 0o077:
+        raise UsageError(
+            "key-readable-by-others", "others on this machine can read this private key, so it proves nothing",
+            fix=f"make a new key; if it was never exposed: chmod 600 {path}", where=str(path),
+        )  # fmt: skip
+    return pem
 
 
 def _unusable(path: Path, error: OSError) -> UsageError:
