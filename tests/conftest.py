@@ -6,6 +6,14 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples every time, here and in CI, and no deadline: a busy machine is no finding, and what luck finds
+# is nobody's change. `--hypothesis-profile=explore` looks at other examples each time.
+SLOW = [HealthCheck.too_slow]
+settings.register_profile("same", derandomize=True, deadline=None, database=None, suppress_health_check=SLOW)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile("same")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background of a script: Ctrl-C is tested, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
