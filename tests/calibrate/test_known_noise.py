@@ -14,7 +14,7 @@ from festina.system.manifest import parse_manifest
 from tests.toy import ANSWER, make_toy
 
 CALIBRATIONS = 3  # of each system: other trees, and so other seeds
-MISSES = 4  # of 18 intervals of 95 %; 5 or more have a chance of 0.2 %
+MISSES = 6  # of 18 intervals of 95 %; 7 or more have a chance of 1 in 60,000
 PRINTS = """\
 import os, random
 rate = 0.5  # {number}

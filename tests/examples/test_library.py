@@ -197,7 +197,7 @@ def test_a_batch_costs_little(ex, tree, tmp_path):
     before = os.times()
     solve(tree, ex.generator.generate(13, 60), tmp_path / "run")
     after = os.times()
-    assert after.children_user - before.children_user < 0.3  # 0.04 s on an idle core
+    assert after.children_user - before.children_user < 1.0  # 0.04 s on an idle core
 
 
 def test_the_search_tests_no_more_expressions_than_its_budget(ex):

