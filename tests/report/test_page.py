@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def seen(page: str) -> Seen:
 def page_of(log: Log, control: Log | None = None, *, plots: bool = False) -> str:
     data = fold(log.records, log.blob, root="ab" * 32)
     return html.page(data, fold(control.records, control.blob) if control else None, plots=plots)
+
+
+def test_P6_the_page_scores_what_authors_predicted() -> None:
+    data = fold(made_run().records, made_run().blob)
+    assert [(each.author, each.predictions, each.held) for each in data.predictions] == [
+        ("changed improvers", 7, 3), ("the improver of the start", 1, 1)
+    ]  # fmt: skip
+    page = page_of(made_run())
+    assert 'id="predictions"' in page
+    assert data.predictions[0].sentence in "".join(seen(page).words)
+    silent = made_run()
+    for place, record in enumerate(silent.records):
+        if record.kind == "proposal-received":
+            silent.records[place] = replace(record, body=record.body.model_copy(update={"predicted": None}))
+    assert 'id="predictions"' not in page_of(silent)
 
 
 def test_T5_hostile_text_of_a_proposal_is_shown_and_never_becomes_markup() -> None:

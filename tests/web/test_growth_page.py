@@ -10,10 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from festina.loop import outlook
+from festina.loop import growth, outlook
+from festina.select.predictions import Judged, records
 from festina.watch.outlook import outlook as read
 from festina.watch.readings import Gain
-from festina.web import plots
+from festina.web import growth_view, plots
+from festina.web.feed import WHOLE
 from festina.web.foresight import Foresight
 from tests.web.signed import SignedLoop
 from tests.web.visiting import Visitor
@@ -85,6 +87,23 @@ def test_the_page_says_what_is_missing_and_then_shows_it(
     visitor.site.forget()
     assert "read from 12 measured generations, and there are 13" in visitor.page("/growth")
     feed.foresight.close()
+
+
+def test_P6_R2_how_predictions_came_true_is_shown_and_closed_with_the_page(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = records([Judged(seq, "model:x<b>", 0.2, 0.01 * seq, accepted=False) for seq in range(6)])
+    monkeypatch.setattr(growth, "predictions", lambda s: found)
+    feed = visitor.site.feed
+    shown = visitor.page("/growth")
+    assert "Do predictions come true?" in shown
+    assert "model:x&lt;b&gt;" in shown
+    assert "model:x<b>" not in shown  # T-5
+    (row,) = growth_view.view(feed)["predictions"]
+    assert (row["answer"], row["predictions"], row["sentence"]) == ("worse", 6, found[0].sentence)
+    closed = growth_view.view(feed, frozenset({WHOLE}))
+    assert closed["predictions"] == []
+    assert found[0].sentence not in closed["sentences"]
 
 
 def test_growth_is_drawn_with_its_words_and_its_numbers() -> None:

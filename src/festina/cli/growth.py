@@ -293,6 +293,9 @@ def summary(s: State, reading: Reading | None) -> dict[str, Any]:
             {"author": a.author, "generations": a.generations, "estimate": a.estimate, "part": a.part}
             for a in growth.authors(s)
         ],
+        "predictions": [
+            asdict(each) | {"answer": each.answer, "sentence": each.sentence} for each in growth.predictions(s)
+        ],
         "control_arm": arm.model_dump(mode="json") if arm is not None else None,
         "crossplay": played.model_dump(mode="json") if played is not None else None,
     }

@@ -13,6 +13,7 @@ from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop.rows import Proposed, misfit
 from festina.propose.meter import Cost
+from festina.select import predictions as predicted
 from festina.select.productivity import (
     LEAST_PROBLEMS,
     Share,
@@ -83,9 +84,21 @@ def authors(s: State) -> tuple[Share, ...]:
     return authorship(steps)
 
 
+def predictions(s: State) -> tuple[predicted.Record, ...]:
+    """How the gains that authors predicted in this epoch came true, planted changes apart.  # P-6"""
+    rows = [
+        predicted.Judged(p.verdict_seq, author(p.improver, maker(s, p) == s.line[0]), p.predicted, p.estimate,
+                         p.word == "accepted")
+        for p in s.proposals.values()
+        if p.verdict_seq is not None and p.verdict_seq > s.epoch_seq and p.estimate is not None
+        and p.target == "gain" and p.plant is None and p.stage == "closed" and predicted.counts(p.word, p.reason)
+    ]  # fmt: skip
+    return predicted.records(rows)
+
+
 def sentences(s: State) -> list[str]:
     """What is known of whether recursion pays, for ``festina growth``: newest findings, and what all of them said."""
-    found = [shared_out(authors(s))]
+    found = [shared_out(authors(s)), *(each.sentence for each in predictions(s))]
     arm, played = s.growth.last_arm, s.growth.last_crossplay
     found += [arm.sentence] if arm is not None else []
     found += [played.sentence] if played is not None else []

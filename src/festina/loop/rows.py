@@ -68,6 +68,7 @@ class Proposed:
     improver_changed: bool = False
     guard_change: bool = False
     verdict_seq: int | None = None
+    estimate: float | None = None  # of the newest verdict, in the suite's unit
     run: int = 0  # in which run it was first asked for
     leaf: str = ""  # of its first request: whether the slot is planted follows from it  # V-7
     received_seq: int | None = None

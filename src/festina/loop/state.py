@@ -427,7 +427,7 @@ def _verdict(s: State, r: Record, b: e.Verdict) -> None:
     del s.open[b.test]
     p = s.proposals[b.proposal]
     p.words = judges.words(s, t)
-    p.verdict_seq = r.seq
+    p.verdict_seq, p.estimate = r.seq, b.estimate
     if b.again:
         if b.reason != "line-moved":
             raise _misfit(r, "a proposal that was judged is to be tested again")  # S-3

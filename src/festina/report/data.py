@@ -17,6 +17,7 @@ from festina.report.numerals import count, seconds
 from festina.report.outside import OutsideRow
 from festina.select.budget import Promise
 from festina.select.certified import Total
+from festina.select.predictions import Record as Predictions
 from festina.select.verifiers import OwnWord
 
 Outcome = Literal["accepted", "rejected", "inconclusive", "refused", "no-op", "duplicate", "stale", "failed", "open"]
@@ -397,6 +398,7 @@ class ReportData:
     outside: tuple[OutsideRow, ...] = ()  # loops run by others  # G-7
     gates: tuple[GateRow, ...] = ()  # what each cost and caught  # G-7
     abilities: tuple[AbilityRow, ...] = ()  # what each version can do, and how it lasts  # G-1, D-3
+    predictions: tuple[Predictions, ...] = ()  # how authors' predicted gains came true  # P-6
 
     @property
     def epoch(self) -> EpochRow | None:

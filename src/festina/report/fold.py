@@ -16,7 +16,7 @@ from typing import Any
 
 from festina.ledger import entries as e
 from festina.ledger.base import Entered
-from festina.report import judged, measured, moved, reviewed
+from festina.report import judged, measured, moved, predicted, reviewed
 from festina.report.data import (
     ControlRow,
     Entry,
@@ -118,7 +118,7 @@ class Reading(Rows):
             overfit=self.overfit,
             attributions=tuple(self.attributions.values()), unattributed=tuple(self.unattributed.values()),
             reviewers=self.people.sentences(), grown=tuple(self.grown), models=tuple(self.called.sentences()),
-            for_improver=tuple(sorted(self.steps.improvers)),
+            for_improver=tuple(sorted(self.steps.improvers)), predictions=predicted.read(self),
             trials=self.trials + self.tries.runs, looks=self.looks, tried=self.tries.row(),
             in_force=self.in_force, released=self.released,
             outside=self.outside.rows(

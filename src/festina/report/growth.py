@@ -1,15 +1,23 @@
-"""Whether recursion pays: who made the gain, control arms, cross-play.  # W-2, P-5"""
+"""Whether recursion pays: who made the gain, control arms, cross-play; how predictions came true.  # W-2, P-5, P-6"""
 
 from __future__ import annotations
 
 from festina.report.data import ReportData
 from festina.report.markup import Html, el, join
-from festina.report.sections import Refs
+from festina.report.numerals import num, signed
+from festina.report.sections import Refs, row, table
+from festina.select.predictions import Record
 from festina.select.productivity import author, authorship, shared_out
 
 UNMEASURED = (
     "Whether the improver's own improvement paid was not measured in this record: a rising score alone does not show "
     "it. festina growth --control and --crossplay do."
+)
+
+NOTE = (
+    "Mean absolute errors in the suite's unit, under the present rules; less is better. The median of earlier results "
+    "is what anybody could predict who knows nothing of the change. No verdict depends on a prediction, and no "
+    "proposer is shown this."
 )
 
 
@@ -23,11 +31,38 @@ def section(data: ReportData, ref: Refs) -> Html:
             first = proposal.from_generation == data.generations[0].generation
             steps.append((author(proposal.improver, first), g.estimate))
             cited.append(g.verdict_seq)
-    if not steps and not data.grown:
+    if not steps and not data.grown and not data.predictions:
         return Html("")
     said = [el("p", f"{r.what.capitalize()}: {r.text}", ref(r.seq)) for r in data.grown]
     return join(
         el("h2", "Does recursion pay?", id="growth"),
         el("p", shared_out(authorship(steps)), ref(*cited)) if steps else None,
         *(said or [el("p", UNMEASURED, cls="note")]),
+        *_predictions(data.predictions, ref),
     )
+
+
+def _predictions(found: tuple[Record, ...], ref: Refs) -> tuple[Html, ...]:
+    if not found:
+        return ()
+    heads = ("author", "predictions", "error", "of earlier results' median", "difference (95 %)", "answer", "accepted")
+    rows = [
+        row(
+            each.author, join(f"{each.predictions:,}", ref(*each.entries)), num(each.error, 4), num(each.reference, 4),
+            _difference(each), each.answer, f"{each.held:,} of {each.hopeful:,}", numeric=(1, 2, 3, 4, 6),
+        )
+        for each in found
+    ]  # fmt: skip
+    return (
+        el("h3", "Do predictions come true?", id="predictions"),
+        el("p", *(f"{each.sentence} " for each in found)),
+        table(heads, rows, numeric=(1, 2, 3, 4, 6)),
+        el("p", NOTE, cls="note"),
+    )
+
+
+def _difference(each: Record) -> str:
+    if each.difference is None:
+        return "–"
+    middle, low, high = each.difference
+    return f"{signed(middle, 4)} ({signed(low, 4)} to {signed(high, 4)})"

@@ -25,8 +25,8 @@ def view(feed: Feed, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
     s = feed.state
     if WHOLE in hidden:
         return {
-            "sentences": [CLOSED], "generations": len(s.line), "authors": [], "control_arm": {}, "crossplay": {},
-            "curve": None,
+            "sentences": [CLOSED], "generations": len(s.line), "authors": [], "predictions": [],
+            "control_arm": {}, "crossplay": {}, "curve": None,
         }  # fmt: skip
     made = outlook.gains(s)
     reading = feed.foresight.of(made)

@@ -14,15 +14,17 @@ from festina.errors import FestinaError, IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.ledger.canonical import parse_strict
 from festina.loop import attributed, internals_words
+from festina.loop.growth import maker, predictions
 from festina.loop.rows import Generation, Proposed
 from festina.loop.state import State
 from festina.report.data import TestRow
 from festina.report.paths import evidence_path
 from festina.report.rows import words_of
+from festina.select.productivity import author
 from festina.select.report import interval
 from festina.system.manifest import parse_manifest
 from festina.web import patch, plots, tree
-from festina.web.feed import Feed
+from festina.web.feed import WHOLE, Feed
 
 PATCH_BYTES = 2 << 20
 DETAILS_BYTES = 1 << 20
@@ -60,7 +62,13 @@ def claim(feed: Feed, p: Proposed) -> dict[str, Any]:
         rationale, weakness = words_of(feed.ledger.get_blob, p.plan)
     except IntegrityError:
         rationale, weakness = "", ""
-    return {"rationale": rationale, "weakness": weakness, "predicted": p.predicted}
+    return {"rationale": rationale, "weakness": weakness, "predicted": p.predicted, "record": _foresaw(feed.state, p)}
+
+
+def _foresaw(s: State, p: Proposed) -> str:
+    """How this author's predictions came true; empty where none was scored."""
+    name = author(p.improver, maker(s, p) == s.line[0]) if s.line else ""
+    return next((each.sentence for each in predictions(s) if each.author == name), "")
 
 
 def head(s: State, p: Proposed) -> dict[str, Any]:
@@ -87,7 +95,8 @@ def view(
     found: dict[str, Any] = {"head": head(s, p), "change": seen, "sealed": number in hidden}
     if number in hidden:
         return found
-    return found | evidence(feed, p) | {"claim": claim(feed, p), "siblings": siblings(s, p, hidden)}
+    said = claim(feed, p) | ({"record": ""} if WHOLE in hidden else {})  # R-2
+    return found | evidence(feed, p) | {"claim": said, "siblings": siblings(s, p, hidden)}
 
 
 def evidence(feed: Feed, p: Proposed) -> dict[str, Any]:
