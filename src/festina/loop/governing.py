@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from festina.govern.governor import FREE, MAX_LOGIT_SE, Decision, Policy, Reading, decide
-from festina.loop import abilities
+from festina.loop import abilities, shown
 from festina.verify.capabilities import ability
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 RECENT = 3  # accepted changes whose largest gain the next one is taken for
 VALID_S = 30 * 86400.0  # of a characterisation, where no pace says otherwise
-FALLEN, LEAST_FALL = 3.0, 0.5  # standard errors, and doublings: an ability that falls by more is looked at
 MARGIN = 1.96  # standard errors below a tier at which it counts as reached
 
 __all__ = [
@@ -50,8 +49,11 @@ def reading_of(s: State, now: datetime) -> Reading:
     grown = _growth(s)
     if grown is not None:
         gains.append(grown.next_gain[1])
+    if newest is not None and (pace := shown.pace_of(s, newest)) > 0.0:
+        gains.append(pace)
     return Reading(
-        gap=_gap(s, newest), next_gain=max((x for x in gains if x is not None), default=None), characterised_s=age,
+        gap=None if newest is None else shown.gap(s, newest),
+        next_gain=max((x for x in gains if x is not None), default=None), characterised_s=age,
         coarse=_coarse(s, newest), new_abilities=news(s), crossed=_crossed(s, now),
         alarms=(*alarms(s, newest), *fallen(s)),
         divergence=0.0 if grown is None else grown.escape,
@@ -100,7 +102,7 @@ def fallen(s: State) -> tuple[str, ...]:
         if len(levels) < 2 or levels[-1][0] <= looked:
             continue
         (best, high, wide), (last, low, narrow) = max(levels[:-1], key=lambda row: row[1]), levels[-1]
-        if high - low > max(LEAST_FALL, FALLEN * math.hypot(wide, narrow)):
+        if high - low > max(shown.LEAST, shown.CLEAR * math.hypot(wide, narrow)):
             found.append(
                 f"{suite.name} fell by {high - low:.1f} doublings from generation {best} to {last}: it may be broken, "
                 "or hide what it can do"
@@ -125,15 +127,6 @@ def _age(at: str, now: datetime) -> float | None:
     except (ValueError, TypeError):
         return None
     return max(0.0, age) if age > -_CLOCKS_S else age
-
-
-def _gap(s: State, newest: int | None) -> float | None:
-    """Upper bounds of the gains since then, added up: it errs to the large side. None: something is not known."""
-    if newest is None:
-        return None
-    gains = [s.govern.gains.get(number) for number in s.line[s.line.index(newest) + 1 :]]
-    known = [gain for gain in gains if gain is not None]
-    return sum(known) if len(known) == len(gains) else None
 
 
 def _coarse(s: State, newest: int | None) -> tuple[str, ...]:
