@@ -19,11 +19,12 @@ from festina.report.fold import fold
 from festina.report.law import incidents
 from festina.report.law.calendar import moment
 from festina.report.outside import Found, OutsideRow, StageMark
-from festina.report.trust import forms, grounds, outside
+from festina.report.trust import exercised, forms, grounds, outside
 from festina.report.trust.grounds import Case, after
 from festina.report.trust.judging import judge
 from festina.report.trust.model import Checked, Ground, Stage, Trust
 from festina.report.trust.seen import At, seen
+from festina.report.trust.todo import steps
 from festina.review.calibration import Calibration
 from festina.select import monitor
 from festina.select.rates import exact
@@ -223,8 +224,8 @@ def test_W5_one_unit_against_itself_and_old_exercises_are_no_yes() -> None:
     assert grounds.sameness(enough).answer == "yes"
     log = made_run()
     halt(log)
-    assert grounds.halting(case(log)).answer == "yes"
-    assert grounds.halting(case(log, NOW + timedelta(days=190))).answer == "cannot tell yet"
+    assert exercised.halting(case(log)).answer == "yes"
+    assert exercised.halting(case(log, NOW + timedelta(days=190))).answer == "cannot tell yet"
     run = made.data.run
     assert run is not None
     boxed = replace(made, data=replace(made.data, runs=(replace(run, level=3, separated_uids=True),)))
@@ -232,8 +233,8 @@ def test_W5_one_unit_against_itself_and_old_exercises_are_no_yes() -> None:
     assert grounds.confined(replace(boxed, now=NOW + timedelta(days=31))).answer == "cannot tell yet"
     begun = At(3, "2026-11-23T12:00:00.000Z")
     back = replace(made, seen=replace(made.seen, rollbacks=[(begun, replace(begun, seq=4))]))
-    assert grounds.way_back(back).answer == "yes"
-    assert grounds.way_back(replace(back, now=NOW + timedelta(days=190))).answer == "cannot tell yet"
+    assert exercised.way_back(back).answer == "yes"
+    assert exercised.way_back(replace(back, now=NOW + timedelta(days=190))).answer == "cannot tell yet"
 
 
 def test_W5_L3_a_back_dated_entry_is_a_finding_and_the_record_no_yes() -> None:
@@ -371,6 +372,25 @@ def test_W5_the_next_rung_needs_every_stage_and_attested_safeguards() -> None:
     assert rung.name == "next rung"
     assert rung.answer != "yes"
     assert {g.name for g in rung.grounds} >= {"stage selection", "people", "safeguards"}
+
+
+def test_W5_what_to_do_next_is_whole_sentences_by_what_each_opens_and_five_of_them_in_a_terminal() -> None:
+    for size in range(0, len(made_run().records), 7):
+        log = made_run()
+        log.records = log.records[:size]
+        found = trust(log)
+        todo = steps(found)
+        assert len({step.text for step in todo}) == len(todo)
+        for step in todo:
+            assert (step.text[0].isupper(), step.text[-1]) == (True, "."), step.text
+        ranks = [(not step.refuted, -len(step.alone), -len(step.opens)) for step in todo]
+        assert ranks == sorted(ranks)
+        waiting = [(s.name, g.name) for s in found.stages for g in s.open if not g.name.startswith("stage ")]
+        assert sorted(row for step in todo for row in step.opens) == sorted(waiting), "each open ground has a remedy"
+        text = " ".join(forms.as_text(found).split())
+        assert [step.text in text for step in todo[:5]] == [True] * len(todo[:5])
+        assert (f"and {len(todo) - 5} more (--json)." in text) == (len(todo) > 5)
+        assert [row["text"] for row in json.loads(forms.as_json(found))["steps"]] == [step.text for step in todo]
 
 
 def test_C2_T5_forms_are_stable_complete_and_escaped() -> None:

@@ -21,12 +21,15 @@ def command(root: Path, generation: int | None, budget: str) -> int:
     """Run the soak suites on a GENERATION beside what is in use (default: the newest that is approved).
 
     Every [suite.soak.NAME] must be shown to hold within its margin before a full release, and again when that evidence
-    has run out. One answer stands until then: asking again shows it. Exits with 3 where one does not hold.
+    has run out. One answer stands until then: asking again shows it. Exits with 3 where one does not hold. What is in
+    use and turns out worse is taken back, and the loop halts until a person looked.
     """
     from festina.loop import soaks
     from festina.loop.bench import Replan
     from festina.loop.engine import Options, measuring
 
+    if _taken_back(root):  # by an answer that another process recorded, and did not live to act on
+        return REJECTED
     with opened(root) as here:
         state = here.state
         if not soaks.terms_of(state):
@@ -53,7 +56,25 @@ def command(root: Path, generation: int | None, budget: str) -> int:
     except Replan:
         click.echo("Stopped before the end; what ran was charged.", err=True)
         return INTERRUPTED
-    return 0 if held else REJECTED
+    return REJECTED if _taken_back(root) or not held else 0
+
+
+def _taken_back(root: Path) -> bool:
+    """Whether a soak found what is in use worse; it is taken back then.  # D-4"""
+    from festina.loop import soaks
+
+    with opened(root) as here:
+        if not soaks.against(here.state):
+            return False
+    with opened(root, write=True) as here:
+        why = soaks.take_back(here.ledger, here.state, here.repo, here.home)
+        if not why:
+            return False
+        now = here.state.released
+    click.echo(why, err=True)
+    click.echo(f"Taken back: generation {now} is in use. The loop is halted.", err=True)
+    click.echo("Look, then: festina unhalt --as NAME --reason TEXT", err=True)
+    return True
 
 
 @click.command()

@@ -42,8 +42,12 @@ class OutcomeTerms(BaseModel):
 class Soaked(Body):
     """One soak suite ran on a generation and on what is in use, paired; scored by the verifier.  # D-3
 
-    ``estimate`` and ``interval`` (95 %, at any stopping time) are of the oriented mean difference, positive is better,
-    in the suite's own unit. *holds*: the whole interval lies above ``-max_loss``; *worse*: below it.
+    ``estimate`` and ``interval`` are of the oriented mean difference, positive is better, in the suite's own unit. The
+    interval is one of 95 % the first time, at any stopping time; later its lower end pays for ``failed``, its upper end
+    for ``asked`` (``select.report.repeated``). *holds*: all of it lies above ``-max_loss``; *worse*: below it.
+
+    ``asked``: how often this suite was asked about this content, this time included; ``failed``: how often before it
+    did not hold. 0 ``asked``: an entry from before this was counted, with 95 %.
     """
 
     kind: ClassVar[str] = "soaked"
@@ -61,6 +65,8 @@ class Soaked(Body):
     interval: tuple[Number, Number]
     answer: SoakAnswer
     details: Digest
+    asked: Count = 0
+    failed: Count = 0
 
 
 class OutcomesCounted(Body):

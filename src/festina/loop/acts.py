@@ -237,8 +237,11 @@ def take_release_back(ledger: Ledger, state: State, repo: Repo, number: int) -> 
 
 
 def take_back_in_use(ledger: Ledger, state: State, repo: Repo) -> None:
-    """Release the newest approved version before the one in use, or the start; also where a new epoch began since."""
-    fit = [g for g in _before_the_one_in_use(state) if g.fit]
+    """Release the newest approved version before the one in use, or the start; also where a new epoch began since.
+
+    Nothing that an alarm took back before is put in use again by the next one.  # D-4
+    """
+    fit = [g for g in _before_the_one_in_use(state) if g.fit and not state.watches.alarmed(g.number)]
     if fit:
         _release_back(ledger, state, repo, fit[0])
 

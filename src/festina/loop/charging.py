@@ -39,10 +39,10 @@ def charge(
     return number
 
 
-def found(b: Bench, purpose: Purpose, measure: int, finding: Draft) -> None:
-    """Record what an open measurement found, and its end."""
+def found(b: Bench, purpose: Purpose, measure: int, finding: Draft, *more: Draft) -> None:
+    """Record what an open measurement found, its end, and in one piece with them what follows from it (``more``)."""
     b.append(
-        finding, Draft(e.MeasureEnded(measure=measure, purpose=purpose)),
+        finding, Draft(e.MeasureEnded(measure=measure, purpose=purpose)), *more,
         still=lambda now: now.side.open is not None and now.side.open.measure == measure,
     )  # fmt: skip
 

@@ -192,8 +192,9 @@ def _finals(c: Contents, b: e.FinalScored, details: Any) -> Wrong:  # noqa: ANN4
 def _soaked(c: Contents, b: e.Soaked, details: Any) -> Wrong:  # noqa: ANN401 - JSON
     terms = {each.name: each for each in c.account.rules().soaks}[b.suite]
     rows = [(unit["gain"], unit["candidate"], unit["incumbent"]) for unit in details["units"]]
-    made = soaking.numbers(terms, rows)
-    exact = {name: (getattr(b, name), made[name]) for name in ("interval", "answer")}
+    now = soaking.asking(c.account.soaks, b.tree, b.suite) if b.asked else soaking.Asking()
+    made = soaking.numbers(terms, rows, now)
+    exact = {name: (getattr(b, name), made[name]) for name in ("interval", "answer", "asked", "failed")}
     near = {name: (getattr(b, name), made[name]) for name in ("mean", "base_mean", "estimate")}
     return _exactly({"units": (b.units, len(rows)), **exact}) | _nearly(near)
 

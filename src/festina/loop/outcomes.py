@@ -180,11 +180,10 @@ def _at(row: dict[str, Any]) -> datetime:
 
 def _take_back(ledger: Ledger, state: State, repo: Repo, home: Home, generation: int, why: str) -> None:
     """What is in use goes back and the loop halts until a person looked. Safe to do again.  # D-4, D-5"""
-    from festina.loop import acts, holds
+    from festina.loop import takeback
 
     if state.released == generation:
-        acts.take_back_in_use(ledger, state, repo)
-        holds.halt(home, by="outcomes", reason=why[:200])
+        takeback.take_back(ledger, state, repo, home, generation, by="outcomes", reason=why)
 
 
 def _batches(state: State, generation: int) -> tuple[e.OutcomesCounted, ...]:

@@ -2,8 +2,11 @@
 
 Each ``[suite.soak.NAME]`` runs on the generation and on what is in use (before the first release: on the start of the
 line), paired, on the items that lie in the vault as ``soak.NAME``. It has to be shown to hold; what cannot be told
-does not pass. One answer for a content, suite and source while it is valid: asking again gives the recorded one,
-so that nobody asks until chance says yes.  # D-2, D-3
+does not pass. One answer for a content, suite and source while it is valid: asking again gives the recorded one.
+Asking about the same content with other items, or when the evidence has run out, counts: each time costs more, so that
+nobody asks until chance says yes (``verify.soaking``).  # D-2, D-3
+
+What is in use and turns out worse is taken back as by a watch: draft of an incident, release, halt.  # D-4
 
 Not covered: that the same items serve every release; whoever sees them improve should bring new ones.
 """
@@ -18,14 +21,17 @@ from typing import TYPE_CHECKING, Any
 
 from festina.errors import Rejected, UsageError
 from festina.ledger import entries as e
-from festina.ledger.log import Record
+from festina.ledger.log import Draft, Record
 from festina.ledger.soaking import SoakAnswer
 from festina.loop.rows import Generation, misfit
-from festina.verify.soaking import answer_of
+from festina.verify.soaking import Asking, after, answer_of, asking
 
 if TYPE_CHECKING:
+    from festina.ledger.log import Ledger
     from festina.loop.bench import Bench
     from festina.loop.state import State
+    from festina.system.home import Home
+    from festina.system.repo import Repo
 
 _CLOCKS = timedelta(minutes=2)  # two machines' clocks may differ by so much
 
@@ -41,10 +47,15 @@ class Soak:
 
 @dataclass(slots=True)
 class Soaks:
-    """The newest run by generation and suite, and every run by its items, too. Filled by the handler alone."""
+    """The newest run by generation and suite, every run by its items, too, and how often each content was asked about.
+
+    Filled by the handler alone.
+    """
 
     rows: dict[tuple[int, str], Soak] = field(default_factory=dict)
     asked: dict[tuple[int, str, str | None], Soak] = field(default_factory=dict)
+    times: dict[tuple[str, str], Asking] = field(default_factory=dict)  # by tree and suite
+    counted: bool = False  # entries say which time it is; from then on all have to
 
 
 def terms_of(s: State) -> tuple[e.SoakTerms, ...]:
@@ -110,9 +121,32 @@ def sentence(terms: e.SoakTerms, soak: Soak) -> str:
     }  # fmt: skip
     return (
         f"Soak '{b.suite}', generation {b.generation}: {b.mean:.3f} beside {b.base_mean:.3f}, difference "
-        f"{b.estimate:+.3f} ({low:+.3f} to {high:+.3f}) on {b.items:,} items: {words[answer(terms, soak)]}; good until "
-        f"{until(terms, soak).isoformat()[:16]}"
+        f"{b.estimate:+.3f} ({low:+.3f} to {high:+.3f}) on {b.items:,} items{_asking(b)}: "
+        f"{words[answer(terms, soak)]}; good until {until(terms, soak).isoformat()[:16]}"
     )
+
+
+def _asking(b: e.Soaked) -> str:
+    return f", asked {b.asked} times" if b.asked > 1 else ""
+
+
+def against(s: State) -> str:
+    """What a soak says against the version in use, in words; empty where none found it worse.  # D-4"""
+    for terms in terms_of(s):
+        row = s.watches.soaks.rows.get((s.released, terms.name)) if s.released is not None else None
+        if row is not None and row.body.answer == "worse":  # as its terms were then: new ones take nothing back
+            return sentence(terms, row)
+    return ""
+
+
+def take_back(ledger: Ledger, state: State, repo: Repo, home: Home) -> str:
+    """Take back what is in use where a soak found it worse; why, or nothing. Safe to do again.  # D-4, D-5"""
+    from festina.loop import takeback
+
+    why = against(state)
+    if why and state.released is not None:
+        takeback.take_back(ledger, state, repo, home, state.released, by="soak", reason=why)
+    return why
 
 
 def lines(s: State, now: datetime) -> list[str]:
@@ -128,11 +162,13 @@ def lines(s: State, now: datetime) -> list[str]:
         if row is not None:
             late = "" if valid(terms, row, now) else f" RAN OUT: festina soak {known}"
             found.append(sentence(terms, row) + "." + late)
+    if against(s):
+        found.append(f"Generation {s.released} is in use all the same: festina soak takes it back.")
     return found
 
 
 def run(b: Bench, number: int) -> list[e.Soaked]:
-    """Run what is due, in order, and what did not hold and has other items now; everything is charged first."""
+    """Run what is due, in order, and what has other items now: another question. Everything is charged first."""
     missing = due(b.state, b.state.generations[number])
     return [_suite(b, terms, number) for terms in terms_of(b.state) if terms in missing or _new_items(b, terms, number)]
 
@@ -141,8 +177,6 @@ def _new_items(b: Bench, terms: e.SoakTerms, number: int) -> bool:
     from festina.verify.vault import Vault
 
     known, now = b.state.watches.soaks, Vault(b.home.vault).describe(f"soak.{terms.name}").digest
-    if answer(terms, known.rows[number, terms.name]) == "holds":
-        return False
     before = known.asked.get((number, terms.name, now))  # also where other items came between
     return before is None or not valid(terms, before, datetime.now(UTC))
 
@@ -150,7 +184,6 @@ def _new_items(b: Bench, terms: e.SoakTerms, number: int) -> bool:
 def _suite(b: Bench, terms: e.SoakTerms, number: int) -> e.Soaked:
     from festina.experiment import batch as units
     from festina.ledger.canonical import canonical
-    from festina.ledger.log import Draft
     from festina.ledger.seeds import unit_seed
     from festina.loop.bench import Replan
     from festina.loop.charging import charge, enough, found, measuring_verifier
@@ -181,12 +214,22 @@ def _suite(b: Bench, terms: e.SoakTerms, number: int) -> e.Soaked:
         raise Replan
     details = canonical({"units": [unit.record() for unit in results]})
     rows = [(unit.gain, unit.candidate.mean, unit.incumbent.mean) for unit in results]
+    now = asking(b.state.watches.soaks.times, tree, terms.name)
     body = e.Soaked(
         measure=measure, suite=terms.name, generation=number, tree=tree, base=base, units=len(results), items=items,
-        details=hashlib.sha256(details).hexdigest(), **numbers(terms, rows),
+        details=hashlib.sha256(details).hexdigest(), **numbers(terms, rows, now),
     )  # fmt: skip
-    found(b, "soak", measure, Draft(body, blobs=(details,), signer=b.signing([unit.shown for unit in results])))
+    finding = Draft(body, blobs=(details,), signer=b.signing([unit.shown for unit in results]))
+    found(b, "soak", measure, finding, *_draft(b.state, terms, body))
     return body
+
+
+def _draft(state: State, terms: e.SoakTerms, body: e.Soaked) -> list[Draft]:
+    """The draft of an incident, in one piece with the finding, where what is in use turned out worse.  # D-4"""
+    if body.answer != "worse" or state.released != body.generation:
+        return []
+    said = sentence(terms, Soak(datetime.now(UTC).isoformat(), None, body))
+    return [Draft(e.IncidentDrafted(about=state.size, text=f"{said.rpartition('; ')[0]}; taken back"[:300]))]
 
 
 def _sides(b: Bench, number: int) -> tuple[str, str]:
@@ -207,15 +250,28 @@ def _soaked(s: State, r: Record, b: e.Soaked) -> None:
         raise misfit(r, "a finding without a measurement that was charged")  # E-1
     if terms is None or b.answer != answer_of(terms, b.interval):
         raise misfit(r, "a soak whose answer its numbers do not give")
+    _counts(s, r, b)
     known = s.watches.soaks.rows.get((b.generation, b.suite))
     if known is not None and known.source == now.source and valid(terms, known, datetime.fromisoformat(r.at)):
         raise misfit(r, "a second answer where the first one is still good")
     before = s.watches.soaks.asked.get((b.generation, b.suite, now.source))
     if before is not None and valid(terms, before, datetime.fromisoformat(r.at)):
         s.ignored.append((r.seq, r.kind, "these items gave an answer that is still good"))
+        s.watches.soaks.times[b.tree, b.suite] = after(b, s.watches.soaks.times)
         return
+    s.watches.soaks.times[b.tree, b.suite] = after(b, s.watches.soaks.times)
     s.watches.soaks.asked[b.generation, b.suite, now.source] = Soak(r.at, now.source, b)
     s.watches.soaks.rows[b.generation, b.suite] = Soak(r.at, now.source, b)
+
+
+def _counts(s: State, r: Record, b: e.Soaked) -> None:
+    """It says which time it is; only records from before that was counted say nothing."""
+    soaks = s.watches.soaks
+    if not b.asked and not b.failed and not soaks.counted:
+        return
+    if (b.asked, b.failed) != asking(soaks.times, b.tree, b.suite):
+        raise misfit(r, "a soak that is not asked for as often as it says")
+    soaks.counted = True
 
 
 HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {"soaked": _soaked}

@@ -70,6 +70,15 @@ class Watches:
     def open(self) -> Watch | None:
         return next((w for w in self.rows.values() if w.ended is None), None)
 
+    def alarmed(self, generation: int) -> bool:
+        """Whether a watch, its outcomes or its newest soak ever spoke against this version loudly enough."""
+        later = self.outcomes.rows.get(generation)
+        return (
+            any(w.started.generation == generation and w.monitor.answer == "roll back" for w in self.rows.values())
+            or (later is not None and later.seen.answer == "roll back")
+            or any(each.body.answer == "worse" for (n, _), each in self.soaks.rows.items() if n == generation)
+        )
+
     def passed(self, commit: str, step: str) -> Watch | None:
         """The newest watch of this content at this step, where it passed and nothing took it back since."""
         mine = [w for w in self.rows.values() if w.started.commit == commit and w.ended is not None]

@@ -17,7 +17,7 @@ from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.watching import MOST_CLASSES
-from festina.loop import acts, autonomy, holds
+from festina.loop import acts, autonomy, takeback
 from festina.loop.state import State
 from festina.loop.watches import Watch, null_at, null_of
 from festina.select import monitor
@@ -224,9 +224,8 @@ def worse(
 ) -> None:
     """What a watch that decided brings about. Every step may have been done by a process that died after it."""
     watch = state.watches.rows[number]
-    if state.released == watch.started.generation:
-        acts.take_back_in_use(ledger, state, repo)
-    holds.halt(home, by="monitor", reason=watch.sentence("taken back by the monitor")[:200])
+    why = watch.sentence("taken back by the monitor")
+    takeback.take_back(ledger, state, repo, home, watch.started.generation, by="monitor", reason=why)
     close(ledger, state, number, "rolled-back", detail, took)
 
 

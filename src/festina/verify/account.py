@@ -25,6 +25,7 @@ from festina.select.noise import UNKNOWN, Noise
 from festina.verify import blocks
 from festina.verify.books import Control, Line, Mismatch, Open
 from festina.verify.follows import CHECKS
+from festina.verify.soaking import Asking
 from festina.verify.taking import TAKES
 from festina.verify.verdicts import anchor_needed
 
@@ -54,6 +55,7 @@ class Account:
     control: Control | None = None
     measure: e.MeasureStarted | None = None  # charged and not ended
     measure_leaf: str = ""
+    soaks: dict[tuple[str, str], Asking] = field(default_factory=dict)  # by content and suite  # D-3
     draws: dict[tuple[int | None, str | None], str] = field(default_factory=dict)  # leaf of a final score's intent
     level: int = 0  # of the run's sandbox
     at_once: int = 1  # tests that the run may have open

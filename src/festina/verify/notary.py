@@ -195,7 +195,8 @@ class Notary:
         rows = [
             (_differences(unit, scale).gain, unit["candidate"].mean, unit["incumbent"].mean) for unit in units
         ]  # fmt: skip
-        for name, made in soaking.numbers(terms, rows).items():
+        now = soaking.asking(self._account.soaks, b.tree, b.suite)
+        for name, made in soaking.numbers(terms, rows, now).items():
             _same("soaked", name, getattr(b, name), made)
 
     def _problem(self, b: e.CrossplayProblem, shown: object) -> None:

@@ -15,7 +15,7 @@ from festina.select import sameness as twins
 from festina.select.budget import Budget, FdrBudget, InformationLedger, without
 from festina.select.noise import UNKNOWN
 from festina.select.sameness import Sameness
-from festina.verify import denials
+from festina.verify import denials, soaking
 from festina.verify.books import Control, Open
 from festina.verify.follows import control_of
 from festina.verify.verdicts import alpha_with, learn, plan_of
@@ -204,6 +204,10 @@ def _final(a: Account, r: Entered, b: e.FinalScored) -> None:
         a.shared.looked(a.epoch, b.items)
 
 
+def _soaked(a: Account, r: Entered, b: e.Soaked) -> None:
+    a.soaks[b.tree, b.suite] = soaking.after(b, a.soaks)
+
+
 def _nothing(a: Account, r: Entered, b: e.Body) -> None:
     """What is checked by itself, and on which nothing later depends."""
 
@@ -216,5 +220,5 @@ TAKES: dict[str, Callable[[Account, Entered, Any], None]] = {
     "fault": _fault, "control-started": _control_started, "control-ended": _control_ended,
     "control-resolved": _resolved, "reviewer-enrolled": _enrolled, **denials.TAKES,
     "measure-started": _measure, "measure-ended": _measured,
-    "final-scored": _final, "characterised": _nothing,
+    "final-scored": _final, "characterised": _nothing, "soaked": _soaked,
 }  # fmt: skip

@@ -13,11 +13,16 @@ def characterised(case: Case) -> Ground:
     name = "what it can do"
     if not case.suites:
         return Ground(
-            name, "cannot tell yet", "no suite measures it", next="[capability.NAME] in festina.toml: docs/governor.md"
+            name,
+            "cannot tell yet",
+            "no suite measures it",
+            next="Declare a [capability.NAME] suite in festina.toml (docs/governor.md), then run festina characterise.",
         )
     missing = [s.name for s in case.suites if s.name not in case.abilities or case.abilities[s.name][1].missing]
     if missing:
-        return Ground(name, "cannot tell yet", f"not measured whole: {', '.join(missing)}", next="festina characterise")
+        return Ground(
+            name, "cannot tell yet", f"not measured whole: {', '.join(missing)}", next="Run festina characterise."
+        )
     at = min(found[0] for found in case.abilities.values())
     said = "; ".join(
         f"{suite} {num(body.mean)} (standard error {num(body.error)})"
@@ -38,10 +43,10 @@ def characterised(case: Case) -> Ground:
                     "no",
                     f"{said}; at {num(tier.at)} of {suite.name} these are asked for: {', '.join(open_)}",
                     at=at,
-                    next="festina attest",
+                    next="Have whoever answers for each safeguard sign it with festina attest.",
                 )
     if case.stale(at, RUN_DAYS):
-        return Ground(name, "cannot tell yet", f"{said}; too long ago", at=at, next="festina characterise")
+        return Ground(name, "cannot tell yet", f"{said}; too long ago", at=at, next="Run festina characterise.")
     return Ground(name, "yes", said, (case.data.size - 1,), at, case.until(at, RUN_DAYS))
 
 
@@ -62,10 +67,15 @@ def safeguarded(case: Case) -> Ground:
             name,
             "cannot tell yet",
             "no tier names the safeguards that releasing unattended needs",
-            next="tiers with safeguards in [capability.NAME]: docs/governor.md",
+            next="Give a [capability.NAME] tiers with the safeguards that they need (docs/governor.md).",
         )
     missing = [s for s in asked if not attested(case, s)]
     if missing:
-        return Ground(name, "cannot tell yet", f"not attested, or expired: {', '.join(missing)}", next="festina attest")
+        return Ground(
+            name,
+            "cannot tell yet",
+            f"not attested, or expired: {', '.join(missing)}",
+            next="Have whoever answers for each safeguard sign it with festina attest.",
+        )
     until = min(case.safeguards[s] for s in asked)
     return Ground(name, "yes", f"attested: {', '.join(asked)}", (case.data.size - 1,), case.data.last_at, until)

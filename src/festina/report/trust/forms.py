@@ -12,6 +12,7 @@ from festina.report import shell
 from festina.report.export import plain
 from festina.report.markup import Html, el
 from festina.report.trust.model import Ground, Stage, Trust
+from festina.report.trust.todo import SHOWN, steps
 
 NOTE = (
     "Yes means: the evidence named here is there, fresh, and not contradicted. It is about what was probed. The record "
@@ -57,20 +58,13 @@ def _lines(trust: Trust) -> Iterator[str]:
     yield from (f"  {gate.name}: {gate.cost}; {gate.caught}" for gate in trust.gates)
     yield ""
     yield "What to do next:"
-    for number, (stage, ground) in enumerate(_todo(trust), 1):
-        yield f"  {number}. {ground.next}   ({stage.name}: {ground.name})"
+    todo = steps(trust)
+    for number, step in enumerate(todo[:SHOWN], 1):
+        yield f"  {number}. {step.text} ({step.why})"
+    if len(todo) > SHOWN:
+        yield f"  and {len(todo) - SHOWN} more (--json)."
     yield ""
     yield NOTE
-
-
-def _todo(trust: Trust) -> list[tuple[Stage, Ground]]:
-    """Each remedy once, what is refuted first, the next rung last."""
-    ordered = [(s, g) for s in trust.stages for g in s.open if g.next and not g.next.startswith("see ")]
-    ordered.sort(key=lambda pair: pair[1].answer != "no")
-    first: dict[str, tuple[Stage, Ground]] = {}
-    for stage, ground in ordered:
-        first.setdefault(ground.next, (stage, ground))
-    return list(first.values())
 
 
 def _cited(ground: Ground) -> str:
@@ -88,6 +82,7 @@ def as_json(trust: Trust) -> str:
     whole = asdict(trust)
     for stage, row in zip(trust.stages, whole["stages"], strict=True):
         row["answer"] = stage.answer
+    whole["steps"] = [asdict(step) for step in steps(trust)]
     return canonical(plain(whole)).decode("utf-8") + "\n"
 
 
@@ -101,10 +96,7 @@ def as_html(trust: Trust) -> str:
         el("h2", "What to do next"),
         el(
             "ol",
-            *(
-                el("li", ground.next, " ", el("span", f"({stage.name}: {ground.name})", cls="muted"))
-                for stage, ground in _todo(trust)
-            ),
+            *(el("li", step.text, " ", el("span", f"({step.why})", cls="muted")) for step in steps(trust)),
         ),
         *(_section(stage) for stage in trust.stages),
         el("h2", "Never probed"),

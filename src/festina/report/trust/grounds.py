@@ -78,10 +78,10 @@ def settled(case: Case, ground: Ground) -> Ground:
     if ground.answer != "yes":
         return ground
     if not case.checked.ok:
-        why, remedy = "the record does not hold", "festina ledger verify"
+        why, remedy = "the record does not hold", "Find out what festina ledger verify says is wrong."
     elif ground.at and moment(ground.at) > case.now + CLOCKS:
         why = f"it is dated {ground.at[:16]}Z, after the moment of this judgement"
-        remedy = "judge as of a later time, or set this machine's clock"
+        remedy = "Judge as of a later time, or set this machine's clock."
     else:
         return ground
     return replace(ground, answer="cannot tell yet", words=f"{ground.words}; but {why}", next=remedy)
@@ -90,21 +90,23 @@ def settled(case: Case, ground: Ground) -> Ground:
 def drilled(case: Case, about: str) -> Ground:
     name, drill = f"attacks on {about}", case.seen.drill
     if drill is None:
-        return Ground(name, "cannot tell yet", "this system was never attacked on purpose", next="festina drill")
+        return Ground(name, "cannot tell yet", "this system was never attacked on purpose", next="Run festina drill.")
     at, body = drill
     until = case.until(at.at, DRILL_DAYS)
     said = f"drill of {at.at[:10]}: {body.sentence()}"
     if case.earlier_rules(at.seq):
         return Ground(
-            name, "cannot tell yet", f"{said}; the rules changed since", (at.seq,), at.at, until, "festina drill"
+            name, "cannot tell yet", f"{said}; the rules changed since", (at.seq,), at.at, until, "Run festina drill."
         )
     if body.holes:
-        return Ground(name, "no", said, (at.seq,), at.at, until, "festina drill shows each hole with its remedy")
+        return Ground(
+            name, "no", said, (at.seq,), at.at, until, "Close the open holes: festina drill shows each with its remedy."
+        )
     if case.stale(at.at, DRILL_DAYS):
-        return Ground(name, "cannot tell yet", f"{said}; too long ago", (at.seq,), at.at, until, "festina drill")
+        return Ground(name, "cannot tell yet", f"{said}; too long ago", (at.seq,), at.at, until, "Run festina drill.")
     if not body.attacks or body.honest_lost:
         why = "no attack could be made" if not body.attacks else "honest runs were lost"
-        return Ground(name, "cannot tell yet", f"{said}; {why}", (at.seq,), at.at, until, "festina drill")
+        return Ground(name, "cannot tell yet", f"{said}; {why}", (at.seq,), at.at, until, "Run festina drill.")
     left = f"; {count(body.untested, 'attack')} could not be tried" if body.untested else ""
     return Ground(name, "yes", f"{said}{left}; silence of a drill is no proof", (at.seq,), at.at, until)
 
@@ -120,10 +122,10 @@ def refused(case: Case) -> Ground:
             f"{count(len(through), 'change')} of what judges was accepted",
             seqs,
             case.at(seqs[-1]),
-            next="festina rollback, and open an incident: festina incident open",
+            next="Take it back with festina rollback, and open an incident with festina incident open.",
         )
     if not case.data.proposals:
-        return Ground("changes of the guards", "cannot tell yet", "nothing was proposed yet", next="festina run")
+        return Ground("changes of the guards", "cannot tell yet", "nothing was proposed yet", next="Run festina run.")
     said = (
         f"{count(len(tries), 'attempt')} to change what judges, every one refused"
         if tries
@@ -140,10 +142,10 @@ def authors(case: Case) -> Ground:
             "no",
             f"{count(len(unnamed), 'proposal')} without an author",
             tuple(p.last_seq for p in unnamed),
-            next="festina ledger verify",
+            next="Find out what festina ledger verify says is wrong.",
         )
     if not case.data.proposals:
-        return Ground("authors", "cannot tell yet", "nothing was proposed yet", next="festina run")
+        return Ground("authors", "cannot tell yet", "nothing was proposed yet", next="Run festina run.")
     names = sorted({p.improver for p in case.data.proposals})
     return Ground(
         "authors",
@@ -158,34 +160,40 @@ def record(case: Case) -> Ground:
     odd = [f for f in case.data.findings if f.what not in ("begun and not ended", "back-dated")]
     dated = [f for f in case.data.findings if f.what == "back-dated"]
     if not case.checked.ok:
-        return Ground("the record", "no", case.checked.words, next="festina ledger verify")
+        return Ground("the record", "no", case.checked.words, next="Find out what festina ledger verify says is wrong.")
     if odd:
         return Ground(
             "the record",
             "no",
             f"{count(len(odd), 'finding')}: {odd[0].what}",
             tuple(f.seq for f in odd),
-            next="festina report lists them",
+            next="Look at the findings that festina report lists.",
         )
     if not case.data.size:
-        return Ground("the record", "cannot tell yet", "there is none", next="festina run")
+        return Ground("the record", "cannot tell yet", "there is none", next="Run festina run.")
     if dated:
         said, seqs = f"{count(len(dated), 'entry', 'entries')} dated before the one before", tuple(f.seq for f in dated)
-        return Ground("the record", "cannot tell yet", said, seqs, next="find out whose clock, or whose hand, it was")
+        return Ground(
+            "the record", "cannot tell yet", said, seqs, next="Find out whose clock, or whose hand, dated it so."
+        )
     unfit = [f for f in case.people.findings if f.what != "recorded late"]
     if unfit:
         said, seqs = f"what people recorded does not fit: {unfit[0].what}", tuple(f.seq for f in unfit)
-        return Ground("the record", "cannot tell yet", said, seqs, next="festina incident lists what does not fit")
+        return Ground(
+            "the record", "cannot tell yet", said, seqs, next="Look at what festina incident lists as not fitting."
+        )
     return Ground("the record", "yes", case.checked.words, (case.data.size - 1,), case.data.last_at)
 
 
 def confined(case: Case) -> Ground:
     run = case.data.run
     if run is None:
-        return Ground("confinement", "cannot tell yet", "nothing ran yet", next="festina run")
+        return Ground("confinement", "cannot tell yet", "nothing ran yet", next="Run festina run.")
     said = f"level L{run.level}" + (f", missing: {', '.join(run.missing)}" if run.missing else "")
     if run.level < 2:
-        return Ground("confinement", "no", said, (run.seq,), run.started_at, next="festina doctor says what is missing")
+        return Ground(
+            "confinement", "no", said, (run.seq,), run.started_at, next="Install what festina doctor says is missing."
+        )
     if run.level < 3 or not run.separated_uids:
         why = "" if run.separated_uids else "; engine, proposers and candidates share a user"
         return Ground(
@@ -194,12 +202,12 @@ def confined(case: Case) -> Ground:
             said + why,
             (run.seq,),
             run.started_at,
-            next="festina doctor says how to reach L3 with users of their own",
+            next="Let each untrusted side have a user of its own at L3: festina doctor says how.",
         )
     said = f"{said}, each untrusted side under a user of its own"
     if case.stale(run.started_at, RUN_DAYS):
         said = f"{said}; too long ago"
-        return Ground("confinement", "cannot tell yet", said, (run.seq,), run.started_at, next="festina run")
+        return Ground("confinement", "cannot tell yet", said, (run.seq,), run.started_at, next="Run festina run.")
     return Ground("confinement", "yes", said, (run.seq,), run.started_at, case.until(run.started_at, RUN_DAYS))
 
 
@@ -212,15 +220,15 @@ def denied(case: Case) -> Ground:
             "no",
             f"{count(len(bad), 'accepted change')} tried what the sandbox forbids",
             tuple(seq for t in bad for seq in t.batch_seqs),
-            next="festina rollback; festina incident open",
+            next="Take it back with festina rollback, and open an incident with festina incident open.",
         )
     judged = case.data.judged
     if not judged:
-        return Ground("forbidden acts", "cannot tell yet", "nothing was tested yet", next="festina run")
+        return Ground("forbidden acts", "cannot tell yet", "nothing was tested yet", next="Run festina run.")
     run = case.data.run
     if run is None or run.level < 3:
         said = "below L3 not every forbidden act is seen"
-        return Ground("forbidden acts", "cannot tell yet", said, next="festina doctor says how to reach L3")
+        return Ground("forbidden acts", "cannot tell yet", said, next="Reach level L3: festina doctor says how.")
     others = [t for t in judged if t.denied]
     said = "no accepted change tried what the sandbox forbids"
     return Ground(
@@ -232,13 +240,13 @@ def denied(case: Case) -> Ground:
     )
 
 
-_SCORER = "a scorer and a hidden suite: docs/manifest.md"
+_SCORER = "Declare a scorer and a hidden suite (docs/manifest.md)."
 
 
 def assured(case: Case) -> Ground:
     epoch = case.data.epoch
     if epoch is None:
-        return Ground("what the scores are worth", "cannot tell yet", "no rules yet", next="festina run")
+        return Ground("what the scores are worth", "cannot tell yet", "no rules yet", next="Run festina run.")
     kind = epoch.suite.assurance
     if kind == "self-reported":
         return Ground(
@@ -256,7 +264,7 @@ def assured(case: Case) -> Ground:
             "scored outside, on items that candidates can see",
             (epoch.seq,),
             case.at(epoch.seq),
-            next="hidden items: festina vault add",
+            next="Put hidden items into the vault with festina vault add.",
         )
     return Ground(
         "what the scores are worth",
@@ -269,7 +277,7 @@ def assured(case: Case) -> Ground:
 
 def scorer(case: Case) -> Ground:
     if not case.data.controls:
-        return Ground("the scorer", "cannot tell yet", "it was never checked", next="festina run")
+        return Ground("the scorer", "cannot tell yet", "it was never checked", next="Run festina run.")
     last = case.data.controls[-1]
     at = case.at(last.seq)
     said = f"constant {num(last.constant)}, random {num(last.random)}, oracle {num(last.oracle)}"
@@ -277,10 +285,17 @@ def scorer(case: Case) -> Ground:
         words = "candidates print their own scores, so there is no scorer to check"
         return Ground("the scorer", "cannot tell yet", words, (last.seq,), at, next=_SCORER)
     if not last.ok:
-        return Ground("the scorer", "no", f"a control failed: {said}", (last.seq,), at, next="mend the scorer")
+        return Ground(
+            "the scorer",
+            "no",
+            f"a control failed: {said}",
+            (last.seq,),
+            at,
+            next="Mend the scorer: a constant or random answer must not pass, and the right one must.",
+        )
     if case.stale(at, RUN_DAYS) or case.earlier_rules(last.seq):
         why = "the rules changed since" if case.earlier_rules(last.seq) else "too long ago"
-        return Ground("the scorer", "cannot tell yet", f"{said}; {why}", (last.seq,), at, next="festina run")
+        return Ground("the scorer", "cannot tell yet", f"{said}; {why}", (last.seq,), at, next="Run festina run.")
     return Ground("the scorer", "yes", said, (last.seq,), at, case.until(at, RUN_DAYS))
 
 
@@ -291,7 +306,7 @@ def sameness(case: Case) -> Ground:
             "the comparison",
             "cannot tell yet",
             "the version in use was never compared with itself",
-            next="policy.control_share above 0, and festina run",
+            next="Set policy.control_share above 0, and run festina run.",
         )
     if twins.open_alarm is not None:
         return Ground(
@@ -300,7 +315,7 @@ def sameness(case: Case) -> Ground:
             "the version in use, compared with itself, came out different",
             (twins.open_alarm,),
             case.at(twins.open_alarm),
-            next="festina review control",
+            next="Resolve the broken comparison with festina review control.",
         )
     if twins.units < SAME_UNITS:
         return Ground(
@@ -309,7 +324,7 @@ def sameness(case: Case) -> Ground:
             f"in use against itself, {count(twins.units, 'unit')} of {SAME_UNITS} that are asked for",
             twins.seqs,
             case.at(twins.seqs[-1] if twins.seqs else None),
-            next="go on with festina run",
+            next="Go on with festina run.",
         )
     return Ground(
         "the comparison",
@@ -329,18 +344,26 @@ def caught(case: Case) -> Ground:
             name,
             "cannot tell yet",
             "no known-bad change was planted lately",
-            next="festina run, with policy.plant_rate above 0",
+            next="Set policy.plant_rate above 0, and run festina run.",
         )
     low, high = found.interval
     seqs = tuple(p.seq for p in plants)
     said = f"{found.caught} of {found.judged} planted defects caught (rate {percent(low)} to {percent(high)})"
     at = case.at(seqs[-1])
     if high < CATCH_RATE:
-        return Ground(name, "no", said, seqs, at, case.until(at, RUN_DAYS), "look at what was missed: festina report")
+        return Ground(
+            name,
+            "no",
+            said,
+            seqs,
+            at,
+            case.until(at, RUN_DAYS),
+            "Look in festina report at which planted defects were missed.",
+        )
     if low < CATCH_RATE:
         more = f"about {_more(found.caught, found.judged)} more without a miss would show {percent(CATCH_RATE)}"
         return Ground(
-            name, "cannot tell yet", f"{said}; {more}", seqs, at, case.until(at, RUN_DAYS), "go on with festina run"
+            name, "cannot tell yet", f"{said}; {more}", seqs, at, case.until(at, RUN_DAYS), "Go on with festina run."
         )
     return Ground(name, "yes", f"{said}; about the kinds that were planted", seqs, at, case.until(at, RUN_DAYS))
 
@@ -360,16 +383,18 @@ def overfitted(case: Case) -> Ground:
             name,
             "cannot tell yet",
             "public and hidden gains were not compared",
-            next="a public suite with the goal's scorer, and an acceptance",
+            next="Declare a [suite.public] with the goal's scorer; the next accepted change is compared on it.",
         )
     said = f"public gain above hidden gain: {signed(over.gap[0])} ({between((over.gap[1], over.gap[2]))})"
     at = case.at(over.seq)
     if over.gap[1] > 0:
-        return Ground(name, "no", said, (over.seq,), at, next="fresh or larger public items")
+        return Ground(name, "no", said, (over.seq,), at, next="Bring fresh public items, or more of them.")
     later = [g.generation for g in case.data.line if g.verdict_seq is not None and g.verdict_seq > over.seq]
     if later:
         newer = f"{said}; generation {later[-1]} is newer, and was not compared"
-        return Ground(name, "cannot tell yet", newer, (over.seq,), at, next="festina run compares it")
+        return Ground(
+            name, "cannot tell yet", newer, (over.seq,), at, next="Run festina run: it compares the newest version."
+        )
     return Ground(name, "yes", said, (over.seq,), at)
 
 
@@ -380,16 +405,21 @@ def held_out(case: Case) -> Ground:
             name,
             "cannot tell yet",
             "it was not measured for the newest version",
-            next="[suite.final] in festina.toml; it is scored before a release",
+            next="Declare a [suite.final] in festina.toml: festina release scores it first.",
         )
     said = f"{signed(final.estimate)} ({between(final.interval)}) on {count(final.items, 'item')}"
     if final.interval[1] < 0:
         return Ground(
-            "gain on items that no test used", "no", said, (final.seq,), case.at(final.seq), next="festina rollback"
+            "gain on items that no test used",
+            "no",
+            said,
+            (final.seq,),
+            case.at(final.seq),
+            next="Take it back with festina rollback.",
         )
     if final.interval[0] <= 0:
         return Ground(
-            name, "cannot tell yet", said, (final.seq,), case.at(final.seq), next="more items in the final suite"
+            name, "cannot tell yet", said, (final.seq,), case.at(final.seq), next="Give the final suite more items."
         )
     return Ground(name, "yes", said, (final.seq,), case.at(final.seq))
 
@@ -398,12 +428,17 @@ def numbers(case: Case) -> Ground:
     name = "the verdicts' numbers"
     if case.checked.numbers is None:
         return Ground(
-            name, "cannot tell yet", "they were not made again just now", next="festina trust without --quick"
+            name, "cannot tell yet", "they were not made again just now", next="Run festina trust without --quick."
         )
     if not case.checked.numbers:
-        return Ground(name, "no", case.checked.number_words, next="festina ledger verify --verdicts")
+        return Ground(
+            name,
+            "no",
+            case.checked.number_words,
+            next="Find out which number does not follow: festina ledger verify --verdicts.",
+        )
     if not case.data.judged:
-        return Ground(name, "cannot tell yet", "there is no verdict yet", next="festina run")
+        return Ground(name, "cannot tell yet", "there is no verdict yet", next="Run festina run.")
     return Ground(name, "yes", case.checked.number_words, (case.data.size - 1,), case.data.last_at)
 
 
@@ -413,53 +448,9 @@ def incidents(case: Case) -> tuple[Ground, ...]:
     unresolved = [i for i in known if not i.resolved or i.resolved_without_person]
     if unresolved:
         said, seqs = f"{count(len(unresolved), 'incident')} not resolved", tuple(i.seq for i in unresolved)
-        return (Ground("incidents", "no", said, seqs, unresolved[-1].at, next="festina incident"),)
+        return (Ground("incidents", "no", said, seqs, unresolved[-1].at, next="Resolve what festina incident lists."),)
     if not known:
         return ()
     last = known[-1].resolved_seq
     seqs = tuple(i.seq for i in known)
     return (Ground("incidents", "yes", f"{count(len(known), 'incident')}, all resolved", seqs, case.at(last)),)
-
-
-_SPARE = "festina rollback, with a generation to spare: what is taken back leaves the line for good"
-
-
-def way_back(case: Case) -> Ground:
-    if not case.seen.rollbacks:
-        return Ground(
-            "the way back",
-            "cannot tell yet",
-            "no roll back was ever made here",
-            next=_SPARE,
-        )
-    begun, ended = case.seen.rollbacks[-1]
-    took = (moment(ended.at) - moment(begun.at)).total_seconds()
-    said, seqs = f"rolled back on {ended.at[:10]}, in {took:.1f} s", (begun.seq, ended.seq)
-    if case.stale(ended.at, EXERCISE_DAYS):
-        said = f"{said}; too long ago"
-        return Ground("the way back", "cannot tell yet", said, seqs, ended.at, next=_SPARE)
-    return Ground("the way back", "yes", said, seqs, ended.at, case.until(ended.at, EXERCISE_DAYS))
-
-
-def halting(case: Case) -> Ground:
-    measured = [(at, body) for at, body in case.seen.halts if body.took_s is not None]
-    if not measured:
-        return Ground("the stop", "cannot tell yet", "it was never used here", next="festina halt, then festina unhalt")
-    at, body = measured[-1]
-    assert body.took_s is not None
-    said = f"the last halt took {body.took_s:.2f} s and ended {count(body.processes or 0, 'process')}"
-    if body.left or body.took_s > HALT_SECONDS:
-        left = f"; {count(body.left, 'process')} would not end" if body.left else ""
-        return Ground("the stop", "no", said + left, (at.seq,), at.at, next="festina doctor")
-    if not body.processes:
-        return Ground(
-            "the stop",
-            "cannot tell yet",
-            "it was used while nothing ran",
-            (at.seq,),
-            at.at,
-            next="festina halt while a run is going on",
-        )
-    if case.stale(at.at, EXERCISE_DAYS):
-        return Ground("the stop", "cannot tell yet", f"{said}; too long ago", (at.seq,), at.at, next="festina halt")
-    return Ground("the stop", "yes", said, (at.seq,), at.at, case.until(at.at, EXERCISE_DAYS))

@@ -73,15 +73,24 @@ def _people(case: Case) -> Ground:
     """Whoever may decide was shown to find more planted bad changes than they miss.  # R-3"""
     real = [each for each in case.eyes if not each.demo]
     if not real:
-        return Ground("people", "no", "no person may decide here", next="festina reviewer add NAME")
+        return Ground(
+            "people", "no", "no person may decide here", next="Enrol a person with festina reviewer add NAME."
+        )
     seqs = tuple(at.seq for at, body in case.seen.decisions if not body.without_person)
     at = case.at(seqs[-1]) if seqs else ""
     said = "; ".join(each.sentence for each in real)
     if any(each.high < EYE_RATE for each in real):
-        return Ground("people", "no", said, seqs, at, next="other people review, or look longer: docs/review.md")
+        return Ground(
+            "people", "no", said, seqs, at, next="Let other people review, or let them look longer (docs/review.md)."
+        )
     if any(each.low < EYE_RATE for each in real):
         return Ground(
-            "people", "cannot tell yet", said, seqs, at, next="more reviews, so that more catch trials come up"
+            "people",
+            "cannot tell yet",
+            said,
+            seqs,
+            at,
+            next="Go on reviewing: catch trials come up among the requests until a hit rate can be told.",
         )
     return Ground("people", "yes", said, seqs, at)
 
@@ -90,7 +99,8 @@ def never_probed(case: Case) -> tuple[str, ...]:
     """What no evidence here is about; unknown is never shown as safe.  # V-11"""
     said = [
         f"abilities and propensities beyond {', '.join(case.abilities)}: no suite for any of them has run"
-        if case.abilities else "abilities and propensities: no suite for any of them has run"
+        if case.abilities
+        else "abilities and propensities: no suite for any of them has run"
     ]
     if case.data.epoch is not None and not case.data.epoch.guards:
         said.append("safety properties: no guard is declared")

@@ -9,7 +9,12 @@ from festina.report.trust.model import Ground
 def approved(case: Case) -> Ground:
     now = [g for g in case.data.generations if g.released_now]
     if not now:
-        return Ground("approval", "cannot tell yet", "nothing is released", next="festina review, then festina release")
+        return Ground(
+            "approval",
+            "cannot tell yet",
+            "nothing is released",
+            next="Decide with festina review, then run festina release.",
+        )
     row = now[0]
     seqs = tuple(s for s in (row.approved_seq, row.released_seq) if s is not None)
     if row.without_person or case.data.demo:
@@ -19,7 +24,7 @@ def approved(case: Case) -> Ground:
             f"generation {row.generation} was approved by a demonstration key",
             seqs,
             case.at(seqs[-1] if seqs else None),
-            next="a person's own key: festina reviewer add",
+            next="Enrol a person's own key with festina reviewer add, and have them approve it.",
         )
     if row.proposal is None:
         return Ground(
@@ -34,7 +39,7 @@ def approved(case: Case) -> Ground:
             "no",
             f"generation {row.generation} is in use without an approval of its own",
             seqs,
-            next="festina rollback",
+            next="Take it back with festina rollback.",
         )
     return Ground(
         "approval",

@@ -14,15 +14,24 @@ REFUTED = {  # a finding of these kinds shows that something told is not so
 }
 DOUBTED = {  # a finding of these kinds may hide something
     "proposal": frozenset({"no-generation", "back-dated", "clock-skew", "unreadable", "too-large"}),
-    "selection": frozenset({
-        "gap", "no-score", "withdrawn", "not-finite", "unreadable", "too-large", "link", "off-branch",
-    }),  # what was not read may have been kept, too
+    "selection": frozenset(
+        {
+            "gap",
+            "no-score",
+            "withdrawn",
+            "not-finite",
+            "unreadable",
+            "too-large",
+            "link",
+            "off-branch",
+        }
+    ),  # what was not read may have been kept, too
 }
 _NEXT = {
-    "proposal": "it can never be seen afterwards; let Festina run the loop: festina init --from, festina run",
-    "experimentation": "festina attach --check runs what was kept again; what ran elsewhere stays unseen",
-    "selection": "festina attach --gate",
-    "deployment": "releases of an outside loop are not seen here: festina release, festina watch",
+    "proposal": "Let Festina run the loop (festina init --from, festina run): who proposed cannot be seen afterwards.",
+    "experimentation": "Run what was kept again with festina attach --check; what ran elsewhere stays unseen.",
+    "selection": "Judge what was kept with festina attach --gate.",
+    "deployment": "Release and watch from here (festina release, festina watch): that loop's releases are not seen.",
 }
 
 
@@ -39,13 +48,27 @@ def _ground(case: Case, row: OutsideRow, stage: StageName) -> Ground:
     refuted, doubted = (_kinds(row, kinds.get(stage, frozenset())) for kinds in (REFUTED, DOUBTED))
     if refuted:
         seqs = tuple(each.seq for each in row.found if each.kind in refuted)[:10]
-        return Ground(name, "no", f"{finding_words(refuted)}; {said}", seqs, row.at, next="festina attach --json")
+        return Ground(
+            name,
+            "no",
+            f"{finding_words(refuted)}; {said}",
+            seqs,
+            row.at,
+            next="Look at what festina attach --json lists, and mend it where that loop runs.",
+        )
     not_accepted = [seq for seq, word in row.judged if word not in ("accepted", "under way")]
     seqs = tuple(seq for seq, _ in row.judged)
     if stage == "selection" and not_accepted:
         what = f"our gate did not accept {count(len(not_accepted), 'generation')} that it kept"
         at = case.at(not_accepted[-1])
-        return Ground(name, "no", f"{what}; {said}", tuple(not_accepted), at, next="festina report shows each verdict")
+        return Ground(
+            name,
+            "no",
+            f"{what}; {said}",
+            tuple(not_accepted),
+            at,
+            next="Look at each verdict in festina report, and take back what was kept without one.",
+        )
     if doubted:
         said = f"{finding_words(doubted)}; {said}"
     if stage == "selection" and mark.mark == "observed" and not doubted and not row.unread:

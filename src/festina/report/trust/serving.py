@@ -24,7 +24,7 @@ def watched(case: Case) -> Ground:
             name,
             "cannot tell yet",
             "what is released was not watched on real requests",
-            next="festina watch GENERATION --step full --new URL",
+            next="Watch what is released on real requests: festina watch GENERATION --step full --new URL.",
         )
     since = now[0].released_seq or 0
     last = next((w for w in reversed(mine) if w.started.step == "full" and w.seq > since), mine[-1])
@@ -32,7 +32,7 @@ def watched(case: Case) -> Ground:
     last = taken or last
     seqs = (last.seq, last.ended_seq or last.seq)
     if taken is not None:
-        remedy = "festina rollback; festina incident open"
+        remedy = "Take it back with festina rollback, and open an incident with festina incident open."
         return Ground(name, "no", taken.sentence(), seqs, taken.ended_at, next=remedy)
     thin = _thin(last, since)
     if thin:
@@ -42,16 +42,26 @@ def watched(case: Case) -> Ground:
             f"{last.sentence()}; {thin}",
             seqs,
             last.ended_at,
-            next="festina watch GENERATION --step full --new URL",
+            next="Watch what is released on real requests: festina watch GENERATION --step full --new URL.",
         )
     assert last.ended is not None
     if last.ended.reason != "passed":
         return Ground(
-            name, "cannot tell yet", last.sentence(), seqs, last.ended_at, next="festina watch, with more requests"
+            name,
+            "cannot tell yet",
+            last.sentence(),
+            seqs,
+            last.ended_at,
+            next="Run festina watch again, until more requests have come.",
         )
     if case.stale(last.ended_at, RUN_DAYS):
         return Ground(
-            name, "cannot tell yet", f"{last.sentence()}; too long ago", seqs, last.ended_at, next="festina watch"
+            name,
+            "cannot tell yet",
+            f"{last.sentence()}; too long ago",
+            seqs,
+            last.ended_at,
+            next="Run festina watch again.",
         )
     return Ground(name, "yes", last.sentence(), seqs, last.ended_at, case.until(last.ended_at, RUN_DAYS))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from festina.report.trust import grounds, leaving, outside, serving
+from festina.report.trust import exercised, grounds, leaving, outside, serving
 from festina.report.trust.grounds import Case
 from festina.report.trust.model import Stage
 
@@ -55,8 +55,8 @@ def deployment(case: Case) -> Stage:
     found = (
         leaving.approved(case),
         *grounds.incidents(case),
-        grounds.way_back(case),
-        grounds.halting(case),
+        exercised.way_back(case),
+        exercised.halting(case),
         serving.watched(case),
         *outside.grounds(case, "deployment"),
     )

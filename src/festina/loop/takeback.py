@@ -1,0 +1,27 @@
+"""What an alarm about a version in use brings about, whoever raised it: a watch, its outcomes, its soak.  # D-4, D-5
+
+The release goes back first, then everything halts until a person looked; the draft of an incident is written in one
+piece with the evidence, by whoever records that. Each step may be done again: whoever carried it out may have died in
+the middle of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from festina.ledger.log import Ledger
+from festina.loop import acts, holds
+from festina.loop.state import State
+from festina.system.home import Home
+from festina.system.repo import Repo
+
+Alarm = Literal["monitor", "outcomes", "soak"]
+
+
+def take_back(
+    ledger: Ledger, state: State, repo: Repo, home: Home, generation: int, *, by: Alarm, reason: str
+) -> None:
+    """Release what was in use before ``generation``, where that is in use, and halt the loop."""
+    if state.released == generation:
+        acts.take_back_in_use(ledger, state, repo)
+    holds.halt(home, by=by, reason=reason[:200])
