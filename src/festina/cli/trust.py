@@ -74,15 +74,20 @@ def assess(path: Path, *, quick: bool = False, now: datetime | None = None) -> t
 
 def _with(case: Case, state: State) -> Case:
     """What the loop's own state adds: people's calibration, watches, abilities and safeguards."""
-    from festina.loop import autonomy
+    from festina.loop import autonomy, outcomes, soaks
     from festina.loop.reviews import calibration
 
     terms = state.epoch.govern if state.epoch is not None else None
     head = state.line[-1] if state.line else -1
+    used = -1 if state.released is None else state.released
+    later = outcomes.terms_of(state)
     return replace(
         case, eyes=calibration(state), watches=tuple(state.watches.rows.values()),
         suites=terms.capabilities if terms is not None else (), abilities=state.govern.abilities.get(head, {}),
-        safeguards=state.govern.safeguards, rung=autonomy.rung_at(state, case.now),
+        safeguards=state.govern.safeguards, drafts=dict(state.govern.drafts),
+        soaks=tuple((each, state.watches.soaks.rows.get((used, each.name))) for each in soaks.terms_of(state)),
+        later=None if later is None else (later, state.watches.outcomes.rows.get(used)),
+        rung=autonomy.rung_at(state, case.now),
     )  # fmt: skip
 
 

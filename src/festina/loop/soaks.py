@@ -38,11 +38,12 @@ _CLOCKS = timedelta(minutes=2)  # two machines' clocks may differ by so much
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """One soak run: when, of which items."""
+    """One soak run: when, of which items, in which entry."""
 
     at: str
     source: str | None
     body: e.Soaked
+    seq: int = -1
 
 
 @dataclass(slots=True)
@@ -260,8 +261,9 @@ def _soaked(s: State, r: Record, b: e.Soaked) -> None:
         s.watches.soaks.times[b.tree, b.suite] = after(b, s.watches.soaks.times)
         return
     s.watches.soaks.times[b.tree, b.suite] = after(b, s.watches.soaks.times)
-    s.watches.soaks.asked[b.generation, b.suite, now.source] = Soak(r.at, now.source, b)
-    s.watches.soaks.rows[b.generation, b.suite] = Soak(r.at, now.source, b)
+    row = Soak(r.at, now.source, b, r.seq)
+    s.watches.soaks.asked[b.generation, b.suite, now.source] = row
+    s.watches.soaks.rows[b.generation, b.suite] = row
 
 
 def _counts(s: State, r: Record, b: e.Soaked) -> None:

@@ -21,6 +21,9 @@ from festina.select.rates import exact
 if TYPE_CHECKING:
     from festina.ledger.entries import Characterised
     from festina.ledger.governing import CapabilityTerms
+    from festina.ledger.soaking import OutcomeTerms, SoakTerms
+    from festina.loop.outcomes import Known
+    from festina.loop.soaks import Soak
     from festina.loop.watches import Watch
     from festina.report.data import ReportData
     from festina.report.law.incidents import People
@@ -49,6 +52,9 @@ class Case:
     suites: tuple[CapabilityTerms, ...] = ()  # of what it can do
     abilities: Mapping[str, tuple[str, Characterised]] = field(default_factory=dict)  # of the newest version, by suite
     safeguards: Mapping[str, str] = field(default_factory=dict)  # attested until
+    soaks: tuple[tuple[SoakTerms, Soak | None], ...] = ()  # of what is released, by suite of the rules in force
+    later: tuple[OutcomeTerms, Known | None] | None = None  # what became of the work of what is released
+    drafts: Mapping[int, str] = field(default_factory=dict)  # what may be an incident, by entry, and nobody opened it
     rung: str = ""  # of autonomy, where it stands; empty: as the rules declare it
 
     def until(self, at: str, days: int) -> str:
@@ -449,6 +455,10 @@ def incidents(case: Case) -> tuple[Ground, ...]:
     if unresolved:
         said, seqs = f"{count(len(unresolved), 'incident')} not resolved", tuple(i.seq for i in unresolved)
         return (Ground("incidents", "no", said, seqs, unresolved[-1].at, next="Resolve what festina incident lists."),)
+    if case.drafts:
+        said, seqs = f"{count(len(case.drafts), 'draft')} of an incident that nobody looked at", tuple(case.drafts)
+        how = "Open, and resolve if it was none, what festina incident lists as a draft."
+        return (Ground("incidents", "cannot tell yet", said, seqs, case.at(seqs[-1]), next=how),)
     if not known:
         return ()
     last = known[-1].resolved_seq

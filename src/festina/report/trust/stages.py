@@ -58,6 +58,7 @@ def deployment(case: Case) -> Stage:
         exercised.way_back(case),
         exercised.halting(case),
         serving.watched(case),
+        *serving.later(case),
         *outside.grounds(case, "deployment"),
     )
     return Stage("deployment", "Is what is in use what people approved, and can it be taken back in time?", found)
