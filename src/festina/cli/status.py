@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,11 +127,11 @@ def _catch_up(here: Opened) -> None:
 def summary(s: State, *, running: bool) -> dict[str, Any]:
     """The state as plain data: what a script would ask for."""
     from festina.cli.growth import summary as growth
-    from festina.loop import outlook, reviews
+    from festina.loop import debt, outlook, reviews
     from festina.select.words import promise
 
-    generations, lines = s.debt
     epoch = s.epoch
+    owed = debt.of(s) if epoch is not None else None
     return {
         "system": s.genesis.system if s.genesis else None,
         "demo": bool(s.genesis and s.genesis.demo),
@@ -158,7 +159,7 @@ def summary(s: State, *, running: bool) -> dict[str, Any]:
         "block": block_summary(s),
         "overfitting": overfitting(s),
         "growth": growth(s, outlook.read(s, scores=False)),  # scoring all earlier forecasts takes long
-        "unreviewed": {"generations": generations, "lines": lines},
+        "unreviewed": asdict(owed) if owed is not None else {"generations": 0, "lines": 0},
         "waiting_reviews": [r.terms.review for r in s.waiting],
         "waits_for_people": reviews.waits(s),
         "reviewers": [each.sentence for each in reviews.calibration(s)],

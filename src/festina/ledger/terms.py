@@ -82,6 +82,7 @@ class EpochOpened(Body):
     min_level: int
     final: SuiteTerms | None = None  # scored once a release; its source stands in each scoring's intent  # V-3
     control_share: Number = 0.0  # of the units: the incumbent against itself  # V-2
+    debt_unexplained: Number | None = None  # share of the unreviewed gain that no hunk explains, at most  # G-3
     attribution_share: Number = 0.0  # trials of attributions, of the trials of tests at most  # V-8
     control_level: Number = 0.01  # chance that this control ever raises a false alarm in the epoch
     plant_rate: Number = 0.0  # of the improver's slots: filled with known-bad changes; sealed: ``plant_secret``  # V-7

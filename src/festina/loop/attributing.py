@@ -116,7 +116,7 @@ def prepare(b: Bench, generation: Generation, method: Method, allowed: int) -> P
         return "the hidden block stays in use, so that none of its items is shown for this"  # V-8
     parts = take_apart(b.repo, b.repo.tree_of(verdict.base_commit), verdict.tree)
     if len(parts.parts) < 2:
-        return "the change is a single hunk, whose effect is the verdict's"
+        return attribution.SINGLE
     if method == "shapley" and len(parts.parts) > attribution.EXACT_PARTS:
         method = "shapley-sampled"
     made = Plan(generation, verdict, parts, method, 0, None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from festina.govern.governor import FREE, Decision
-from festina.loop import blocks, corners, measured, searching
+from festina.loop import blocks, corners, debt, measured, searching
 from festina.loop.actions import Action as Action
 from festina.loop.actions import AskReview as AskReview
 from festina.loop.actions import Attribute as Attribute
@@ -302,8 +302,7 @@ def _work(s: State, facts: Facts) -> Action:
         return Finish("budget", spent if s.looks_left is None else LOOKS_SPENT)
     if blocks.told_all(s):
         return Finish("budget", "the hidden block has told all it may (suite.hidden.bits): add new items")
-    generations, lines = s.debt
-    if generations >= epoch.debt_generations or lines >= epoch.debt_lines:
+    if debt.of(s).over:
         if facts.review_wait_left_s > 0:
             return AwaitReview()
         return Finish("waiting", f"{UNREVIEWED}: `festina review`")  # G-3

@@ -89,6 +89,7 @@ def epoch(
         beta=float(manifest.policy.beta),
         spread=float(manifest.policy.spread), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
         debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
+        debt_unexplained=None if (most := manifest.policy.debt.unexplained) is None else float(most),
         final=_final(home, manifest, suite), attribution_share=float(manifest.policy.attribution.share),
         control_share=float(manifest.policy.control_share), control_level=sameness.LEVEL,
         crossplay_share=float(manifest.policy.crossplay_share) if manifest.improver.use == "own" else 0.0,

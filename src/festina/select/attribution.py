@@ -22,6 +22,7 @@ from festina.select.student import Spread, spread
 
 EXACT_PARTS = 6  # 64 combinations
 LEAST_UNITS = 8  # fewer say nothing worth a run
+SINGLE = "the change is a single hunk, whose effect is the verdict's"  # a change that explains itself
 
 Word = Literal["helps", "harms", "nothing", "unclear", "needed"]
 Scores = Mapping[int, float]  # by combination

@@ -183,6 +183,11 @@ def check_across(manifest: Manifest) -> None:
             "policy.error", f'"fdr" needs fresh items, and the hidden suite is in {hidden.mode} mode',
             'error = "familywise", or mode = "fresh"',
         )  # fmt: skip
+    if manifest.policy.debt.unexplained is not None and manifest.policy.attribution.share <= 0.0:
+        _wrong(
+            "policy.debt.unexplained", "nobody takes changes apart, so that no gain is explained",
+            "policy.attribution.share above 0",
+        )  # fmt: skip
     for name, guard in manifest.guard.items():
         if guard.max_loss >= guard.range[1] - guard.range[0]:
             _wrong(f"guard.{name}.max_loss", "allows any loss that the range has", "make it smaller than the range")

@@ -27,6 +27,7 @@ class Debt(Table):
 
     generations: Positive = 10
     lines: Positive = 2000
+    unexplained: Annotated[Number, Field(ge=0, lt=1)] | None = None  # of the gain: by no part of a change's own effect
 
 
 class Attribution(Table):

@@ -10,7 +10,7 @@ from typing import Any
 
 from festina.cli.assurance import sameness_lines
 from festina.cli.status import advice, outcomes, overfitting
-from festina.loop import outlook, reviews
+from festina.loop import debt, outlook, reviews
 from festina.loop.certifying import total_gain
 from festina.loop.foreign.words import brief
 from festina.loop.rows import Generation, OpenTest, Proposed
@@ -129,12 +129,9 @@ def why(s: State, running: bool) -> list[str]:
     if held := reviews.waits(s):
         found.append(f"The loop {held}.")
     if s.epoch is not None and s.line:
-        generations, lines = s.debt
-        if generations >= s.epoch.debt_generations or lines >= s.epoch.debt_lines:
-            found.append(
-                f"{generations} generations with {lines:,} changed lines were accepted since a person last looked. "
-                "That is all that the rules allow: it goes on when somebody has."
-            )  # G-3
+        owed = debt.of(s)
+        if owed.over:
+            found.append(f"{owed.sentence} That is all that the rules allow: it goes on when somebody has.")  # G-3
     if not running and s.last_end is not None and s.last_end.detail:
         found.append(f"The run said at its end: {s.last_end.detail}")
     return found
@@ -203,15 +200,21 @@ def budgets(s: State) -> list[dict[str, Any]]:
         found.append(_budget("runs in the sandbox", s.run_trials, s.run.trials, "of this run"))
         found.append(_budget("proposals", s.run_proposals, s.run.proposals, "of this run"))
     if s.line:
-        generations, lines = s.debt
-        said = "accepted since a person last looked"
-        found.append(_budget("unreviewed generations", generations, s.epoch.debt_generations, said))
-        found.append(_budget("unreviewed lines", lines, s.epoch.debt_lines, said))
+        owed, said = debt.of(s), "accepted since a person last looked"
+        said += debt.WRONG if owed.wrong else ""
+        found.append(_budget("unreviewed generations", owed.generations, owed.most_generations, said))
+        found.append(_budget("unreviewed lines", owed.lines, owed.most_lines, said))
+        if owed.unexplained is not None:
+            most = owed.most_unexplained or 1.0
+            found.append(_budget("unexplained gain", owed.unexplained, most, UNEXPLAINED, percent=True))
     left = s.looks_left
     if left is not None and s.epoch.suite.looks is not None:
         looks = s.epoch.suite.looks
         found.append(_budget("looks at hidden items", looks - left, looks, "of these items"))
     return found
+
+
+UNEXPLAINED = "of the gain since then: no part of a change has an effect of its own that explains it"
 
 
 def _budget(name: str, used: float, limit: float, words: str, *, percent: bool = False) -> dict[str, Any]:

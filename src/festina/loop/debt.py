@@ -1,0 +1,109 @@
+"""What people have not understood of the working line, and how far it may run ahead of them. Pure.  # G-3
+
+Counted since a person last approved: generations, changed lines, and the share of the gain that no hunk's own effect
+explains (V-8). An approval whose every answer to the question about the diff was wrong shows that it was signed, not
+that it was understood: until somebody answers rightly, the line may run ahead half as far.
+
+``unexplained``: each change's share of its gain, weighted by the gain; a change of a single hunk explains itself, and
+one that was not taken apart explains nothing. None: no gain there, or nobody takes changes apart in this epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from festina.ledger import entries as e
+from festina.select.attribution import SINGLE
+
+if TYPE_CHECKING:
+    from festina.loop.rows import Generation
+    from festina.loop.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """What is owed, and what may be. ``most_unexplained`` None: no limit."""
+
+    generations: int
+    lines: int
+    unexplained: float | None
+    most_generations: int
+    most_lines: int
+    most_unexplained: float | None = None
+    wrong: bool = False  # nobody who approved last answered rightly
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing new may be begun before somebody has looked."""
+        counted = self.generations >= self.most_generations or self.lines >= self.most_lines
+        return counted or (
+            self.most_unexplained is not None
+            and self.unexplained is not None
+            and self.unexplained > self.most_unexplained
+        )
+
+    @property
+    def sentence(self) -> str:
+        """What is owed, in words; the same everywhere."""
+        said = (
+            f"{self.generations} of {self.most_generations} generations with {self.lines:,} of {self.most_lines:,} "
+            "changed lines were accepted since a person last looked"
+        )
+        if self.unexplained is not None:
+            most = "" if self.most_unexplained is None else f" ({self.most_unexplained:.0%} may be)"
+            said += f"; {self.unexplained:.0%} of their gain is explained by no part of a change{most}"
+        return f"{said}{WRONG if self.wrong else ''}."
+
+
+WRONG = "; who approved last answered the question about the diff wrongly, which halves both"
+
+
+def of(s: State) -> Debt:
+    """The debt of a line whose epoch is open."""
+    epoch = s.epoch
+    assert epoch is not None
+    generations, lines = s.debt
+    later = [s.generations[n] for n in s.line[len(s.line) - generations :]]
+    wrong = _wrong(s)
+    return Debt(
+        generations, lines, _unexplained(later) if epoch.attribution_share > 0.0 else None,
+        _most(epoch.debt_generations, wrong), _most(epoch.debt_lines, wrong), epoch.debt_unexplained, wrong,
+    )  # fmt: skip
+
+
+def _most(limit: int, wrong: bool) -> int:
+    return max(1, limit // 2) if wrong else limit
+
+
+def _wrong(s: State) -> bool:
+    """Whether every answer behind the newest approval on the line was wrong; a demo's key answers nothing."""
+    newest = next((n for n in reversed(s.line) if s.generations[n].approved is not None), None)
+    if newest is None:
+        return False
+    review = s.reviews.get(s.generations[newest].approved or 0)
+    votes = review.votes if review is not None else ()
+    answers = [v.right for v in votes if v.approved and v.right is not None and not v.decision.without_person]
+    return bool(answers) and not any(answers)
+
+
+def _unexplained(later: list[Generation]) -> float | None:
+    rows = [
+        (max(0.0, g.verdict.estimate or 0.0), _share(g)) for g in later if g.verdict is not None and g.target == "gain"
+    ]
+    total = sum(gain for gain, _ in rows)
+    return sum(gain * share for gain, share in rows) / total if total > 0.0 else None
+
+
+def _share(g: Generation) -> float:
+    """The part of its whole effect that the effects shown of single hunks do not add up to, from 0 to 1."""
+    body = g.attribution
+    if isinstance(body, e.MeasureSkipped):
+        return 0.0 if body.reason == SINGLE else 1.0
+    if body is None or body.total[0] <= 0.0:
+        return 1.0
+    if any(hunk.verdict == "needed" for hunk in body.hunks):
+        return 0.0  # nothing runs without it: the whole effect hangs on it
+    effects = [hunk.share or hunk.leave_out for hunk in body.hunks if hunk.verdict in ("helps", "harms")]
+    shown = sum(effect[0] for effect in effects if effect is not None)
+    return min(1.0, abs(body.total[0] - shown) / body.total[0])
