@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from festina.cli import words as wording
+from festina.cli.calibrate import command as calibrate
 from festina.cli.drill import command as drill
 from festina.cli.run import command as run
 from festina.cli.simulate import command as simulate
@@ -22,9 +23,11 @@ from festina.drill import render
 from festina.drill.model import KINDS, Finding, Report, Verdict
 from festina.errors import UsageError
 from festina.ledger import entries as e
+from festina.loop import plain
 from festina.loop.rows import Generation
 from festina.loop.state import State
 from festina.report.trust.forms import as_text
+from festina.system.manifest import parse_manifest
 from festina.system.policy import Policy
 from tests.loop.paper import PaperLoop
 from tests.report.made_ledger import made_run
@@ -160,3 +163,32 @@ def test_only_leads_above_those_that_were_told_are_news(monkeypatch: pytest.Monk
     assert [news(0.1), news(0.1)] == [True, False]
     refused = told.model_copy(update={"guard_change": True})
     assert leads.news(refused, s)  # an attempt on what judges it is always told
+
+
+def test_options_that_would_change_a_run_that_has_begun_are_refused() -> None:
+    """They were passed over once: somebody got another metric, or other files, than was asked for."""
+    manifest = parse_manifest(b'run = ["a"]\nmetric = "loss:lower"\nallow = ["a.py", "b.py"]\n', "here")
+    plain.require_same(manifest, None, ())
+    plain.require_same(manifest, "loss", ("b.py", "a.py"))
+    plain.require_same(manifest, "loss:lower", ())
+    for metric in ("acc", "loss:higher"):
+        with pytest.raises(UsageError, match=metric) as caught:
+            plain.require_same(manifest, metric, ())
+        assert (caught.value.name, caught.value.where) == ("other-rules", "--metric")
+    with pytest.raises(UsageError, match=r"a\.py") as caught:
+        plain.require_same(manifest, None, ("a.py",))
+    assert (caught.value.name, caught.value.where) == ("other-rules", "--allow")
+
+
+def test_a_script_that_is_not_committed_is_to_be_committed(project: Path) -> None:
+    (project / "new.py").write_text("print('loss: 1')\n")
+    error = refusal(run, "-C", str(project), "--yes", "--", "python3", "./new.py")
+    assert error.name == "not-committed"
+    assert error.fix.startswith("git add new.py")
+
+
+def test_calibrate_without_a_manifest_names_the_folder_and_itself(project: Path) -> None:
+    error = refusal(calibrate, "-C", str(project))
+    assert error.name == "no-manifest"
+    assert str(project) in error.what  # not the scratch copy
+    assert error.fix.startswith("festina calibrate -- COMMAND")

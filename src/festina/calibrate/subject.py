@@ -27,7 +27,7 @@ from festina.sandbox.job import Level, Sandbox
 from festina.system import home as homes
 from festina.system.aside import borrow, scratch_folder
 from festina.system.home import Home
-from festina.system.manifest import HiddenSuite, Manifest
+from festina.system.manifest import FILE_NAME, HiddenSuite, Manifest
 from festina.system.repo import Repo
 from festina.system.scope import Refused, screen_files
 from festina.verify.client import Verifier
@@ -70,7 +70,7 @@ def opened(
         commit = yours.head()
         place = stack.enter_context(scratch_folder("calibrate"))
         repo = stack.enter_context(borrow(yours, commit, place))
-        manifest, data = given or terms.manifest_at(repo, commit)
+        manifest, data = given or _manifest_at(yours, commit)
         tree = repo.tree_of(commit)
         home = Home(place / "home")
         home.create()
@@ -85,6 +85,15 @@ def opened(
             origin=origin, items_per_run=count, notes=tuple(notes),
             neighbours=_neighbours(repo, manifest, tree, exported),
         )  # fmt: skip
+
+
+def _manifest_at(repo: Repo, commit: str) -> tuple[Manifest, bytes]:
+    try:
+        return terms.manifest_at(repo, commit)
+    except UsageError as error:
+        if error.name == "no-manifest" and not (repo.root / FILE_NAME).is_file():
+            error.fix = "festina calibrate -- COMMAND, such as: festina calibrate -- python train.py"
+        raise
 
 
 def _questions(

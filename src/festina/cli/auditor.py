@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from festina.cli.common import opened, put, system_option
+from festina.cli.say import Wordy
 from festina.errors import IntegrityError, UsageError
 from festina.ledger.auditing import Opinion
 
@@ -19,7 +20,7 @@ MAX_FILE = 200_000  # bytes of what an auditor hands over
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group()
+@click.group(cls=Wordy)
 def group() -> None:
     """Another organisation reads the record, annotates it, signs an opinion, and nothing else.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from festina.cli.common import opened, own_ledger, parse_duration, system_option
+from festina.cli.say import Wordy, say
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from festina.report.trust.model import Stage
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Wordy, invoke_without_command=True)
 @system_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else.")
 @click.pass_context
@@ -30,7 +31,10 @@ def group(ctx: click.Context, root: Path, as_json: bool) -> None:
     if ctx.invoked_subcommand is None:
         with opened(root) as here:
             row = standing(here.state, datetime.now(UTC))
-        click.echo(_json(row) if as_json else "\n".join(lines(row)))
+        if as_json:
+            click.echo(_json(row))
+        else:
+            say("\n".join(lines(row)), err=False)
 
 
 @group.command("raise")
@@ -61,7 +65,7 @@ def up(root: Path, reviewer: str, reason: str, lasts: str) -> None:
         )  # fmt: skip
         row = standing(here.state, datetime.now(UTC))
     click.echo("Signed." if done else "Signed; it waits for other people's signatures.", err=True)
-    click.echo("\n".join(lines(row)))
+    say("\n".join(lines(row)), err=False)
 
 
 @group.command("lower")
@@ -83,7 +87,7 @@ def down(root: Path, rung: Any, reviewer: str, reason: str) -> None:  # noqa: AN
             lasts_s=0.0,
         )
         row = standing(here.state, datetime.now(UTC))
-    click.echo("\n".join(lines(row)))
+    say("\n".join(lines(row)), err=False)
 
 
 def _stage(root: Path) -> Stage:

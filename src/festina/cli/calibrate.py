@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from festina.cli.common import INTERRUPTED, duration, parse_duration, system_option
+from festina.cli.common import INTERRUPTED, RUN_BUDGET, duration, parse_duration, system_option
+from festina.cli.say import Progress, say
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,27 +24,35 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _ITEMS = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
-@click.command("calibrate", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
-@system_option
-@click.option("--runs", type=click.IntRange(8, 10_000), default=40, show_default=True, help="Runs at most.")
-@click.option("--seconds", default="90", show_default=True, help="Time for all of them: 90, 5m, 1h.")
-@click.option("--items", type=_ITEMS, help="Items to measure with that no test will use (JSON lines with labels).")
+@click.command(
+    "calibrate", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+    epilog="""Examples:
+
+    \b
+      festina calibrate -- python train.py
+      festina calibrate --budget 8h -- python train.py   # plan for a night
+      festina calibrate --seconds 10m                    # by festina.toml""",
+)
+@click.option("--budget", default=RUN_BUDGET, show_default=True, help="The run to plan for: 90s, 5m, 8h.")
+@click.option("--seconds", default="90", show_default=True, help="Time for all runs here: 90, 5m, 1h.")
+@click.option("--runs", type=click.IntRange(8, 10_000), default=40, show_default=True, help="Runs here at most.")
 @click.option("--metric", help="With a command: NAME:higher or NAME:lower, as the command prints it.")
 @click.option("--allow", multiple=True, help="With a command: files that a proposal may change (globs).")
-@click.option("--budget", default="8h", show_default=True, help="The run to plan for: 90s, 5m, 8h.")
-@click.option("--trials", type=click.IntRange(1), help="The run to plan for: sandboxed runs at most.")
 @click.option("--detect", type=click.FloatRange(min=0, min_open=True), help="Gain to look for, if not the manifest's.")
 @click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True), help="Error budget, if not the manifest's.")
+@click.option("--trials", type=click.IntRange(1), help="The run to plan for: sandboxed runs at most.")
 @click.option("--workers", type=click.IntRange(0, 1024), default=0, help="Runs side by side; 0: one for each core.")
+@click.option("--items", type=_ITEMS, help="Items to measure with that no test will use (JSON lines with labels).")
 @click.option("--figure", type=_FILE, help="Draw the chance of acceptance against the gain (png, svg or pdf).")
+@system_option
 @click.option("--json", "as_json", is_flag=True, help="Records, one a line, and nothing else.")
-@click.argument("command_line", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command_line", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options: Any) -> int:  # noqa: ANN401 - click's
     """Measure how results vary on this system, and say what a run could find.
 
-    Runs the system of festina.toml a few times; or, given a command that prints a metric (festina calibrate --
-    python train.py), that command. Nothing is proposed, judged or spent: it says which gains a night could find,
-    what a verdict costs, and how often a loop without a gate would go wrong here.
+    Runs the system of festina.toml some 40 times; or, given a COMMAND that prints a metric, that command. Nothing is
+    proposed, judged or spent: it says which gains a run of --budget could find, what a verdict costs, and how often a
+    loop without a gate would go wrong here.
     """
     from dataclasses import asdict
 
@@ -68,7 +76,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
         where = _place(stack, root) if command_line else root
         guess = _plain(where, command_line, options, wish.seconds) if command_line else None
         given = (guess.manifest, guess.data) if guess is not None else None
-        drill = f"festina drill{_drill_target(where, command_line)}"
+        hints = _hints(where, command_line, options["budget"])
         home = homes.find(Repo.discover(where))
         stack.enter_context(holds.guarded(home))  # G-5
         subject = stack.enter_context(opened(where, given=given, items=options["items"]))
@@ -86,7 +94,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, **options:
             click.echo(json.dumps({"record": name, "value": plain(asdict(value))}, allow_nan=False))
         click.echo(json.dumps({"record": "remarks", "value": remarks(found)}))
     else:
-        _show(seen, remarks(found), drill)
+        _show(seen, remarks(found), hints)
         if entry is not None:
             click.echo(f"Recorded as entry {entry} of the ledger.", err=True)
     if options["figure"] is not None:
@@ -104,7 +112,7 @@ def _place(stack: ExitStack, root: Path) -> Path:
     except UsageError as error:
         if error.name != "not-a-git-repository":
             raise
-        click.echo("No git repository here: measuring on a copy of this folder. A run needs one (git init).", err=True)
+        say("No git repository here: measuring on a copy of this folder. A run needs one (git init).")
         return snapshot(root, stack.enter_context(scratch_folder("folder")))
     return root
 
@@ -126,7 +134,7 @@ def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: 
     """Guess a manifest for a command and tell every guess."""
     from festina.loop.plain import guesses
 
-    click.echo("Trying the command once in a box ...", err=True)
+    say("Trying the command once in a box ...")
     try:
         found = _guessed(root, argv, options, seconds)
     except UsageError as error:
@@ -136,7 +144,7 @@ def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: 
             error.name, f"one run takes longer than the {seconds:.0f} s that all of them may take",
             fix="--seconds 3600, or a shorter run to calibrate with (less data, fewer steps)", where=error.where,
         ) from None  # fmt: skip
-    click.echo("\n".join(guesses(found)), err=True)
+    say("\n".join(guesses(found)))
     return found
 
 
@@ -144,8 +152,7 @@ class _Teller:
     """Progress on standard error."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._live = sys.stderr.isatty()
-        self._quiet = quiet
+        self._line = None if quiet else Progress()
 
     def about(self, subject: Subject) -> None:
         where = {
@@ -153,24 +160,35 @@ class _Teller:
             "none": "no items: the run prints its score",
         }[subject.origin]  # fmt: skip
         changes = len(subject.neighbours)
-        click.echo(
+        say(
             f"Measuring on {where} (box level {subject.box.level.name})"
-            + ("" if changes else "; no small change could be made to pair with"),
-            err=True,
+            + ("" if changes else "; no small change could be made to pair with")
         )
 
     def plan(self, runs: int, seconds: float) -> None:
         self.end()
         told = "The answer in short comes last; Ctrl-C: the answer with what there is"
-        click.echo(f"{runs} runs, about {duration(seconds)}. {told}", err=True)
+        say(f"{runs} runs, about {duration(seconds)}. {told}")
 
     def __call__(self, done: int, planned: int, left: float) -> None:
-        if self._live and not self._quiet:
-            click.echo(f"\r\x1b[K  {done} of {planned} runs, about {duration(left)} left", err=True, nl=False)
+        if self._line is not None:
+            self._line.at(f"{done} of {planned} runs, about {duration(left)} left")
 
     def end(self) -> None:
-        if self._live and not self._quiet:
-            click.echo("\r\x1b[K", err=True, nl=False)
+        if self._line is not None:
+            self._line.end()
+
+
+def _hints(root: Path, argv: tuple[str, ...], budget: str) -> list[tuple[str, str]]:
+    """What to type next: the run that was planned for, and what attacks its score."""
+    import shlex
+
+    more = "" if budget == RUN_BUDGET else f" --budget {budget}"
+    what = f" -- {shlex.join(argv)}" if argv else ""
+    return [
+        ("Which cheats the score would let through", f"festina drill{_drill_target(root, argv)}"),
+        ("The run that this plans for", f"festina run{more}{what}"),
+    ]
 
 
 def _drill_target(root: Path, argv: tuple[str, ...]) -> str:
@@ -186,8 +204,8 @@ def _drill_target(root: Path, argv: tuple[str, ...]) -> str:
     return f' "{" ".join(words)}" --honest {shlex.quote(script)}'
 
 
-def _show(seen: Forecast, remarks: list[str], drill: str) -> None:
-    """The answer for a person, as wide as the terminal."""
+def _show(seen: Forecast, remarks: list[str], hints: list[tuple[str, str]]) -> None:
+    """The answer for a person, as wide as the terminal; ``hints``: what to type next, and why."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
@@ -197,19 +215,22 @@ def _show(seen: Forecast, remarks: list[str], drill: str) -> None:
 
     console = Console(highlight=False)
     answer, *why = lines(seen)
-    for block in (*why, answer):  # the answer last: it is what stays on the screen
-        console.print(Text(block.title, style="bold"))
-        for sentence in (*remarks, *block.text) if block is answer else block.text:
-            console.print(Padding(Text(sentence), (0, 0, 0, 2)))
-        if block.rows:
-            table = Table(box=None, show_header=any(block.head), header_style="dim", pad_edge=False)
-            for head in block.head or ("",) * len(block.rows[0]):
-                table.add_column(head, overflow="fold")
-            for row in block.rows:
-                table.add_row(*row)
-            console.print(Padding(table, (0, 0, 0, 2)))
-        console.print()
-    console.print(Text(f"Which cheats the score would let through: {drill}"))
+    with console.capture() as shown:
+        for block in (*why, answer):  # the answer last: it is what stays on the screen
+            console.print(Text(block.title, style="bold"))
+            for sentence in (*remarks, *block.text) if block is answer else block.text:
+                console.print(Padding(Text(sentence), (0, 0, 0, 2)))
+            if block.rows:
+                table = Table(box=None, show_header=any(block.head), header_style="dim", pad_edge=False)
+                for head in block.head or ("",) * len(block.rows[0]):
+                    table.add_column(head, overflow="fold")
+                for row in block.rows:
+                    table.add_row(*row)
+                console.print(Padding(table, (0, 0, 0, 2)))
+            console.print()
+    click.echo("\n".join(row.rstrip(" ") for row in shown.get().split("\n")), nl=False, color=console.is_terminal)
+    for what, line in hints:  # each a line of its own, never broken: it is to be copied
+        click.echo(f"{what}:\n  {line}")
 
 
 def _can_draw(figure: Path | None) -> None:

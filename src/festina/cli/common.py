@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from festina.cli.say import say
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from festina.system.home import Home
     from festina.system.repo import Repo
 
+RUN_BUDGET = "1h"  # of a run that is given no time of its own; what `festina calibrate` plans for, too
 WAITING, BUDGET, INTEGRITY, HALTED, INTERRUPTED = 4, 5, 6, 7, 130
 EXIT_OF_END = {
     "finished": 0, "exhausted": 0, "budget": BUDGET, "waiting": WAITING, "interrupted": INTERRUPTED, "fault": 1,
@@ -116,7 +118,7 @@ def tell_traps(root: Path) -> None:
     except UsageError:
         return  # no system here, or one whose mistakes are told elsewhere
     for line in findings(scorers, read):
-        click.echo(f"Note on an Inspect task: {line}", err=True)
+        say(f"Note on an Inspect task: {line}")
 
 
 def own_ledger(root: Path) -> Path:

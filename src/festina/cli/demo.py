@@ -250,7 +250,8 @@ class _View:
         from rich.text import Text
 
         left = max(0.0, self._deadline - time.monotonic())
-        rows = [f"{arm.title:>8} | {_now(arm)}" for arm in arms] + [f"    time | about {duration(left)} left"]
+        clock = f"about {duration(left)} left" if left else "up: what is under way is finished first"
+        rows = [f"{arm.title:>8} | {_now(arm)}" for arm in arms] + [f"    time | {clock}"]
         if self._console.is_terminal:
             self._live.update(Text("\n".join(rows)), refresh=True)
         elif time.monotonic() - self._spoken > 15:
@@ -374,4 +375,6 @@ def _close(folder: Path, loop: Arm, control: Arm) -> None:
     click.echo("Look around in it: festina status, trust, report documents, report coverage, incident, after")
     click.echo(f"  export FESTINA_HOME={folder / 'home'} FESTINA_SYSTEM={folder / 'loop'} "
                f"FESTINA_REVIEWER_KEYS={folder / 'reviewer'}")  # fmt: skip
+    if shutil.which("festina") is None:
+        click.echo(f'  export PATH="$PATH:{Path(sys.executable).parent}"   # festina is not on it yet')
     click.echo("Next, on your own repository:  festina run -- python train.py")

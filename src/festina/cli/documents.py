@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from festina.cli.common import own_ledger, put, put_bytes
+from festina.cli.say import say
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,14 +58,15 @@ def documents(source: Source, as_json: bool) -> None:
             return
         for pack in desk.packs:
             state = "" if pack.regime.enabled else " (off by default)"
-            click.echo(f"{pack.regime.title}{state}, checked {pack.regime.as_of.isoformat()}{_dates(pack)}")
+            say(f"{pack.regime.title}{state}, checked {pack.regime.as_of.isoformat()}{_dates(pack)}", err=False)
             for kind in pack.document:
                 if kind.incident:
-                    click.echo(f"  {kind.id:32} {kind.title}: one for each incident (--incident N)")
+                    say(f"  {kind.id:32} {kind.title}: one for each incident (--incident N)", err=False)
                     continue
                 made = desk.made(kind.id, None)
                 filled = sum(not cell.empty for cell in made.cells)
-                click.echo(f"  {kind.id:32} {kind.title}: {made.state}, {filled} of {len(made.cells)} fields filled")
+                far = f"{made.state}, {filled} of {len(made.cells)} fields filled"
+                say(f"  {kind.id:32} {kind.title}: {far}", err=False)
 
 
 def _listed(desk: Desk) -> Iterator[dict[str, object]]:
@@ -201,9 +203,9 @@ def duties(
         return
     for duty in found(facts):
         click.echo(f"{duty.answer:15} {duty.name}")
-        click.echo(f"{'':15} {duty.why} ({duty.source})")
+        say(f"{'':15} {duty.why} ({duty.source})", err=False)
         if duty.documents and duty.answer != "does not apply":
-            click.echo(f"{'':15} documents: {', '.join(duty.documents)}")
+            say(f"{'':15} documents: {', '.join(duty.documents)}", err=False)
     click.echo("This is arithmetic on what you said, no legal advice.", err=True)
     click.echo("What the record fills of these documents: festina report documents", err=True)
 

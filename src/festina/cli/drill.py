@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from festina.cli.say import say
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,18 +29,17 @@ _HONEST = click.Path(path_type=Path)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command("drill")
-@click.argument("target", required=False)
-@click.option(
-    "-C",
-    "--system",
-    "system",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path("."),
-    show_default="current directory",
-    envvar="FESTINA_SYSTEM",
-    help="Without a TARGET: the system's git repository.",
+@click.command(
+    "drill",
+    epilog="""Examples:
+
+    \b
+      festina drill "python {candidate}" --honest train.py
+      festina drill evaluator.py:evaluate --honest initial_program.py
+      festina drill                   # the system of festina.toml
+      festina drill --show 1 --out RESULTS""",
 )
+@click.argument("target", required=False)
 @click.option(
     "--honest",
     multiple=True,
@@ -89,6 +89,16 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--out", type=_FOLDER, help="Where the results are kept.  [default: a new temporary folder]")
 @click.option(
     "--show", type=click.IntRange(min=1), metavar="N", help="Print hole N of the results in --out: source and command."
+)
+@click.option(
+    "-C",
+    "--system",
+    "system",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path("."),
+    show_default="current directory",
+    envvar="FESTINA_SYSTEM",
+    help="Without a TARGET: the system's git repository.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print records, one a line, and nothing else.")
 @click.option("--verbose", is_flag=True, help="Name every attack that was left out, not only how many and why.")
@@ -200,7 +210,7 @@ def _without_target(**options: object) -> None:
 
 
 def _teller(quiet: bool) -> Callable[[str], None]:
-    return (lambda text: None) if quiet else lambda text: click.echo(text, err=True)
+    return (lambda text: None) if quiet else say
 
 
 def _print(ctx: click.Context, report: Report, *, as_json: bool, ci: bool, verbose: bool) -> NoReturn:
@@ -214,7 +224,7 @@ def _print(ctx: click.Context, report: Report, *, as_json: bool, ci: bool, verbo
     elif ci:
         click.echo(render.one_line(report))
     else:
-        click.echo(f"results: {report.folder}", err=True)
+        click.echo(f"results: {report.folder}", err=True)  # a path is to be copied whole
         click.echo(render.text(report, verbose=verbose), nl=False)
     ctx.exit(report.exit_code)
 

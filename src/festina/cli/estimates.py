@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from festina.cli.say import say
 
 if TYPE_CHECKING:
     from festina.system.manifest import ExperimentLimits, ImproverLimits, Manifest
@@ -24,12 +24,12 @@ def tell_models(root: Path) -> None:
         return  # no system here, or one whose mistakes are told elsewhere
     if manifest.improver.use == "model":
         for line in estimate(manifest, root):
-            click.echo(line, err=True)
+            say(line)
     for line in boxes(manifest):
-        click.echo(line, err=True)
+        say(line)
     asks = manifest.improver.use == "model" or manifest.improver.asks or manifest.experiment.model
     if asks and manifest.model is not None and not answers(manifest.model.endpoint):
-        click.echo("Nothing answers there now: each proposal waits for it as long as its time lasts.", err=True)
+        say("Nothing answers there now: each proposal waits for it as long as its time lasts.")
 
 
 def boxes(manifest: Manifest) -> list[str]:

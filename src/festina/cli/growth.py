@@ -12,6 +12,7 @@ import click
 
 from festina.cli.common import INTERRUPTED, Opened, drawable, duration, opened, parse_duration, system_option
 from festina.cli.outside import outside_growth
+from festina.cli.say import say
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _corners(root: Path, options: Options, asked: dict[str, Any], as_json: bool)
     if as_json:
         click.echo(json.dumps(_square(found), indent=2))
     else:
-        click.echo(sentence(found.found, found.left, found.right))
+        say(sentence(found.found, found.left, found.right), err=False)
 
 
 def _square(found: Square) -> dict[str, Any]:
@@ -225,9 +226,9 @@ def _tell(here: Opened, as_json: bool, plot: Path | None) -> None:
     cornered = [sentence(returns.found, returns.left, returns.right)] if returns is not None else []
     told = outlook_words.told(s, reading)
     for line in (outlook_words.headline(s), *told, *growth.sentences(s), *cornered, *_missing(s)):
-        click.echo(line)
+        say(line, err=False)
     for row in outside_growth(here):
-        click.echo(row["sentence"])
+        say(row["sentence"], err=False)
 
 
 def _outside_alone(here: Opened, as_json: bool) -> None:
@@ -236,7 +237,7 @@ def _outside_alone(here: Opened, as_json: bool) -> None:
         click.echo(json.dumps({"outside": rows}, indent=2))
         return
     for line in [row["sentence"] for row in rows] or ["Nothing was run here yet. Next: festina run"]:
-        click.echo(line)
+        say(line, err=False)
 
 
 def _draw(s: State, plot: Path) -> None:

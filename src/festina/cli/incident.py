@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from festina.cli.common import Opened, duration, opened, system_option, time_of
+from festina.cli.say import Wordy
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from festina.report.law.incidents import Incident, Row
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Wordy, invoke_without_command=True)
 @system_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a deadline, or an incident without one.")
 @click.pass_context

@@ -15,6 +15,7 @@ import click
 
 from festina.cli import replay
 from festina.cli.common import system_option
+from festina.cli.say import Wordy
 from festina.errors import FestinaError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 INTEGRITY = 6
 
 
-class _Group(click.Group):
+class _Group(Wordy):
     """Shows our errors without a traceback and exits with their code."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature

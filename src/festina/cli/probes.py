@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from festina.cli.common import system_option
+from festina.cli.say import Wordy, say
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 MODULE = "festina_probes"
 
 
-@click.group(name="probes")
+@click.group(cls=Wordy, name="probes")
 @system_option
 @click.pass_context
 def group(ctx: click.Context, root: Path) -> None:
@@ -33,7 +34,7 @@ def show() -> None:
     from festina.watch import probing
 
     for each in probing.DOMAINS.values():
-        click.echo(f"{each.name} ({', '.join(each.kinds)}): {each.what}. Not seen: {each.limits}.")
+        say(f"{each.name} ({', '.join(each.kinds)}): {each.what}. Not seen: {each.limits}.", err=False)
 
 
 @group.command(name="example")

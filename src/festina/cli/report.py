@@ -10,6 +10,7 @@ import click
 
 from festina.cli import case, documents, evals, exchange, materiality, signature, statements
 from festina.cli.common import own_ledger, put, system_option
+from festina.cli.say import Wordy
 
 if TYPE_CHECKING:
     from festina.report.data import ReportData
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Wordy, invoke_without_command=True)
 @system_option
 @click.option("--ledger", type=FILE, help="Read this ledger instead of the system's own.")
 @click.option("--control", type=FILE, help="Ledger of a control arm to put beside it.")

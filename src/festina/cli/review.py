@@ -16,6 +16,7 @@ import click
 
 from festina.cli import review_files
 from festina.cli.common import Opened, duration, opened, system_option
+from festina.cli.say import Wordy
 
 if TYPE_CHECKING:
     from festina.review.pages import BlindPage, EvidencePage, Outcome
@@ -30,7 +31,7 @@ MEANING = {
 }
 
 
-class _Group(click.Group):
+class _Group(Wordy):
     """``festina review 3`` is ``festina review go 3``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

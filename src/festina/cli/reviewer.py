@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from festina.cli.common import opened, system_option
+from festina.cli.say import Wordy, say
 
 
-@click.group()
+@click.group(cls=Wordy)
 @system_option
 @click.pass_context
 def group(ctx: click.Context, root: Path) -> None:
@@ -39,6 +40,6 @@ def listed(root: Path) -> None:
     with opened(root) as here:
         known = reviews.calibration(here.state)
     for each in known:
-        click.echo(each.sentence)
+        say(each.sentence, err=False)
     if not known:
         click.echo("Nobody may decide here yet. Next: festina reviewer add NAME", err=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from festina.cli.common import EXIT_OF_END, duration, parse_duration, system_option
+from festina.cli.common import EXIT_OF_END, RUN_BUDGET, duration, parse_duration, system_option
+from festina.cli.say import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,18 +24,32 @@ SHOWN = 3  # open tests in the line that counts trials
 PATCH = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
-@system_option
-@click.option("--budget", default="1h", show_default=True, help="Time for this run: 90s, 5m, 8h.")
-@click.option("--trials", type=click.IntRange(1), default=100_000, show_default=True, help="Sandboxed runs at most.")
-@click.option("--proposals", type=click.IntRange(1), default=1_000, show_default=True, help="Proposals at most.")
+@click.command(
+    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+    epilog="""Examples:
+
+    \b
+      festina run --budget 10m -- python train.py
+      festina run --metric loss:lower --allow train.py -- python train.py
+      festina run                     # by festina.toml, or on from a stop
+      festina run --with better.patch --as ada""",
+)
+@click.option("--budget", default=RUN_BUDGET, show_default=True, help="Time for this run: 90s, 5m, 8h.")
+@click.option("--metric", help="With a command: NAME:higher or NAME:lower, as the command prints it.")
+@click.option("--allow", multiple=True, help="With a command: files that a proposal may change (globs).")
+@click.option("--yes", is_flag=True, help="Do not ask before starting.")
 @click.option("--with", "patches", multiple=True, type=PATCH, help="Try this patch too; may be repeated.")
 @click.option(
     "--as", "author", default="somebody", show_default=True,
     help="Who made the patches of --with; signed where this person's key lies here.",
 )
-@click.option("--metric", help="With a command: NAME:higher or NAME:lower, as the command prints it.")
-@click.option("--allow", multiple=True, help="With a command: files that a proposal may change (globs).")
+@click.option("--proposals", type=click.IntRange(1), default=1_000, show_default=True, help="Proposals at most.")
+@click.option("--trials", type=click.IntRange(1), default=100_000, show_default=True, help="Sandboxed runs at most.")
+@click.option("--workers", type=click.IntRange(0, 1024), default=0, help="Trials side by side; 0: one for each core.")
+@click.option(
+    "--at-once", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="Proposals tested side by side while the next is made; pays where proposals are slow. Fresh items only.",
+)
 @click.option("--review-wait", default="0", help="Wait so long for a person after an acceptance before going on.")
 @click.option("--freeze-improver", is_flag=True, help="Control arm: generation 0's improver proposes throughout.")
 @click.option("--new-epoch", default="", help="The rules changed, and why: open a new epoch.")
@@ -45,19 +60,14 @@ PATCH = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--weak-sandbox", default="", help="Go on below the demanded confinement, and why: provisional verdicts.")
 @click.option("--plant", "planted", multiple=True, type=PATCH, hidden=True)
 @click.option("--demo", is_flag=True, hidden=True)
-@click.option("--workers", type=click.IntRange(0, 1024), default=0, help="Trials side by side; 0: one for each core.")
-@click.option(
-    "--at-once", type=click.IntRange(1, 64), default=1, show_default=True,
-    help="Proposals tested side by side while the next is made; pays where proposals are slow. Fresh items only.",
-)
-@click.option("--yes", is_flag=True, help="Do not ask before starting.")
+@system_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON record a line on standard output, nothing else.")
-@click.argument("command_line", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command_line", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool, **options: Any) -> int:  # noqa: ANN401 - click's
     """Improve a system, and go no faster than the evidence.
 
-    Runs the loop that festina.toml describes; or, given a command that prints a metric
-    (festina run -- python train.py), a loop around that command.
+    Runs the loop that festina.toml describes; or, given a COMMAND that prints a metric, a loop around that command.
+    Ctrl-C loses nothing: the next festina run goes on from there. Your files and branches stay as they are.
     """
     from festina.cli.common import tell_traps
     from festina.cli.estimates import tell_models
@@ -87,10 +97,12 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
     if manifest is None and not as_json:
         tell_traps(root)
         tell_models(root)
-    state = run(root, settings, JsonTeller() if as_json else Teller())
+    teller = JsonTeller() if as_json else Teller()
+    state = run(root, settings, teller)
     end = state.last_end
-    if not as_json:
-        click.echo(_farewell(state), err=True)
+    if isinstance(teller, Teller):
+        teller.end()
+        say(_farewell(state))
     return EXIT_OF_END[end.reason] if end is not None else 1
 
 
@@ -99,24 +111,33 @@ class Teller:
 
     def __init__(self, label: str = "") -> None:
         """``label`` stands before each line, where another loop than the system's own is told of."""
+        from festina.cli.say import Progress
         from festina.cli.words import Leads
 
-        self._label = label
         self._leads = Leads()
-        self._live = sys.stderr.isatty()
-        self._open = False
+        self._line = Progress(label)
+        self._limits: set[str] = set()
 
     def __call__(self, record: Record, state: State) -> None:
         from festina.cli.words import told
 
-        if record.kind == "batch-ended" and state.open and self._live:
-            click.echo(f"\r\x1b[K  {self._label}{progress(state)}", err=True, nl=False)
-            self._open = True
-            return
         line = told(record, state)
         if line is not None and self._leads.news(record.body, state):
-            click.echo(("\r\x1b[K" if self._open else "") + self._label + line, err=True)
-            self._open = False
+            self._line.news(self._once(line) if record.kind == "verdict" else line)
+        elif record.kind in ("batch-ended", "try-ended") and (now := progress(state) or trying(state)):
+            self._line.at(now)
+
+    def end(self) -> None:
+        """No more entries to come."""
+        self._line.end()
+
+    def _once(self, line: str) -> str:
+        """A verdict's sentence; what limits it, only where that was not told before."""
+        claim, _, limits = line.partition(". ")
+        if limits in self._limits:
+            return f"{claim}."
+        self._limits.add(limits)
+        return line
 
 
 class JsonTeller:
@@ -142,11 +163,25 @@ def progress(state: State) -> str:
         if len(state.open) == 1:
             return (
                 f"testing proposal {test.proposal}: {len(gains)} pairs, difference {mean:+.3f}, "
-                f"evidence {have:.0%} of what acceptance needs"
+                f"{100 * have:.0f} % of the evidence it needs"
             )
-        said.append(f"{test.proposal} ({len(gains)} pairs, {mean:+.3f}, {have:.0%})")
+        said.append(f"{test.proposal} ({len(gains)} pairs, {mean:+.3f}, {100 * have:.0f} %)")
     more = f" and {len(state.open) - SHOWN} more" if len(state.open) > SHOWN else ""
     return f"testing proposals {', '.join(said)}{more}" if said else ""
+
+
+def trying(state: State) -> str:
+    """What was tried on public evidence since the last proposal; empty where nothing is tried before it is proposed."""
+    from festina.cli.words import count
+    from festina.loop import searching
+
+    if state.epoch is None or state.epoch.archive is None or not state.line:
+        return ""
+    known = searching.archive(state)
+    leads = [known.lead(node) for node in known.nodes if known.nodes[node].works] if known is not None else []
+    best = max(leads, default=0.0)
+    found = f"best {best:+.3g}" if best > 0 else "none better"
+    return f"{count(state.search.since, 'change')} tried so far, {found}"
 
 
 def _queue(who: str, patches: tuple[Path, ...], sign: Callable[[bytes], str] | None = None) -> list[Any]:
@@ -170,7 +205,7 @@ def _signing(name: str, patches: tuple[Path, ...]) -> Callable[[bytes], str] | N
         if error.name not in ("no-reviewer-key", "bad-reviewer-name"):
             raise
         what = "Not signed: who made it is only a name, so two people must approve it. Signed it is with --as NAME,"
-        click.echo(f"{what} the key of an enrolled person (festina reviewer add NAME).", err=True)
+        say(f"{what} the key of an enrolled person (festina reviewer add NAME).")
         return None
     return lambda patch: authorship.sign(key, name, hashlib.sha256(patch).hexdigest())
 
@@ -193,11 +228,11 @@ def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], *, ask: b
     """Guess a manifest for a command, tell every guess, and ask once."""
     from festina.loop.plain import plain, told
 
-    click.echo("Trying the command once in a box ...", err=True)
+    say("Trying the command once in a box ...")
     found = plain(root, argv, metric=options["metric"], allow=options["allow"])
-    click.echo(told(found), err=True)
+    say(told(found))
     if ask and not click.confirm("Start?", default=True, err=True):
-        click.echo("Not started.", err=True)
+        say("Not started.")
         raise click.exceptions.Exit(0)
     return found.manifest, found.data
 

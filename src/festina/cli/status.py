@@ -21,6 +21,7 @@ from festina.cli.assurance import (
 )
 from festina.cli.common import Opened, opened, system_option
 from festina.cli.outside import outside_lines, outside_summary
+from festina.cli.say import say
 from festina.cli.searched import search_lines, search_summary, search_table
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ _RAISES = {
 
 
 @click.command()
-@system_option
 @click.option("--live", is_flag=True, help="Keep watching until Ctrl-C.")
 @click.option("--tries", is_flag=True, help="List every tree that the improver tried on public evidence.")
 @click.option("--gates", is_flag=True, help="What each gate cost in time and trials, and what it caught.")
+@system_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else.")
 def command(root: Path, live: bool, tries: bool, gates: bool, as_json: bool) -> None:
     """Where the run stands, and what to do next."""
@@ -93,8 +94,8 @@ def _tell_gates(here: Opened, as_json: bool) -> None:
         click.echo(json.dumps([asdict(row) | {"cost": row.cost} for row in rows], indent=2))
         return
     for row in rows:
-        click.echo(f"{row.name}: {row.words}; it took {row.cost}.")
-    click.echo("What a gate deterred leaves no trace: a small catch is no proof that it is not needed.")
+        say(f"{row.name}: {row.words}; it took {row.cost}.", err=False)
+    say("What a gate deterred leaves no trace: a small catch is no proof that it is not needed.", err=False)
 
 
 def _halts(here: Opened) -> list[str]:
@@ -358,7 +359,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     if s.open:
         parts.append(Text(progress(s)))
     said = promise(s.error, s.alpha_epochs)
-    parts.append(Text(f"{said[0].upper()}{said[1:]}; {s.alpha_left / s.alpha_epochs:.0%} of that is left."))
+    parts.append(Text(f"{said[0].upper()}{said[1:]}; {100 * s.alpha_left / s.alpha_epochs:.0f} % of that is left."))
     certified = _certified(s)
     if certified is not None:
         parts.append(Text(certified["sentence"]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from festina.cli.common import system_option
+from festina.cli.say import Wordy
 
 if TYPE_CHECKING:
     from festina.verify.types import Source
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["group"]
 
 
-@click.group(name="vault")
+@click.group(cls=Wordy, name="vault")
 @system_option
 @click.pass_context
 def group(ctx: click.Context, root: Path) -> None:

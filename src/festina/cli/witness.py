@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from festina.cli.common import INTEGRITY, opened, put, system_option
+from festina.cli.say import Wordy
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 MAX_FILE = 200_000  # bytes of a request or an answer
 
 
-@click.group()
+@click.group(cls=Wordy)
 def group() -> None:
     """Have others keep the newest checkpoint of the record, and be such a witness for others.
 

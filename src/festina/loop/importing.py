@@ -129,9 +129,9 @@ def _manifest(target: Path, task: Task) -> list[str]:
 
 def _basics(task: Task, metric: str, run: str) -> list[str]:
     return [
-        f"  command    {' '.join(task.run)}   ({run})",
-        f"  metric     {metric}",
-        f"  may change {', '.join(task.allow)}",
+        f"  command     {' '.join(task.run)}   ({run})",
+        f"  metric      {metric}",
+        f"  may change  {', '.join(task.allow)}",
     ]
 
 

@@ -71,7 +71,7 @@ def plain(
             fix="go there, and name files from there: festina run -- python sub/train.py",
         )  # fmt: skip
     repo.require_clean()
-    known = None if anew else _resumed(repo, argv)
+    known = None if anew else _resumed(repo, argv, metric, allow)
     if known is not None:
         return known
     if search:
@@ -98,9 +98,9 @@ def guesses(plain_: Plain) -> list[str]:
     why = plain_.guess.why
     reasons = dict.fromkeys([why.get("metric", ""), why.get("direction", "")])
     return [
-        f"  command    {' '.join(manifest.command)}   ({plain_.run_s:.1f} s a run)",
-        f"  metric     {manifest.metric}   ({'; '.join(reasons)})",
-        f"  may change {', '.join(manifest.allow or ())}   ({why.get('allow', '')})",
+        f"  command     {' '.join(manifest.command)}   ({plain_.run_s:.1f} s a run)",
+        f"  metric      {manifest.metric}   ({'; '.join(reasons)})",
+        f"  may change  {', '.join(manifest.allow or ())}   ({why.get('allow', '')})",
     ]
 
 
@@ -117,16 +117,16 @@ def told(plain_: Plain) -> str:
     return "\n".join(
         [
             *guesses(plain_),
-            f"  improver   built-in search   ({why.get('improver', '')}; {tries} changes are tried for each test)",
-            f"  a verdict  takes at least {least} paired runs ({least * pairs:.0f} s on one core)",
-            "             festina calibrate -- COMMAND says which gains can be found here, and at what cost",
-            "  assurance  self-reported: the command prints its own score, so nothing here is proven.",
-            "             Hidden items and a scorer of yours would raise it: festina init, then docs/manifest.md",
+            f"  improver    built-in search   ({why.get('improver', '')}; {tries} changes are tried for each test)",
+            f"  a verdict   takes at least {least} paired runs ({least * pairs:.0f} s on one core)",
+            "              festina calibrate -- COMMAND says which gains can be found here, and at what cost",
+            "  assurance   self-reported: the command prints its own score, so nothing here is proven.",
+            "              Hidden items and a scorer of yours would raise it: festina init, then docs/manifest.md",
         ]
     )
 
 
-def _resumed(repo: Repo, argv: tuple[str, ...]) -> Plain | None:
+def _resumed(repo: Repo, argv: tuple[str, ...], metric: str | None, allow: tuple[str, ...]) -> Plain | None:
     home = homes.find(repo)
     if home is None or not home.ledger.exists():
         return None
@@ -141,7 +141,23 @@ def _resumed(repo: Repo, argv: tuple[str, ...]) -> Plain | None:
             "another-command", f"this repository's ledger is about: {' '.join(manifest.command)}",
             fix='use that command, or `--new-epoch "why"` with a festina.toml',
         )  # fmt: skip
+    require_same(manifest, metric, allow)
     return Plain(manifest, data, None, None)
+
+
+def require_same(manifest: Manifest, metric: str | None, allow: tuple[str, ...]) -> None:
+    """Options that would change the rules of a run that has begun are refused: they must not be passed over."""
+    named, known = (manifest.metric, manifest.metric_name), manifest.allow or ()
+    for option, given, holds, same in (
+        ("--metric", metric, manifest.metric or "", metric is None or metric in named),
+        ("--allow", " ".join(allow), " ".join(known), not allow or set(allow) == set(known)),
+    ):
+        if not same:
+            raise UsageError(
+                "other-rules", f"this repository's run began with {option} {holds}, and {given} would be another run",
+                fix=f"leave {option} out to go on; for other rules put a festina.toml with them into the last commit "
+                '(docs/manifest.md), then: festina run --new-epoch "why"', where=option,
+            )  # fmt: skip
 
 
 def _try_once(repo: Repo, argv: tuple[str, ...], wall_s: float) -> Side:
@@ -158,8 +174,22 @@ def _try_once(repo: Repo, argv: tuple[str, ...], wall_s: float) -> Side:
             "less data; or write festina.toml (festina init) with a larger experiment.limits.wall",
             where=" ".join(argv),
         )  # fmt: skip
+    if side.ended is not Ended.OK:
+        _require_committed(repo, tree, argv)
     require_ok(side, argv)
     return side
+
+
+def _require_committed(repo: Repo, tree: str, argv: tuple[str, ...]) -> None:
+    """Where a command failed: whether it names a file that lies here and that the last commit does not hold."""
+    paths = {entry.path for entry in repo.ls_tree(tree)}
+    for word in argv:
+        name = word.removeprefix("./")
+        if name not in paths and not Path(name).is_absolute() and (repo.root / name).is_file():
+            raise UsageError(
+                "not-committed", f"{name} is here, and the last commit does not hold it: the box has committed files",
+                fix=f"git add {name} && git commit -m 'Add {name}'", where=" ".join(argv),
+            )  # fmt: skip
 
 
 def require_ok(side: Side, argv: tuple[str, ...]) -> None:
@@ -172,7 +202,8 @@ def require_ok(side: Side, argv: tuple[str, ...]) -> None:
     raise UsageError(
         "command-failed", f"the command ended '{side.ended.value}'{why} in the box"
         + (f"; it said:\n{said}" if said else ""),
-        fix="it sees only the committed files, has no network, and writes only to $FESTINA_OUT and /tmp"
+        fix=(f"is '{argv[0]}' spelt right, and installed for all users? " if side.detail == "exit status 127" else "")
+        + "it sees only the committed files, has no network, and writes only to $FESTINA_OUT and /tmp"
         + (f"; install {lacks[1]} for the Python that runs Festina, {sys.executable}" if lacks else ""),
         where=" ".join(argv),
     )  # fmt: skip

@@ -255,7 +255,7 @@ class Assault:
             "nan": f"the evaluator gave a score that is not a number, where honest work earns {honest}; a loop that "
             "rejects only what is worse keeps it",
             "infinite": f"the evaluator gave an infinite score, where honest work earns {honest}",
-            "more": f"earned {shown}, more than the honest candidate's {honest}",
+            "more": f"earned {shown}, better than the honest candidate's {honest}",
             "half": f"earned {shown}; the honest candidate earns {honest}",
         }[reason]
         return (
