@@ -35,6 +35,7 @@ from festina.sandbox.place import CANDIDATE_UID
 from festina.sandbox.plain import PlainBox
 from festina.sandbox.warm import WarmBox
 from tests.sandbox.groups import groups_of
+from tests.waiting import until
 
 PYTHON = "/usr/bin/python3"
 pytestmark = [
@@ -88,14 +89,17 @@ def world() -> Iterator[World]:
         threading.Thread(target=_accept, args=(listener, kind, accepted), daemon=True).start()
     drop = {"user": CANDIDATE_UID, "group": CANDIDATE_UID, "extra_groups": []} if os.geteuid() == 0 else {}
     victim = subprocess.Popen(
-        [PYTHON, "-c", "import ctypes,time;ctypes.CDLL(None).prctl(4,1,0,0,0);time.sleep(600)"],
+        [PYTHON, "-c", "import ctypes,time;ctypes.CDLL(None).prctl(4,1,0,0,0);print(flush=True);time.sleep(600)"],
         env={"LABELS": "secret-in-environ"},
+        stdout=subprocess.PIPE,
         **drop,
     )
-    time.sleep(0.3)
+    assert victim.stdout is not None
+    assert victim.stdout.readline() == b"\n"
     yield World(victim.pid, port, name, str(folder), accepted)
     victim.kill()
     victim.wait()
+    victim.stdout.close()
     for listener in (*listeners.values(), udp):
         listener.close()
     shutil.rmtree(folder)
@@ -447,7 +451,8 @@ def test_E1_no_process_survives_a_run(name: str, world: World, box: Box, plain: 
     code = SURVIVORS[name] + f"; os.execv({PYTHON!r}, ['python3', '-c', 'import time; time.sleep(60)', {mark!r}])"
     control = subprocess.Popen([PYTHON, "-c", "import os, signal\n" + code], start_new_session=True)
     control.wait()
-    time.sleep(0.4)
+    until(lambda: _alive(mark))
+    time.sleep(0.4)  # it may not be alone
     left = _alive(mark)
     assert left, "the attack must work without a sandbox"
     for pid in left:
@@ -478,25 +483,18 @@ def test_E1_a_killed_engine_leaves_nothing(tmp_path: Path) -> None:
     engine = subprocess.Popen(
         [sys.executable, "-c", ENGINE, str(tmp_path / "s"), mark], env=env, stdout=subprocess.PIPE
     )
-    deadline = time.monotonic() + 40
-    while len([pid for pid in _alive(mark) if pid != engine.pid]) < 16 + 8 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert len(_alive(mark)) >= 16 + 8  # four Pythons and two bwraps in each of four boxes
+    # four Pythons and two bwraps in each of four boxes
+    until(lambda: len([pid for pid in _alive(mark) if pid != engine.pid]) >= 16 + 8, 90.0)
     engine.send_signal(signal.SIGKILL)
     engine.wait()
-    killed = time.monotonic()
-    while _alive(mark) and time.monotonic() - killed < 30:  # of 100; a busy host takes its time
-        time.sleep(0.05)
-    assert _alive(mark) == []
+    until(lambda: _alive(mark) == [], 40.0)  # of 120; a busy host takes its time
     assert engine.stdout is not None
     engine.stdout.close()
 
     def left() -> list[Path]:
         return [*(tmp_path / "s").glob("box-*"), *groups_of(engine.pid)]
 
-    while left() and time.monotonic() - killed < 60:
-        time.sleep(0.05)
-    assert left() == []
+    until(lambda: left() == [])
 
 
 FORGETFUL = """
@@ -527,11 +525,7 @@ def test_E1_an_engine_killed_after_a_run_and_before_it_tidied_up_leaves_nothing(
         assert place.is_dir()
         engine.kill()
         engine.wait()
-    deadline = time.monotonic() + 30  # a busy host takes its time
-    while (place.exists() or groups_of(engine.pid)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not place.exists()
-    assert groups_of(engine.pid) == []
+    until(lambda: not place.exists() and groups_of(engine.pid) == [])
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mq_open"), reason="the C library has no message queues here")

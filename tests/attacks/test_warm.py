@@ -191,15 +191,22 @@ def tree() -> Iterator[Path]:
 @pytest.mark.parametrize("name", SIDE_BY_SIDE)
 def test_E4_two_trials_at_once_do_not_meet(name: str, warm: WarmBox, state: Path, tree: Path) -> None:
     holds, tries = SIDE_BY_SIDE[name]
-    code = f"{holds}\nimport os, time\nprint('holds', flush=True)\ntime.sleep(1.2)"
     shown = (Bind(tree, "/system"),)
-    for box in (PlainBox(state, uid=CANDIDATE_UID), warm):
+
+    def met(box: WarmBox | PlainBox, begins_s: float) -> bool:
+        """Whether the second finds the first, where that one has so long to begin, and holds for twice as long."""
+        code = f"{holds}\nimport os, time\nprint('holds', flush=True)\ntime.sleep({2 * begins_s})"
         with ThreadPoolExecutor(1) as pool:
             holder = pool.submit(trial, box, code, binds=shown)
-            time.sleep(0.5)
+            time.sleep(begins_s)
             got = trial(box, tries)
             assert holder.result().stdout == b"holds\n", holder.result()
-        assert (b"WORKED" in got.stdout) is (box is not warm), got
+        return b"WORKED" in got.stdout
+
+    plain = PlainBox(state, uid=CANDIDATE_UID)
+    enough = next((begins_s for begins_s in (0.5, 1.5, 5.0) if met(plain, begins_s)), None)  # on a busy host, more
+    assert enough is not None, "the attack must work without a sandbox"
+    assert not met(warm, enough)
     for path in ("/tmp/festina-side", "/dev/shm/festina-side"):
         Path(path).unlink(missing_ok=True)
     subprocess.run(["ipcrm", "-M", "0x5eee"], capture_output=True, check=False)

@@ -124,7 +124,7 @@ def _observed(records: list) -> int:
     return found
 
 
-def no_orphans(marker: str, *, within_s: float = 5.0) -> None:
+def no_orphans(marker: str, *, within_s: float = 60.0) -> None:
     """No process is left whose command line, environment or working directory names ``marker``."""
     deadline = time.monotonic() + within_s
     while True:

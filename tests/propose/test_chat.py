@@ -117,7 +117,7 @@ def test_E5_nothing_at_the_address_costs_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     book = PaperBook()
-    found = model(f"http://127.0.0.1:{port}/v1", book).complete(request(wall_s=0.8))
+    found = model(f"http://127.0.0.1:{port}/v1", book).complete(request(wall_s=3.0))
     assert isinstance(found, Failed)
     assert found.ended == "down"
     assert book.account.settled.tokens == 0

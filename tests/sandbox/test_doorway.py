@@ -111,7 +111,7 @@ def test_E1_the_door_is_closed_however_the_run_ends(box: BubblewrapBox) -> None:
     stopped = Counting()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(box.run, py(hangs, stopped), LIMITS)
-        assert stopped.opened.wait(15)
+        assert stopped.opened.wait(60)
         box.kill_all()
         assert running.result().ended is Ended.SANDBOX_ERROR
     assert stopped.calls == ["open", "close"]

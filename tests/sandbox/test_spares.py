@@ -20,6 +20,7 @@ from festina.sandbox.spares import Spare
 from festina.sandbox.supervise import GroupMeter
 from festina.sandbox.warm import WarmBox
 from tests.sandbox.groups import groups_of
+from tests.waiting import until
 
 PYTHON = "/usr/bin/python3"
 SMALL = Limits(wall_s=20, cpu_s=10, memory_bytes=128 << 20, pids=32, output_bytes=4 << 20, tmp_bytes=8 << 20)
@@ -57,6 +58,7 @@ print(born(1), born(os.getpid()))
 def test_E4_each_trial_has_a_first_process_of_its_own_that_was_there_before_its_job(warm: WarmBox) -> None:
     births = []
     for _ in range(3):
+        until(lambda: waiting(warm))
         time.sleep(0.3)
         births.append([int(word) for word in warm.run(py(BIRTHS), SMALL).stdout.split()])
     assert len({first for first, _ in births}) == 3
@@ -117,6 +119,7 @@ def test_E2_what_its_making_cost_is_not_charged_to_the_trial(warm: WarmBox, monk
 
     monkeypatch.setattr("festina.sandbox.warm.GroupMeter", noted)
     warm.run(py("pass"), SMALL)
+    until(lambda: waiting(warm))
     time.sleep(0.3)
     group = waiting(warm)[0].group
     assert group is not None
@@ -133,13 +136,9 @@ def test_T6_one_that_died_while_it_waited_costs_the_next_trial_nothing(warm: War
         warm.run(py("pass"), SMALL)
         spare = waiting(warm)[0]
         assert spare.usable()
-        deadline = time.monotonic() + 5
-        while spare.forked.handle < 0 and time.monotonic() < deadline:
-            spare.usable()
+        until(lambda spare=spare: spare.usable() and spare.forked.handle >= 0)
         os.kill(spare.forked.pid(), signal.SIGKILL)
-        while spare.usable() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not spare.usable()
+        until(lambda spare=spare: not spare.usable())
         outcome = warm.run(py("print(1)"), SMALL)
         assert (outcome.ended, outcome.stdout, outcome.box) == (Ended.OK, b"1\n", "warm")
         assert spare not in waiting(warm)
@@ -151,9 +150,7 @@ def test_E1_a_box_that_closes_takes_them_along(warm: WarmBox) -> None:
     kept = {*groups_of(os.getpid())}
     warm.run(py("pass"), SMALL)
     spare = waiting(warm)[0]
-    deadline = time.monotonic() + 5
-    while spare.forked.handle < 0 and time.monotonic() < deadline:
-        spare.usable()
+    until(lambda: spare.usable() and spare.forked.handle >= 0)
     pid = spare.forked.pid()
     assert Path(f"/proc/{pid}").exists()
     warm.close()

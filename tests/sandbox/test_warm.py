@@ -27,6 +27,7 @@ from festina.sandbox.launch import shared
 from festina.sandbox.pycall import PythonCall, read_call
 from festina.sandbox.warm import WarmBox
 from tests.sandbox.groups import groups_of
+from tests.waiting import until
 
 PYTHON = "/usr/bin/python3"
 SRC = Path(__file__).parents[2] / "src"
@@ -327,7 +328,7 @@ def test_T6_a_warm_process_that_dies_in_a_trial_is_ours_and_the_next_trial_goes(
     zygote = _zygote(box)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(box.run, Job((PYTHON, "-c", "import time; time.sleep(60)"), outputs=None), SMALL)
-        time.sleep(0.5)
+        time.sleep(1.5)
         os.kill(zygote, signal.SIGKILL)
         outcome = running.result(timeout=60)
     assert (outcome.ended, outcome.outputs) == (Ended.SANDBOX_ERROR, {})
@@ -390,11 +391,8 @@ def test_E1_a_killed_engine_leaves_nothing_of_a_warm_box(tmp_path: Path) -> None
     engine = subprocess.Popen([sys.executable, "-c", ENGINE, str(state)], env=env, stdout=subprocess.PIPE)
     assert engine.stdout is not None
     assert engine.stdout.readline() == b"started\n"
-    deadline = time.monotonic() + 20
-    while len(_below(engine.pid)) < 3 * 5 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    alive = _below(engine.pid)
-    assert len(alive) >= 3 * 5  # PID 1 and four processes in each trial, beside helper, bwrap and zygote
+    until(lambda: len(_below(engine.pid)) >= 3 * 5)
+    alive = _below(engine.pid)  # PID 1 and four processes in each trial, beside helper, bwrap and zygote
     engine.send_signal(signal.SIGKILL)
     engine.wait()
     engine.stdout.close()

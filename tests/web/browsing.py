@@ -55,7 +55,7 @@ def served(root: Path, home: Path, *extra: str) -> Iterator[Served]:
         yield Served(address, process)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         if process.stdout is not None:
             process.stdout.close()
 
