@@ -36,6 +36,7 @@ from festina.propose.history import Told
 from festina.report.fold import fold as report_of
 from festina.report.html import page
 from festina.select.reproduced import LEAST_RUNS, reproduced
+from festina.system import commits
 from festina.system import home as homes
 from festina.system.repo import Repo
 from festina.web.run_view import notes
@@ -156,6 +157,30 @@ def test_a_branch_whose_history_was_rewritten_is_a_finding(loop: Autoresearch) -
     git(loop.root, "commit", "-q", "--amend", "-m", "val_bpb: 0.9\n\nanother story")
     found = bring(loop.root, source)
     assert kinds(found) == {"withdrawn"}
+
+
+def test_a_branch_longer_than_what_is_read_is_never_cut_in_silence(
+    loop: Autoresearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rate in ("0.2", "0.25", "0.3"):
+        loop.commit(rate)
+        loop.log(f"{1 + (float(rate) - 0.3) ** 2:.6f}", "keep", rate)
+    monkeypatch.setattr(commits, "MOST", 3)
+    source = Source("git", loop.root, metric="val_bpb:lower")
+    for since in ("", git(loop.root, "rev-parse", "HEAD~3")):
+        with pytest.raises(UsageError, match="newest 3 commits") as caught:
+            bring(loop.root, replace(source, since=since))
+        assert caught.value.name == "branch-too-long"
+    newer = bring(loop.root, replace(source, since=git(loop.root, "rev-parse", "HEAD~2")))
+    assert len(newer.fresh) == 3
+    assert not newer.findings
+    told = loop.read()  # its log goes further back than what is read of the branch
+    assert [(each.kind, each.words) for each in told.findings] == [
+        ("too-large", "results.tsv line 2: kept, and its commit is not among the newest 3 of the branch, which are all "
+         "that is read"),
+    ]  # fmt: skip
+    monkeypatch.setattr(commits, "MOST", 4)
+    assert len(bring(loop.root, replace(source, name="whole")).fresh) == 4
 
 
 def test_what_git_throws_away_after_a_reset_changes_nothing_that_was_told(loop: Autoresearch) -> None:

@@ -121,6 +121,9 @@ def test_R1_D5_a_person_sees_patch_and_numbers_decides_with_a_reason_and_it_is_r
     state, _ = read(accepted.root)
     assert repo.ref(RELEASED) == state.generations[1].commit
     assert state.released == 1
+    again = festina("release", "1", toy=accepted)
+    assert (again.returncode, "released already" in again.stderr) == (0, True), again.stderr
+    assert [r.kind for r in read(accepted.root)[1]].count("released") == 1, "a second release is no second entry"
     back = festina("rollback", "0", toy=accepted)
     assert back.returncode == 0, back.stderr
     state = check(accepted.root, settled=True)

@@ -266,6 +266,15 @@ def test_R1_T1_an_engine_that_signs_for_a_person_and_a_person_who_signs_a_verdic
             record.signature(number)
 
 
+def test_L6_what_is_dated_back_is_noted(bundle: Path) -> None:
+    record = alone.Record(bundle / "record")
+    before = set(alone.dates(record))  # the made-up run is older than its first entry
+    number = next(n for n, kind in enumerate(record.kinds) if kind == "verdict")
+    record.bodies[number]["at"] = record.bodies[number]["at"].replace("2026-", "2025-")
+    (words,) = set(alone.dates(record)) - before
+    assert words.startswith(f"entry {number} (verdict) says 2025-")
+
+
 def test_it_needs_nothing_but_the_standard_library(bundle: Path) -> None:
     text = (bundle / "verify.py").read_text()
     assert "festina." not in "".join(line for line in text.split("\n") if line.startswith(("import", "from")))

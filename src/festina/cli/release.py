@@ -18,6 +18,7 @@ WALL_S = 24 * 3600.0  # of a final score: as long as it takes, but not for ever
 def command(root: Path, generation: int | None) -> int:
     """Release an approved generation (default: the newest approved).
 
+    What is released already stays so, and nothing is recorded twice.
     Checks first that the record proves the verdict and the approval for exactly this content; where the manifest has a
     [suite.final], scores the generation on it, once, and refuses what that score contradicts; where it has a
     [suite.soak.NAME], runs that beside what is in use, and refuses what is not shown to hold.
@@ -31,10 +32,19 @@ def command(root: Path, generation: int | None) -> int:
         acts.settle_reviews(here.ledger, here.state, here.repo)
         _ask_witnesses(here)
         chosen = acts.may_release(here.ledger, here.state, here.repo, generation)
+        there = here.repo.ref(released_ref(bool(here.state.genesis and here.state.genesis.demo))) == chosen.commit
+        stands = there and here.state.released == chosen.number
         scored = not finals.due(here.state, chosen)
         weak = here.state.epoch is not None and here.state.epoch.min_level < 2
         demo = bool(here.state.genesis and here.state.genesis.demo)
         soaked = not soaks.due(here.state, chosen)
+        if stands and scored and soaked:
+            finals.require(here.state, chosen)
+            soaks.require(here.state, chosen)
+            click.echo(
+                f"Generation {chosen.number} is released already ({chosen.commit[:12]}): nothing to do.", err=True
+            )
+            return 0
     if not scored and not _score(root, chosen.number, demo=demo, weak=weak):
         return INTERRUPTED
     if not soaked and not _soak(root, chosen.number, demo=demo, weak=weak):

@@ -24,8 +24,10 @@ from festina.errors import IntegrityError
 from festina.ledger.audits import Audits
 from festina.ledger.checkpoint import Checkpoint, parse_and_verify
 from festina.ledger.cosignature import WitnessKey
+from festina.ledger.dates import Dates
 from festina.ledger.entries import KINDS
 from festina.ledger.merkle import Tree, leaf_hash
+from festina.ledger.numbering import Numbering
 from festina.ledger.pairs import Finding, Pairs
 from festina.ledger.rules import Admitted, Claim, Rules
 from festina.ledger.statement import commitment, peek_kind
@@ -151,6 +153,8 @@ class _Audit:
     pairs: Pairs = field(default_factory=Pairs)
     seen: Witnesses = field(default_factory=Witnesses)
     audits: Audits = field(default_factory=Audits)
+    dates: Dates = field(default_factory=Dates)
+    numbering: Numbering = field(default_factory=Numbering)
     bad: list[tuple[int, str]] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
     content: dict[str, tuple[int, str]] = field(default_factory=dict)  # digest -> first entry that names it
@@ -195,7 +199,7 @@ class _Audit:
             ok=not self.bad,
             entries=len(self.tree),
             first_bad=self.bad[0] if self.bad else None,
-            findings=tuple(self.pairs.close() + [Finding(*each) for each in self.seen.findings] + self.notes),
+            findings=tuple(self.pairs.close() + [Finding(*each) for each in self._found()] + self.notes),
             origin=genesis.origin if genesis else "",
             engine_key=base64.b64encode(self.rules.engine).decode(),
             root=self.tree.root().hex(),
@@ -205,6 +209,9 @@ class _Audit:
             withheld=withheld,
             witnesses=self.seen.trusted(self.trusted) or tuple(self.seen.newest.items()),
         )
+
+    def _found(self) -> list[tuple[int, str]]:
+        return self.seen.findings + self.numbering.findings + self.dates.close()
 
     # -- entries
 
@@ -246,6 +253,8 @@ class _Audit:
         self.audits.see(seq, admitted.body)
         self.kinds.append(entry.kind)
         self.roles.append(KINDS[entry.kind].role == "reviewer")
+        self.numbering.see(seq, admitted.body)
+        self.dates.see(seq, entry.at, person=self.roles[-1])
         for digest in entry.content:
             self.content.setdefault(digest, (seq, entry.kind))
         for name, digest in entry.commitments.items():

@@ -33,13 +33,17 @@ class Commit:
 
 
 class Commits:
-    """The first-parent line of one branch, oldest first, and whatever else a short name finds."""
+    """The first-parent line of one branch, oldest first, and whatever else a short name finds.
+
+    ``cut``: the branch is longer than what is read, so that its beginning is not in ``line``.
+    """
 
     def __init__(self, repo: Repo, branch: str = "") -> None:
         """``branch`` empty: what HEAD names. Raises ``UsageError`` where there is no such branch."""
         self._repo = repo
         tip = tip_of(repo, branch)
         self.line = tuple(reversed([_commit(raw) for raw in repo.log_records(tip, MOST)]))
+        self.cut = bool(self.line) and bool(self.line[0].parents)
         self._known: dict[str, Commit | None] = {each.oid: each for each in self.line}
 
     def find(self, name: str) -> Commit | None:

@@ -58,7 +58,11 @@ def _on_branch(found: History, commits: Commits) -> bool:
                    "loop's")  # fmt: skip
         return False
     for row in off:
-        found.find("contradiction", row.key, f"{row.source}: kept, and its commit is not on the branch")
+        if commits.cut:
+            found.find("too-large", row.key, f"{row.source}: kept, and its commit is not among the newest "
+                       f"{len(line):,} of the branch, which are all that is read")  # fmt: skip
+        else:
+            found.find("contradiction", row.key, f"{row.source}: kept, and its commit is not on the branch")
     for row in found.rows:
         known = commits.find(row.key) if row.status in ("rejected", "failed") else None
         if known is not None and known.oid in line:

@@ -13,11 +13,19 @@ from festina.system.commits import Commit, Commits
 
 
 def read_git(commits: Commits, metric: str, since: str) -> History:
-    """``since``: the commit that the loop began with; empty: the first of the branch."""
+    """``since``: the commit that the loop began with; empty: the first of the branch.
+
+    Raises ``UsageError`` where that is further back than is read: what is left out must be nobody's guess.
+    """
     found = History(metric=metric)
     line = list(commits.line)
+    first = commits.find(since) if since else None
+    if commits.cut and first not in line:
+        raise UsageError(
+            "branch-too-long", f"the loop's beginning is not among the newest {len(line):,} commits, which are all "
+            "that is read", fix="--since COMMIT names a newer one to begin with",
+        )  # fmt: skip
     if since:
-        first = commits.find(since)
         if first is None or first not in line:
             raise UsageError("no-commit", f"--since {since!a} names no commit of that branch", fix="git log --oneline")
         line = line[line.index(first) :]

@@ -15,6 +15,7 @@ Checks, in this order, and names what does not hold:
   signatures    each entry names the key that may sign it; the signatures of people, of verdicts, and of whatever else
                 the verifier signed and a document cites; the engine's own entries are under the checkpoint that it
                 signed (--all: every signature)
+  dates         an entry that is dated before the engine's last one, by more than clocks differ, is noted
   content       every stored content has the digest that names it; what an entry names and is not here is counted
 
 --key: the engine's public key that you know from elsewhere, in hex or base64. Without it the bundle only shows that it
@@ -29,8 +30,10 @@ scripts/recount.py of Festina's source do.
 from __future__ import annotations
 
 import base64
+import calendar
 import gc
 import hashlib
+import itertools
 import json
 import re
 import sys
@@ -59,6 +62,7 @@ PERSON = {
 }  # fmt: skip
 
 
+SKEW_S = 300  # how far the clocks of honest machines may be apart
 TOGETHER = 4096  # signatures checked by one equation
 
 
@@ -334,6 +338,21 @@ def manifest(folder: Path, record: Record, told: str | None) -> str:
     return "MANIFEST.sha256 is the one that you were told; nobody signed it"
 
 
+def dates(record: Record) -> Iterator[str]:
+    """Words about entries that are dated before the engine's last one: back-dated, or a clock that jumped."""
+    last = ""
+    for number, (kind, said) in enumerate(zip(record.kinds, record.bodies)):  # noqa: B905 - Python 3.9 has no strict
+        at = said["at"]
+        if at < last and _seconds(last) - _seconds(at) > SKEW_S:
+            yield f"entry {number} ({kind}) says {at}, and entries before it {last}: back-dated, or a clock jumped"
+        if kind not in PERSON:
+            last = at
+
+
+def _seconds(at: str) -> int:
+    return calendar.timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
 def content(folder: Path, record: Record) -> tuple[int, int]:
     """How many contents are here, and how many that entries name are not."""
     here = set()
@@ -390,6 +409,9 @@ def check(folder: Path, asked: Asked) -> Iterator[tuple[str, str]]:
     record.signatures(chosen)
     which = "" if asked.everything else ": people's, verdicts', the verifier's that documents cite (--all: every one)"
     yield "ok", f"each entry names the key that may sign it; {len(chosen)} signatures{which}"
+    yield "dates", ""
+    for words in itertools.islice(dates(record), 20):
+        yield "note", words
     yield "content", ""
     here, missing = content(folder / "record", record)
     yield "ok", f"{here} contents; {missing} that entries name are not here" + (", see WITHHELD.txt" if missing else "")
