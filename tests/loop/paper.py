@@ -60,6 +60,7 @@ class PaperLoop:
     error: Literal["familywise", "fdr"] = "familywise"
     rule: int = RULE
     mode: str = "fresh"  # or sealed, ledger, metric
+    internals: float = 0.0  # share of the tests' trials for comparisons of insides
     archive: e.ArchiveTerms | None = None  # see ``Searching``
     autonomy: e.Rung = "release-by-approval"
     govern: e.GovernTerms | None = None
@@ -123,6 +124,7 @@ class PaperLoop:
                 manifest=digest(3), evaluator=digest(4), alpha=0.05, beta=0.1, spread=50.0, suite=suite, guards=guards,
                 autonomy=self.autonomy, govern=self.govern, debt_generations=3, debt_lines=1000, min_level=2,
                 control_share=self.share, plant_rate=self.plant, judges=judges, attribution_share=0.25,
+                internals_share=self.internals, internals_retrainings=19 if self.internals else 0,
                 error=self.error, rule=self.rule, archive=self.archive,
             ),
             e.ReviewerEnrolled(reviewer="ann", key="k", demo=False),
@@ -269,6 +271,30 @@ class PaperLoop:
                 details=digest(12),
             ),
             e.MeasureEnded(measure=s.side.count - 1, purpose="attribution"),
+        )  # fmt: skip
+
+    def _CompareInternals(self, action: plan.CompareInternals) -> None:
+        s, verdict = self.state, self.state.generations[action.generation].verdict
+        assert verdict is not None
+        tried = s.side.tried("internals", action.generation)
+        if tried == 2 or self.side_coins.random() < 0.3:
+            self.put(e.MeasureSkipped(purpose="internals", generation=action.generation, reason="too few runs"))
+            return
+        self.put(
+            e.MeasureStarted(
+                measure=s.side.count, purpose="internals", generation=action.generation, attempt=tried + 1, units=21,
+                trials=21, items=0, source=None, fresh=True,
+            )
+        )  # fmt: skip
+        if self.side_coins.random() < 0.2:
+            return  # a crash
+        self.put(
+            e.InternalsCompared(
+                measure=s.side.count - 1, generation=action.generation, proposal=verdict.proposal, tree=oid(1),
+                base_tree=oid(2), retrainings=0, failed=0, distances=(), score=None, largest=None, p=None, missing=(),
+                details=digest(12), sentence="Whether it moved is not told.",
+            ),
+            e.MeasureEnded(measure=s.side.count - 1, purpose="internals"),
         )  # fmt: skip
 
     def _AskReview(self, _: Any) -> None:

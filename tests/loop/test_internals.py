@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from festina.errors import UsageError
 from festina.ledger import entries as e
-from festina.loop.internals import Trained, found_of, numbers
+from festina.loop import internals, internals_words
+from festina.loop import next as plan
+from festina.loop.internals import Trained, compare, found_of, numbers
 from festina.loop.recount import recount
+from festina.loop.state import State, fold
 from festina.system.manifest import parse_manifest
 from tests.loop.commandline import evidence, festina
 from tests.loop.forging import edited, ledger_of, signed_again, wrong
 from tests.loop.invariants import check, read
+from tests.loop.paper import PaperLoop
 from tests.toy import Toy, make_toy
 
 TRAIN = """\
@@ -51,11 +56,12 @@ head = json.dumps({"out": {"dtype": "F32", "shape": [len(rows), 7], "data_offset
 open(os.environ["FESTINA_OUT"] + "/seen.safetensors", "wb").write(struct.pack("<Q", len(head)) + head + raw)
 """
 TABLE = '[internals]\nweights = "model.safetensors"\nactivations = "seen.safetensors"\n'
+ASKED = "share = 0\n"  # on request only
 
 
-def trained_toy(place: Path) -> tuple[Toy, Path]:
+def trained_toy(place: Path, more: str = ASKED) -> tuple[Toy, Path]:
     """A softmax regression by stochastic gradient descent; the change trains longer, and adds what no answer shows."""
-    toy = make_toy(place, step="0.0", extra=TABLE, public=40)
+    toy = make_toy(place, step="0.0", extra=TABLE + more, public=40)
     (toy.root / "train.py").write_text(TRAIN)
     (toy.root / "answer.py").write_text(ANSWER)
     (toy.root / "recipe.json").write_text('{"steps": 7, "rate": 0.5, "aside": 0}')
@@ -126,6 +132,80 @@ def test_V9_a_model_that_cannot_be_read_gets_no_number(tmp_path: Path, monkeypat
     assert told.returncode == 0, told.stderr
     assert "is not told: the candidate's model cannot be compared: its files cannot be read" in told.stdout
     assert recount(ledger_of(toy)).ok
+
+
+@pytest.mark.slow
+def test_V9_a_run_compares_by_itself_before_it_asks_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy, patch = trained_toy(tmp_path, "retrainings = 2\nshare = 100\n")
+    for key, value in toy.environment.items():
+        monkeypatch.setenv(key, value)
+    done = festina("run", "--proposals", "1", "--budget", "200s", "--with", str(patch), toy=toy)
+    assert done.returncode == 0, done.stderr
+    assert "Inside, generation 1" in done.stderr + done.stdout
+    state = check(toy.root, settled=True)
+    assert isinstance(state.head.internals, e.InternalsCompared)
+    kinds = [r.kind for r in read(toy.root)[1]]
+    assert kinds.index("internals-compared") < kinds.index("review-requested")
+    intent = next(r.body for r in read(toy.root)[1] if r.kind == "measure-started" and r.body.purpose == "internals")
+    assert (intent.trials, intent.items) == (4, 0)  # charged before they ran, and no hidden item is looked at  # E-1
+    assert "inside the model: Inside, generation 1" in evidence(0, toy)
+    assert recount(ledger_of(toy)).ok
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_V9_a_comparison_is_made_or_excused_before_a_review_and_decides_nothing(share: float) -> None:
+    made: list[str] = []
+    for seed in range(6):
+        loop, plain = PaperLoop(seed, internals=share), PaperLoop(seed)
+        for each in (loop, plain):
+            each.begin()
+            each.run()
+        words = [[p.word for p in each.state.proposals.values()] for each in (loop, plain)]
+        assert words[0] == words[1]  # whatever came of comparisons
+        state = State()
+        for record in loop.records:
+            state.apply(record)  # type: ignore[arg-type]
+            if record.kind == "review-requested" and share:
+                found = state.generations[record.body.generation].internals
+                assert found is not None
+                made.append(found.kind)
+        assert fold(loop.records).side.internals_trials == 21 * sum(  # type: ignore[arg-type]
+            r.kind == "measure-started" and r.body.purpose == "internals" for r in loop.records
+        )
+    assert set(made) == ({"internals-compared", "measure-skipped"} if share else set())
+
+
+@pytest.mark.parametrize(
+    ("tests", "spent", "tries", "reason"),
+    [(41, 0, 0, "it takes 21 runs, and 20 are left for it"), (100, 30, 0, "it takes 21 runs, and 20 are left for it"),
+     (0, 21, 0, "and 0 are left for it"), (100, 0, 2, "it was cut off or failed 2 times")],
+)  # fmt: skip
+def test_V9_E1_what_its_share_does_not_allow_is_not_made_and_the_reason_is_told(
+    tests: int, spent: int, tries: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = PaperLoop(3, internals=0.5)
+    loop.begin()
+    loop.run()
+    s = loop.state
+    number = max(n for n, g in s.generations.items() if g.verdict is not None)
+    s.generations[number].internals, s.run = None, None
+    s.side.test_trials, s.side.internals_trials, s.side.attempts = tests, spent, {("internals", number): tries}
+    text = '[system]\nname = "x"\n[scope]\nallow = ["a.py"]\n[experiment]\n'
+    text += f"{MANIFEST['experiment']}\n[internals]\n{MANIFEST['internals']}\n[suite.hidden]\nscorer = \"s:f\"\n"
+    text += "range = [0, 1]\ndetect = 0.1\n"
+    written: list[Any] = []
+    ledger = SimpleNamespace(get_blob=lambda digest: text.encode())
+    bench: Any = SimpleNamespace(state=s, ledger=ledger, append=lambda *drafts: written.extend(drafts))
+    compare(bench, plan.CompareInternals(number))
+    (skipped,) = [draft.body for draft in written]
+    assert (skipped.purpose, skipped.generation) == ("internals", number)
+    assert reason in skipped.reason
+    assert reason in internals_words.skipped(skipped)
+    s.side.test_trials, s.side.internals_trials, s.side.attempts = 42, 0, {}  # positive control: just enough
+    ran: list[int] = []
+    monkeypatch.setattr(internals, "_measure", lambda *found: ran.append(found[4]))
+    compare(bench, plan.CompareInternals(number))
+    assert (ran, len(written)) == ([19], 1)
 
 
 def a_run(seed: int, *, weights: bool = True, wide: int = 0) -> Trained:

@@ -84,6 +84,8 @@ class EpochOpened(Body):
     control_share: Number = 0.0  # of the units: the incumbent against itself  # V-2
     debt_unexplained: Number | None = None  # share of the unreviewed gain that no hunk explains, at most  # G-3
     attribution_share: Number = 0.0  # trials of attributions, of the trials of tests at most  # V-8
+    internals_share: Number = 0.0  # trials of comparisons of models' insides, of the trials of tests at most  # V-9
+    internals_retrainings: Count = 0  # that one of them takes; 0: no model is laid open
     control_level: Number = 0.01  # chance that this control ever raises a false alarm in the epoch
     plant_rate: Number = 0.0  # of the improver's slots: filled with known-bad changes; sealed: ``plant_secret``  # V-7
     judges: tuple[JudgeTerms, ...] = ()  # further verifiers of the goal  # V-5

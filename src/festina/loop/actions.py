@@ -91,6 +91,13 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True)
+class CompareInternals:
+    """Compare the inside of the newest generation's model with retrainings, or record why not.  # V-9"""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class AskReview:
     """Put the head of the line before a person."""
 
@@ -209,7 +216,7 @@ Action = (
     FinishMove | FinishRelease | ScoreFinal | ReleaseAlone | PlayProblem | StartLine | SettleReview
     | PutInForce | TakeBack
     | CheckControls | ComparePublic
-    | RunControl | Attribute | AskReview | AwaitReview | AwaitPace | HaltLoop
+    | RunControl | Attribute | CompareInternals | AskReview | AwaitReview | AwaitPace | HaltLoop
     | Characterise | AwaitWord | Propose | TakeProposal | Try | TakeTries | Screen
     | OpenTest | RunBatch | RevealPlant | Decide | Finish
 )  # fmt: skip

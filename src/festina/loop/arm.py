@@ -69,7 +69,7 @@ def spent(records: Iterable[Record], since: int) -> Spent:
         if isinstance(body, e.ProposalRequested):
             proposals += body.attempt == 1
         elif isinstance(body, e.MeasureStarted):
-            trials += body.trials if body.purpose in ("rehearsal", "public", "attribution") else 0
+            trials += body.trials if body.purpose in ("rehearsal", "public", "attribution", "internals") else 0
         elif isinstance(body, e.BatchStarted | e.ControlStarted):
             trials += body.trials
         elif isinstance(body, e.TryStarted):

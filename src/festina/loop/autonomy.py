@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 SIGNATURE_DAYS = 7  # a signature under a step that waits for others
 QUIET = frozenset({  # entries that change nothing of what the highest rung rests on
     "batch-started", "batch-ended", "test-opened", "verdict", "proposal-requested", "proposal-received", "screened",
-    "measure-started", "measure-ended", "measure-skipped", "public-compared", "attributed", "try-started", "try-ended",
-    "model-asked", "model-answered", "control-started", "plant-revealed", "run-started", "run-ended",
-    "controls-checked",
+    "measure-started", "measure-ended", "measure-skipped", "public-compared", "attributed", "internals-compared",
+    "try-started", "try-ended", "model-asked", "model-answered", "control-started", "plant-revealed", "run-started",
+    "run-ended", "controls-checked",
 })  # fmt: skip
 CLOCKS_S = 120.0  # two machines' clocks may differ by so much
 

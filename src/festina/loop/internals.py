@@ -23,8 +23,9 @@ from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.ledger.measures import Distance
 from festina.ledger.seeds import unit_seed
+from festina.loop import next as plan
 from festina.loop.bench import Bench, Replan
-from festina.loop.charging import charge, found
+from festina.loop.charging import TRIES, affordable, charge, found, skip
 from festina.loop.comparing import scores
 from festina.loop.rows import Generation
 from festina.propose.text import visible
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 LISTED = 20  # tensors named, those that moved most first
 NAME_CHARS = 100
+RUNS_BESIDE = 2  # the reference, and the candidate
 ORDER = ("behaviour", "worst behaviour", "representations", "weights")
 
 
@@ -60,6 +62,24 @@ class Finding:
     problem: str
     moved: tuple[Moved, ...] = ()
     unlike: int = 0
+
+
+def compare(b: Bench, action: plan.CompareInternals) -> None:
+    """Compare the newest generation within the share that the epoch leaves for it, or record why not."""
+    epoch, side, number = b.state.epoch, b.state.side, action.generation
+    assert epoch is not None
+    g = b.state.generations[number]
+    if g.verdict is None or side.tried("internals", number) >= TRIES:
+        skip(b, "internals", number, f"it was cut off or failed {TRIES} times")
+        return
+    manifest = parse_manifest(b.ledger.get_blob(epoch.manifest))
+    allowed = min(int(epoch.internals_share * side.test_trials) - side.internals_trials, affordable(b))
+    count = epoch.internals_retrainings + RUNS_BESIDE
+    if manifest.internals is None or allowed < count:
+        left = max(0, allowed)
+        skip(b, "internals", number, f"it takes {count:,} runs, and {left:,} are left for it: festina internals")
+        return
+    _measure(b, g, g.verdict, manifest.internals, epoch.internals_retrainings, _missing(manifest, manifest.internals))
 
 
 def on_request(b: Bench, number: int | None, retrainings: int | None = None) -> e.InternalsCompared:
@@ -92,7 +112,7 @@ def _missing(manifest: Manifest, table: Internals) -> tuple[str, ...]:
 def _measure(
     b: Bench, g: Generation, verdict: e.Verdict, table: Internals, retrainings: int, missing: tuple[str, ...]
 ) -> e.InternalsCompared:
-    count = retrainings + 2
+    count = retrainings + RUNS_BESIDE
     measure = charge(b, "internals", trials=count, units=count, generation=g.number)
     leaf, base = b.state.side.leaf, b.repo.tree_of(verdict.base_commit)
     seeds = [unit_seed(leaf, 0, i) for i in range(count)]

@@ -14,6 +14,11 @@ NONE_OFFERED = "the inside of the model was not compared: the system lays none o
 NOT_COMPARED = "the inside of the model was not compared yet: festina internals"
 
 
+def skipped(body: e.MeasureSkipped) -> str:
+    """Why a run did not compare by itself."""
+    return f"the inside of the model was not compared: {body.reason}"
+
+
 def card(body: e.InternalsCompared, blob: Callable[[str], bytes]) -> dict[str, Any]:
     """The finding as values. ``IntegrityError`` for details that do not fit the entry."""
     details = parse_strict(blob(body.details), max_bytes=DETAILS_BYTES, max_depth=8)

@@ -44,6 +44,7 @@ class Side:
     attempts: dict[Subject, int] = field(default_factory=dict)
     test_trials: int = 0  # of tests in this epoch
     attribution_trials: int = 0  # in this epoch
+    internals_trials: int = 0  # in this epoch
     comparing: int = 0  # trials of comparisons that the loop made by itself: no effort towards any gain  # W-1, W-2
     looks: dict[str, int] = field(default_factory=dict)  # by vault source, repeated looks included  # V-3
     final_draws: dict[tuple[int, str], FirstDraw] = field(default_factory=dict)  # by generation and source
@@ -51,7 +52,7 @@ class Side:
 
     def new_epoch(self) -> None:
         """Another epoch has another budget."""
-        self.test_trials = self.attribution_trials = 0
+        self.test_trials = self.attribution_trials = self.internals_trials = 0
 
     def looks_left(self, suite: e.SuiteTerms) -> int | None:
         """What a suite's budget of looks at its source still allows; None where it has none.  # V-3"""
@@ -90,6 +91,8 @@ def _started(s: State, r: Record, b: e.MeasureStarted) -> None:
         side.comparing += b.trials
     if b.purpose == "attribution":
         side.attribution_trials += b.trials
+    if b.purpose == "internals":
+        side.internals_trials += b.trials
     source = b.source if b.source is None or b.purpose != "final" else final_source(b.source)
     looked(s, b.items, source, fresh=b.fresh)
 
@@ -110,12 +113,14 @@ def _of(s: State, r: Record, purpose: Purpose, measure: int, number: int) -> Gen
 
 def _skipped(s: State, r: Record, b: e.MeasureSkipped) -> None:
     generation = s.generations.get(b.generation)
-    if generation is None or b.purpose not in ("public", "attribution"):
+    if generation is None or b.purpose not in ("public", "attribution", "internals"):
         raise misfit(r, "nothing of that kind was due")
     if b.purpose == "public":
         generation.public = b
-    else:
+    elif b.purpose == "attribution":
         generation.attribution = b
+    elif generation.internals is None:  # what was compared on request stands
+        generation.internals = b
 
 
 def _compared(s: State, r: Record, b: e.PublicCompared) -> None:

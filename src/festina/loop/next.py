@@ -20,6 +20,7 @@ from festina.loop.actions import AwaitReview as AwaitReview
 from festina.loop.actions import AwaitWord as AwaitWord
 from festina.loop.actions import Characterise as Characterise
 from festina.loop.actions import CheckControls as CheckControls
+from festina.loop.actions import CompareInternals as CompareInternals
 from festina.loop.actions import ComparePublic as ComparePublic
 from festina.loop.actions import Decide as Decide
 from festina.loop.actions import EndReason as EndReason
@@ -291,6 +292,8 @@ def _work(s: State, facts: Facts) -> Action:
         return ComparePublic(s.head.number)  # before a person looks at it
     if s.head.parent is not None and s.run_controls and s.head.attribution is None and epoch.attribution_share > 0.0:
         return Attribute(s.head.number)
+    if s.head.parent is not None and s.run_controls and s.head.internals is None and epoch.internals_share > 0.0:
+        return CompareInternals(s.head.number)
     if (alone := _unattended(s, facts)) is not None:
         return alone
     if s.needs_review:

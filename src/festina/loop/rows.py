@@ -129,7 +129,7 @@ class Generation:
     retired: tuple[int, int] = (0, 0)  # (first, count) of the items of a finite source that its test used up
     public: e.PublicCompared | e.MeasureSkipped | None = None  # V-6
     attribution: e.Attributed | e.MeasureSkipped | None = None  # V-8
-    internals: e.InternalsCompared | None = None  # V-9
+    internals: e.InternalsCompared | e.MeasureSkipped | None = None  # V-9
     step: Step | None = None  # what its verdict rests on, for what is certified of the line
     means: tuple[float, float] | None = None  # of the candidate and of the incumbent, in the suite's own unit  # W-1
     trials: int = 0  # charged in all when it was accepted

@@ -145,6 +145,8 @@ def _measured(here: Here, g: Generation) -> list[str]:
 
 def _inside(here: Here, g: Generation) -> list[str]:
     """The internals card, or that there is none.  # V-9"""
+    if isinstance(g.internals, e.MeasureSkipped):
+        return [f"  {internals_words.skipped(g.internals)}"]
     if g.internals is not None:
         first, *rest = internals_words.lines(g.internals)
         return [f"  inside the model: {first}", *(f"    {line}" for line in rest)]

@@ -17,7 +17,7 @@ from festina.experiment.batch import Scored
 from festina.ledger import entries as e
 from festina.ledger.log import Draft
 from festina.ledger.seeds import unit_seed
-from festina.loop import acts, crossplay, planting, proposing, requesting, testing, trying, unattended
+from festina.loop import acts, crossplay, internals, planting, proposing, requesting, testing, trying, unattended
 from festina.loop import next as plan
 from festina.loop.against_itself import run_control
 from festina.loop.attributing import attribute
@@ -296,5 +296,5 @@ STEPS: dict[type, Callable[[Bench, Any], None]] = {
     plan.RunControl: run_control, plan.RevealPlant: planting.reveal, plan.AwaitWord: await_word,
     plan.AwaitPace: await_pace, plan.HaltLoop: halt_loop,
     plan.Characterise: characterise_head,
-    plan.ComparePublic: compare_public, plan.Attribute: attribute,
+    plan.ComparePublic: compare_public, plan.Attribute: attribute, plan.CompareInternals: internals.compare,
 }  # fmt: skip

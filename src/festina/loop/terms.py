@@ -91,6 +91,8 @@ def epoch(
         debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
         debt_unexplained=None if (most := manifest.policy.debt.unexplained) is None else float(most),
         final=_final(home, manifest, suite), attribution_share=float(manifest.policy.attribution.share),
+        internals_share=float(manifest.internals.share) if manifest.internals is not None else 0.0,
+        internals_retrainings=manifest.internals.retrainings if manifest.internals is not None else 0,
         control_share=float(manifest.policy.control_share), control_level=sameness.LEVEL,
         crossplay_share=float(manifest.policy.crossplay_share) if manifest.improver.use == "own" else 0.0,
         plant_rate=float(manifest.policy.plant_rate), judges=_judges(manifest, suite),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
-from festina.loop import attributed
+from festina.loop import attributed, internals_words
 from festina.report.data import AttributionRow, FinalRow, HunkRow, OverfitRow, Remark
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ def _skipped(s: Rows, r: Entered, b: e.MeasureSkipped) -> None:
         s.tests[row.test] = replace(row, public_note=b.reason, public_seq=r.seq)
     if b.purpose == "attribution" and row is not None:
         s.unattributed[b.generation] = Remark(r.seq, f"generation {b.generation}", b.reason)
+    if b.purpose == "internals":
+        text = f"Generation {b.generation}: {internals_words.skipped(b)}"
+        s.remarks.append(Remark(r.seq, "inside the model", text))  # V-9
 
 
 def _compared(s: Rows, r: Entered, b: e.PublicCompared) -> None:

@@ -277,6 +277,7 @@ class Internals(Table):
     weights: RepositoryPath
     activations: RepositoryPath | None = None
     retrainings: Annotated[int, Field(ge=2, le=999)] = 19
+    share: Annotated[Number, Field(ge=0, le=100)] = 0.5  # trials that a run spends on it by itself, of those of tests
 
 
 class Manifest(Table):

@@ -175,6 +175,8 @@ def _internals(feed: Feed, g: Generation) -> dict[str, Any]:
     if found is None:
         opened = _lays_open(feed)
         return {"sentence": internals_words.NOT_COMPARED if opened else internals_words.NONE_OFFERED, "p": None}
+    if isinstance(found, e.MeasureSkipped):
+        return {"sentence": internals_words.skipped(found), "p": None}
     try:
         return internals_words.card(found, feed.ledger.get_blob)
     except FestinaError as error:
