@@ -7,7 +7,7 @@ import pytest
 from festina.cli.assurance import verifier_lines
 from festina.drill.model import Verdict
 from festina.drill.own import candidates, scorer, voices
-from festina.drill.own.drill import _record, _report
+from festina.drill.own.drill import _drafts, _in_use, _record, _report
 from festina.drill.own.world import planted
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
@@ -18,6 +18,7 @@ from festina.loop.engine import Options as RunOptions
 from festina.loop.engine import session
 from festina.loop.measured import HANDLERS
 from festina.loop.recount import recount
+from festina.loop.rows import Generation
 from festina.loop.state import State, fold
 from festina.report.fold import fold as read_report
 from festina.report.html import page
@@ -124,3 +125,23 @@ def test_V5_what_a_drill_heard_is_named_and_no_rate_is_made_of_it():
     assert drilled((GOAL,), [("x/1", ("missed",))]) == []
     assert voices.words_of([(True, False), (False, False)]) == ("missed", "caught")
     assert voices.words_of([(True,)]) == voices.words_of([(True, False), ()]) == ()
+
+
+def test_D4_a_hole_in_what_is_in_use_drafts_an_incident_and_one_elsewhere_does_not(tmp_path):
+    toy = make_toy(tmp_path, vault=False)
+    repo, first = Repo.discover(toy.root), toy.git("rev-parse", "HEAD")
+    (toy.root / "skill.json").write_text('{"skill": 0.9}')
+    toy.commit("another content")
+    body = e.DrillFinished(
+        commit=first, attacks=9, caught=8, holes=1, exposures=0, untested=0, honest_runs=3, honest_lost=0,
+        open=("eval",), looks=0, level=3, wall_s=4.0, details="d" * 64,
+    )
+    state = State()
+    assert not _in_use(repo, state, body), "nothing is released"
+    state.generations[0], state.released = Generation(0, first, None), 0
+    assert _in_use(repo, state, body)
+    assert not _in_use(repo, state, body.model_copy(update={"commit": toy.git("rev-parse", "HEAD")}))
+    (draft,) = _drafts(state, body, True)
+    assert (draft.body.about, "generation 0, which is in use" in draft.body.text) == (state.size, True)
+    assert _drafts(state, body, False) == []
+    assert _drafts(state, body.model_copy(update={"holes": 0, "open": ()}), True) == []

@@ -24,6 +24,7 @@ from festina.ledger.signing import LocalKey, Signer
 from festina.loop import acts, stating
 from festina.loop.state import fold as fold_state
 from festina.loop.stating import Person
+from festina.report.data import Entry, Remark
 from festina.report.fold import fold
 from festina.report.law import facts, incidents, reminders
 from festina.report.law.calendar import Span, due, moment, span
@@ -32,7 +33,7 @@ from festina.report.law.duties import FRONTIER, GPAI, SYSTEMIC, Facts, duties
 from festina.report.law.packs import doubts, find, load, parse
 from festina.system.home import Home
 from tests.loop.commandline import festina
-from tests.report.made_ledger import Log, made_run
+from tests.report.made_ledger import Log, digest, made_run, oid
 from tests.toy import make_toy
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
@@ -453,6 +454,24 @@ def test_near_misses_name_attempts_on_the_guards() -> None:
     said = facts.near_misses(fold(made_run().records, made_run().blob))
     assert any("guards the loop" in row.text for row in said)
     assert all(row.seqs for row in said)
+
+
+def test_R3_V7_near_misses_name_approved_catch_trials_and_a_drills_holes_and_no_others() -> None:
+    data = fold(made_run().records, made_run().blob)
+    missed = Remark(7, "catch trial", "a sign was turned, in a.py line 3: ann missed it, bob saw through it")
+    caught = Remark(8, "catch trial", "a sign was turned, in a.py line 3: ann saw through it")
+    hole = e.DrillFinished(
+        commit=oid("c0"), attacks=9, caught=8, holes=1, exposures=0, untested=0, honest_runs=3, honest_lost=0,
+        open=("eval",), looks=0, level=3, wall_s=4.0, details=digest("d"),
+    )  # fmt: skip
+    entry = Entry(9, "drill-finished", "2026-11-23T12:00:00.000Z", "engine")
+    made = replace(data, remarks=(*data.remarks, missed, caught), drill=hole, entries=(*data.entries, entry))
+    rows = [row for row in facts.near_misses(made) if row not in facts.near_misses(data)]
+    assert [row.seqs for row in rows] == [(7,), (9,)]
+    assert "approved a planted bad change" in rows[0].text
+    assert "1 open holes (eval)" in rows[1].text
+    closed = replace(made, drill=hole.model_copy(update={"holes": 0, "open": ()}))
+    assert [row.seqs for row in facts.near_misses(closed) if row not in facts.near_misses(data)] == [(7,)]
 
 
 # -- duties ----------------------------------------------------------------------------------------------

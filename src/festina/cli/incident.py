@@ -136,7 +136,7 @@ def classes(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object each and nothing else.")
 @click.pass_obj
 def near_misses(root: Path, as_json: bool) -> None:
-    """What nearly was an incident: attempts on the guards, refusals, broken controls, missed plants."""
+    """What nearly was an incident, to look through: attempts on the guards, refusals, broken controls, misses."""
     import json
 
     from festina.report.fold import fold

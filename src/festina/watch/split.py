@@ -4,20 +4,28 @@ A proxy on loopback in front of two services. In *shadow* the version in use ans
 copy of each request whose answer nobody gets; at a *canary* step a random share of the requests goes to the new version
 alone; at the *full* step all do. Chance is drawn here for each request: no client chooses its version. A request failed
 when the service could not be reached, was too slow, answered 500 or more, or where a score or an error class says so
-(``verdicts``). ``retire`` sends everything to the version
-in use from the next request on, and needs no disk and no ledger.
+(``verdicts``). In shadow also an answer of 400 to 499 where the other version answered with less: what clients ask
+wrongly falls on both alike. ``retire`` sends everything to the version in use from the next request on, and needs no
+disk and no ledger. ``close`` waits a moment for answers that are under way.
+
+Too slow is the whole answer, not each read: whoever sends byte by byte is counted as late at the moment at which it is,
+and cut off (a copy then, an answer to a client after ``PATIENCE`` times as long).
 
 Requests in shadow reach the new version with what they do: give it a copy of its state, or shadow safe methods only
-(``methods``). Not covered: streaming answers (they are read whole), upgrades (WebSocket), sticky sessions.
+(``methods``). A version can tell a shadow from what follows: it sees no request that changes something unless all
+methods are copied, all traffic instead of a share, and it sees it first. What it does differently later, canary and the
+full step have to find. Not covered: streaming answers (they are read whole), upgrades (WebSocket), sticky sessions.
 """
 
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +33,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from festina.errors import UsageError
-from festina.watch.verdicts import DOWN, LATE, NOTHING, OURS, STATUS, UNSCORED, Judge, Word, read
+from festina.watch.deadlines import Deadlines
+from festina.watch.verdicts import DOWN, LATE, NOTHING, OURS, REFUSED, STATUS, UNSCORED, Judge, Word, read
 
 MAX_BODY = 16 << 20  # bytes of a request or an answer
 HOP = frozenset({
@@ -34,6 +43,9 @@ HOP = frozenset({
 })  # fmt: skip
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = SAFE | {"POST", "PUT", "PATCH", "DELETE"}
+PATIENCE = 6.0  # times ``slow_s`` after which an answer to a client is cut off
+_MARGIN_S = 0.05  # after it, so that what is cut off is late by any clock
+DRAIN_S = 2.0  # longest that the end waits for answers under way
 SHADOWS = 32  # copies under way at once: more are not made, and counted
 
 Step = Literal["shadow", "canary", "full"]
@@ -107,6 +119,9 @@ class Split:
     lock: threading.Lock = field(default_factory=threading.Lock)
     _copies: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(SHADOWS, "shadow"))
     _under_way: int = 0
+    _open: int = 0  # requests whose answer is not sent yet
+    _asking: set[HTTPConnection] = field(default_factory=set)
+    _deadlines: Deadlines = field(default_factory=Deadlines)
     last_new: float = 0.0  # monotonic time at which the new version was last given a request
     _server: ThreadingHTTPServer | None = None
 
@@ -144,17 +159,35 @@ class Split:
         self.retired.set()
 
     def close(self) -> None:
+        """Take no further request, let what is under way be answered within ``DRAIN_S``, and end."""
         if self._server is not None:
             self._server.shutdown()
+            ends = time.monotonic() + DRAIN_S
+            time.sleep(0.02)  # what was accepted just now is being read
+            while self._open and time.monotonic() < ends:
+                time.sleep(0.01)
             self._server.server_close()
         self._copies.shutdown(wait=False, cancel_futures=True)
+        self._deadlines.close()
+        with self.lock:
+            left = tuple(self._asking)
+        for connection in left:
+            _cut_off(connection)
 
     # -- one request ---------------------------------------------------------------------------------
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
-        body = _body(request)
-        if body is None:
-            return
+        with self.lock:
+            self._open += 1
+        try:
+            body = _body(request)
+            if body is not None:
+                self._serve(request, body)
+        finally:
+            with self.lock:
+                self._open -= 1
+
+    def _serve(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         asked = (request.command, request.path, tuple(request.headers.items()), body)
         to_new = not self.retired.is_set() and (
             self.step == "full" or (self.step == "canary" and self.draw() < self.share)
@@ -165,21 +198,28 @@ class Split:
         if chosen is None:  # the full step, taken back, and nobody named the version before
             _reply(request, _Answer(503, (), b"the version in use was taken back\n", True, DOWN))
             return
-        answer = self._ask(chosen, asked)
+        told = _Once(self._tell)
+        if copy is None:  # at the moment at which it is late, not when it has come at last
+            late = Seen(True, None, LATE) if chosen is self.new else Seen(None, True, LATE)
+            with self._deadlines.at(self.slow_s, lambda: told(late)):
+                answer = self._ask(chosen, asked, self.slow_s * PATIENCE)
+        else:
+            answer = self._ask(chosen, asked, self.slow_s * PATIENCE)
         _reply(request, answer)
         answer = self._judged(asked, answer)
         if chosen is self.new:
-            self._tell(Seen(answer.failed, None, answer.kind))
+            told(Seen(answer.failed, None, answer.kind))
         elif copy is not None:
             copy.add_done_callback(lambda done: self._compared(done, answer, asked))
         else:
-            self._tell(Seen(None, answer.failed, answer.kind))
+            told(Seen(None, answer.failed, answer.kind))
 
     def _judged(self, asked: Asked, answer: _Answer) -> _Answer:
         """What the judge says of an answer that came in time; else the answer as it is."""
         if self.judge is None or answer.failed:
             return answer
-        word = self.judge.word(asked[0], asked[1], answer.status, answer.body)
+        kind = next((value for name, value in answer.headers if name.lower() == "content-type"), "")
+        word = self.judge.word(asked[0], asked[1], answer.status, answer.body, kind)
         return replace(answer, failed=word.failed, kind=word.kind)
 
     def _copy(self, asked: Asked) -> Future[_Answer] | None:
@@ -189,8 +229,10 @@ class Split:
                 return None
             self._under_way += 1
         try:
-            return self._copies.submit(self._ask, self.new, asked)
+            return self._copies.submit(self._ask, self.new, asked, self.slow_s)
         except RuntimeError:  # closed meanwhile
+            with self.lock:
+                self._under_way -= 1
             return None
 
     def _compared(self, done: Future[_Answer], old: _Answer, asked: Asked) -> None:
@@ -198,6 +240,8 @@ class Split:
             self._under_way -= 1
         if not done.cancelled() and done.exception() is None:
             new = self._judged(asked, done.result())
+            if self.judge is None and not new.failed and not old.failed:
+                new, old = _refused(new, old), _refused(old, new)
             self._tell(Seen(new.failed, old.failed, new.kind or old.kind))
 
     def _tell(self, seen: Seen) -> None:
@@ -206,12 +250,29 @@ class Split:
         with self.lock:
             self.seen(seen)
 
-    def _ask(self, to: Target, asked: Asked) -> _Answer:
+    def _ask(self, to: Target, asked: Asked, most_s: float) -> _Answer:
+        """What a service answers; it is cut off after ``most_s``, and then nothing of it is passed on."""
+        connection, cut = HTTPConnection(to.host, to.port, timeout=self.slow_s), threading.Event()
+
+        def end() -> None:
+            cut.set()
+            _cut_off(connection)
+
+        with self.lock:
+            self._asking.add(connection)
+        try:
+            with self._deadlines.at(most_s + _MARGIN_S, end):
+                answer = self._asked(connection, to, asked)
+        finally:
+            with self.lock:
+                self._asking.discard(connection)
+        return _Answer(502, (), b"the service did not finish\n", True, LATE) if cut.is_set() else answer
+
+    def _asked(self, connection: HTTPConnection, to: Target, asked: Asked) -> _Answer:
         method, path, headers, body = asked
         if to is self.new:
             self.last_new = time.monotonic()
         began = time.monotonic()
-        connection = HTTPConnection(to.host, to.port, timeout=self.slow_s)
         try:
             connection.putrequest(method, to.path + path, skip_host=True, skip_accept_encoding=True)
             connection.putheader("Host", f"{to.host}:{to.port}")
@@ -221,10 +282,13 @@ class Split:
             connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             came = connection.getresponse()
-            data = came.read(MAX_BODY + 1)
-            late = time.monotonic() - began > self.slow_s
+            with came:  # what ends with the connection would keep it
+                data, left = came.read(MAX_BODY + 1), came.length
+            late = time.monotonic() - began >= self.slow_s
             if len(data) > MAX_BODY:
                 return _Answer(502, (), b"the answer is too large\n", True, DOWN)
+            if left:  # it said that more would come
+                raise HTTPException("cut short")
             kept = tuple((n, v) for n, v in came.getheaders() if n.lower() not in HOP | OURS)
             if came.status >= 500 or late:
                 return _Answer(came.status, kept, data, True, LATE if late else STATUS)
@@ -234,9 +298,33 @@ class Split:
                 return _Answer(came.status, kept, data, word.failed, word.kind)
             return _Answer(came.status, kept, data, bool(word.failed), word.kind)
         except (OSError, HTTPException, ValueError):
-            return _Answer(502, (), b"the service did not answer\n", True, DOWN)
+            late = time.monotonic() - began >= self.slow_s
+            return _Answer(502, (), b"the service did not answer\n", True, LATE if late else DOWN)
         finally:
             connection.close()
+
+
+@dataclass
+class _Once:
+    """Tells the first thing that it is told, and nothing after it."""
+
+    tell: Callable[[Seen], None]
+    done: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, seen: Seen) -> None:
+        if self.done.acquire(blocking=False):  # never given back
+            self.tell(seen)
+
+
+def _cut_off(connection: HTTPConnection) -> None:
+    """End whatever is being read; from another thread."""
+    with suppress(OSError, AttributeError):  # ended meanwhile, or not connected yet: then its timeout is enough
+        connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _refused(mine: _Answer, other: _Answer) -> _Answer:
+    """A failure where this version refuses what the other one answers."""
+    return replace(mine, failed=True, kind=REFUSED) if 400 <= mine.status < 500 and other.status < 400 else mine
 
 
 def _body(request: BaseHTTPRequestHandler) -> bytes | None:

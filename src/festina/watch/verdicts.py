@@ -22,6 +22,7 @@ from festina.ledger.watching import CLASS
 ERROR, SCORE = "festina-error", "festina-score"
 OURS = frozenset({ERROR, SCORE})
 LATE, DOWN, STATUS, LOW = "late", "unreachable", "status", "low-score"  # classes that the split itself gives
+REFUSED = "refused"  # in shadow, where the other version answered
 UNSCORED = "no-score"  # of the new version, where scores are asked for
 _JUDGE_S = 5.0  # longest that a judge may take
 
@@ -42,7 +43,7 @@ NOTHING = Word(None)
 class Judge(Protocol):
     """Says how good an answer was."""
 
-    def word(self, method: str, path: str, status: int, body: bytes) -> Word: ...
+    def word(self, method: str, path: str, status: int, body: bytes, content_type: str) -> Word: ...
 
 
 def read(headers: Headers, least: float | None) -> Word:
@@ -74,10 +75,12 @@ class HttpJudge:
     path: str
     least: float | None
 
-    def word(self, method: str, path: str, status: int, body: bytes) -> Word:
+    def word(self, method: str, path: str, status: int, body: bytes, content_type: str) -> Word:
         """``NOTHING`` where it cannot be reached, is late, or fails."""
         connection = HTTPConnection(self.host, self.port, timeout=_JUDGE_S)
         about = {"Festina-Method": method, "Festina-Path": path, "Festina-Status": str(status)}
+        if content_type.isascii() and content_type.isprintable():
+            about["Content-Type"] = content_type[:200]
         try:
             connection.request("POST", self.path or "/", body=body, headers=about)
             came = connection.getresponse()

@@ -27,6 +27,8 @@ from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger
 from festina.ledger.signing import LocalKey
+from festina.loop import acts
+from festina.loop.state import State, fold
 from festina.select.verifiers import GOAL, drilled
 from festina.system import home as homes
 from festina.system.repo import Repo
@@ -192,7 +194,25 @@ def _record(own: Own, report: Report) -> int | None:
         judged=tuple(e.DrillWords(attack=f.attack[:100], words=f.words) for f in report.findings if f.words),
     )  # fmt: skip
     with Ledger.open(home.ledger, signers={"engine": LocalKey.load(home.key("engine"), "engine")}) as ledger:
-        return ledger.append([Draft(body, blobs=(details,))])[0].seq
+        state = fold(ledger.records())
+        shown = _in_use(Repo.discover(own.root), state, body)
+        written = acts.write(ledger, state, lambda now: [Draft(body, blobs=(details,)), *_drafts(now, body, shown)])
+        return written[0].seq
+
+
+def _in_use(repo: Repo, state: State, body: e.DrillFinished) -> bool:
+    """Whether the content that was attacked is what is in use outside the loop."""
+    if state.released is None:
+        return False
+    return repo.tree_of(body.commit) == repo.tree_of(state.generations[state.released].commit)
+
+
+def _drafts(now: State, body: e.DrillFinished, in_use: bool) -> list[Draft]:
+    """A hole in what is in use may be an incident: its draft, in one piece with the finding.  # D-4"""
+    if not (in_use and body.holes):
+        return []
+    text = f"attacks got through in generation {now.released}, which is in use: {body.sentence()}"
+    return [Draft(e.IncidentDrafted(about=now.size, text=text[:300]))]
 
 
 _TRIED = frozenset({Verdict.CAUGHT, Verdict.HOLE, Verdict.EXPOSURE})

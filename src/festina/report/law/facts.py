@@ -211,7 +211,11 @@ def findings(data: ReportData) -> list[Said]:
 
 
 def near_misses(data: ReportData) -> list[Said]:
-    """Attempts on the guards, denied system calls, broken controls, missed plants: what nearly was an incident."""
+    """What nearly was an incident, for a person to look through.
+
+    Attempts on the guards, denied system calls, broken controls, missed plants, catch trials that a person approved,
+    open holes of the last drill.
+    """
     said = [
         Said(
             f"proposal {p.proposal} by {p.author} tried to change what guards the loop; "
@@ -231,6 +235,13 @@ def near_misses(data: ReportData) -> list[Said]:
     if data.twins is not None:
         said += [Said("the incumbent, compared with itself, came out different", (seq,)) for seq in data.twins.alarms]
     said += [Said(f"a planted defect ('{p.defect}') was accepted", (p.seq,)) for p in data.plants if p.missed]
+    said += [
+        Said(f"a person approved a planted bad change, which was then held back ({row.text})", (row.seq,))
+        for row in data.remarks if row.what == "catch trial" and "missed it" in row.text
+    ]  # fmt: skip
+    if data.drill is not None and data.drill.holes:
+        at = [entry.seq for entry in data.entries if entry.kind == data.drill.kind]
+        said.append(Said(f"attacks on this system got through: {data.drill.sentence()}", _some(*at[-1:])))
     said += [
         Said(f"the outside loop {row.name}: {each.kind}: {each.words}", (each.seq,))
         for row in data.outside for each in row.found if each.grave
