@@ -11,11 +11,13 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from festina.cli.autonomy import standing
 from festina.errors import IntegrityError, UsageError
 from festina.ledger import entries as e
 from festina.loop import acts, autonomy
 from festina.loop import next as plan
 from festina.loop.unattended import rests_on
+from festina.report import reviewed
 from festina.review.seats import moment
 from tests.loop.paper import PaperLoop, digest, oid
 
@@ -231,7 +233,13 @@ def test_G7_it_falls_by_itself_and_never_comes_back_by_itself(what: str) -> None
     characterised(loop)
     loop.put(e.Renewed(reviewer="ann", without_person=False))
     assert loop.state.govern.autonomy.rung == "release-by-approval"
-    assert loop.state.govern.autonomy.moves[-1].why
+    fell = loop.state.govern.autonomy.moves[-1]
+    assert fell.why
+    told = reviewed.rungs(loop.state)[-1]  # in the report
+    assert (told.seq, told.what) == (fell.seq, "autonomy")
+    assert told.text == f"unattended -> release-by-approval by {fell.at[:16]}Z: {fell.why}"
+    row = standing(loop.state, now(loop))["moves"][-1]  # in status and autonomy
+    assert (row["entry"], row["at"], row["why"]) == (fell.seq, fell.at, fell.why)
 
 
 def test_G7_new_rules_are_no_signature() -> None:

@@ -271,6 +271,11 @@ def _missing(s: State) -> list[str]:
             f"Due: {what} (the line gained {wanted.doublings:.1f} doublings since the last one; with it, comparisons "
             f"take {wanted.share:.0%} of all runs, {room} their share of {share_of(s):.0%})."
         )
+        if s.called.count:
+            lines.append(
+                "No run makes it by itself, because the improver asks models: what these calls cost is spent only "
+                "where somebody asks for it. Started by hand, they are held in the models' budget like any others."
+            )
     if s.growth.last_arm is None and tried_by_changed(s):
         lines.append("Whether recursion paid is not measured: festina growth --control")
     if s.growth.last_crossplay is None and any(p.improver == "own" for p in s.proposals.values()):

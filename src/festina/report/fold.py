@@ -112,7 +112,7 @@ class Reading(Rows):
             tests=tuple(t for t in self.tests.values() if t.proposal not in self.plants),
             generations=tuple(self.generations[number] for number in sorted(self.generations)),
             finals=tuple(self.finals), drill=self.drill,
-            remarks=tuple(self.remarks),
+            remarks=(*self.remarks, *reviewed.rungs(self.people.state)),
             findings=tuple(sorted([*self.findings, *left_open], key=lambda f: f.seq)),
             certified=self.steps.total([self.generations[n] for n in self.line], self.twins.open_alarm),
             overfit=self.overfit,

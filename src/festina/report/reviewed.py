@@ -113,6 +113,17 @@ def _approved(row: GenerationRow, seq: int, by: str, without_person: bool, toget
     return replace(row, approved_by=by, approved_seq=seq, without_person=without_person, approved_with=together_with)
 
 
+def rungs(state: State) -> list[Remark]:
+    """Every step along the ladder of autonomy, the falls that have no entry of their own among them.  # G-7
+
+    A fall is dated by the entry before which it was seen, which may be later than what caused it.
+    """
+    return [
+        Remark(m.seq, "autonomy", f"{m.before} -> {m.rung} by {m.at[:16]}Z: {m.why}")
+        for m in state.govern.autonomy.moves
+    ]
+
+
 def section(data: ReportData) -> Html:
     """How well people review; empty where nobody is enrolled."""
     if not data.reviewers:
