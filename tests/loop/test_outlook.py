@@ -113,7 +113,14 @@ def test_W3_a_leap_is_an_alarm_once_and_is_made_again_from_the_record() -> None:
     assert found.size > 10
     assert outlook.check(s, found) == []
     assert outlook.check(s, found.model_copy(update={"size": 2.0}))[0][0] == "size"
-    assert outlook.check(s, found.model_copy(update={"rule": 1})) == []  # an old record's thresholds are its own
+    for rule in (1, 2):  # an old record's thresholds are its own
+        earlier = outlook.alarm_due(s, rule)
+        assert earlier is not None
+        assert earlier.rule == rule
+        assert outlook.check(s, earlier) == []
+        assert (earlier.size, earlier.chance) == pytest.approx(
+            (15.705906, 7.2126525e-05), rel=1e-4
+        )  # as the versions before made it
     assert outlook.check(s, found.model_copy(update={"rule": 99}))[0][0] == "rule"
     assert outlook.check(line(growing(odds), [100 * k for k in range(12)]), found)[0] == ("alarm", "jump", "none")
     s.growth.alarms.append(found)

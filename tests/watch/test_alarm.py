@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from festina.watch import alarm, readings
+from festina.watch import alarm, luck, readings
 from festina.watch.posterior import Series
 from tests.watch.logs import compounding, measured
 
@@ -58,6 +58,25 @@ def test_W3_a_fall_is_called_and_noise_is_not() -> None:
     assert alarm.judge(before, -0.15, 0.1, 1.0) is None
 
 
+def test_W3_an_outlier_such_as_this_run_has_had_is_no_fall() -> None:
+    rng = np.random.default_rng(5)
+    gains, errors = rng.gamma(3.0, 0.15, 40), 0.1 * rng.standard_normal(40)
+    clean = Series(gains + errors, np.full(40, 0.1), np.ones(40))
+    wild = Series(np.where(np.arange(40) % 9 == 4, -0.8, gains) + errors, np.full(40, 0.1), np.ones(40))
+    assert alarm.judge(clean, -0.8, 0.1, 1.0) is not None
+    assert alarm.judge(wild, -0.8, 0.1, 1.0) is None
+    assert alarm.judge(wild, -3.5, 0.1, 1.0) is not None
+
+
+def test_W3_what_luck_is_like_is_learnt_from_gains() -> None:
+    """Rare large gains: the same leap is likelier than after even ones, by each kind of noise."""
+    rng, means, error = np.random.default_rng(2), np.full(50, 0.4), np.full(40, 0.05)
+    even, rare = 0.4 * rng.gamma(16.0, 1.0 / 16.0, 40), 0.4 * np.abs(rng.standard_t(2.0, 40)) / np.sqrt(2.0)
+    chances = [luck.learnt(gains, error, np.full(40, 0.4)).chance(3.0, 0.05, means) for gains in (even, rare)]
+    assert chances[0] < 1e-4 < 2e-3 < chances[1]
+    assert luck.learnt(even, error, np.full(40, 0.2)).scale == pytest.approx(2.0, rel=0.35)  # a fit that lies low
+
+
 def test_W3_more_effort_is_no_jump() -> None:
     series = measured(compounding(6, 20), 6)
     before = series
@@ -66,8 +85,8 @@ def test_W3_more_effort_is_no_jump() -> None:
     assert alarm.judge(before, gain, 0.1, 12.0) is None
 
 
-@pytest.mark.parametrize("law", alarm.LAWS, ids=lambda law: f"{law.family}-{law.shape:g}")
-def test_W3_laws_of_luck_have_mean_1_and_their_density_is_that_of_their_tail(law: alarm.Luck) -> None:
+@pytest.mark.parametrize("law", luck.LAWS, ids=lambda law: f"{law.family}-{law.shape:g}")
+def test_W3_laws_of_luck_have_mean_1_and_their_density_is_that_of_their_tail(law: luck.Luck) -> None:
     at = np.linspace(0.2, 60.0, 30_000)
     tail = law.beyond(at)
     assert -np.gradient(tail, at)[5:-5] == pytest.approx(law.density(at)[5:-5], abs=2e-3)
@@ -77,7 +96,7 @@ def test_W3_laws_of_luck_have_mean_1_and_their_density_is_that_of_their_tail(law
 
 
 def test_W3_laws_of_luck_have_weights_that_sum_to_1() -> None:
-    assert sum(law.weight for law in alarm.LAWS) == pytest.approx(1.0)
+    assert sum(law.weight for law in luck.LAWS) == pytest.approx(1.0)
 
 
 def test_W3_a_pace_that_rises_is_shown_and_a_steady_one_is_not() -> None:

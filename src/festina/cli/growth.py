@@ -312,7 +312,8 @@ def _growth(r: Reading | None) -> dict[str, Any] | None:
         return None
     return {
         "generations": [asdict(g) for g in r.gains],
-        "tendency": r.tendency, "speeding_up": r.speeding_up, "compounding": r.compounding, "drifting": r.drifting,
+        "tendency": r.tendency, "speeding_up": r.speeding_up, "steady": r.steady,
+        "compounding": r.compounding, "drifting": r.drifting,
         "phi": r.phi, "pace": r.pace, "next_gain": r.next_gain, "ahead": r.ahead, "escape": r.escape,
         "divergence": r.divergence, "evidence": r.evidence, "more": r.more, "trust": r.trust,
         "scores": [

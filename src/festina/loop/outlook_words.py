@@ -123,18 +123,20 @@ def _scale(s: State) -> str:
 
 
 def _tendency(r: Reading) -> str:
-    chance = f"chance that it rises {r.speeding_up:.0%}"
     if r.tendency == "cannot tell":
         more = f"; if what is seen is real, about {r.more} more generations would tell" if r.more is not None else ""
-        line = f"Whether the pace (gain for the same effort) rises or falls cannot be told yet: {chance}{more}."
+        line = (
+            "Whether the pace (gain for the same effort) rises or falls cannot be told yet: chance that it rises "
+            f"{r.rises:.0%}, that it does not change {r.steady:.0%}, that it falls {r.falls:.0%}{more}."
+        )
     else:
-        rises = "rises" if r.tendency == "speeding up" else "falls"
+        rises, chance = ("rises", r.rises) if r.tendency == "speeding up" else ("falls", r.falls)
         shown = ""
         if rises == "rises" and r.evidence < 20.0:
             shown = ", though not so clearly that it holds however often one looks"
         line = (
-            f"The pace (gain for the same effort) {rises}: {chance}{shown}. Why cannot be told from this: cheaper "
-            "computing, help, or a system that shows less or more than it can look the same."
+            f"The pace (gain for the same effort) {rises}: chance of that {chance:.0%}{shown}. Why cannot be told from "
+            "this: cheaper computing, help, or a system that shows less or more than it can look the same."
         )
     return line
 

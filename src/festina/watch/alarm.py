@@ -1,14 +1,15 @@
 """Discontinuity and acceleration, tested after every generation with a stated rate of false alarms.  # W-3
 
-- **jump**: this generation gained at least six generations' worth more than foreseen (``RULES``), and a gain as large
-  has a chance below 1 in 200 under the laws of luck that this run's own gains allow (weighted by how
-  well they explain them, so that whoever's gains come in rare leaps is not called every time).
-- **drop**: measured capability fell by more than its own error explains at that level.
+- **jump**: this generation gained at least six and a half generations' worth more than foreseen (``RULES``), and a gain
+  as large has a small chance under the laws of luck and of noise (``luck.py``) that this run's own gains allow,
+  weighted by how well they explain them, so that whoever's gains come in rare leaps is not called every time.
+- **drop**: measured capability fell by more than its own error explains, and than outliers do such as this run has had.
 - **acceleration**: the evidence that the pace rises, over the best that any law without a rise can say, reaches
   1 / ``FALSE``. It may be looked at for ever: under such laws the chance that it ever gets there is at most ``FALSE``.
 
-The rates hold as far as the laws do: successes of one or of mixed size, luck in proportion, heavy tails of the families
-listed. A doubled pace is found by none of these within a few generations; nothing may depend on being told in time.
+The rates hold as far as the laws do. Where single gains leap by themselves (Student's t of 2.5 degrees of freedom)
+nobody could keep to 5 %: whoever knew the law would find one jump of ten in four then. A doubled pace is found by none
+of these within a few generations; nothing may depend on being told in time.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from typing import Literal
 
 import numpy as np
 
-from festina.watch.posterior import LEAST, Array, Grid, Series, filtered, fit
+from festina.watch import luck
+from festina.watch.posterior import LEAST, Array, Grid, Posterior, Series, filtered, fit
 from festina.watch.readings import RULE, RULES
 
 Kind = Literal["jump", "drop", "acceleration"]
 
 FALSE, GENERATIONS = 0.05, 40  # false alarms: at most this chance in so many generations
+LOW = 3.0  # standard errors below 0 at which a fall is looked at
 USUAL = 3.0  # times what the last five brought for the effort: a gain of less is no jump, whatever was foreseen
 EARLIEST = 8  # generations before which no jump is judged: the pace is not known
 SIZES = ((3.0, "minor"), (10.0, "major"), (30.0, "extreme"))
@@ -47,75 +50,6 @@ class Alarm:
         return next((word for least, word in reversed(SIZES) if self.size >= least), "small") + " jump"
 
 
-# -- laws of luck: a generation's gain over its mean ---------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Luck:
-    """A law on positive numbers with mean 1. ``family``: erlang (k successes), weibull, lomax."""
-
-    family: str
-    shape: float
-    weight: float  # before any gain was seen
-
-    def beyond(self, at: Array) -> Array:
-        """Chance of more than ``at``."""
-        x = np.maximum(at, 0.0)
-        if self.family == "erlang":
-            rate, terms = self.shape * x, np.ones_like(x)
-            total = np.ones_like(x)
-            for i in range(1, int(self.shape)):
-                terms = terms * rate / i
-                total = total + terms
-            return np.asarray(np.exp(-rate) * total)
-        if self.family == "weibull":
-            return np.asarray(np.exp(-((x * math.gamma(1.0 + 1.0 / self.shape)) ** self.shape)))
-        return np.asarray((1.0 + x / (self.shape - 1.0)) ** -self.shape)
-
-    def density(self, at: Array) -> Array:
-        x = np.maximum(at, 0.15)  # near 0 the laws' poles say nothing about their tails
-        if self.family == "erlang":
-            k = self.shape
-            found = np.exp(k * np.log(k) + (k - 1.0) * np.log(x) - k * x - math.lgamma(k))
-        elif self.family == "weibull":
-            scaled = x * math.gamma(1.0 + 1.0 / self.shape)
-            found = self.shape / x * scaled**self.shape * np.exp(-(scaled**self.shape))
-        else:
-            found = self.shape / (self.shape - 1.0) * (1.0 + x / (self.shape - 1.0)) ** (-self.shape - 1.0)
-        return np.where(at > 0.0, found, 0.0)
-
-
-LAWS = (
-    Luck("erlang", 16, 0.08), Luck("erlang", 8, 0.12), Luck("erlang", 4, 0.12), Luck("erlang", 2, 0.13),
-    Luck("erlang", 1, 0.1), Luck("weibull", 0.75, 0.15), Luck("weibull", 0.5, 0.08), Luck("lomax", 4.0, 0.08),
-    Luck("lomax", 2.5, 0.08), Luck("lomax", 1.8, 0.06),
-)  # fmt: skip
-DOUBT = 0.1  # weight of the laws as before any gain was seen: tails show themselves late
-NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
-NODE_WEIGHTS = NODE_WEIGHTS / NODE_WEIGHTS.sum()
-
-
-def chance_of(gain: float, error: float, means: Array, past: tuple[Array, Array, Array]) -> float:
-    """Of a measured gain at least as large, if it is luck. ``means``: draws of what was foreseen.
-
-    ``past``: gains, errors and fitted means of earlier generations, which say what luck is like here.
-    """
-    gains, errors, fitted = past
-    before = np.array([law.weight for law in LAWS])
-    weights = before.copy()
-    if len(gains):
-        low = max(1.0, float((gains / fitted).mean()))  # a robust fit lies low where luck is skewed
-        fitted, means = fitted * low, means * low
-        ratios = (gains[:, None] - errors[:, None] * NODES) / fitted[:, None]
-        for i, law in enumerate(LAWS):
-            seen = (law.density(ratios) @ NODE_WEIGHTS) / fitted
-            weights[i] *= float(np.exp(np.log(np.maximum(seen * fitted, 1e-6)).sum()))
-        weights = (1.0 - DOUBT) * weights / weights.sum() + DOUBT * before if weights.sum() > 0.0 else before
-    at = (gain - error * NODES)[None, :] / means[:, None]
-    tails = np.array([float((law.beyond(at) @ NODE_WEIGHTS).mean()) for law in LAWS])
-    return float(weights @ tails)
-
-
 # -- after each generation -----------------------------------------------------------------------------------
 
 
@@ -129,24 +63,44 @@ def judge(
     """
     least_size, called = RULES[rule]
     count = len(before.gain)
-    drop = 0.5 * math.erfc(-gain / error / math.sqrt(2.0))  # capability that stands still, measured so low
-    if drop < FALSE / GENERATIONS / 10.0:
-        return Alarm("drop", count + 1, 0.0, drop)
+    apart = math.sqrt(2.0) if before.levels and rule >= 3 else 1.0  # a gain is the difference of two levels
+    own = error * apart
+    if gain < -LOW * own:
+        fallen = _fallen(before, gain, own, apart, known) if rule >= 3 else 0.5 * math.erfc(-gain / own / 2.0**0.5)
+        if fallen < FALSE / GENERATIONS * (1.0 if rule >= 3 else 0.1):
+            return Alarm("drop", count + 1, 0.0, fallen)
     lately = max(float(before.gain[-5:].sum() / before.effort[-5:].sum()), 0.0) if count else 0.0
     if count < EARLIEST or gain <= USUAL * lately * effort:
         return None
-    found = fit(before)
+    found = fit(before) if rule >= 3 else fit(before, steady=0.0)
     state, picked = found.state, found.picked
     exponent = np.minimum(picked.phi * state.level + picked.drift * count, picked.cap)
     means = np.maximum(effort / found.unit * state.base * np.exp2(np.minimum(exponent, 30.0)), 1e-9)
     size = (gain - float(means.mean())) / float(means.mean())
     if size < least_size:
         return None
-    rows = np.array([g for g in range(count) if g + 1 not in known])
-    fitted = np.maximum(np.array([float(m.mean()) for m in state.means]), 1e-9)
-    past = before.gain[rows], before.error[rows], fitted[rows]
-    chance = chance_of(gain, error, means, past)
-    return Alarm("jump", count + 1, size, chance) if chance < called else None
+    past = _past(before, found, apart, known)
+    if rule < 3:
+        chance = luck.first_chance(gain, error, means, past)
+    else:
+        seen = luck.learnt(*past)
+        size = (size + 1.0) / seen.scale - 1.0
+        chance = seen.chance(gain, own, means[::4])
+    return Alarm("jump", count + 1, size, chance) if size >= least_size and chance < called else None
+
+
+def _past(before: Series, found: Posterior, apart: float, known: frozenset[int]) -> tuple[Array, Array, Array]:
+    """Gains, their errors and fitted means of generations without an alarm of their own."""
+    rows = np.array([g for g in range(len(before.gain)) if g + 1 not in known], np.int64)
+    fitted = np.maximum(np.array([float(m.mean()) for m in found.state.means]), 1e-9)
+    return before.gain[rows], before.error[rows] * apart, fitted[rows]
+
+
+def _fallen(before: Series, gain: float, own: float, apart: float, known: frozenset[int]) -> float:
+    """Chance of a gain measured so low where capability stands still, outliers such as this run has had included."""
+    none = np.empty(0)
+    past = _past(before, fit(before), apart, known) if len(before.gain) >= LEAST else (none, none, none)
+    return luck.learnt(*past).fallen(gain, own)
 
 
 def alarms(series: Series, since: int = 0) -> list[Alarm]:

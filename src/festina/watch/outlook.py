@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import erfc, exp, sqrt
 
 import numpy as np
 
 from festina.watch import alarm, scores
-from festina.watch.posterior import Posterior, Series, fit, forecast
-from festina.watch.readings import Z95, Gain, Reading, still_true
+from festina.watch.posterior import FADE, Posterior, Series, fit, forecast
+from festina.watch.readings import Gain, Reading, still_true
 
 
 def series(made: tuple[Gain, ...]) -> Series:
@@ -39,16 +39,34 @@ def outlook(made: tuple[Gain, ...], *, score: bool = True, before: Reading | Non
         escape=posterior.diverges_within(3.0), divergence=posterior.divergence(),
         evidence=alarm.acceleration(data), more=_more(posterior, len(made)),
         trust=scores.trusted(one) if one is not None else None,
-        scores=tuple(record for record in scored if record.scores),
+        scores=tuple(record for record in scored if record.scores), steady=posterior.steady,
     )  # fmt: skip
 
 
 def _more(posterior: Posterior, count: int) -> int | None:
-    """Generations until the slope is told from 0 at 95 %, if it is what it seems: its error shrinks as n to the 3/2."""
-    slope, weights = posterior.grid.slope, posterior.weights
-    mean = float(weights @ slope)
-    sd = sqrt(max(float(weights @ (slope - mean) ** 2), 1e-12))
+    """Generations until the tendency is told at 95 %, if the slope is what it seems under laws that have one.
+
+    Its error shrinks as the generations that are remembered (evidence fades) to the power 3/2, and the odds of a pace
+    that does not change go as the slope's density at 0.
+    """
     if not 0.05 <= posterior.speeding_up <= 0.95:
         return None
-    wanted = count * (Z95 * sd / max(abs(mean), 1e-9)) ** (2.0 / 3.0)
-    return max(1, round(wanted - count)) if wanted - count < 500 else None
+    moving = posterior.weights * (posterior.grid.slope != 0.0)
+    total = float(moving.sum())
+    if total < 1e-6:
+        return None
+    slope = posterior.grid.slope
+    mean = float(moving @ slope) / total
+    sd = sqrt(max(float(moving @ (slope - mean) ** 2) / total, 1e-12))
+    still = posterior.steady / total
+    for wanted in range(count + 1, count + 500):
+        less = (_remembered(count) / _remembered(wanted)) ** 1.5
+        z, then = abs(mean) / sd, abs(mean) / (sd * less)
+        odds = still / less * exp(0.5 * (z * z - then * then))
+        if (0.5 * erfc(-then / sqrt(2.0)) + 0.5 * odds) / (1.0 + odds) > 0.95:
+            return wanted - count
+    return None
+
+
+def _remembered(count: int) -> float:
+    return (1.0 - FADE**count) / (1.0 - FADE)

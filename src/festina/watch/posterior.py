@@ -37,6 +37,7 @@ SPREAD = 1.3  # variance of a forecast's gains, of the fitted one: D is known on
 CELLS, DRAWS, SEED = 200, 2000, 1
 CAPS, CAP_WEIGHTS = (1.0, 2.0, 4.0), (0.05, 0.1, 0.85)  # log2 of the first pace
 DRIFT_PRIOR, DRIFT_SD = 0.35, 0.06  # chance of drift, and its size in log2 a generation
+STEADY = 0.4  # chance, before any gain was seen, of a pace that does not change
 LN2 = float(np.log(2.0))
 
 
@@ -121,8 +122,13 @@ class Posterior:
 
     @property
     def speeding_up(self) -> float:
-        """Chance that the pace for one effort rises, whatever the reason."""
-        return self.share(self.grid.slope > 0.0)
+        """Chance that the pace for one effort rises, whatever the reason; one that does not change counts half."""
+        return self.share(self.grid.slope > 0.0) + 0.5 * self.steady
+
+    @property
+    def steady(self) -> float:
+        """Chance of a pace that does not change at all."""
+        return self.share(self.grid.slope == 0.0)
 
     @property
     def drifting(self) -> float:
@@ -139,17 +145,26 @@ class Posterior:
         return quantiles(self.scale * np.exp2(self.grid.log_rate), self.weights, chances)
 
     def diverges_within(self, generations: float) -> float:
-        """Chance that, but for the limit of speed, capability diverges within so many generations of mean effort."""
-        speed = self.scale * np.exp2(self.grid.log_rate)
-        rising = self.grid.phi > 0.0
-        return self.share(rising & (1.0 / np.maximum(self.grid.phi * LN2 * speed, 1e-12) < generations))
+        """Chance that, but for the limit of speed, capability diverges within so many generations of mean effort.
+
+        Under the laws by which the pace changes: whoever fears it does not count on one that stands still.
+        """
+        soon = (self.grid.phi > 0.0) & (self._until() < generations)
+        return self.share(soon) / max(1.0 - self.steady, 1e-9)
 
     def divergence(self) -> float | None:
-        """Median generations to divergence, at the mean effort; None where it may well never do so."""
-        speed = self.scale * np.exp2(self.grid.log_rate)
-        until = np.where(self.grid.phi > 0.0, 1.0 / np.maximum(self.grid.phi * LN2 * speed, 1e-12), np.inf)
-        middle = quantiles(until, self.weights, (0.5,))[0]
+        """Median generations to divergence, at the mean effort; None where it may well never do so.
+
+        Under the laws by which the pace changes.
+        """
+        until = np.where(self.grid.phi > 0.0, self._until(), np.inf)
+        middle = quantiles(until, self.weights * (self.grid.slope != 0.0), (0.5,))[0]
         return middle if np.isfinite(middle) and middle < 1e6 else None
+
+    def _until(self) -> Array:
+        """Generations to divergence by each cell, where its ``phi`` is above 0."""
+        speed = self.scale * np.exp2(self.grid.log_rate)
+        return np.asarray(1.0 / np.maximum(self.grid.phi * LN2 * speed, 1e-12))
 
 
 def quantiles(values: Array, weights: Array, chances: tuple[float, ...]) -> tuple[float, ...]:
@@ -218,8 +233,9 @@ COARSE_DRIFT = np.linspace(-0.15, 0.15, 10)  # never 0: that is phi's
 COARSE_SPREAD, FINE_SPREAD = (0.03, 0.15, 0.8), (0.015, 0.04, 0.1, 0.25, 0.6, 1.6)
 
 
-def fit(series: Series) -> Posterior:
-    """Raises ``ValueError`` with fewer than ``LEAST`` generations."""
+def fit(series: Series, steady: float = STEADY) -> Posterior:
+    """Raises ``ValueError`` with fewer than ``LEAST`` generations. ``steady``: the prior chance of a pace that does not
+    change; 0 leaves it out."""
     if len(series.gain) < LEAST:
         raise ValueError(f"at least {LEAST} generations")
     scale = _scale(series)
@@ -229,8 +245,11 @@ def fit(series: Series) -> Posterior:
     width = np.where(grid.drift == 0.0, np.interp(grid.phi, COARSE_PHI, np.gradient(COARSE_PHI)), 0.033)
     rough = _weights(0.5 * filtered(series, grid, scale).evidence + _prior(grid) + np.log(width))
     parts, logs = _refined(grid, rough)
+    if steady > 0.0:
+        still, worth = _still(grid, rough)
+        parts, logs = [*parts, still], [*(each + np.log1p(-steady) for each in logs), worth + np.log(steady)]
     fine = _joined(parts)
-    weights = _weights(filtered(series, fine, scale).evidence + _prior(fine) + np.concatenate(logs))
+    weights = _weights(filtered(series, fine, scale).evidence + np.concatenate(logs))
     rows = np.minimum(np.searchsorted(np.cumsum(weights), (np.arange(CELLS) + 0.5) / CELLS), len(weights) - 1)
     picked = fine.take(rows)
     state = filtered(series, picked, scale, keep=True)
@@ -257,7 +276,7 @@ def _product(phi: Array, drift: Array, caps: tuple[float, ...]) -> Grid:
 
 
 def _refined(grid: Grid, weights: Array) -> tuple[list[Grid], list[Array]]:
-    """Cells around the mass of each cap, and of drift, with the logs of what a cell is worth."""
+    """Cells around the mass of each cap, and of drift, with the logs of what a cell is worth, its prior with it."""
     parts, logs = [], []
     drifting = grid.drift != 0.0
     for cap in CAPS:
@@ -280,8 +299,23 @@ def _refined(grid: Grid, weights: Array) -> tuple[list[Grid], list[Array]]:
             rates = height + tilt * (at - middle) + off
             phi, drift = (none, at) if going else (at, none)
             parts.append(Grid(phi, drift, rates, spread, kind, np.full_like(at, cap)))
-            logs.append(np.full_like(at, np.log(sd * np.sqrt(beside))))
+            logs.append(_prior(parts[-1]) + np.log(sd * np.sqrt(beside)))
     return parts, logs
+
+
+def _still(grid: Grid, weights: Array) -> tuple[Grid, Array]:
+    """Cells of a pace that does not change, and the logs of what one is worth, in the terms of ``_refined``."""
+    here = (grid.slope == 0.0) & (grid.cap == CAPS[-1])
+    share, rate = weights[here] + 1e-300, grid.log_rate[here]
+    share = share / share.sum()
+    height = float(share @ rate)
+    sd = max(float(np.sqrt(share @ (rate - height) ** 2)), 0.2)
+    offsets = sd * np.linspace(-3, 3, 19)
+    axes = np.meshgrid(offsets, np.array(FINE_SPREAD), np.array([0.0, 1.0]), indexing="ij")
+    off, spread, kind = (axis.ravel() for axis in axes)
+    none, rates = np.zeros_like(off), height + off
+    worth = np.log(sd / 3.0 / 0.2) - 0.5 * (rates / 1.5) ** 2  # its one step, over the two of a cell there
+    return Grid(none, none, rates, spread, kind, np.full_like(off, CAPS[-1])), worth
 
 
 def _joined(parts: list[Grid]) -> Grid:
@@ -344,7 +378,7 @@ def forecast(posterior: Posterior, effort: Array, error: float | None = None, *,
     for k, each in enumerate(np.asarray(effort, np.float64) / posterior.unit):
         exponent = np.minimum(p.phi[cell] * x + p.drift[cell] * (count + k), p.cap[cell])
         base = np.maximum(each * state.base[cell], 1e-300)
-        steady = base * np.exp2(np.minimum(exponent, 30.0))
+        steady = np.maximum(base * np.exp2(np.clip(exponent, -300.0, 30.0)), 1e-300)
         luck = np.sqrt(np.where(p.kind[cell] == 0.0, p.spread[cell] * rate / steady, p.spread[cell]))
         wander = np.minimum(WALK, HIDES * luck)
         walk += (wander * rng.standard_normal(draws) - 0.5 * wander**2) / LN2  # without a trend of its own
@@ -353,7 +387,10 @@ def forecast(posterior: Posterior, effort: Array, error: float | None = None, *,
         wide = np.maximum(process * SPREAD, 1e-300)
         drawn = rng.standard_gamma(np.maximum(mean * mean / wide, 1e-3)) * wide / np.maximum(mean, 1e-300)
         own = rng.random(draws) < count / (count + 5.0)
-        x = x + np.where(own, mean + np.sqrt(process) * scores[rng.integers(0, count, draws), cell], drawn)
+        again = scores[rng.integers(0, count, draws), cell] * np.sqrt(
+            (count + 3.0) / count
+        )  # a fit is closer than luck
+        x = x + np.where(own, mean + np.sqrt(process) * again, drawn)
         if posterior.series.levels:
             out[k] = x - start + sigma * rng.standard_normal(draws)
         else:

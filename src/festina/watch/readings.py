@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 LEAST = 3  # measured generations before anything is said of growth
 Z95 = 1.6448536269514722
-RULES = {1: (5.0, 0.003), 2: (6.0, 0.005)}  # alarms, by version: least size of a jump, chance below which it is called
-RULE = 2  # of new alarms; the numbers were set on simulated logs, since the mixture of laws is cautious
+# Alarms, by version: least size of a jump, chance below which it is called. The numbers were set on simulated logs,
+# since mixtures of laws are cautious. From 3 on: more laws of luck, laws of noise, and a pace that may stand still.
+RULES = {1: (5.0, 0.003), 2: (6.0, 0.005), 3: (6.5, 0.006)}
+RULE = 3  # of new alarms
 Tendency = Literal["speeding up", "slowing down", "cannot tell"]
 
 
@@ -61,7 +63,7 @@ class Reading:
 
     gains: tuple[Gain, ...]
     tendency: Tendency
-    speeding_up: float  # chance that the pace rises, for whatever reason
+    speeding_up: float  # chance that the pace rises, for whatever reason; half of ``steady`` counts for it
     compounding: float  # chance that capability itself makes the next gain cheaper
     drifting: float  # chance that the pace goes by time
     phi: tuple[float, float, float]  # 5, 50, 95 %
@@ -74,6 +76,15 @@ class Reading:
     more: int | None  # generations until the tendency is told, if what is seen is real; None: told, or nothing seen
     trust: bool | None  # of forecasts; None with too few
     scores: tuple[Scored, ...]
+    steady: float = 0.0  # chance that the pace does not change
+
+    @property
+    def rises(self) -> float:
+        return self.speeding_up - 0.5 * self.steady
+
+    @property
+    def falls(self) -> float:
+        return 1.0 - self.speeding_up - 0.5 * self.steady
 
 
 def still_true(before: Reading | None, made: Sequence[Gain]) -> tuple[Score, ...]:
