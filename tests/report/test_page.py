@@ -16,8 +16,11 @@ from pathlib import Path
 import pytest
 
 from festina.report import html
+from festina.report.data import ReviewerRow
 from festina.report.fold import fold
 from festina.report.markup import Html, el, visible
+from festina.report.reviewed import levels
+from festina.watch.readings import Gain
 from tests.report.made_ledger import SUITE, Log, judge, made_control, made_run, oid, opening, receive, request, screen
 
 HOSTILE = (
@@ -275,3 +278,22 @@ def test_T5_a_browser_runs_nothing_even_when_a_script_is_pasted_in(tmp_path: Pat
         )
         titles.append(re.search(r"<title>(.*?)</title>", done.stdout)[1])
     assert titles == ["Festina: library", "RAN"]
+
+
+def test_C4_growth_and_reviewers_are_drawn_where_there_is_something_to_draw() -> None:
+    made = made_run()
+    plain = fold(made.records, made.blob)
+    assert 'aria-label="Planted' not in html.page(plain)
+    gains = [Gain(n, 0.5, 0.1, 40) for n in (1, 2, 4)]
+    ben = ReviewerRow("ben", 2, 9, 0.03, 0.6, authority=False)
+    data = replace(
+        plain, growth=levels(gains), reviewers=("ada: 4 of 4", "ben: 2 of 9"),
+        calibrated=(ReviewerRow("ada", 4, 4, 0.4, 1.0, authority=True), ben),
+    )  # fmt: skip
+    page = html.page(data)
+    assert 'aria-label="1.50 doublings up to generation 4 (1.16 to 1.84)"' in page
+    assert 'aria-label="Planted mistakes seen through by 2 people"' in page
+    assert "ben (2 of 9)" in page
+    assert "style=" not in page
+    assert html.page(data) == page  # C-2
+    assert levels([]) == ()

@@ -358,6 +358,28 @@ class GateRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """Doublings gained since the start up to a generation, with 95 % limits.  # W-1"""
+
+    generation: int
+    level: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewerRow:
+    """How many planted mistakes one person saw through, with the exact 95 % interval of the rate.  # R-3"""
+
+    reviewer: str
+    hits: int
+    trials: int
+    low: float
+    high: float
+    authority: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReportData:
     """Everything that a report shows. The same entries give the same value.  # C-2"""
 
@@ -399,6 +421,8 @@ class ReportData:
     gates: tuple[GateRow, ...] = ()  # what each cost and caught  # G-7
     abilities: tuple[AbilityRow, ...] = ()  # what each version can do, and how it lasts  # G-1, D-3
     predictions: tuple[Predictions, ...] = ()  # how authors' predicted gains came true  # P-6
+    growth: tuple[Level, ...] = ()  # of the line; the start comes first  # W-1
+    calibrated: tuple[ReviewerRow, ...] = ()  # people who had a planted mistake before them  # R-3
 
     @property
     def epoch(self) -> EpochRow | None:

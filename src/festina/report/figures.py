@@ -237,6 +237,42 @@ def arms(rows: Sequence[tuple[str, FinalRow]]) -> Html | None:
         return _svg(figure, "arms", "Held-out difference of each arm with its interval")
 
 
+def growth(data: ReportData) -> Html | None:
+    """Capability by generation, in doublings since the start, with its limits."""
+    if len(data.growth) < 2:
+        return None
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _canvas(2.9)
+        xs = [float(each.generation) for each in data.growth]
+        low, high = [each.low for each in data.growth], [each.high for each in data.growth]
+        axes.fill_between(xs, low, high, color=GOOD, alpha=0.18, linewidth=0)
+        axes.plot(xs, [each.level for each in data.growth], "o-", color=GOOD, linewidth=1.6, markersize=4.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("generation")
+        axes.set_ylabel("doublings since the start")
+        last = data.growth[-1]
+        label = f"{last.level:.2f} doublings up to generation {last.generation} ({last.low:.2f} to {last.high:.2f})"
+        return _svg(figure, "growth", label)
+
+
+def reviewers(data: ReportData) -> Html | None:
+    """The share of planted mistakes that each person saw through, with its interval."""
+    rows = data.calibrated
+    if not rows:
+        return None
+    with matplotlib.rc_context({**_STYLE, "axes.grid.axis": "x"}):
+        figure, axes = _canvas(0.8 + 0.36 * len(rows))
+        for y, each in enumerate(rows):
+            colour = GOOD if each.authority else POOR
+            axes.plot([each.low, each.high], [y, y], "-", color=colour, linewidth=2, alpha=0.6)
+            axes.plot([each.hits / each.trials], [y], "o", color=colour, markersize=5)
+        axes.set_yticks(range(len(rows)), [f"{each.reviewer} ({each.hits} of {each.trials})" for each in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+        return _svg(figure, "reviewers", f"Planted mistakes seen through by {count(len(rows), 'person', 'people')}")
+
+
 # -- canvas and clean-up ------------------------------------------------------------------------------
 
 

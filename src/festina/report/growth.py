@@ -5,7 +5,7 @@ from __future__ import annotations
 from festina.report.data import ReportData
 from festina.report.markup import Html, el, join
 from festina.report.numerals import num, signed
-from festina.report.sections import Refs, row, table
+from festina.report.sections import Figure, Refs, plot, row, table
 from festina.select.predictions import Record
 from festina.select.productivity import author, authorship, shared_out
 
@@ -20,8 +20,13 @@ NOTE = (
     "proposer is shown this."
 )
 
+GROWN = (
+    "Doublings of the odds of a better score since the start (without a declared range: of the score itself), with "
+    "95 % limits; from the gains that decided the acceptances, which flatters."
+)
 
-def section(data: ReportData, ref: Refs) -> Html:
+
+def section(data: ReportData, ref: Refs, figure: Figure) -> Html:
     """Empty before the first acceptance."""
     rows = {p.proposal: p for p in data.proposals}
     steps, cited = [], []
@@ -38,6 +43,7 @@ def section(data: ReportData, ref: Refs) -> Html:
         el("h2", "Does recursion pay?", id="growth"),
         el("p", shared_out(authorship(steps)), ref(*cited)) if steps else None,
         *(said or [el("p", UNMEASURED, cls="note")]),
+        plot(figure("growth"), GROWN),
         *_predictions(data.predictions, ref),
     )
 

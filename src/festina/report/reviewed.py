@@ -5,17 +5,21 @@ People's steps count as the loop's own fold says; where the ledger does not fold
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import sqrt
 from typing import TYPE_CHECKING, Any, cast
 
 from festina.errors import FestinaError
 from festina.ledger import entries as e
-from festina.loop import reviews
+from festina.loop import outlook, reviews
 from festina.loop.state import State
-from festina.report.data import GenerationRow, Remark, ReportData
+from festina.report.data import GenerationRow, Level, Remark, ReportData, ReviewerRow
 from festina.report.markup import Html, el, join
+from festina.report.sections import Figure, plot
 from festina.review import catch
+from festina.select.student import NORMAL
+from festina.watch.readings import Gain
 
 if TYPE_CHECKING:
     from festina.ledger.base import Entered
@@ -50,9 +54,30 @@ class People:
         except FestinaError:
             self.broken = True
 
+    def levels(self) -> tuple[Level, ...]:
+        """How the line grew; empty where the ledger does not fold, or no gain is on a scale that compares."""
+        return levels(outlook.gains(self.state)) if self.state.line and not self.broken else ()
+
+    def calibrated(self) -> tuple[ReviewerRow, ...]:
+        """Whoever had a planted mistake before them."""
+        rows = [each for each in reviews.calibration(self.state) if each.trials and not each.demo]
+        return tuple(ReviewerRow(c.reviewer, c.hits, c.trials, c.low, c.high, c.authority) for c in rows)
+
     def sentences(self) -> tuple[str, ...]:
         """Each person's record in one line. Empty before anybody was enrolled."""
         return tuple(each.sentence for each in reviews.calibration(self.state) if not each.demo)
+
+
+def levels(made: Sequence[Gain]) -> tuple[Level, ...]:
+    """Gains of the line added up; empty before any. Their errors add in squares."""
+    if not made:
+        return ()
+    rows, level, variance = [Level(0, 0.0, 0.0, 0.0)], 0.0, 0.0
+    for g in made:
+        level, variance = level + g.doublings, variance + g.error**2
+        half = NORMAL * sqrt(variance)
+        rows.append(Level(g.generation, level, level - half, level + half))
+    return tuple(rows)
 
 
 def _enrolled(s: Rows, r: Entered, b: e.ReviewerEnrolled) -> None:
@@ -124,7 +149,7 @@ def rungs(state: State) -> list[Remark]:
     ]
 
 
-def section(data: ReportData) -> Html:
+def section(data: ReportData, figure: Figure) -> Html:
     """How well people review; empty where nobody is enrolled."""
     if not data.reviewers:
         return Html("")
@@ -133,6 +158,7 @@ def section(data: ReportData) -> Html:
         el("p", "About every fifth change that a person is asked about has a planted defect, which nobody can tell "
                 "beforehand. The interval is of the share that this person sees through, exact, 95 %.", cls="note"),
         el("ul", *(el("li", sentence) for sentence in data.reviewers)),
+        plot(figure("reviewers"), "Planted mistakes seen through, by person, with 95 % intervals."),
     )  # fmt: skip
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from festina.cli.growth import summary
 from festina.loop import growth, outlook, outlook_words
+from festina.report.reviewed import levels
 from festina.watch.readings import LEAST
 from festina.web import plots
 from festina.web.feed import WHOLE, Feed
@@ -54,12 +55,8 @@ def curve(made: tuple[Gain, ...], reading: Reading | None) -> dict[str, Any] | N
     """Doublings since the start by generation, with 95 % limits, and the forecast (5, 50, 95 %); None before any."""
     if not made:
         return None
-    rows, level, variance = [{"generation": 0, "level": 0.0, "low": 0.0, "high": 0.0}], 0.0, 0.0
-    for g in made:
-        level, variance = level + g.doublings, variance + g.error**2
-        half = 1.96 * sqrt(variance)
-        rows.append({"generation": g.generation, "level": level, "low": level - half, "high": level + half})
-    ahead = []
+    rows = [asdict(each) for each in levels(made)]
+    level, ahead = rows[-1]["level"], []
     if reading is not None and reading.gains == made:
         ahead = [
             {"generation": made[-1].generation + h, "low": level + low, "level": level + middle, "high": level + high}
