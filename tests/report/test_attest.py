@@ -29,11 +29,15 @@ from festina.ledger.log import Draft, Ledger
 from festina.ledger.merkle import leaf_hash
 from festina.ledger.record import Record
 from festina.ledger.signing import LocalKey
+from festina.ledger.statement import decode
 from festina.report.attest import provenance
 from festina.report.attest.bom import bom
 from festina.report.attest.trace import Trace, release, releases
 from festina.report.bundle.make import make
 from festina.report.fold import fold
+from festina.report.law import incidents
+from festina.report.oscal import checks
+from festina.report.whole import whole
 from tests.report.made_ledger import made_run, oid
 
 
@@ -276,10 +280,10 @@ def test_C1_a_bundle_holds_each_releases_provenance_and_says_why_one_is_missing(
     assert verified(made.read_bytes(), engine.public)["subject"][0]["digest"]["gitCommit"] == trace(ledger).commit
     assert len(list((tmp_path / "bundle" / "oscal").iterdir())) == 5
 
-    def odd(_: object) -> list[Trace]:
+    def odd(*_: object) -> Trace:
         raise IntegrityError("odd-release", "a release that rests on nothing")
 
-    monkeypatch.setattr("festina.report.bundle.make.releases", odd)
+    monkeypatch.setattr("festina.report.attest.trace._trace", odd)
     make(ledger, tmp_path / "odd", signer=engine)
     assert "rests on nothing" in (tmp_path / "odd" / "provenance" / "NOT-MADE.txt").read_text()
 
@@ -296,3 +300,25 @@ def test_C1_on_the_command_line_a_ledger_file_gives_a_statement_and_no_signature
     (ledger.parent / "earlier.json").write_text("{}")
     for words in (("--statement",), ("--file", "a"), ("--out", str(ledger.parent / "new.json"))):
         assert run("--check", str(ledger.parent / "earlier.json"), *words).exit_code == 2, "no option is passed over"
+
+
+def test_C2_one_pass_reads_what_several_passes_read(ledger: Path) -> None:
+    with Ledger.open(ledger, readonly=True) as log:
+        made = whole(log)
+        root = log.root().hex()
+        assert made.data == fold(log.records(), log.get_blob, root=root, paths=False)
+        assert made.people == incidents.fold(log.records(), log.get_blob)
+        gathered = checks.Gathered()
+        for record in log.records():
+            gathered.take(record)
+            entry = decode(record.envelope)
+            assert (record.kind, record.at, record.body) == (entry.kind, entry.at, entry.model())
+            assert dict(record.commitments) == entry.commitments
+            assert record.leaf == log.leaf(record.seq)
+            with pytest.raises(AttributeError):
+                record.body = None
+        assert made.case == gathered.case(made.data, made.people, made.packs)
+        with pytest.raises(IndexError):
+            log.leaf(log.size)
+        with pytest.raises(IndexError):
+            log.leaf(-1)

@@ -25,7 +25,7 @@ from festina.report.law import incidents
 from festina.report.law.documents import build, key
 from festina.report.law.packs import find, load
 from festina.report.oscal import code as codes
-from festina.report.oscal.checks import CHECKS, Case, gather
+from festina.report.oscal.checks import CHECKS, Case, Gathered
 from festina.report.oscal.coverage import STATES, Covered, cover
 from tests.report.made_ledger import Log, made_run, oid, request
 from tests.report.test_command import ledger as ledger  # a fixture
@@ -45,7 +45,10 @@ def schema() -> jsonschema_rs.Validator:
 def case(log: Log) -> Case:
     people = incidents.fold(log.records, log.blob)
     data = fold(log.records, log.blob, root="ab" * 32)
-    return gather(log.records, data, people, load())  # type: ignore[arg-type]
+    gathered = Gathered()
+    for record in log.records:
+        gathered.take(record)
+    return gathered.case(data, people, load())
 
 
 def covered(log: Log) -> dict[str, Covered]:

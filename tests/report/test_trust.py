@@ -23,7 +23,7 @@ from festina.report.trust import exercised, forms, grounds, outside
 from festina.report.trust.grounds import Case, after
 from festina.report.trust.judging import judge
 from festina.report.trust.model import Checked, Ground, Stage, Trust
-from festina.report.trust.seen import At, seen
+from festina.report.trust.seen import At, Seen
 from festina.report.trust.todo import steps
 from festina.review.calibration import Calibration
 from festina.select import monitor
@@ -37,7 +37,10 @@ NOW = moment("2026-11-24T10:00Z")
 
 def case(log: Log, now: datetime = NOW, checked: Checked = SOUND) -> Case:
     data = fold(log.records, log.blob, root="ab" * 32)
-    return Case(data, seen(log.records), incidents.fold(log.records, log.blob), checked, now)
+    seen = Seen()
+    for record in log.records:
+        seen.take(record)
+    return Case(data, seen, incidents.fold(log.records, log.blob), checked, now)
 
 
 def trust(log: Log, now: datetime = NOW, checked: Checked = SOUND) -> Trust:

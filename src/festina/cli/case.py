@@ -45,11 +45,9 @@ def _checked(source: Source, file: Path | None, at: str | None) -> Checked:
     from festina.cli import trust
     from festina.report.case.check import check
     from festina.report.case.model import load
-    from festina.report.law import incidents
+    from festina.report.trust.judging import judge
 
     now = time_of(at) or datetime.now(UTC)
     made = load(file)
-    judged, _ = trust.assess(source.path(), now=now)
-    with source.open() as ledger:
-        people = incidents.fold(ledger.records(), ledger.get_blob)
-    return check(made, judged, people, now.date())
+    found = trust.examined(source.path(), now=now)
+    return check(made, judge(found), found.people, now.date())

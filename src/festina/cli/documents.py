@@ -224,14 +224,10 @@ class Desk:
     """The record and the packs, read once."""
 
     def __init__(self, ledger: Ledger) -> None:
-        from festina.report.fold import fold
-        from festina.report.law import incidents
-        from festina.report.law.packs import load
+        from festina.report.whole import whole
 
-        self.ledger = ledger
-        self.packs = load()
-        self.data = fold(self.ledger.records(), self.ledger.get_blob, root=self.ledger.root().hex(), paths=False)
-        self.people = incidents.fold(self.ledger.records(), self.ledger.get_blob)
+        self.ledger, self.whole = ledger, whole(ledger)
+        self.packs, self.data, self.people = self.whole.packs, self.whole.data, self.whole.people
 
     def made(self, name: str, incident: int | None, to: str | None = None) -> Document:
         from festina.report.law.documents import build
@@ -243,7 +239,7 @@ class Desk:
                 "no-such-recipient", f"'{name}' does not go to '{to}'", fix=f"one of: {', '.join(kind.to)}"
             )
         about = incident_of(self.people, kind, incident)
-        return build(pack, kind, self.data, self.people, lambda seq: self.ledger.record(seq).leaf, about, to)
+        return build(pack, kind, self.data, self.people, self.ledger.leaf, about, to)
 
 
 def incident_of(people: People, kind: DocumentType, number: int | None) -> Incident | None:

@@ -65,13 +65,12 @@ def coverage(source: Source, state: str | None, only: str | None, as_json: bool)
 
 def _covered(source: Source) -> tuple[Covered, ...]:
     from festina.cli.documents import Desk
-    from festina.report.oscal.checks import gather
     from festina.report.oscal.code import load
     from festina.report.oscal.coverage import cover
 
     with source.open() as ledger:
         desk = Desk(ledger)
-        return cover(load(), gather(ledger.records(), desk.data, desk.people, desk.packs))
+        return cover(load(), desk.whole.case)
 
 
 def _whole(row: Covered) -> None:
@@ -100,14 +99,13 @@ def oscal(source: Source, folder: Path) -> None:
     EU Code of Practice, the results what this record shows of each, with the signed entries themselves.
     """
     from festina.cli.documents import Desk
-    from festina.report.oscal.checks import gather
     from festina.report.oscal.code import load
     from festina.report.oscal.coverage import counts, cover
     from festina.report.oscal.writing import written
 
     with source.open() as ledger:
         desk = Desk(ledger)
-        covered = cover(load(), gather(ledger.records(), desk.data, desk.people, desk.packs))
+        covered = cover(load(), desk.whole.case)
         files = written(load(), covered, desk.data, ledger.record)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,11 +182,11 @@ def bom(source: Source, generation: int | None, paths: tuple[str, ...], model: b
     """
     from festina.cli.documents import Desk
     from festina.report.attest.bom import bom as made
-    from festina.report.attest.trace import release
+    from festina.report.attest.trace import chosen
 
     with source.open() as ledger:
-        trace = release(ledger.records(), generation)
-        data = Desk(ledger).data
+        desk = Desk(ledger)
+        trace, data = chosen(desk.whole.releases.traces, generation), desk.data
     put(made(trace, data, _files(source, trace, paths), model=model).decode("utf-8"), out)
 
 

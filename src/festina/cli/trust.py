@@ -48,28 +48,36 @@ def command(
 
 def assess(path: Path, *, quick: bool = False, now: datetime | None = None) -> tuple[Trust, bool]:
     """The judgement of a ledger, and whether the record holds."""
+    from festina.report.trust.judging import judge
+
+    case = examined(path, quick=quick, now=now)
+    return judge(case), case.checked.ok and case.checked.numbers is not False
+
+
+def examined(path: Path, *, quick: bool = False, now: datetime | None = None) -> Case:
+    """All that a judgement rests on: the record checked, then read in one pass."""
     from festina.ledger.log import Ledger
     from festina.loop.state import fold as state_of
     from festina.report.fold import read
     from festina.report.law import incidents
     from festina.report.trust.grounds import Case
-    from festina.report.trust.judging import judge
     from festina.report.trust.model import Checked
-    from festina.report.trust.seen import seen
+    from festina.report.trust.seen import Seen
 
     checked = _checked(path, quick=quick)
     with Ledger.open(path, readonly=True) as ledger:
-        reading = read(ledger.records(), ledger.get_blob, paths=False)
+        people, seen = incidents.People(), Seen()
+        beside = (incidents.reader(people, ledger.get_blob), seen.take)
+        reading = read(ledger.records(), ledger.get_blob, paths=False, beside=beside)
         data = reading.data(ledger.root().hex())
-        people = incidents.fold(ledger.records(), ledger.get_blob)
-        case = Case(data, seen(ledger.records()), people, checked, now or datetime.now(UTC))
+        case = Case(data, seen, people, checked, now or datetime.now(UTC))
         try:
             if reading.people.broken:
                 state_of(ledger.records())  # raises, and says where
             case = _with(case, reading.people.state)
         except IntegrityError as error:  # every signature may hold, and the order of events still make no sense
             case = replace(case, checked=Checked(False, error.what, None))
-    return judge(case), case.checked.ok and case.checked.numbers is not False
+    return case
 
 
 def _with(case: Case, state: State) -> Case:

@@ -59,6 +59,14 @@ def _in_base64(text: bytes) -> tuple[bytes, bytes, bytes]:
 _NEEDLES = sum(map(_in_base64, _ENROLMENTS), ())  # opening decodes no entry but enrolments
 
 
+def _may_enrol(envelope: bytes) -> bool:
+    """False for what is surely no enrolment. A plain loop: this runs for every entry at every opening."""
+    for needle in _NEEDLES:  # noqa: SIM110
+        if needle in envelope:
+            return True
+    return False
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -193,6 +201,10 @@ class Ledger:
                 return found
             break
         raise damaged(f"entry {seq} is missing", self.path)
+
+    def leaf(self, seq: int) -> str:
+        """Leaf hash of entry ``seq`` in hex, as it was checked. ``IndexError`` for one that is not there."""
+        return self._tree.leaf(seq).hex()
 
     def get_blob(self, digest: str) -> bytes:
         """Content by digest, re-hashed: IntegrityError when it differs or is missing."""
@@ -370,7 +382,7 @@ class Ledger:
                 raise damaged(f"entry {len(tree)} is missing", self.path)
             if seq == 0:
                 self._rules.admit_signed(envelope)
-            elif any(needle in envelope for needle in _NEEDLES) and any(e in unseal(envelope)[0] for e in _ENROLMENTS):
+            elif _may_enrol(envelope) and any(e in unseal(envelope)[0] for e in _ENROLMENTS):
                 self._enrol(decode(envelope).model())
             tree.append(leaf_hash(envelope))
         if not len(tree):

@@ -61,9 +61,10 @@ class Tree:
             del row[(size >> height) * HASH :]
 
     def leaf(self, index: int) -> bytes:
-        if not 0 <= index < len(self):
+        found = bytes(self._levels[0][index * HASH : (index + 1) * HASH]) if index >= 0 else b""
+        if not found:
             raise IndexError(index)
-        return bytes(self._levels[0][index * HASH : (index + 1) * HASH])
+        return found
 
     def root(self) -> bytes:
         return self.root_at(len(self))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from festina.ledger.entries import Body
 from festina.ledger.signing import Signer
@@ -27,48 +28,50 @@ class Draft:
     signer: Signer | None = None
     at: str | None = None
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
 
 class Record:
-    """One entry as read. Immutable; taken apart only when asked, so that a long ledger opens fast."""
+    """One entry as read. Immutable; taken apart only when asked, so that a long ledger opens fast.
 
-    __slots__ = ("_body", "_entry", "_envelope", "_glance", "_leaf", "_seq")
+    What is asked for often stands in a slot that is filled when it is first read: later reads cost no call.
+    """
+
+    __slots__ = ("_leaf", "_payload", "at", "body", "entry", "envelope", "kind", "seq")
+
+    _leaf: bytes
+    _payload: bytes
+    seq: int
+    envelope: bytes
+    kind: str
+    at: str  # when, by the recording machine's clock
+    body: Body
+    entry: Entry
 
     def __init__(self, seq: int, envelope: bytes, leaf: bytes) -> None:
-        self._seq, self._envelope, self._leaf = seq, envelope, leaf
-        self._entry: Entry | None = None
-        self._body: Body | None = None
-        self._glance: tuple[str, str, bytes] | None = None
+        _SEQ(self, seq)
+        _ENVELOPE(self, envelope)
+        _LEAF(self, leaf)
 
-    def _seen(self) -> tuple[str, str, bytes]:
-        if self._glance is None:
-            self._glance = glance(self._envelope)
-        return self._glance
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a record is never changed: {name}")
 
-    @property
-    def entry(self) -> Entry:
-        if self._entry is None:
-            self._entry = decode(self._envelope)
-        return self._entry
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a record is never changed: {name}")
 
-    @property
-    def seq(self) -> int:
-        return self._seq
-
-    @property
-    def kind(self) -> str:
-        return self._seen()[0]
-
-    @property
-    def at(self) -> str:
-        """When, by the recording machine's clock."""
-        return self._seen()[1]
-
-    @property
-    def body(self) -> Body:
-        if self._body is None:
-            kind, _, payload = self._seen()
-            self._body = model_of(kind, payload)
-        return self._body
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - called for a slot that is still empty
+        if name in ("kind", "at", "_payload"):
+            kind, at, payload = glance(self.envelope)
+            _KIND(self, kind)
+            _AT(self, at)
+            _PAYLOAD(self, payload)
+        elif name == "body":
+            _BODY(self, model_of(self.kind, self._payload))
+        elif name == "entry":
+            _ENTRY(self, decode(self.envelope))
+        else:
+            raise AttributeError(name)
+        return object.__getattribute__(self, name)
 
     @property
     def keyid(self) -> str:
@@ -81,24 +84,31 @@ class Record:
 
     @property
     def commitments(self) -> Mapping[str, str]:
+        payload = self._payload
+        at = payload.rfind(b',"commitments":')  # after the body no string holds unescaped quotes
+        if payload.startswith(b',"commitments":{},', at):  # nearly always
+            return _NONE
         return MappingProxyType(dict(self.entry.commitments))
 
     @property
     def subjects(self) -> tuple[tuple[str, str], ...]:
         return self.entry.subjects
 
-    @property
-    def envelope(self) -> bytes:
-        return self._envelope
-
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Record) and (self._seq, self._leaf) == (other._seq, other._leaf)
+        return isinstance(other, Record) and (self.seq, self._leaf) == (other.seq, other._leaf)
 
     def __hash__(self) -> int:
-        return hash((self._seq, self._leaf))
+        return hash((self.seq, self._leaf))
 
     def __repr__(self) -> str:
-        return f"Record({self._seq}, {self.kind}, {self.at})"
+        return f"Record({self.seq}, {self.kind}, {self.at})"
+
+
+# the slots' own setters, which pass ``__setattr__`` by
+_SEQ, _ENVELOPE, _LEAF, _KIND, _AT, _PAYLOAD, _BODY, _ENTRY = (
+    getattr(Record, name).__set__
+    for name in ("seq", "envelope", "_leaf", "kind", "at", "_payload", "body", "entry")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,11 @@ WORDS = {
 }  # fmt: skip
 
 
+_READ = frozenset({  # all that ``Called.take`` looks at
+    e.ModelAsked, e.ModelAnswered, e.ProposalReceived, e.RunEnded, e.RunStarted,
+})  # fmt: skip
+
+
 @dataclass(slots=True)
 class Called:
     """``account``: of the run that is open, or of the last one until another begins. Takes entries in any order."""
@@ -43,6 +48,8 @@ class Called:
     crashed: bool = False  # the last run
 
     def take(self, body: e.Body) -> None:
+        if type(body) not in _READ:
+            return
         if isinstance(body, e.ModelAsked):
             self._asked(body)
         elif isinstance(body, e.ModelAnswered):

@@ -7,12 +7,13 @@ test that is not open, a second end of one move) raise ``IntegrityError``: order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
+from festina.ledger.collecting import uncollected
 from festina.ledger.log import Record
 from festina.loop import blocks, called, governed, growth, halting, lines, measured, people, plants, sameness, searching
 from festina.loop import outside as others
@@ -208,12 +209,9 @@ def in_force(state: State) -> int:
 def fold(records: Iterable[Record]) -> State:
     """The state after all ``records``, from the first on."""
     state = State()
-    try:
+    with uncollected(records):
         for record in records:
             state.apply(record)
-    finally:
-        if isinstance(records, Generator):
-            records.close()  # before the ledger is, also when an entry does not fit
     return state
 
 

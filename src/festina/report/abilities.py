@@ -18,6 +18,10 @@ from festina.report.data import AbilityRow
 from festina.report.markup import Html, el, join
 from festina.select import monitor
 
+_READ = frozenset({  # all that ``Abilities.take`` looks at
+    e.EpochOpened, e.MeasureStarted, e.Characterised, e.AnchorsLocked, e.AnchorsLeaked, e.Soaked, e.OutcomesCounted,
+})  # fmt: skip
+
 
 @dataclass(slots=True)
 class Abilities:
@@ -36,6 +40,8 @@ class Abilities:
 
     def take(self, r: Entered) -> None:
         body, self.at = r.body, max(self.at, r.at)
+        if type(body) not in _READ:
+            return
         if isinstance(body, e.EpochOpened):
             self.suites = body.govern.capabilities if body.govern is not None else ()
             self.soaks, self.outcomes, self.since = {each.name: each for each in body.soaks}, body.outcomes, r.seq

@@ -9,6 +9,10 @@ from festina.report.data import GenerationRow
 from festina.select.certified import Shares, Step, Total, certify, obstacle
 from festina.verify.verdicts import alpha_with, width_of
 
+_READ = frozenset({  # all that ``Steps.take`` looks at
+    e.EpochOpened, e.TryStarted, e.TryEnded, e.TestOpened, e.BatchEnded, e.Verdict, e.PlantRevealed,
+})  # fmt: skip
+
 
 class Steps:
     """The tests of the epoch in force and which of them were accepted. Filled by ``take`` alone."""
@@ -24,6 +28,8 @@ class Steps:
         self.improvers: set[int] = set()  # proposals that are tested for their improver's sake
 
     def take(self, body: e.Body) -> None:
+        if type(body) not in _READ:
+            return
         if isinstance(body, e.EpochOpened):
             self.alpha = alpha_with(self.alpha, self.epoch, self.tested, body)  # S-1
         self.tested = isinstance(body, e.TestOpened) or (self.tested and not isinstance(body, e.EpochOpened))

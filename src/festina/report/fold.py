@@ -7,15 +7,14 @@ ledger must still be written, so what does not fit becomes a finding.  # L-3
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from festina.ledger import entries as e
 from festina.ledger.base import Entered
+from festina.ledger.collecting import uncollected
 from festina.report import judged, measured, moved, predicted, reviewed
 from festina.report.data import (
     ControlRow,
@@ -40,43 +39,39 @@ def fold(records: Iterable[Entered], blob: Blob, *, root: str = "", paths: bool 
     return read(records, blob, paths=paths).data(root)
 
 
-def read(records: Iterable[Entered], blob: Blob, *, paths: bool = True) -> Reading:
-    """The same with the loop's own state beside it (``people``)."""
+def read(
+    records: Iterable[Entered], blob: Blob, *, paths: bool = True, beside: Sequence[Callable[[Any], None]] = ()
+) -> Reading:
+    """The same with the loop's own state beside it (``people``).
+
+    ``beside``: what else takes each record, in the same pass, since reading and checking a long record takes long.
+    """
     reading = Reading(blob, paths=paths)
-    with _uncollected():
+    takers = (reading.take, *beside)
+    with uncollected(records):
         for record in records:
-            reading.take(record)
+            for take in takers:
+                take(record)
     return reading
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the collector: what a fold makes is kept, and looking through it again and again frees nothing."""
-    on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if on:
-            gc.enable()
 
 
 class Reading(Rows):
     """The rows, filled by ``take`` alone."""
 
     def take(self, record: Entered) -> None:
+        kind, body = record.kind, record.body
         self._dated(record)
-        self.entries.append(Entry(record.seq, record.kind, record.at, type(record.body).role))
-        self.steps.take(record.body)
-        self.tries.take(record.seq, record.body)
-        self.called.take(record.body)
-        self.evidence = self.people.evidence(record.body)
+        self.entries.append(Entry(record.seq, kind, record.at, body.role))
+        self.steps.take(body)
+        self.tries.take(record.seq, body)
+        self.called.take(body)
+        self.evidence = self.people.evidence(body)
         self.people.take(record)
         self.gates.take(record)
         self.abilities.take(record)
         self.outside.take(record)
-        if (handler := _HANDLERS.get(record.kind)) is not None:
-            handler(self, record, record.body)
+        if (handler := _HANDLERS.get(kind)) is not None:
+            handler(self, record, body)
 
     def _looked(self) -> int:
         """The newest generation on the line that a person approved; -1 for none."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
 
 from festina.system.characters import odd_character
 
@@ -27,7 +28,9 @@ class Html(str):
 
 def visible(text: str, limit: int = 4000) -> str:
     """``text`` with nothing in it that a reader cannot see: U+202E becomes ‹U+202E›. Cut after ``limit``."""
-    shown = "".join(_shown(char) for char in text[:limit])
+    shown = text[:limit]
+    if not (shown.isascii() and shown.isprintable()):  # what is both has nothing odd in it, and is nearly everything
+        shown = "".join(map(_shown, shown))
     return shown if len(text) <= limit else f"{shown} ‹cut: {len(text) - limit} more characters›"
 
 
@@ -36,6 +39,7 @@ def one_line(text: str) -> str:
     return " ".join(visible(text).split())
 
 
+@lru_cache(maxsize=4096)
 def _shown(char: str) -> str:
     # Anything after a carriage return keeps it from passing as the end of a line.
     return f"‹U+{ord(char):04X}›" if char not in _KEPT and odd_character(char + ".") else char

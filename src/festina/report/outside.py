@@ -68,6 +68,11 @@ class OutsideRow:
     unread: str = ""
 
 
+_READ = frozenset({  # all that ``Outsides.take`` looks at
+    e.Genesis, e.ReviewerEnrolled, e.HistoryRead, e.HistoryChecked, e.HistoryAttested,
+})  # fmt: skip
+
+
 @dataclass(slots=True)
 class Outsides:
     """Filled by ``take`` alone."""
@@ -78,6 +83,8 @@ class Outsides:
 
     def take(self, record: Entered) -> None:
         body = record.body
+        if type(body) not in _READ:
+            return
         if isinstance(body, e.Genesis):
             self.demo = body.demo
         elif isinstance(body, e.ReviewerEnrolled):

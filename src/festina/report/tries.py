@@ -17,6 +17,9 @@ from festina.report.numerals import count, signed
 LISTED = 150  # trees with their parents; the others are counted
 
 
+_READ = frozenset({e.EpochOpened, e.TryStarted, e.TryEnded, e.Verdict})  # all that ``Tries.take`` looks at
+
+
 @dataclass
 class Tries:
     """The account of all archives of a ledger; node numbers are never used again."""
@@ -29,6 +32,8 @@ class Tries:
     _by_tree: dict[str, int] = field(default_factory=dict)
 
     def take(self, seq: int, body: e.Body) -> None:
+        if type(body) not in _READ:
+            return
         if isinstance(body, e.EpochOpened):
             self.sign = 1.0 if body.suite.direction == "higher" else -1.0
             self._by_tree = {}

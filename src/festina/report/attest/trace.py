@@ -72,19 +72,50 @@ class _Seen:
 
 def releases(records: Iterable[Record]) -> list[Trace]:
     """Every release that the record holds, oldest first."""
-    seen, found = _Seen(), []
+    found = Releases()
     for record in records:
+        found.take(record)
+    return found.traces
+
+
+class Releases:
+    """The traces of all releases. Filled by ``take`` alone, in the record's order."""
+
+    def __init__(self) -> None:
+        self._seen = _Seen()
+        self._traces: list[Trace] = []
+        self._odd: IntegrityError | None = None
+
+    @property
+    def traces(self) -> list[Trace]:
+        """Oldest first. Raises ``IntegrityError`` where the record holds a release that does not follow."""
+        if self._odd is not None:
+            raise self._odd
+        return self._traces
+
+    def take(self, record: Record) -> None:
+        if record.kind == e.Released.kind:
+            self._released(record)
+        elif (takes := _TAKES.get(record.kind)) is not None:
+            takes(self._seen, record, record.body)
+
+    def _released(self, record: Record) -> None:
         body = record.body
-        if isinstance(body, e.Released):
-            found.append(_trace(seen, record, body))
-        else:
-            _TAKES.get(type(body), _nothing)(seen, record, body)
-    return found
+        assert isinstance(body, e.Released)
+        try:
+            self._traces.append(_trace(self._seen, record, body))
+        except IntegrityError as error:
+            self._odd = self._odd or error
 
 
 def release(records: Iterable[Record], generation: int | None) -> Trace:
+    """``chosen`` of all that the record releases."""
+    return chosen(releases(records), generation)
+
+
+def chosen(traces: list[Trace], generation: int | None) -> Trace:
     """The newest release, or the newest one of a generation. Raises ``UsageError``."""
-    found = [t for t in releases(records) if generation is None or t.generation == generation]
+    found = [t for t in traces if generation is None or t.generation == generation]
     if not found:
         which = "nothing" if generation is None else f"generation {generation}"
         raise UsageError("never-released", f"the record releases {which}", fix="festina review, then festina release")
@@ -140,10 +171,6 @@ def _odd(record: Record, what: str) -> IntegrityError:
     return IntegrityError("odd-release", f"the release in entry {record.seq} {what}")
 
 
-def _nothing(seen: _Seen, record: Record, body: Body) -> None:
-    del seen, record, body
-
-
 def _opened(seen: _Seen, record: Record, body: Body) -> None:
     if isinstance(body, e.Genesis):
         seen.genesis = body
@@ -183,9 +210,9 @@ def _reviewed(seen: _Seen, record: Record, body: Body) -> None:
         seen.decided.setdefault(body.review, []).append(record)
 
 
-_TAKES: dict[type[Body], Callable[[_Seen, Record, Body], None]] = {
-    e.Genesis: _opened, e.RunStarted: _opened, e.EpochOpened: _opened,
-    e.ProposalRequested: _proposed, e.ProposalReceived: _proposed, e.Verdict: _judged,
-    e.LineIntent: _moved, e.ReleaseIntent: _moved, e.ReviewDecided: _reviewed, e.ReviewSettled: _reviewed,
-    e.AutonomyStepped: _reviewed,
+_TAKES: dict[str, Callable[[_Seen, Record, Body], None]] = {
+    e.Genesis.kind: _opened, e.RunStarted.kind: _opened, e.EpochOpened.kind: _opened,
+    e.ProposalRequested.kind: _proposed, e.ProposalReceived.kind: _proposed, e.Verdict.kind: _judged,
+    e.LineIntent.kind: _moved, e.ReleaseIntent.kind: _moved, e.ReviewDecided.kind: _reviewed,
+    e.ReviewSettled.kind: _reviewed, e.AutonomyStepped.kind: _reviewed,
 }  # fmt: skip

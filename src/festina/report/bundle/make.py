@@ -25,15 +25,11 @@ from festina.ledger.log import Ledger
 from festina.ledger.signing import Signer
 from festina.report import html
 from festina.report.attest import provenance
-from festina.report.attest.trace import releases
-from festina.report.fold import fold
-from festina.report.law import incidents
 from festina.report.law.documents import FORMS, build
-from festina.report.law.packs import load
-from festina.report.oscal.checks import Case, gather
 from festina.report.oscal.code import load as measures
 from festina.report.oscal.coverage import cover
 from festina.report.oscal.writing import written
+from festina.report.whole import Whole, whole
 
 MANIFEST, SEAL = "MANIFEST.sha256", "MANIFEST.sig"
 FORM = "festina-bundle/v1"  # first line of what is signed: no checkpoint has such a second line  # L-2
@@ -108,19 +104,18 @@ def _write(
                 "wrong-key", "this is not the key of the engine that wrote the record",
                 fix="the engine.pem beside that ledger, or --unsigned",
             )  # fmt: skip
-        data = fold(ledger.records(), ledger.get_blob, root=ledger.root().hex(), paths=False)
-        people = incidents.fold(ledger.records(), ledger.get_blob)
-        states = []
-        for pack in load():
+        read = whole(ledger)
+        data, people, states = read.data, read.people, []
+        for pack in read.packs:
             (target / "law" / f"{pack.regime.id}.json").write_text(pack.model_dump_json(indent=1, by_alias=True) + "\n")
             for kind in pack.document:
                 for incident in people.incidents.values() if kind.incident else (None,):
-                    document = build(pack, kind, data, people, lambda seq: ledger.record(seq).leaf, incident)
+                    document = build(pack, kind, data, people, ledger.leaf, incident)
                     states.append(document.state)
                     name = kind.id if incident is None else f"{kind.id}-{incident.number}"
                     for form, write in FORMS.items():
                         (target / "documents" / f"{name}.{form}").write_text(write(document), encoding="utf-8")
-        _exchange(target, ledger, gather(ledger.records(), data, people, load()), signer)
+        _exchange(target, ledger, read, signer)
     (target / "report.html").write_text(html.page(data, plots=False), encoding="utf-8")
     (target / "verify.py").write_text(verifier(), encoding="utf-8")
     (target / "README.txt").write_text(
@@ -139,14 +134,14 @@ def _write(
     return Made(listed.count("\n"), digest, states.count("draft"), states.count("complete"))
 
 
-def _exchange(target: Path, ledger: Ledger, case: Case, signer: Signer | None) -> None:
+def _exchange(target: Path, ledger: Ledger, read: Whole, signer: Signer | None) -> None:
     """What other tools read: OSCAL, and each release's provenance, signed where the bundle is."""
     (target / "oscal").mkdir()
-    for name, text in written(measures(), cover(measures(), case), case.data, ledger.record).items():
+    for name, text in written(measures(), cover(measures(), read.case), read.data, ledger.record).items():
         (target / "oscal" / name).write_text(text, encoding="utf-8")
     (target / "provenance").mkdir()
     try:
-        found = releases(ledger.records())
+        found = read.releases.traces
     except IntegrityError as error:  # the rest of the bundle shows what is wrong with such a record
         (target / "provenance" / "NOT-MADE.txt").write_text(f"{error.what}\n", encoding="utf-8")
         return

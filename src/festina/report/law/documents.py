@@ -227,9 +227,12 @@ def mark(line: Line) -> str:
 
 def _md(text: str) -> str:
     """One line of plain words: nothing in it is taken for markup."""
-    flat = one_line(text)
-    named = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-    return "".join(named.get(char) or (f"\\{char}" if char in "\\`*_{}[]#|!~" else char) for char in flat)
+    return one_line(text).translate(_MARKDOWN)
+
+
+_MARKDOWN = str.maketrans(
+    {"<": "&lt;", ">": "&gt;", "&": "&amp;"} | {char: f"\\{char}" for char in "\\`*_{}[]#|!~"}
+)
 
 
 def terms(document: Document) -> str:

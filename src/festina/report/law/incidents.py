@@ -129,6 +129,11 @@ def named(reviewer: str, without_person: bool) -> str:
     return f"{reviewer} (no person)" if without_person else reviewer
 
 
+def reader(people: People, blob: Blob) -> Callable[[Entered], None]:
+    """What takes one record after the other into ``people``."""
+    return lambda record: take(people, record, blob)
+
+
 def fold(records: Iterable[Entered], blob: Blob) -> People:
     """Read all ``records`` from the first on."""
     people = People()

@@ -5,11 +5,11 @@ No clock is read: "late" is as of the record's last entry, so that the same reco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from festina.ledger import entries as e
-from festina.ledger.record import Record
+from festina.ledger.base import Entered
 from festina.loop.material import UPDATE
 from festina.report.data import GenerationRow, ReportData
 from festina.report.law.documents import build
@@ -35,25 +35,31 @@ class Case:
     confirmed: tuple[tuple[int, int], ...] = ()
 
 
-def gather(records: Iterable[Record], data: ReportData, people: People, packs: tuple[Pack, ...]) -> Case:
-    """The case of a record that was folded already."""
-    granted: set[int] = set()
-    used: dict[int, int] = {}
-    confirmed: list[tuple[int, int]] = []
-    update = UPDATE
-    for record in records:
+@dataclass(slots=True)
+class Gathered:
+    """What a case needs beside the report's data. Filled by ``take`` alone, in the record's order."""
+
+    granted: set[int] = field(default_factory=set)
+    used: dict[int, int] = field(default_factory=dict)
+    confirmed: list[tuple[int, int]] = field(default_factory=list)
+    update: str = UPDATE
+
+    def take(self, record: Entered) -> None:
         if record.kind not in _GATHERED:
-            continue  # a long record is mostly of other kinds, and taking each apart takes longest
+            return  # a long record is mostly of other kinds, and taking each apart takes longest
         body = record.body
         if isinstance(body, e.EpochOpened):
-            update = body.documents.update if body.documents is not None else UPDATE
+            self.update = body.documents.update if body.documents is not None else UPDATE
         elif isinstance(body, e.ReleaseIntent) and body.grant is not None:
-            granted.add(body.generation)
+            self.granted.add(body.generation)
         elif isinstance(body, e.Released):
-            used.setdefault(body.generation, record.seq)
-        elif isinstance(body, e.DocumentConfirmed) and body.document == update:
-            confirmed.append((record.seq, body.generation))
-    return Case(data, people, packs, frozenset(granted), used, tuple(confirmed))
+            self.used.setdefault(body.generation, record.seq)
+        elif isinstance(body, e.DocumentConfirmed) and body.document == self.update:
+            self.confirmed.append((record.seq, body.generation))
+
+    def case(self, data: ReportData, people: People, packs: tuple[Pack, ...]) -> Case:
+        """The case of the record that ``data`` and ``people`` were folded from, too."""
+        return Case(data, people, packs, frozenset(self.granted), self.used, tuple(self.confirmed))
 
 
 _GATHERED = frozenset({e.EpochOpened.kind, e.ReleaseIntent.kind, e.Released.kind, e.DocumentConfirmed.kind})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,15 @@ class At:
     at: str
 
 
+_READ = frozenset(  # all that ``Seen.take`` looks at
+    body.kind
+    for body in (
+        e.DrillFinished, e.EpochOpened, e.Halted, e.Resumed, e.ReleaseIntent, e.Released, e.ReviewRequested,
+        e.ReviewDecided, e.Calibrated,
+    )
+)  # fmt: skip
+
+
 @dataclass(slots=True)
 class Seen:
     """Folded from the ledger by ``take``; the newest of each."""
@@ -35,6 +43,8 @@ class Seen:
     back: dict[int, At] = field(default_factory=dict)  # roll backs begun
 
     def take(self, record: Entered) -> None:
+        if record.kind not in _READ:
+            return  # a long record is mostly of other kinds, and taking each apart takes longest
         at, body = At(record.seq, record.at), record.body
         if isinstance(body, e.DrillFinished):
             self.drill = (at, body)
@@ -54,11 +64,3 @@ class Seen:
             self.decisions.append((at, body))
         elif isinstance(body, e.Calibrated):
             self.calibrated = at
-
-
-def seen(records: Iterable[Entered]) -> Seen:
-    """Read all ``records`` from the first on."""
-    found = Seen()
-    for record in records:
-        found.take(record)
-    return found
