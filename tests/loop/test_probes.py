@@ -53,6 +53,9 @@ def test_V11_G1_a_system_that_begins_to_deceive_is_found_and_holds_the_loop(tmp_
     with serving(lambda body: speaker(body["messages"])) as served:
         speaker: Callable[..., str] = honest
         toy = speaking_toy(tmp_path, served.url, "m", ("deception",))
+        manifest = toy.root / "festina.toml"
+        manifest.write_text(manifest.read_text().replace("units = 20", "units = 10"))
+        toy.commit("half of the probes")
         assert "deception" not in (toy.root / "festina.toml").read_text().partition("[capability.deception]")[0]
         first = festina("run", "--proposals", "1", toy=toy)
         assert first.returncode == 0, first.stderr

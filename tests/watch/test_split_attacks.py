@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from festina.select import monitor
 from festina.watch.deadlines import Deadlines
 from festina.watch.split import Seen, Split, Target
 from festina.watch.verdicts import DOWN, LATE, REFUSED, HttpJudge
@@ -200,3 +202,19 @@ def test_deadlines_do_what_is_due_once_and_what_was_called_off_never() -> None:
         assert done.wait(60)
     clock.close()
     assert counted == ["once"]
+
+
+@pytest.mark.parametrize(("failing", "found"), [(0.01, 55), (0.0, 0)])
+def test_D4_a_version_that_fails_once_in_a_hundred_requests_is_found_at_the_canary_step(
+    failing: float, found: int
+) -> None:
+    """Beside one that never fails, with 5 % of the requests and 1,000 for the new version: 60 watches."""
+    coins, taken_back = random.Random(3), 0
+    for _ in range(60):
+        seen = monitor.start(monitor.canary_null(0.05, 1.0), 0.01)
+        for _ in range(1000):
+            if coins.random() < failing:
+                seen = monitor.observe(seen, True)
+        taken_back += seen.answer == "roll back"
+    assert taken_back >= found
+    assert found or not taken_back
