@@ -320,7 +320,7 @@ def test_W2_S1_nothing_that_was_begun_under_other_rules_goes_on() -> None:
 
 def test_P5_W2_what_the_first_improver_tried_is_its_own_whenever_it_is_handed_in() -> None:
     """An archive outlives a changed improver's approval: its older trees are no merit of the newer improver."""
-    for seed in range(16, 200):  # the 16th does
+    for seed in range(35, 200):  # the 35th does
         loop = Searching(seed=seed, proposals=8, approve=1.0)
         loop.begin()
         loop.run()

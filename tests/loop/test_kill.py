@@ -85,7 +85,7 @@ def test_D1_a_kill_at_any_step_changes_nothing(tmp_path: Path, label: str) -> No
     toy = make_toy(tmp_path, step=step, public=20, notes=True, policy=policy, improver=archive)
     beside = ("--at-once", "2", "--with", str(worthless(tmp_path))) if label in SIDE_BY_SIDE else ()
     process = engine(toy, *(("--proposals", "40") if plants else ()), *beside, crash_at=label)
-    process.communicate(timeout=120)
+    process.communicate(timeout=240)
     assert process.returncode == -signal.SIGKILL, "the step was never reached"
     no_orphans(str(tmp_path))
     at_kill = check(toy.root, settled=False)
@@ -131,7 +131,7 @@ def test_interrupt_stops_cleanly_and_resumes(tmp_path: Path) -> None:
     process = engine(toy, "--at-once", "2")
     until_a_batch_runs(toy)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)
     assert process.returncode == 130
     no_orphans(str(tmp_path))
     state, _ = read(toy.root)
@@ -150,4 +150,4 @@ def test_two_engines_on_one_ledger_the_second_refuses(tmp_path: Path) -> None:
     assert second.returncode == 2
     assert b"engine-already-running" in errors
     first.send_signal(signal.SIGINT)
-    first.communicate(timeout=60)
+    first.communicate(timeout=200)
