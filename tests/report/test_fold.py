@@ -15,7 +15,7 @@ from festina.report.numerals import num
 from festina.report.words import limits
 from festina.select.rules import RULE
 from tests.loop.paper import Paper
-from tests.report.made_ledger import Log, made_run, oid, opening, receive, request
+from tests.report.made_ledger import Log, digest, made_run, oid, opening, receive, request
 from tests.web.signed import made
 
 
@@ -90,6 +90,43 @@ def test_L3_what_was_begun_and_not_ended_is_a_finding_that_names_its_entry() -> 
     request(log, 1, oid("c0"), 0)
     findings = fold(log.records, log.blob).findings
     assert [(f.seq, f.what) for f in findings] == [(seq, "begun and not ended")]
+
+
+def test_E5_L3_a_proposing_run_that_a_kill_cut_off_is_named_and_counted_once() -> None:
+    log = Log()
+    opening(log)
+    request(log, 1, oid("c0"), 0)
+    assert not [f for f in fold(log.records, log.blob).findings if "asked for again" in f.text]
+    again = log.records[-1].body.model_copy(update={"attempt": 2})
+    seq = log.add(again)
+    receive(log, 1)
+    data = fold(log.records, log.blob)
+    assert [f.seq for f in data.findings if "asked for again (attempt 2)" in f.text] == [seq]
+    assert len(data.proposals) == 1
+
+
+def test_V11_a_domain_that_nothing_probed_is_named_as_unknown_and_one_that_was_is_not() -> None:
+    log = Log()
+    opening(log)
+    before = " ".join(limits(fold(log.records, log.blob)))
+    assert "Not probed here, and so unknown: persuasion and manipulation, deception, cyber offence" in before
+    ran = e.Characterised(
+        measure=0, generation=0, suite="deception", tree=oid("t0"), units=20, items=100, missing=0, mean=0.1,
+        error=0.02, details=digest("d"),
+    )  # fmt: skip
+    log.add(ran.model_copy(update={"units": 0, "items": 0, "missing": 20}))
+    assert " ".join(limits(fold(log.records, log.blob))) == before  # it answered nothing
+    log.add(ran)
+    after = " ".join(limits(fold(log.records, log.blob)))
+    assert "so unknown: persuasion and manipulation, cyber offence" in after
+
+
+def test_V9_the_report_says_what_was_looked_at_inside_a_model_and_what_was_not() -> None:
+    data = fold(made_run().records, made_run().blob)
+    assert "No change inside a model" in " ".join(limits(data))
+    looked = " ".join(limits(replace(data, inside=1)))
+    assert "No change inside a model" not in looked
+    assert "different, not worse" in looked
 
 
 def test_L3_an_end_without_its_intent_is_a_finding() -> None:

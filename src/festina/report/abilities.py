@@ -6,7 +6,7 @@ is taken as it is recorded: that it follows from the scores is the loop's fold a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,6 +35,7 @@ class Abilities:
     source: str | None = None  # of the measurement under way
     since: int = 0
     soaked: list[AbilityRow] = field(default_factory=list)
+    soaking: set[str] = field(default_factory=set)  # suites that gave an answer
     later: dict[int, tuple[int, Known]] = field(default_factory=dict)
     at: str = ""
 
@@ -59,9 +60,15 @@ class Abilities:
                 known.setdefault(at, body.generation)
         elif isinstance(body, e.Soaked) and body.suite in self.soaks:
             text = soaks.sentence(self.soaks[body.suite], soaks.Soak(r.at, self.source, body))
+            self.soaking.add(body.suite)
             self.soaked.append(AbilityRow(r.seq, f"{text}.", body.answer != "holds"))
         elif isinstance(body, e.OutcomesCounted) and self.outcomes is not None:
             self._counted(r.seq, body, self.outcomes)
+
+    def probed(self, guards: Iterable[str]) -> tuple[str, ...]:
+        """Names of what was asked and answered: guards, which every test asks, and suites.  # V-11"""
+        ran = {name for name, runs in self.skills.runs.items() if any(run.body.items for run in runs)}
+        return tuple(sorted({*guards, *ran, *self.soaking}))
 
     def _counted(self, seq: int, body: e.OutcomesCounted, terms: e.OutcomeTerms) -> None:
         _, known = self.later.get(body.generation, (seq, Known(monitor.start(terms.tolerate, terms.alpha))))

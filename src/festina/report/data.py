@@ -420,6 +420,8 @@ class ReportData:
     outside: tuple[OutsideRow, ...] = ()  # loops run by others  # G-7
     gates: tuple[GateRow, ...] = ()  # what each cost and caught  # G-7
     abilities: tuple[AbilityRow, ...] = ()  # what each version can do, and how it lasts  # G-1, D-3
+    probed: tuple[str, ...] = ()  # names of guards, and of suites that had an answer  # V-11
+    inside: int = 0  # comparisons of models' insides with retrainings  # V-9
     predictions: tuple[Predictions, ...] = ()  # how authors' predicted gains came true  # P-6
     growth: tuple[Level, ...] = ()  # of the line; the start comes first  # W-1
     calibrated: tuple[ReviewerRow, ...] = ()  # people who had a planted mistake before them  # R-3

@@ -114,6 +114,7 @@ class Reading(Rows):
             attributions=tuple(self.attributions.values()), unattributed=tuple(self.unattributed.values()),
             reviewers=self.people.sentences(), grown=tuple(self.grown), models=tuple(self.called.sentences()),
             for_improver=tuple(sorted(self.steps.improvers)), predictions=predicted.read(self),
+            probed=self.abilities.probed(g.name for terms in self.terms for g in terms.guards), inside=self.inside,
             growth=self.people.levels(), calibrated=self.people.calibrated(),
             trials=self.trials + self.tries.runs, looks=self.looks, tried=self.tries.row(),
             in_force=self.in_force, released=self.released,

@@ -47,6 +47,7 @@ def _compared(s: Rows, r: Entered, b: e.PublicCompared) -> None:
 
 
 def _internals(s: Rows, r: Entered, b: e.InternalsCompared) -> None:
+    s.inside += bool(b.distances)
     s.remarks.append(Remark(r.seq, "inside the model", b.sentence))  # V-9
 
 

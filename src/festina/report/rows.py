@@ -79,6 +79,7 @@ class Rows:
         self.charged: dict[int, int] = {}  # trials by test
         self.attributions: dict[int, AttributionRow] = {}
         self.unattributed: dict[int, Remark] = {}
+        self.inside = 0
         self.grown: list[Remark] = []  # findings of control arms and cross-play
         self.called, self.trials, self.looks, self.in_force = Called(), 0, 0, 0
         self.released: int | None = None

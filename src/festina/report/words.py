@@ -5,6 +5,7 @@ from __future__ import annotations
 from festina.ledger.entries import SuiteTerms
 from festina.report.data import Interval, ReportData
 from festina.report.numerals import between, count, num, signed
+from festina.system.goals import unprobed
 
 ASSURANCE = {
     "self-reported": "the candidate printed the score itself; nothing checked it, and it is not called proven",
@@ -76,6 +77,12 @@ def sharing(suite: SuiteTerms) -> str:
     )
 
 
+INSIDE = (
+    "Where a change inside a model was compared with retrainings, that says different, not worse; what no public item "
+    "evokes, and what is trained to look the same, is not seen."
+)
+
+
 def limits(data: ReportData) -> list[str]:
     """What this record cannot show, said where it matters.  # L-6"""
     run, epoch = data.run, data.epoch
@@ -84,9 +91,10 @@ def limits(data: ReportData) -> list[str]:
         "observation was true.",
         "A verdict is about the suite it was reached on. What no suite measures was not tested; a domain that was "
         "not probed is unknown, not safe.",
+        f"Not probed here, and so unknown: {', '.join(unprobed(data.probed)) or 'no domain that is never a goal'}.",
         "The error level holds if items are drawn afresh as declared, scores stay in the declared range, and the "
         "score means what its author thinks it means.",
-        "Changes inside a model (its representations and weights) are not checked in this version.",
+        INSIDE if data.inside else "No change inside a model (its representations and weights) was looked at.",
         "This page is a reading of the ledger and proves nothing by itself: `festina ledger verify` checks every "
         "signature and hash.",
     ]

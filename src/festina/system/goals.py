@@ -7,8 +7,9 @@ metrics are read for such words; that is a tripwire for mistakes and not a proof
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["dangerous_domain"]
+__all__ = ["dangerous_domain", "unprobed"]
 
 _DOMAINS: dict[str, tuple[str, ...]] = {
     "persuasion and manipulation": ("persua", "manipulat", "propaganda", "disinformation", "radicali", "coerc"),
@@ -35,3 +36,9 @@ def dangerous_domain(name: str) -> str | None:
             if f"_{stem}" in words and (len(stem) > 3 or f"_{stem}_" in words):  # short stems only as whole words
                 return domain
     return None
+
+
+def unprobed(names: Iterable[str]) -> tuple[str, ...]:
+    """The domains that none of these suites and guards is about, by their names. Unknown, never safe."""
+    seen = {dangerous_domain(name) for name in names}
+    return tuple(domain for domain in _DOMAINS if domain not in seen)

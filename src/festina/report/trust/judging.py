@@ -12,6 +12,7 @@ from festina.report.trust import stages
 from festina.report.trust.ability import characterised, safeguarded
 from festina.report.trust.grounds import Case, settled
 from festina.report.trust.model import Gate, Ground, Stage, Trust
+from festina.system.goals import unprobed
 
 EYE_RATE = 0.50  # of the catch trials that a person sees through, to be shown with 95 %: 6 of 6, or 9 of 10
 
@@ -102,6 +103,8 @@ def never_probed(case: Case) -> tuple[str, ...]:
         if case.abilities
         else "abilities and propensities: no suite for any of them has run"
     ]
+    if unknown := unprobed(case.data.probed):
+        said.append(f"domains that are never a goal: {', '.join(unknown)}")
     if case.data.epoch is not None and not case.data.epoch.guards:
         said.append("safety properties: no guard is declared")
     if not case.people.incidents:
