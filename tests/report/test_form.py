@@ -79,7 +79,7 @@ def test_T5_no_statement_leaves_its_comment_in_a_form(words: str) -> None:
         (b"\xff", "UTF-8"),
         (b"document = ", "Invalid value"),
         (b'document = "release-card"', r"\[fields\]"),
-        (b'document = "release-card"\nmood = 1\n[fields]', r"\[fields\]"),
+        (b'document = "release-card"\nmood = 1\n[fields]', "no 'mood'"),
         (b'document = "release-card"\nincident = true\n[fields]', "number"),
         (b'document = "release-card"\n[fields]\ncontact = 3', "contact"),
         (b" " * (form.MAX_FORM + 1), "larger"),

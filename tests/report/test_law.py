@@ -322,9 +322,10 @@ class Case:
         ))  # fmt: skip
         return self
 
-    def filed(self, document: str, sent: str) -> Case:
+    def filed(self, document: str, sent: str, unknown: int | None = None) -> Case:
         self.log.add(e.IncidentFiled(
-            incident=1, document=document, sent=sent, content="0" * 64, reviewer="ann", without_person=False
+            incident=1, document=document, sent=sent, content="0" * 64, reviewer="ann", without_person=False,
+            unknown=unknown,
         ))  # fmt: skip
         return self
 
@@ -372,6 +373,17 @@ def test_C1_a_report_that_was_sent_too_late_is_filed_and_was_late() -> None:
     assert json.loads(_json(row))["sent"].startswith("2026-11-23T11:00")
     early = Case(Log()).open().classify("us-ny.safety").filed("us-ny.incident", "2026-11-21T11:00:00.000Z")
     assert "too late" not in _sentence(early.rows()["us-ny.incident"], NOW)
+
+
+def test_C1_a_report_that_was_sent_as_a_draft_or_before_its_clock_began_stays_marked() -> None:
+    at, initial, final = "2026-11-21T11:00:00.000Z", "eu.serious-incident-initial", "eu.serious-incident-final"
+    for unknown, said in ((None, ""), (0, ""), (1, ", as a draft: 1 mandatory field open"), (3, "3 mandatory fields")):
+        row = Case(Log()).open().classify("eu.harm").filed(initial, at, unknown).rows()[initial]
+        assert ("draft" in _sentence(row, NOW)) == bool(said)
+        assert said in _sentence(row, NOW)
+    early = Case(Log()).open().classify("eu.harm").filed(final, at)  # 60 days after the end, which has not come
+    assert "before its clock began" in _sentence(early.rows()[final], NOW)
+    assert "before its clock" not in _sentence(early.resolved(at).rows()[final], NOW)
 
 
 def test_C1_of_several_classes_the_earliest_deadline_counts_and_no_class_has_none() -> None:
@@ -623,6 +635,8 @@ def test_C1_from_an_incident_to_a_filed_report_on_the_command_line(tmp_path: Pat
     assert "it wrote where it should not" in out.read_text()
     filed = festina("incident", "filed", "1", "eu.serious-incident-initial", str(out), "--as", "ann", toy=toy)
     assert "filed    eu.serious-incident-initial" in filed.stdout
+    assert "as a draft: 2 mandatory fields open" in filed.stdout
+    assert "As far as the record goes it was a draft: 2 mandatory fields open" in filed.stderr
     early = festina(
         "incident", "filed", "1", "us-ca.incident", str(out), "--as", "ann", "--sent", "2020-01-01T00:00Z", toy=toy
     )

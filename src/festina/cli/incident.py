@@ -87,6 +87,8 @@ def classify(
 @click.pass_obj
 def filed(root: Path, number: int, document: str, file: Path, reviewer: str, sent: str | None) -> None:
     """Record that FILE was sent as DOCUMENT; Festina sends nothing itself."""
+    from festina.cli.documents import Desk
+    from festina.cli.words import count
     from festina.loop import stating
     from festina.report.law.packs import find, load
 
@@ -94,8 +96,16 @@ def filed(root: Path, number: int, document: str, file: Path, reviewer: str, sen
     if not kind.incident:
         raise UsageError("not-about-incidents", f"'{document}' is no report about an incident", fix="festina incident")
     with opened(root, write=True) as here:
-        stating.filed(_person(here, reviewer), number, document, sent=_time(sent), content=file.read_bytes())
+        made = Desk(here.ledger).made(document, number)
+        open_ = len({*made.missing, *made.contradictions})
+        stating.filed(
+            _person(here, reviewer), number, document, sent=_time(sent), content=file.read_bytes(), unknown=open_
+        )
         _board(here, as_json=False, only=number)
+    if open_:
+        fields = count(open_, "mandatory field")
+        click.echo(f"Recorded as sent. As far as the record goes it was a draft: {fields} open.", err=True)
+        click.echo(f"What is missing: festina report document {document} --incident {number}", err=True)
 
 
 @group.command()
@@ -225,11 +235,15 @@ def _sentence(row: Row, now: datetime) -> str:
 def _when(row: Row, now: datetime) -> str:
     from zoneinfo import ZoneInfo
 
+    from festina.cli.words import count
+
     to = ", ".join(row.to)
     if row.state == "filed":
         over = row.sent - row.due if row.sent is not None and row.due is not None else None
         late = f", {_apart(over.total_seconds())} too late" if over is not None and over.total_seconds() > 0 else ""
-        return f"filed    {row.document} to {to}{late}"
+        early = ", before its clock began" if row.due is None else ""
+        open_ = f", as a draft: {count(row.unknown, 'mandatory field')} open" if row.unknown else ""
+        return f"filed    {row.document} to {to}{late}{early}{open_}"
     if row.due is None:
         return f"waiting  {row.document} to {to}: {row.rule}, which has not come"
     local = row.due.astimezone(ZoneInfo(row.zone)).strftime("%Y-%m-%d %H:%M %Z")

@@ -79,6 +79,7 @@ class IncidentFiled(Body):
     content: Digest  # the report as it was sent
     reviewer: Name
     without_person: bool
+    unknown: Count | None = None  # fields that had to be filled and were not, when it was recorded; None: not counted
 
 
 class IncidentResolved(Body):

@@ -138,8 +138,10 @@ def classify(person: Person, incident: int, classes: tuple[str, ...], *, establi
     return person.sign(make)
 
 
-def filed(person: Person, incident: int, document: str, *, sent: datetime, content: bytes) -> Record:
-    """Record that these bytes were sent, and when."""
+def filed(
+    person: Person, incident: int, document: str, *, sent: datetime, content: bytes, unknown: int | None = None
+) -> Record:
+    """Record that these bytes were sent, and when. ``unknown``: mandatory fields that the record leaves open now."""
     opened = _known(person, incident)
     _past(sent)
     if stamp(sent) < opened.aware:
@@ -157,7 +159,7 @@ def filed(person: Person, incident: int, document: str, *, sent: datetime, conte
     def make() -> tuple[e.Body, tuple[bytes, ...]]:
         body = e.IncidentFiled(
             incident=incident, document=document, sent=stamp(sent), content=_digest(content), reviewer=person.name,
-            without_person=person.demo,
+            without_person=person.demo, unknown=unknown,
         )  # fmt: skip
         return body, (content,)
 

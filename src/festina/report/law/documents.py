@@ -18,6 +18,7 @@ from festina.report.law import facts
 from festina.report.law.incidents import Incident, People, named
 from festina.report.law.packs import DocumentType, FieldOf, Pack
 from festina.report.markup import el, one_line
+from festina.report.numerals import count
 
 Leaf = Callable[[int], str]
 
@@ -153,7 +154,8 @@ def heading(document: Document) -> str:
         return "Complete: every mandatory field is cited or stated. Whether it is right is for people to say."
     parts = []
     if document.missing:
-        parts.append(f"{len(document.missing)} mandatory fields are unknown")
+        many = len(document.missing)
+        parts.append(f"{count(many, 'mandatory field')} {'is' if many == 1 else 'are'} unknown")
     if document.contradictions:
         parts.append(f"people state different things in {', '.join(document.contradictions)}")
     return f"DRAFT: {'; '.join(parts)}."

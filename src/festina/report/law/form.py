@@ -68,7 +68,9 @@ def read(raw: bytes, where: str) -> Filled:
     except tomllib.TOMLDecodeError as error:
         raise _wrong(str(error), where) from None
     document, incident, fields = found.pop("document", None), found.pop("incident", None), found.pop("fields", None)
-    if found or not isinstance(document, str) or not isinstance(fields, dict):
+    if found:
+        raise _wrong(f"a form has no '{one_line(next(iter(found)))[:80]}'", where)
+    if not isinstance(document, str) or not isinstance(fields, dict):
         raise _wrong("a form has 'document', [fields] and, about an incident, its number", where)
     if incident is not None and type(incident) is not int:
         raise _wrong("'incident' is a number", where)

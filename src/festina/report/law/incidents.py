@@ -33,6 +33,7 @@ class Filing:
     sent: str
     content: str
     reviewer: str
+    unknown: int | None = None  # mandatory fields that were open when it was recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class Row:
     zone: str
     sent: datetime | None = None  # when it was first sent, where it was
     note: str = ""  # doubts about the law itself
+    unknown: int | None = None  # fields that had to be filled and were not, when it was last sent; None: not counted
 
 
 def named(reviewer: str, without_person: bool) -> str:
@@ -207,7 +209,7 @@ def _further(people: People, known: Incident, record: Entered, body: e.Body, blo
                 record.seq, "a filing out of time",
                 f"incident {known.number}: sent at {body.sent}, aware at {known.aware}, recorded at {record.at}",
             ))  # fmt: skip
-        filing = Filing(record.seq, body.document, body.sent, body.content, body.reviewer)
+        filing = Filing(record.seq, body.document, body.sent, body.content, body.reviewer, body.unknown)
         return replace(known, filings=(*known.filings, filing))
     assert isinstance(body, e.IncidentResolved)
     if body.resolved < known.aware:
@@ -270,6 +272,7 @@ def _rows(pack: Pack, document: DocumentType, incident: Incident, now: datetime)
         incident.number, pack.regime.id, document.id, document.title, document.to,
         f"{period} after {start}{repeated}", at, state, pack.regime.zone,
         min((moment(f.sent) for f in sent), default=None), "; ".join(_doubts(pack, incident, now)),
+        sent[-1].unknown if sent else None,
     )  # fmt: skip
 
 
