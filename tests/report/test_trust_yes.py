@@ -138,6 +138,25 @@ def test_W5_no_two_gaps_hide_each_other(names: set[str]) -> None:
     assert [stage for stage in stages if found.get(stage) == "yes"] == []
 
 
+def test_W5_a_second_release_is_scored_over_the_first_and_a_line_that_ran_ahead_leaves_what_is_in_use_scored() -> None:
+    head = WHOLE.data.line[-1].generation
+    row = next(f for f in WHOLE.data.finals if (f.generation_a, f.generation_b) == (head, 0))
+
+    def answer(**changed: object) -> tuple[str, str]:
+        made = data(finals=(replace(row, **changed),))(WHOLE)  # type: ignore[arg-type]
+        found = ground(judge(made), "selection", "gain on items that no test used")
+        return found.answer, found.words
+
+    assert answer(generation_b=1)[0] == "yes"
+    assert f"generation {head} over generation 1: " in answer(generation_b=1)[1]
+    assert answer(generation_b=1, interval=(-0.3, -0.1))[0] == "no"
+    used = next(g.generation for g in WHOLE.data.generations if g.released_now)
+    assert answer(generation_a=used)[0] == "yes"
+    assert answer(generation_a=99)[0] == "cannot tell yet"
+    assert answer(generation_a=0)[0] == "cannot tell yet", "the start gained nothing"
+    assert answer(generation_b=None)[0] == "cannot tell yet", "a tree of another ledger"
+
+
 # -- what serves no requests -----------------------------------------------------------------------------------
 
 TERMS = e.SoakTerms(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from festina.loop.outcomes import Known
     from festina.loop.soaks import Soak
     from festina.loop.watches import Watch
-    from festina.report.data import ReportData
+    from festina.report.data import FinalRow, ReportData
     from festina.report.law.incidents import People
     from festina.report.trust.seen import Seen
     from festina.review.calibration import Calibration
@@ -404,16 +404,28 @@ def overfitted(case: Case) -> Ground:
     return Ground(name, "yes", said, (over.seq,), at)
 
 
+def _final(case: Case) -> FinalRow | None:
+    """The newest version's gain over the start; else what a release was scored with: over what was in use before it."""
+    if (overall := case.data.overall()) is not None:
+        return overall
+    now = [g.generation for g in case.data.generations if g.released_now]
+    newest = [*(g.generation for g in case.data.line[-1:]), *now]
+    rows = [f for n in newest for f in case.data.finals if f.generation_a == n != 0 and f.generation_b is not None]
+    return rows[0] if rows else None
+
+
 def held_out(case: Case) -> Ground:
-    name, final = "gain on items that no test used", case.data.overall()
+    name, final = "gain on items that no test used", _final(case)
     if final is None:
         return Ground(
             name,
             "cannot tell yet",
-            "it was not measured for the newest version",
-            next="Declare a [suite.final] in festina.toml: festina release scores it first.",
+            "it was not measured for the newest version, nor for what is in use",
+            next="Declare a [suite.final] in festina.toml, where there is none; festina release scores it first.",
         )
-    said = f"{signed(final.estimate)} ({between(final.interval)}) on {count(final.items, 'item')}"
+    over = "" if final.generation_b == 0 else f" over generation {final.generation_b}"
+    which = f"generation {final.generation_a}{over}: " if final.generation_a is not None else ""
+    said = f"{which}{signed(final.estimate)} ({between(final.interval)}) on {count(final.items, 'item')}"
     if final.interval[1] < 0:
         return Ground(
             "gain on items that no test used",
