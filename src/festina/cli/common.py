@@ -91,6 +91,14 @@ def duration(seconds: float) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
+def roughly(seconds: float) -> str:
+    """Seconds in the largest unit of which there are two: 45 s, 3 min, 2 h."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
 def parse_duration(text: str) -> float:
     """'90s', '5m', '8h', '2d' or plain seconds. Raises ``click.BadParameter``."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -265,7 +265,8 @@ def _now(arm: Arm) -> str:
     if arm.state is None or not arm.state.line:
         return "starting"
     head = f"generation {arm.state.head.number}"
-    return f"{head}; {progress(arm.state) or 'the improver is thinking'}"
+    now = progress(arm.state)
+    return f"{head}; testing {now} needed" if now else f"{head}; the improver is thinking"
 
 
 # -- the end ------------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from festina.cli.common import system_option
+from festina.cli.say import say
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -42,9 +44,10 @@ def command(
         raise UsageError("manifest-exists", f"{path} is there already", fix="edit it; docs/manifest.md has every field")
     found = plain(root, command_line, metric=metric, allow=allow)
     path.write_bytes(found.data)  # byte for byte what a run without a manifest began with: its ledger goes on
-    click.echo(told(found), err=True)
-    click.echo("A system that speaks or acts can be probed for what it should not do: festina probes list", err=True)
-    click.echo(f"Wrote {path}. Next: git add festina.toml && git commit -m 'Add festina.toml' && festina run", err=True)
+    say(told(found, os.cpu_count() or 1))
+    say("A system that speaks or acts can be probed for what it should not do: festina probes list")
+    say(f"Wrote {path}. Next:")
+    click.echo("  git add festina.toml && git commit -m 'Add festina.toml' && festina run", err=True)
 
 
 def _take_over(

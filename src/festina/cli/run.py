@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from festina.cli.common import EXIT_OF_END, RUN_BUDGET, duration, parse_duration, system_option
+from festina.cli.common import EXIT_OF_END, RUN_BUDGET, duration, parse_duration, roughly, system_option
 from festina.cli.say import say
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
     wall_s = parse_duration(options["budget"])
     manifest = None
     if command_line:
-        manifest = _plain(root, command_line, options, ask=not (yes or as_json) and sys.stdin.isatty())
+        manifest = _plain(root, command_line, options, wall_s, ask=not (yes or as_json) and sys.stdin.isatty())
     settings = Options(
         manifest=manifest,
         wall_s=wall_s,
@@ -117,6 +118,7 @@ class Teller:
         self._leads = Leads()
         self._line = Progress(label)
         self._limits: set[str] = set()
+        self._began = time.monotonic()
 
     def __call__(self, record: Record, state: State) -> None:
         from festina.cli.words import told
@@ -124,8 +126,9 @@ class Teller:
         line = told(record, state)
         if line is not None and self._leads.news(record.body, state):
             self._line.news(self._once(line) if record.kind == "verdict" else line)
-        elif record.kind in ("batch-ended", "try-ended") and (now := progress(state) or trying(state)):
-            self._line.at(now)
+        elif now := progress(state) or trying(state):
+            left = state.run.wall_s - (time.monotonic() - self._began) if state.run is not None else 0.0
+            self._line.at(f"{now}; {roughly(left)} left" if left > 0 else now)
 
     def end(self) -> None:
         """No more entries to come."""
@@ -152,7 +155,7 @@ class JsonTeller:
 
 
 def progress(state: State) -> str:
-    """Where the open tests stand, in one line."""
+    """Where the open tests stand, in one line: of each, how much of the evidence that it needs it has."""
     from festina.select import gate
 
     said = []
@@ -162,12 +165,12 @@ def progress(state: State) -> str:
         have = min(1.0, max(0.0, gate.log_evidence(test.progress) / gate.log_threshold(test.progress.plan)))
         if len(state.open) == 1:
             return (
-                f"testing proposal {test.proposal}: {len(gains)} pairs, difference {mean:+.3f}, "
-                f"{100 * have:.0f} % of the evidence it needs"
+                f"proposal {test.proposal}: {len(gains)} pairs, difference {mean:+.3f}, "
+                f"{100 * have:.0f} % of the evidence"
             )
         said.append(f"{test.proposal} ({len(gains)} pairs, {mean:+.3f}, {100 * have:.0f} %)")
     more = f" and {len(state.open) - SHOWN} more" if len(state.open) > SHOWN else ""
-    return f"testing proposals {', '.join(said)}{more}" if said else ""
+    return f"proposals {', '.join(said)}{more}" if said else ""
 
 
 def trying(state: State) -> str:
@@ -180,8 +183,10 @@ def trying(state: State) -> str:
     known = searching.archive(state)
     leads = [known.lead(node) for node in known.nodes if known.nodes[node].works] if known is not None else []
     best = max(leads, default=0.0)
-    found = f"best {best:+.3g}" if best > 0 else "none better"
-    return f"{count(state.search.since, 'change')} tried so far, {found}"
+    if not state.search.since:
+        return "trying a change"
+    found = f"the best {best:+.3g}" if best > 0 else "none better yet"
+    return f"{count(state.search.since, 'change')} tried, {found}"
 
 
 def _queue(who: str, patches: tuple[Path, ...], sign: Callable[[bytes], str] | None = None) -> list[Any]:
@@ -224,13 +229,19 @@ def _slug(text: str) -> str:
     return author_name(text)
 
 
-def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], *, ask: bool) -> tuple[Manifest, bytes]:
+def _plain(
+    root: Path, argv: tuple[str, ...], options: dict[str, Any], wall_s: float, *, ask: bool
+) -> tuple[Manifest, bytes]:
     """Guess a manifest for a command, tell every guess, and ask once."""
     from festina.loop.plain import plain, told
 
     say("Trying the command once in a box ...")
     found = plain(root, argv, metric=options["metric"], allow=options["allow"])
-    say(told(found))
+    say(told(found, options["workers"] or os.cpu_count() or 1))
+    least = found.least_s(options["workers"] or os.cpu_count() or 1)
+    if least is not None and least > wall_s:
+        say(f"A first acceptance takes longer than the {roughly(wall_s)} of this run: give it more (--budget), or "
+            "shorter runs. What is under way when the time is up goes on in the next run.")  # fmt: skip
     if ask and not click.confirm("Start?", default=True, err=True):
         say("Not started.")
         raise click.exceptions.Exit(0)

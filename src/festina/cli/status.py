@@ -357,7 +357,7 @@ def page(s: State, *, running: bool) -> RenderableType:
     parts.append(Text(f"Proposals: {counts or 'none yet'}"))
     parts += [Text(line) for line in search_lines(s)]
     if s.open:
-        parts.append(Text(progress(s)))
+        parts.append(Text(f"Testing {progress(s)} needed."))
     said = promise(s.error, s.alpha_epochs)
     parts.append(Text(f"{said[0].upper()}{said[1:]}; {100 * s.alpha_left / s.alpha_epochs:.0f} % of that is left."))
     certified = _certified(s)

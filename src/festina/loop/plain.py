@@ -43,6 +43,19 @@ class Plain:
     guess: Guess | None
     run_s: float | None
 
+    @property
+    def units(self) -> int:
+        """Pairs of runs that the first acceptance takes at least."""
+        policy = self.manifest.policy
+        level = Budget(policy.alpha, policy.spread).next_level()
+        return units_min_accept(Plan("symmetric", level, 0.0, 0.0, policy.beta, (), 1000))
+
+    def least_s(self, workers: int) -> float | None:
+        """Seconds from the start to the first acceptance at least, one tried change before it; None if unknown."""
+        if self.run_s is None:
+            return None
+        return self.run_s * (math.ceil(2 * self.units / workers) + 2)
+
 
 def _require_files(repo: Repo, allow: tuple[str, ...]) -> None:
     """The built-in search changes files and adds none: a pattern that covers no file is a slip."""
@@ -104,21 +117,21 @@ def guesses(plain_: Plain) -> list[str]:
     ]
 
 
-def told(plain_: Plain) -> str:
-    """Every guess in words, with what a verdict will take."""
+def told(plain_: Plain, workers: int) -> str:
+    """Every guess in words, with what a verdict will take, ``workers`` runs side by side."""
     manifest = plain_.manifest
     if plain_.guess is None or plain_.run_s is None:
         return "\n".join(guesses(plain_))
     why = plain_.guess.why
     tries = manifest.improver.archive.tries if manifest.improver.archive else 1
-    level = Budget(manifest.policy.alpha, manifest.policy.spread).next_level()
-    least = units_min_accept(Plan("symmetric", level, 0.0, 0.0, manifest.policy.beta, (), 1000))
-    pairs = 2 * plain_.run_s
+    seconds = math.ceil(2 * plain_.units / workers) * plain_.run_s
+    takes = f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+    beside = f", {workers} at a time" if workers > 1 else ""
     return "\n".join(
         [
             *guesses(plain_),
             f"  improver    built-in search   ({why.get('improver', '')}; {tries} changes are tried for each test)",
-            f"  a verdict   takes at least {least} paired runs ({least * pairs:.0f} s on one core)",
+            f"  a verdict   takes at least {plain_.units} pairs of runs ({takes}{beside})",
             "              festina calibrate -- COMMAND says which gains can be found here, and at what cost",
             "  assurance   self-reported: the command prints its own score, so nothing here is proven.",
             "              Hidden items and a scorer of yours would raise it: festina init, then docs/manifest.md",

@@ -20,6 +20,11 @@ Scale = Callable[[float], float]
 POINTS = 600  # of a path on a page
 
 
+def _odds(log: float) -> str:
+    """Evidence in words, as the page's own plot has it: 20 to 1, or 1 to 3."""
+    return f"{times(log)} to 1" if log >= 0.0 else f"1 to {times(-log)}"
+
+
 def evidence(path: Sequence[float], needed: float, *, accepted: bool | None) -> Html | None:
     """How the evidence for "better" grew with each pair of runs, and how much acceptance needs."""
     finite = [value if isfinite(value) else 0.0 for value in path]
@@ -35,8 +40,8 @@ def evidence(path: Sequence[float], needed: float, *, accepted: bool | None) -> 
     tone = {True: "good", False: "poor", None: "other"}[accepted]
     ticks = [t for t in range(int(low), int(high) + 1) if high - low < 5 or t % 2 == 0]
     said = (
-        f"Evidence that it is better, after each of {count(len(finite), 'pair')} of runs: now {times(finite[-1])} "
-        f"to 1; acceptance needs {times(needed)} to 1."
+        f"Evidence that it is better, after each of {count(len(finite), 'pair')} of runs: now {_odds(finite[-1])}; "
+        f"acceptance needs {_odds(needed)}."
     )
     svg = _svg(
         said,
