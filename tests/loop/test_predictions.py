@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
+from festina.loop import growth
 from festina.loop.growth import predictions, sentences
 from festina.loop.outlook import gains
-from festina.loop.state import fold
+from festina.loop.state import State, fold
 from festina.report.fold import fold as report
 from festina.report.reviewed import levels
 from tests.loop.paper import Paper, PaperLoop
@@ -62,3 +63,17 @@ def test_P6_new_rules_begin_a_new_record_and_no_verdict_hangs_on_a_prediction() 
     epoch = next(r.body for r in loop.records if r.kind == "epoch-opened")
     loop.put(epoch.model_copy(update={"epoch": 1, "reason": "another scorer"}))
     assert predictions(fold(said(loop))) == report(said(loop), no_blob).predictions == ()  # type: ignore[arg-type]
+
+
+def test_P6_what_was_told_before_is_told_anew_after_each_verdict() -> None:
+    """A page keeps the scores between verdicts: after every entry they are those of a fold that never asked before."""
+    loop = PaperLoop(2, proposals=10, plant=0.3)
+    loop.begin()
+    loop.run()
+    asked, seen = State(), 0
+    for record in said(loop):
+        asked.apply(record)  # type: ignore[arg-type]
+        if asked.line:
+            assert predictions(asked) == growth._predictions(asked)
+            seen += bool(predictions(asked))
+    assert seen > 20

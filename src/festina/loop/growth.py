@@ -50,6 +50,7 @@ class Grown:
     arms: list[tuple[e.ArmStarted, e.ArmEnded | None]] = field(default_factory=list)
     old: tuple[int, int] = (0, 0)
     alarms: list[e.GrowthAlarm] = field(default_factory=list)  # W-3
+    told: tuple[tuple[int, ...], tuple[predicted.Record, ...]] | None = field(default=None, compare=False)
 
     def new_epoch(self) -> None:
         self.old = len(self.crossplays), len(self.arms)
@@ -85,7 +86,17 @@ def authors(s: State) -> tuple[Share, ...]:
 
 
 def predictions(s: State) -> tuple[predicted.Record, ...]:
-    """How the gains that authors predicted in this epoch came true, planted changes apart.  # P-6"""
+    """How the gains that authors predicted in this epoch came true, planted changes apart.  # P-6
+
+    Made anew after a verdict or a reveal: pages ask often, and a long record has many proposals.
+    """
+    key = (s.epoch_seq, s.tests - len(s.open), len(s.plants))
+    if s.growth.told is None or s.growth.told[0] != key:
+        s.growth.told = (key, _predictions(s))
+    return s.growth.told[1]
+
+
+def _predictions(s: State) -> tuple[predicted.Record, ...]:
     rows = [
         predicted.Judged(p.verdict_seq, author(p.improver, maker(s, p) == s.line[0]), p.predicted, p.estimate,
                          p.word == "accepted")

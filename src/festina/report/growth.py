@@ -51,7 +51,9 @@ def section(data: ReportData, ref: Refs, figure: Figure) -> Html:
 def _predictions(found: tuple[Record, ...], ref: Refs) -> tuple[Html, ...]:
     if not found:
         return ()
-    heads = ("author", "predictions", "error", "of earlier results' median", "difference (95 %)", "answer", "accepted")
+    heads = (
+        "author", "predictions", "error", "error of earlier results' median", "difference (95 %)", "answer", "accepted",
+    )  # fmt: skip
     rows = [
         row(
             each.author, join(f"{each.predictions:,}", ref(*each.entries)), num(each.error, 4), num(each.reference, 4),

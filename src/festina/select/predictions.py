@@ -11,9 +11,10 @@ makes the errors of author and reference larger alike.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 
 from festina.select.student import Spread, spread
 from festina.select.words import number
@@ -84,14 +85,22 @@ def counts(word: str | None, reason: str) -> bool:
 
 def records(judged: Sequence[Judged]) -> tuple[Record, ...]:
     """One record for each author that predicted anything, by name."""
-    seen: list[float] = []
+    seen: list[float] = []  # sorted, so that a long record takes no square of its length
     scored: dict[str, list[tuple[Judged, float, float]]] = {}
     for each in sorted(judged, key=lambda each: each.seq):
-        reference = abs((median(seen) if seen else 0.0) - each.came)
+        reference = abs(_middle(seen) - each.came)
         if each.predicted is not None:
             scored.setdefault(each.author, []).append((each, abs(each.predicted - each.came), reference))
-        seen.append(each.came)
+        insort(seen, each.came)
     return tuple(_record(author, scored[author], judged) for author in sorted(scored))
+
+
+def _middle(ordered: Sequence[float]) -> float:
+    """The median of sorted values; 0 of none."""
+    if not ordered:
+        return 0.0
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2.0
 
 
 def _record(author: str, rows: Sequence[tuple[Judged, float, float]], judged: Sequence[Judged]) -> Record:
