@@ -39,9 +39,9 @@ def halting(case: Case) -> Ground:
         )
     at, body = measured[-1]
     assert body.took_s is not None
-    said = f"the last halt took {body.took_s:.2f} s and ended {count(body.processes or 0, 'process')}"
+    said = f"the last halt took {body.took_s:.2f} s and ended {count(body.processes or 0, 'process', 'processes')}"
     if body.left or body.took_s > HALT_SECONDS:
-        left = f"; {count(body.left, 'process')} would not end" if body.left else ""
+        left = f"; {count(body.left, 'process', 'processes')} would not end" if body.left else ""
         return Ground(
             "the stop",
             "no",
