@@ -107,29 +107,32 @@ def counted(law: str, runs: int) -> dict[str, float]:
             warned += r.escape > 0.05
             distrust += r.trust is False
             shown += r.evidence >= 20.0
-            if way and r.more is not None and count + r.more <= LAST - 5 and count in (8, 15):
-                waits.append(_wait(read, count, way) / r.more)
+            if way and count == 15 and r.more is not None and count + 2 * r.more <= LAST:
+                waits.append(_wait(read, count, way, r.more))
     cells = {
         "wrong": wrong / total, "right": right / total, "pace held": pace / total, "next five held": five / total,
         "runaway said": warned / total, "not to be trusted": distrust / runs, "rise shown": shown / total,
     }  # fmt: skip
-    return cells | {"waits": len(waits), "wait over said": float(np.median(waits)) if waits else float("nan")}
+    soon = float(np.mean([wait <= 2.0 for wait in waits])) if waits else float("nan")
+    return cells | {"waits": len(waits), "told within twice what was said": soon}
 
 
-def _wait(read: Callable[[int, bool], Reading], count: int, way: int) -> float:
-    """Generations until the tendency was told rightly; infinite where it was not by ``LAST``."""
+def _wait(read: Callable[[int, bool], Reading], count: int, way: int, said: int) -> float:
+    """Generations until the tendency was told rightly, over those said, in quarters; infinite beyond twice as many."""
     word = "speeding up" if way > 0 else "slowing down"
-    return next((float(n - count) for n in range(count + 1, LAST + 1) if read(n, False).tendency == word), float("inf"))
+    quarters = (quarter for quarter in range(1, 9) if quarter * said >= 4)
+    return next((q / 4 for q in quarters if read(count + q * said // 4, False).tendency == word), float("inf"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="two runs of each law")
     parser.add_argument("--runs", type=int, default=20, help="of each law")
+    parser.add_argument("--only", choices=LAWS, help="one law")
     parser.add_argument("--json", type=Path, help="write the numbers to this file, too")
     options = parser.parse_args()
     found = {}
-    for law in LAWS:
+    for law in [options.only] if options.only else LAWS:
         found[law] = counted(law, 2 if options.quick else options.runs)
         print(f"{law:28s} " + ", ".join(f"{name} {cell:.2f}" for name, cell in found[law].items()), flush=True)
     if options.json:

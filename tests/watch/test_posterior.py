@@ -36,6 +36,23 @@ def test_W1_a_pace_that_does_not_change_is_one_of_the_laws_and_is_left_where_it_
     assert fit(measured(compounding(1, 40, 0.0), 1), steady=0.0).steady < 1e-6
 
 
+@pytest.mark.parametrize("kind", ["errors", "leaps", "falls", "efforts", "nothing"])
+def test_W1_T6_wild_numbers_give_a_finite_reading(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    gain, error, effort = rng.gamma(3.0, 0.1, 9), np.full(9, 0.1), np.full(9, 100.0)
+    if kind == "errors":
+        error = np.power(10.0, rng.uniform(-3, 6, 9))
+    elif kind == "efforts":
+        effort = np.power(10.0, rng.uniform(0, 12, 9))
+    else:
+        gain = {"leaps": 2000.0, "falls": -2000.0, "nothing": 0.0}[kind] * rng.integers(0, 2, 9)
+    made = tuple(Gain(g + 1, float(gain[g]), float(error[g]), int(effort[g])) for g in range(9))
+    r = outlook(made, score=False)
+    numbers = [r.rises, r.falls, r.steady, *r.pace, *r.next_gain, r.escape, *(x for row in r.ahead for x in row)]
+    assert np.isfinite(numbers).all()
+    assert r.rises + r.falls + r.steady == pytest.approx(1.0)
+
+
 def test_W1_cheaper_computing_is_not_taken_for_compounding() -> None:
     """A pace that rises by time alone: the log cannot tell it from compounding, and must not claim that it can."""
     rng = np.random.default_rng(3)
