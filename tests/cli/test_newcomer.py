@@ -192,3 +192,17 @@ def test_calibrate_without_a_manifest_names_the_folder_and_itself(project: Path)
     assert error.name == "no-manifest"
     assert str(project) in error.what  # not the scratch copy
     assert error.fix.startswith("festina calibrate -- COMMAND")
+
+
+def test_a_run_that_goes_on_does_not_ask_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from festina.cli import run as module
+
+    manifest = parse_manifest(b'run = ["python3", "train.py"]\nmetric = "loss:lower"\nallow = ["train.py"]\n', "here")
+    monkeypatch.setattr(plain, "_resumed", lambda *_: plain.Plain(manifest, b"", None, None))
+
+    def asked(*_: object, **__: object) -> bool:
+        raise AssertionError("it was agreed to at the first start")
+
+    monkeypatch.setattr(module.click, "confirm", asked)
+    options = {"metric": None, "allow": (), "workers": 1}
+    assert module._plain(project, ("python3", "train.py"), options, 60.0, ask=True) == (manifest, b"")

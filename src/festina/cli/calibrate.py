@@ -121,7 +121,9 @@ def _guessed(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds
     """The guesses that a run of this command began with, or new ones."""
     from festina.loop.plain import plain
 
-    said = {"metric": options["metric"], "allow": options["allow"], "first_run_s": seconds}
+    said: dict[str, Any] = {
+        "metric": options["metric"], "allow": options["allow"], "first_run_s": seconds, "tell": say,
+    }  # fmt: skip
     try:
         return plain(root, argv, **said)
     except UsageError as error:
@@ -134,7 +136,6 @@ def _plain(root: Path, argv: tuple[str, ...], options: dict[str, Any], seconds: 
     """Guess a manifest for a command and tell every guess."""
     from festina.loop.plain import guesses
 
-    say("Trying the command once in a box ...")
     try:
         found = _guessed(root, argv, options, seconds)
     except UsageError as error:

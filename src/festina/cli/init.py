@@ -42,7 +42,7 @@ def command(
     path = Repo.discover(root).root / "festina.toml"
     if path.exists():
         raise UsageError("manifest-exists", f"{path} is there already", fix="edit it; docs/manifest.md has every field")
-    found = plain(root, command_line, metric=metric, allow=allow)
+    found = plain(root, command_line, metric=metric, allow=allow, tell=say)
     path.write_bytes(found.data)  # byte for byte what a run without a manifest began with: its ledger goes on
     say(told(found, os.cpu_count() or 1))
     say("A system that speaks or acts can be probed for what it should not do: festina probes list")

@@ -99,10 +99,12 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
         tell_traps(root)
         tell_models(root)
     teller = JsonTeller() if as_json else Teller()
-    state = run(root, settings, teller)
+    try:
+        state = run(root, settings, teller)
+    finally:
+        teller.end()  # an error's message begins on a line of its own
     end = state.last_end
-    if isinstance(teller, Teller):
-        teller.end()
+    if not as_json:
         say(_farewell(state))
     return EXIT_OF_END[end.reason] if end is not None else 1
 
@@ -123,6 +125,9 @@ class Teller:
     def __call__(self, record: Record, state: State) -> None:
         from festina.cli.words import told
 
+        if record.kind == "run-ended":
+            self.end()
+            return
         line = told(record, state)
         if line is not None and self._leads.news(record.body, state):
             self._line.news(self._once(line) if record.kind == "verdict" else line)
@@ -152,6 +157,9 @@ class JsonTeller:
             click.echo(json.dumps(row))
         except BrokenPipeError:  # the reader has gone; the run goes on
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+    def end(self) -> None:
+        """Each line is whole."""
 
 
 def progress(state: State) -> str:
@@ -235,14 +243,13 @@ def _plain(
     """Guess a manifest for a command, tell every guess, and ask once."""
     from festina.loop.plain import plain, told
 
-    say("Trying the command once in a box ...")
-    found = plain(root, argv, metric=options["metric"], allow=options["allow"])
+    found = plain(root, argv, metric=options["metric"], allow=options["allow"], tell=say)
     say(told(found, options["workers"] or os.cpu_count() or 1))
     least = found.least_s(options["workers"] or os.cpu_count() or 1)
     if least is not None and least > wall_s:
         say(f"A first acceptance takes longer than the {roughly(wall_s)} of this run: give it more (--budget), or "
             "shorter runs. What is under way when the time is up goes on in the next run.")  # fmt: skip
-    if ask and not click.confirm("Start?", default=True, err=True):
+    if ask and found.guess is not None and not click.confirm("Start?", default=True, err=True):
         say("Not started.")
         raise click.exceptions.Exit(0)
     return found.manifest, found.data

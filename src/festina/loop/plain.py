@@ -11,6 +11,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +71,12 @@ def _require_files(repo: Repo, allow: tuple[str, ...]) -> None:
 
 def plain(
     root: Path, argv: tuple[str, ...], *, metric: str | None, allow: tuple[str, ...], first_run_s: float = FIRST_RUN_S,
-    anew: bool = False, search: bool = True,
+    anew: bool = False, search: bool = True, tell: Callable[[str], None] = lambda _: None,
 ) -> Plain:  # fmt: skip
     """The manifest for ``argv``: the one that this repository's ledger began with, or a new guess.
 
     ``first_run_s``: how long the command may take when it is tried. ``anew``: whatever the ledger is about. ``search``:
-    the improver is the built-in search, which tries changes before it hands one in (P-7).
+    the improver is the built-in search, which tries changes before it hands one in (P-7). ``tell``: of what takes time.
     """
     repo = Repo.discover(root)
     if root.resolve() != repo.root:
@@ -89,6 +90,7 @@ def plain(
         return known
     if search:
         _require_files(repo, allow)
+    tell("Trying the command once in a box ...")
     first = _try_once(repo, argv, first_run_s)
     found = guess(repo.root, argv, first.answer or b"", metric=metric, allow=allow)
     wall = max(60, math.ceil(first.wall_s * 5))
