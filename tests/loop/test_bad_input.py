@@ -216,10 +216,10 @@ def test_a_clock_that_jumps_back_moves_no_order_and_no_budget(tmp_path: Path, mo
     toy = make_toy(tmp_path, step="0.6")
     for key, value in toy.environment.items():
         monkeypatch.setenv(key, value)
-    run(toy.root, Options(proposals=1, wall_s=100))
+    run(toy.root, Options(proposals=1, wall_s=220.0))
     past = datetime(2001, 1, 1) + timedelta(days=1)
     monkeypatch.setattr(log, "now", lambda: past.isoformat(timespec="milliseconds") + "Z")
-    run(toy.root, Options(proposals=1, wall_s=100))
+    run(toy.root, Options(proposals=1, wall_s=220.0))
     state = check(toy.root, settled=True)
     assert state.runs == 2
     assert state.last_at > "2025"

@@ -296,7 +296,7 @@ def test_engine_options_reach_the_record(tmp_path: Path, monkeypatch: pytest.Mon
     toy = make_toy(tmp_path, step="0.0")
     for key, value in toy.environment.items():
         monkeypatch.setenv(key, value)
-    state = run(toy.root, Options(proposals=1, wall_s=60, frozen_improver=True))
+    state = run(toy.root, Options(proposals=1, wall_s=220, frozen_improver=True))
     assert state.last_end is not None
     assert state.last_end.reason == "finished"
     _, records = read(toy.root)
@@ -311,7 +311,7 @@ def test_T2_declared_modules_are_loaded_once_and_the_record_says_which_box_ran(t
     manifest = toy.root / "festina.toml"
     manifest.write_text(manifest.read_text().replace("limits =", 'preload = ["json", "random"]\nlimits =', 1))
     toy.commit("preload")
-    assert run(toy.root, Options(proposals=1, wall_s=100.0)).head.number == 1
+    assert run(toy.root, Options(proposals=1, wall_s=220.0)).head.number == 1
     _, records = read(toy.root)
     with Ledger.open(homes.require(Repo.discover(toy.root)).ledger, readonly=True) as ledger:
         batches = [json.loads(ledger.get_blob(r.body.details)) for r in records if isinstance(r.body, e.BatchEnded)]

@@ -111,7 +111,7 @@ def test_P4_a_model_sees_its_history_in_one_word_each_and_nothing_hidden(tmp_pat
     worse = edit("skill.json", '{"skill": 0.2}', '{"skill": 0.0}')
     with serving(worse, better) as server:
         toy = toy_with(tmp_path, server.url)
-        run(toy.root, Options(proposals=2, wall_s=120.0))
+        run(toy.root, Options(proposals=2, wall_s=220.0))
     prompt = server.asked[1]["messages"][1]["content"]
     assert "proposal 0: rejected" in prompt
     assert '+{"skill": 0.0}' in prompt
