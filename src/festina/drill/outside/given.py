@@ -34,7 +34,10 @@ class Given:
         try:
             return self.file.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError as error:
-            raise UsageError("drill-no-honest-file", f"cannot read {self.file}: {error.strerror}") from error
+            raise UsageError(
+                "drill-no-honest-file", f"cannot read {self.file}: {error.strerror}", where="--honest",
+                fix="name a file that is there: a candidate that the evaluator scores well",
+            ) from error  # fmt: skip
 
     def inside(self, root: Path) -> str:
         """Its place below ``root``, or empty."""

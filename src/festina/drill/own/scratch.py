@@ -226,7 +226,10 @@ def scratch(root: Path) -> Iterator[Own]:
             manifest, data = terms.manifest_at(yours, commit)
         except UsageError as error:
             if error.name == "no-manifest" and not (yours.root / FILE_NAME).is_file():
-                error.fix = "an evaluator without one: festina drill 'python3 EVALUATOR {candidate}' --honest FILE"
+                error.fix = (
+                    "a script that prints its own score: `festina drill 'python {candidate}' --honest train.py`; an "
+                    "evaluator: `festina drill 'python EVALUATOR {candidate}' --honest FILE`"
+                )
             raise
         home = _home(yours, place)
         body, blobs = terms.epoch(
