@@ -188,7 +188,7 @@ def test_a_page_for_people_uses_no_word_that_only_its_authors_know() -> None:
 def test_L6_the_page_says_what_the_record_cannot_show() -> None:
     words = " ".join(seen(page_of(made_run())).words)
     assert "does not show that an observation was true" in words
-    assert "not checked in this version" in words  # V-9
+    assert "No change inside a model (its representations and weights) was looked at" in words  # V-9
 
 
 def test_V10_self_reported_scores_are_called_so_and_never_proven() -> None:
