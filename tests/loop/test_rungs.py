@@ -76,6 +76,9 @@ def test_G7_observe_judges_what_is_handed_in_and_a_signature_lets_it_propose(tmp
 @pytest.mark.slow
 def test_G7_unattended_releases_what_was_tested_and_falls_back_on_an_incident(tmp_path: Path) -> None:
     toy = make_toy(tmp_path, skill=0.2, step="0.3", policy=QUIET + RESTS)
+    manifest = toy.root / "festina.toml"  # a late unit leaves a characterisation incomplete
+    manifest.write_text(manifest.read_text().replace('wall = "10s"', 'wall = "60s"'))
+    toy.commit("time on a busy host")
     home = homes.find(Repo.discover(toy.root))
     assert home is not None
     rows = [{"id": str(i), "input": 7 * i + i % 5, "label": (7 * i + i % 5) % 7} for i in range(200)]
