@@ -158,6 +158,19 @@ def test_C1_any_other_folder_is_refused_and_what_differs_is_named(system: Path, 
         assert not (at / "other.sig").exists()
 
 
+@pytest.mark.parametrize("hidden", ["sitecustomize.py", "evil/x.py"])
+def test_C1_a_link_named_as_what_is_ignored_hides_nothing(system: Path, signed: Path, hidden: str) -> None:
+    (signed / hidden).parent.mkdir(exist_ok=True)
+    (signed / hidden).write_text("import os")
+    (signed / ".git").symlink_to(hidden.split("/")[0])
+    at = signed.parent
+    found = run(system, "--check", at / "model.sig", "--folder", signed, "--public-key", at / "k.pub")
+    assert name_of(found) == "model-differs"
+    assert f"{hidden} was not signed" in found.output + str(found.exception)
+    (signed / hidden).unlink()
+    assert run(system, "--check", at / "model.sig", "--folder", signed, "--public-key", at / "k.pub").exit_code == 0
+
+
 def test_C1_what_the_signer_adds_is_said_to_be_added(system: Path, signed: Path) -> None:
     (signed / "more.bin").write_bytes(b"weights")
     base = ("--key", signed.parent / "k.pem", "--folder", signed, "-o", signed.parent / "more.sig")

@@ -141,15 +141,18 @@ def of_tree(entries: Sequence[TreeEntry], blobs: Callable[[Sequence[str]], Mappi
 
 
 def of_folder(folder: Path, *, without: Sequence[Path] = (), ignored: Sequence[str] = (IGNORED,)) -> dict[str, str]:
-    """SHA-256 of every file below ``folder`` but for ``without``. Raises ``IntegrityError`` for a link or a device."""
-    left_out = {path.resolve() for path in without} | {(folder / name).resolve() for name in ignored}
+    """SHA-256 of every file below ``folder`` but for ``without``. Raises ``IntegrityError`` for a link or a device.
+
+    What is ignored is so by its name alone: where a link there leads to is looked at like everything else.
+    """
+    left_out, passed_over = {path.resolve() for path in without}, {folder / name for name in ignored}
     found: dict[str, str] = {}
     for at, folders, names in os.walk(folder, onerror=_unreadable):
         here = Path(at)
-        folders[:] = [name for name in folders if (here / name).resolve() not in left_out]
+        folders[:] = [name for name in folders if here / name not in passed_over]
         for name in [*names, *(name for name in folders if (here / name).is_symlink())]:
             path = here / name
-            if not path.is_symlink() and path.resolve() in left_out:
+            if path in passed_over or (not path.is_symlink() and path.resolve() in left_out):
                 continue
             if path.is_symlink() or not path.is_file() or not _is_text(name):
                 raise IntegrityError(
@@ -258,11 +261,13 @@ def _deterministic(public: EllipticCurvePublicKey) -> ECDSA:
 
 def _groups(entries: Sequence[TreeEntry]) -> Iterator[list[TreeEntry]]:
     group: list[TreeEntry] = []
+    held = 0
     for entry in entries:
-        if group and sum(e.size for e in group) + entry.size > _BATCH_BYTES:
+        if group and held + entry.size > _BATCH_BYTES:
             yield group
-            group = []
+            group, held = [], 0
         group.append(entry)
+        held += entry.size
     if group:
         yield group
 
