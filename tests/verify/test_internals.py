@@ -94,6 +94,23 @@ def test_V9_a_change_is_seen_where_it_is_made() -> None:
     }  # fmt: skip
 
 
+def test_V9_T5_no_size_of_numbers_leaves_a_distance_that_is_none() -> None:
+    rng = np.random.default_rng(3)
+    for huge in (1e39, 1e160, 1e308):
+        with pytest.raises(ValueError, match="beyond"):
+            tensors.read(file_of({"w": np.array([1.0, huge], "<f8")}))
+    other = Model({"w": rng.standard_normal((4, 4))}, None, {"a": rng.standard_normal((6, 3))})
+    weights, rows = (np.sign(rng.standard_normal(shape)) for shape in ((4, 4), (6, 3)))
+    for power in range(-320, 39):
+        size = 10.0**power
+        one = Model({"w": weights * size}, None, {"a": rows * size})
+        pairs = ((one, other), (other, one), (one, replace(one, weights={"w": -one.weights["w"]})))
+        for pair in pairs:
+            assert np.isfinite([*internals.distances(*pair).values(), *(m.size for m in internals.moved(*pair))]).all()
+    small, large = (internals.alignment(rows * size, other.activations["a"]) for size in (1e-60, 1e38))  # type: ignore[index]
+    assert small == pytest.approx(large), "the size of a layer is not its direction"
+
+
 def test_V9_what_one_of_them_does_not_lay_open_is_not_compared() -> None:
     bare = Model({"w": np.zeros((3, 3)), "x": np.zeros(2)}, None, None)
     assert internals.distances(bare, model(1)) == {}

@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 HEADER_BYTES = 8 << 20
 MOST_TENSORS = 20_000
 MOST_DIMENSIONS = 8
+LARGEST = float(np.finfo(np.float32).max)  # of a number in size: squares of squares of these are still numbers
 _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
     "U8": "u1", "BOOL": "u1",
@@ -73,6 +74,6 @@ def _tensor(row: dict[str, Any], data: memoryview) -> Array:
     if kind == "BF16":
         values = (values.astype("<u4") << 16).view("<f4")
     found = values.astype(np.float64).reshape(shape)
-    if not np.isfinite(found).all():
-        raise ValueError("a tensor holds a number that is not finite")
+    if not (np.abs(found) <= LARGEST).all():
+        raise ValueError("a tensor holds a number that is not finite, or beyond single precision")
     return np.asarray(found)
