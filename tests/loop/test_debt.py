@@ -81,6 +81,17 @@ def test_G3_an_approval_whose_every_answer_was_wrong_halves_what_may_follow(
     assert (debt.WRONG in owed.sentence) is wrong
 
 
+def test_G3_what_a_demo_key_approves_later_makes_no_wrong_answer_right() -> None:
+    s = approved_by(vote(False))
+    review = next(iter(s.reviews.values()))
+    s.reviews[99] = copy.copy(review)
+    s.reviews[99].votes = (vote(None, demo=True),)
+    s.generations[s.line[-1]].approved = 99
+    assert debt.of(s).wrong
+    s.reviews[99].votes = (vote(True),)
+    assert not debt.of(s).wrong
+
+
 def test_G3_half_of_one_is_one_so_that_a_loop_can_always_go_on() -> None:
     s = approved_by(vote(False))
     assert s.epoch is not None

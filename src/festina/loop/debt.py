@@ -77,14 +77,17 @@ def _most(limit: int, wrong: bool) -> int:
 
 
 def _wrong(s: State) -> bool:
-    """Whether every answer behind the newest approval on the line was wrong; a demo's key answers nothing."""
-    newest = next((n for n in reversed(s.line) if s.generations[n].approved is not None), None)
-    if newest is None:
-        return False
-    review = s.reviews.get(s.generations[newest].approved or 0)
-    votes = review.votes if review is not None else ()
-    answers = [v.right for v in votes if v.approved and v.right is not None and not v.decision.without_person]
-    return bool(answers) and not any(answers)
+    """Whether every answer behind the newest approval that a person answered for was wrong.
+
+    A demo's key answers nothing, so what it approves later makes no wrong answer right.
+    """
+    for number in reversed(s.line):
+        review = s.reviews.get(-1 if (found := s.generations[number].approved) is None else found)
+        votes = review.votes if review is not None else ()
+        answers = [v.right for v in votes if v.approved and v.right is not None and not v.decision.without_person]
+        if answers:
+            return not any(answers)
+    return False
 
 
 def _unexplained(later: list[Generation]) -> float | None:
