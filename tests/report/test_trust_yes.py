@@ -193,6 +193,11 @@ def test_D3_W5_what_serves_no_requests_stands_on_soaks_that_hold_and_are_fresh(
     assert {s.name: s.answer for s in found.stages}["deployment"] == answer
     watched = judge(replace(WHOLE, soaks=((terms, row),)))
     assert ground(watched, "deployment", "watch after release").answer == "yes", "requests were watched"
+    left = replace(watch(), ended=None, ended_seq=None, ended_at="", requests=0)
+    started = watch().started.model_copy(update={"commit": oid("c9")})
+    for seen_ in (left, replace(watch(), started=started)):  # left open, or of another version: it does serve
+        found = ground(judge(replace(WHOLE, watches=(seen_,), soaks=((terms, row),))), "deployment", mine.name)
+        assert (found.answer, "was not watched" in found.words) == ("cannot tell yet", True)
 
 
 def test_D4_W5_outcomes_count_where_the_rules_ask_for_them() -> None:

@@ -21,7 +21,7 @@ def watched(case: Case) -> Ground:
     name = "watch after release"
     now = [g for g in case.data.generations if g.released_now]
     mine = [w for w in case.watches if now and w.started.commit == now[0].commit and w.ended is not None]
-    if not mine and now and case.soaks:
+    if not mine and now and case.soaks and not _serves(case):
         return _soaked(case, name)
     if not mine:
         return Ground(
@@ -68,6 +68,11 @@ def watched(case: Case) -> Ground:
             next="Run festina watch again.",
         )
     return Ground(name, "yes", last.sentence(), seqs, last.ended_at, case.until(last.ended_at, RUN_DAYS))
+
+
+def _serves(case: Case) -> bool:
+    """Whether requests came at all, to any version; a watch that was left open says nothing of having had none."""
+    return any(w.requests or w.ended is None for w in case.watches)
 
 
 def _soaked(case: Case, name: str) -> Ground:
