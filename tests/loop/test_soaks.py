@@ -6,16 +6,19 @@ import json
 import os
 import random
 import shutil
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from festina.cli import soak as cli
 from festina.errors import IntegrityError, Rejected, UsageError
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
-from festina.loop import outcomes, soaks
+from festina.loop import acts, outcomes, soaks, takeback
 from festina.loop.state import State
 from festina.release.refs import RELEASED
 from festina.select import monitor
@@ -183,6 +186,61 @@ def test_D4_what_is_in_use_and_turns_out_worse_speaks_against_it_until_it_is_tak
     assert soaks._draft(state, TERMS, body.model_copy(update={"answer": "cannot tell"})) == [], "no alarm, no evidence"
     assert state.watches.alarmed(number)
     assert not state.watches.alarmed(state.line[0])
+
+
+def test_D4_what_may_be_released_under_wider_terms_is_not_taken_back_under_them(state: State) -> None:
+    soak(state, -0.3, -0.2)
+    state.released = state.head.number
+    assert soaks.against(state)
+    assert state.epoch is not None
+    state.epoch = state.epoch.model_copy(update={"soaks": (TERMS.model_copy(update={"max_loss": 0.5}),)})
+    soaks.require(state, state.head, START)  # does not raise
+    assert soaks.against(state) == ""
+
+
+def test_D4_an_alarm_against_everything_before_still_leaves_the_start_to_go_back_to(state: State) -> None:
+    number, start = state.head.number, state.line[0]
+    assert number != start
+    state.released = number
+    assert takeback.possible(state)
+    soak(state, -0.3, -0.2)
+    row = state.watches.soaks.rows[number, "long"]
+    before = []
+    while state.generations[number].parent is not None:
+        before.append(number := state.generations[number].parent or start)
+    for each in before:
+        state.watches.soaks.rows[each, "long"] = row
+        assert state.watches.alarmed(each)
+    target = acts.to_go_back_to(state)
+    assert target is not None
+    assert target.number == start, "the version that an alarm is about does not stay in use"
+    state.released = start
+    assert not takeback.possible(state)
+    assert soaks.lines(state, START)[-1].endswith("nothing lies before it to go back to.")
+    (draft,) = soaks._draft(state, TERMS, row.body.model_copy(update={"generation": start}))
+    assert isinstance(draft.body, e.IncidentDrafted)
+    assert draft.body.text.endswith("nothing to go back to")
+
+
+def test_D4_an_old_answer_against_a_start_in_use_does_not_stop_the_next_soak(
+    state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing lies before it, so the halt that a person has ended would come again with every ``festina soak``."""
+    soak(state, -0.3, -0.2)
+    start = state.line[0]
+    state.watches.soaks.rows[start, "long"] = state.watches.soaks.rows[state.head.number, "long"]
+    state.released = start
+    here = SimpleNamespace(state=state, ledger=None, repo=None, home=None)
+    monkeypatch.setattr(cli, "opened", lambda *_, **__: nullcontext(here))
+    halted: list[str] = []
+    monkeypatch.setattr(takeback, "take_back", lambda *_, reason, **__: halted.append(reason))
+    left = cli._against(tmp_path)
+    assert left
+    assert not cli._taken_back(tmp_path, left)
+    assert cli._taken_back(tmp_path, ""), "an answer of this command halts"
+    state.released = state.head.number
+    assert cli._taken_back(tmp_path, cli._against(tmp_path)), "and what can be taken back is, whoever found it"
+    assert len(halted) == 2
 
 
 @pytest.mark.parametrize(("units", "loss"), [(20, 0.05), (10, 0.3)])

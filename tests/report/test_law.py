@@ -471,7 +471,7 @@ def test_near_misses_name_attempts_on_the_guards() -> None:
 def test_R3_V7_near_misses_name_approved_catch_trials_and_a_drills_holes_and_no_others() -> None:
     data = fold(made_run().records, made_run().blob)
     missed = Remark(7, "catch trial", "a sign was turned, in a.py line 3: ann missed it, bob saw through it")
-    caught = Remark(8, "catch trial", "a sign was turned, in a.py line 3: ann saw through it")
+    caught = Remark(8, "catch trial", "a sign was turned, in who missed it.py line 3: ann saw through it")
     hole = e.DrillFinished(
         commit=oid("c0"), attacks=9, caught=8, holes=1, exposures=0, untested=0, honest_runs=3, honest_lost=0,
         open=("eval",), looks=0, level=3, wall_s=4.0, details=digest("d"),

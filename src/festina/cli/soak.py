@@ -28,7 +28,8 @@ def command(root: Path, generation: int | None, budget: str) -> int:
     from festina.loop.bench import Replan
     from festina.loop.engine import Options, measuring
 
-    if _taken_back(root):  # by an answer that another process recorded, and did not live to act on
+    left = _against(root)
+    if _taken_back(root, left):  # by an answer that another process recorded, and did not live to act on
         return REJECTED
     with opened(root) as here:
         state = here.state
@@ -56,23 +57,37 @@ def command(root: Path, generation: int | None, budget: str) -> int:
     except Replan:
         click.echo("Stopped before the end; what ran was charged.", err=True)
         return INTERRUPTED
-    return REJECTED if _taken_back(root) or not held else 0
+    return REJECTED if _taken_back(root, left) or not held else 0
 
 
-def _taken_back(root: Path) -> bool:
-    """Whether a soak found what is in use worse; it is taken back then.  # D-4"""
+def _against(root: Path) -> str:
     from festina.loop import soaks
 
     with opened(root) as here:
-        if not soaks.against(here.state):
+        return soaks.against(here.state)
+
+
+def _taken_back(root: Path, left: str) -> bool:
+    """Whether a soak found what is in use worse; it is taken back then, and everything halts.  # D-4
+
+    ``left``: what was said against it before this command. That alone does nothing where nothing can be taken back: a
+    person who has looked at that halt is to be able to soak something better.
+    """
+    from festina.loop import soaks, takeback
+
+    with opened(root) as here:
+        why = soaks.against(here.state)
+        if not why or (why == left and not takeback.possible(here.state)):
             return False
     with opened(root, write=True) as here:
+        before = here.state.released
         why = soaks.take_back(here.ledger, here.state, here.repo, here.home)
         if not why:
             return False
         now = here.state.released
     click.echo(why, err=True)
-    click.echo(f"Taken back: generation {now} is in use. The loop is halted.", err=True)
+    done = f"Taken back: generation {now} is" if now != before else f"Nothing lies before generation {now}: it stays"
+    click.echo(f"{done} in use. The loop is halted.", err=True)
     click.echo("Look, then: festina unhalt --as NAME --reason TEXT", err=True)
     return True
 

@@ -237,13 +237,21 @@ def take_release_back(ledger: Ledger, state: State, repo: Repo, number: int) -> 
 
 
 def take_back_in_use(ledger: Ledger, state: State, repo: Repo) -> None:
-    """Release the newest approved version before the one in use, or the start; also where a new epoch began since.
+    """Release what ``to_go_back_to`` says, if anything lies before the one in use."""
+    target = to_go_back_to(state)
+    if target is not None:
+        _release_back(ledger, state, repo, target)
 
-    Nothing that an alarm took back before is put in use again by the next one.  # D-4
+
+def to_go_back_to(state: State) -> Generation | None:
+    """The newest approved version before the one in use, or the start; also where a new epoch began since.
+
+    Nothing that an alarm spoke against is put in use again by the next one, unless nothing else lies there: then it
+    is the oldest, from which everything came. None: what is in use is the start, or nothing before it may be.  # D-4
     """
-    fit = [g for g in _before_the_one_in_use(state) if g.fit and not state.watches.alarmed(g.number)]
-    if fit:
-        _release_back(ledger, state, repo, fit[0])
+    fit = [g for g in _before_the_one_in_use(state) if g.fit]
+    calm = [g for g in fit if not state.watches.alarmed(g.number)]
+    return next(iter(calm or fit[-1:]), None)
 
 
 def _before_the_one_in_use(state: State) -> list[Generation]:

@@ -132,10 +132,14 @@ def _asking(b: e.Soaked) -> str:
 
 
 def against(s: State) -> str:
-    """What a soak says against the version in use, in words; empty where none found it worse.  # D-4"""
+    """What a soak says against the version in use, in words; empty where none found it worse.  # D-4
+
+    It was worse by the terms that it ran under and is by those in force: narrower ones take nothing back by themselves,
+    and what may be released under wider ones is not taken back by them.
+    """
     for terms in terms_of(s):
         row = s.watches.soaks.rows.get((s.released, terms.name)) if s.released is not None else None
-        if row is not None and row.body.answer == "worse":  # as its terms were then: new ones take nothing back
+        if row is not None and row.body.answer == answer(terms, row) == "worse":
             return sentence(terms, row)
     return ""
 
@@ -152,6 +156,8 @@ def take_back(ledger: Ledger, state: State, repo: Repo, home: Home) -> str:
 
 def lines(s: State, now: datetime) -> list[str]:
     """For people: the soak evidence of the newest generation that has some, and what ran out."""
+    from festina.loop import takeback
+
     numbers = [number for number, _ in s.watches.soaks.rows]
     if not terms_of(s) or not numbers:
         return []
@@ -164,7 +170,8 @@ def lines(s: State, now: datetime) -> list[str]:
             late = "" if valid(terms, row, now) else f" RAN OUT: festina soak {known}"
             found.append(sentence(terms, row) + "." + late)
     if against(s):
-        found.append(f"Generation {s.released} is in use all the same: festina soak takes it back.")
+        back = "festina soak takes it back" if takeback.possible(s) else "nothing lies before it to go back to"
+        found.append(f"Generation {s.released} is in use all the same: {back}.")
     return found
 
 
@@ -229,8 +236,11 @@ def _draft(state: State, terms: e.SoakTerms, body: e.Soaked) -> list[Draft]:
     """The draft of an incident, in one piece with the finding, where what is in use turned out worse.  # D-4"""
     if body.answer != "worse" or state.released != body.generation:
         return []
-    said = sentence(terms, Soak(datetime.now(UTC).isoformat(), None, body))
-    return [Draft(e.IncidentDrafted(about=state.size, text=f"{said.rpartition('; ')[0]}; taken back"[:300]))]
+    from festina.loop import takeback
+
+    said = sentence(terms, Soak(datetime.now(UTC).isoformat(), None, body)).rpartition("; ")[0]
+    done = "taken back" if takeback.possible(state) else "nothing to go back to"
+    return [Draft(e.IncidentDrafted(about=state.size, text=f"{said}; {done}"[:300]))]
 
 
 def _sides(b: Bench, number: int) -> tuple[str, str]:

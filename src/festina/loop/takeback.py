@@ -25,3 +25,8 @@ def take_back(
     if state.released == generation:
         acts.take_back_in_use(ledger, state, repo)
     holds.halt(home, by=by, reason=reason[:200])
+
+
+def possible(state: State) -> bool:
+    """Whether anything lies before what is in use that may be put in its place."""
+    return acts.to_go_back_to(state) is not None

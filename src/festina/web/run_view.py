@@ -205,7 +205,7 @@ def budgets(s: State) -> list[dict[str, Any]]:
         found.append(_budget("unreviewed generations", owed.generations, owed.most_generations, said))
         found.append(_budget("unreviewed lines", owed.lines, owed.most_lines, said))
         if owed.unexplained is not None:
-            most = owed.most_unexplained or 1.0
+            most = 1.0 if owed.most_unexplained is None else owed.most_unexplained
             found.append(_budget("unexplained gain", owed.unexplained, most, UNEXPLAINED, percent=True))
     left = s.looks_left
     if left is not None and s.epoch.suite.looks is not None:

@@ -237,7 +237,7 @@ def near_misses(data: ReportData) -> list[Said]:
     said += [Said(f"a planted defect ('{p.defect}') was accepted", (p.seq,)) for p in data.plants if p.missed]
     said += [
         Said(f"a person approved a planted bad change, which was then held back ({row.text})", (row.seq,))
-        for row in data.remarks if row.what == "catch trial" and "missed it" in row.text
+        for row in data.remarks if row.what == "catch trial" and " missed it" in row.text.rpartition(": ")[2]
     ]  # fmt: skip
     if data.drill is not None and data.drill.holes:
         at = [entry.seq for entry in data.entries if entry.kind == data.drill.kind]

@@ -86,7 +86,7 @@ def _soaked(case: Case, name: str) -> Ground:
         return Ground(name, "cannot tell yet", said, seqs, next="Run festina soak.")
     at, until = min(row.at for _, row in ran), min(soaks.until(terms, row) for terms, row in ran)
     if any(soaks.answer(terms, row) == "worse" for terms, row in ran):
-        return Ground(name, "no", said, seqs, at, next="Take it back with festina soak.")
+        return Ground(name, "no", said, seqs, at, next="Take it back with festina rollback.")
     if any(soaks.answer(terms, row) != "holds" for terms, row in ran):
         remedy = "Give the soak suite more units, or leave the version that does not hold."
         return Ground(name, "cannot tell yet", said, seqs, at, next=remedy)
