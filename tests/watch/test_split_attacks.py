@@ -82,6 +82,13 @@ def drip(client: socket.socket) -> None:
         time.sleep(0.02)
 
 
+def drip_to_the_end(client: socket.socket) -> None:
+    client.sendall(b"HTTP/1.0 200 OK\r\n\r\n")  # as long as the connection lasts
+    while True:
+        client.sendall(b"x")
+        time.sleep(0.02)
+
+
 def drip_headers(client: socket.socket) -> None:
     client.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
     while True:
@@ -120,6 +127,16 @@ def test_D4_what_never_finishes_or_stops_half_way_has_failed_and_holds_nobody_up
     assert ask(port)[0] == 502
     until(lambda: bool(seen))
     assert [(each.new_failed, each.old_failed, each.kind) for each in seen] == [(True, None, kind)]
+    made.close()
+
+
+@pytest.mark.parametrize("answer", [drip, drip_to_the_end], ids=["with a length", "until the connection ends"])
+def test_D4_in_shadow_a_copy_that_never_finishes_is_cut_off_and_counted(raw: Raw, answer: Answer) -> None:
+    seen: list[Seen] = []
+    made = Split("shadow", raw.start(answer), raw.start(fine), 1.0, seen.append, slow_s=0.2)
+    ask(made.serve("127.0.0.1", 0))
+    until(lambda: bool(seen))
+    assert [(each.new_failed, each.kind) for each in seen] == [(True, LATE)]
     made.close()
 
 

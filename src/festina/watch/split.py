@@ -120,7 +120,7 @@ class Split:
     _copies: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(SHADOWS, "shadow"))
     _under_way: int = 0
     _open: int = 0  # requests whose answer is not sent yet
-    _asking: set[HTTPConnection] = field(default_factory=set)
+    _asking: set[_Connection] = field(default_factory=set)
     _deadlines: Deadlines = field(default_factory=Deadlines)
     last_new: float = 0.0  # monotonic time at which the new version was last given a request
     _server: ThreadingHTTPServer | None = None
@@ -252,7 +252,7 @@ class Split:
 
     def _ask(self, to: Target, asked: Asked, most_s: float) -> _Answer:
         """What a service answers; it is cut off after ``most_s``, and then nothing of it is passed on."""
-        connection, cut = HTTPConnection(to.host, to.port, timeout=self.slow_s), threading.Event()
+        connection, cut = _Connection(to.host, to.port, timeout=self.slow_s), threading.Event()
 
         def end() -> None:
             cut.set()
@@ -316,10 +316,21 @@ class _Once:
             self.tell(seen)
 
 
-def _cut_off(connection: HTTPConnection) -> None:
+class _Connection(HTTPConnection):
+    """Keeps its socket, which the original forgets once an answer's head says that it ends with the connection."""
+
+    wire: socket.socket | None = None
+
+    def connect(self) -> None:
+        super().connect()
+        self.wire = self.sock
+
+
+def _cut_off(connection: _Connection) -> None:
     """End whatever is being read; from another thread."""
-    with suppress(OSError, AttributeError):  # ended meanwhile, or not connected yet: then its timeout is enough
-        connection.sock.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):  # ended meanwhile
+        if connection.wire is not None:  # else not connected yet: then its timeout is enough
+            connection.wire.shutdown(socket.SHUT_RDWR)
 
 
 def _refused(mine: _Answer, other: _Answer) -> _Answer:
