@@ -155,6 +155,9 @@ def test_W5_a_second_release_is_scored_over_the_first_and_a_line_that_ran_ahead_
     assert answer(generation_a=99)[0] == "cannot tell yet"
     assert answer(generation_a=0)[0] == "cannot tell yet", "the start gained nothing"
     assert answer(generation_b=None)[0] == "cannot tell yet", "a tree of another ledger"
+    first, again = replace(row, generation_b=1), replace(row, generation_b=1, interval=(-0.3, -0.1), seq=row.seq + 1)
+    found = ground(judge(data(finals=(first, again))(WHOLE)), "selection", "gain on items that no test used")
+    assert found.answer == "no", "scored again, under later rules: the newest answer counts"
 
 
 # -- what serves no requests -----------------------------------------------------------------------------------

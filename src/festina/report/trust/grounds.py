@@ -410,8 +410,8 @@ def _final(case: Case) -> FinalRow | None:
         return overall
     now = [g.generation for g in case.data.generations if g.released_now]
     newest = [*(g.generation for g in case.data.line[-1:]), *now]
-    rows = [f for n in newest for f in case.data.finals if f.generation_a == n != 0 and f.generation_b is not None]
-    return rows[0] if rows else None
+    scored = [f for f in case.data.finals if f.generation_a != 0 and f.generation_b is not None]
+    return next((f for n in newest for f in reversed(scored) if f.generation_a == n), None)
 
 
 def held_out(case: Case) -> Ground:
