@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -262,6 +263,24 @@ def test_C2_every_curve_of_the_format_signs_the_same_bytes_each_time(curve: ec.E
     key.public_key().verify(sig, pae(PAYLOAD_TYPE, b"{}"), algorithm)
     with pytest.raises(InvalidSignature):
         key.public_key().verify(sig, pae(PAYLOAD_TYPE, b"{} "), algorithm)
+
+
+def test_T3_a_key_on_a_curve_that_nobody_here_knows_is_named(tmp_path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    """The key's curve is renamed to SM2, whose name is as long."""
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    for name, der, word in (("PUBLIC KEY", public, "not-a-public-key"), ("PRIVATE KEY", private, "not-a-signing-key")):
+        known, other = bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a811ccf5501822d")
+        assert der.count(known) >= 1
+        text = base64.encodebytes(der.replace(known, other)).decode()
+        path = tmp_path / name[:3]
+        path.write_text(f"-----BEGIN {name}-----\n{text}-----END {name}-----\n")
+        path.chmod(0o600)
+        with pytest.raises(UsageError, match=word):
+            (signature.load_public if word == "not-a-public-key" else signature.load_key)(path)
+        if name == "PRIVATE KEY":
+            with pytest.raises(UsageError):
+                LocalKey.load(path, "reviewer")
 
 
 @pytest.mark.parametrize(("path", "mode"), [("l", "120000"), ("m", "160000"), ("\udcff", "100644")])

@@ -174,12 +174,13 @@ def digest_of(path: Path) -> str:
 
 def load_key(path: Path) -> EllipticCurvePrivateKey:
     """A private key on one of the format's curves. Raises ``UsageError`` for another, or one that others may read."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         key = load_pem_private_key(read_key(path), password=None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in CURVES:
         raise UsageError(
@@ -201,12 +202,13 @@ def make_key(path: Path) -> EllipticCurvePrivateKey:
 
 def load_public(path: Path) -> EllipticCurvePublicKey:
     """A public key on one of the format's curves. Raises ``UsageError`` for another."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
         key = load_pem_public_key(path.read_bytes()[:10_000])
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     except OSError as error:
         raise UsageError("key-unusable", f"the key cannot be read: {error.strerror}", where=str(path)) from None
