@@ -62,6 +62,19 @@ def test_W1_without_a_range_a_gain_is_doublings_of_the_score_and_where_that_mean
     assert outlook.gains(line([0.1, -0.2], ranged=False)) == ()
 
 
+@pytest.mark.parametrize(
+    "means", [(1e300, 1e-300), (1e308, 5e-324), (1e200, 1.0), (float("inf"), 1.0), (float("nan"), 1.0)]
+)
+def test_W1_T5_a_script_that_prints_any_number_gives_a_gain_that_is_one_or_none(means: tuple[float, float]) -> None:
+    s = line([0.1, 0.2, 0.4, 0.6, 0.8], ranged=False)
+    s.generations[4].means = means
+    assert len(outlook.gains(s)) == 3
+    s.generations[4].means = (2.0, 1.0)
+    assert len(outlook.gains(s)) == 4
+    s.generations[4].step = Step((means[0], -means[0]), 0.1)
+    assert len(outlook.gains(s)) == 3
+
+
 def test_W1_what_only_changed_the_improver_has_no_gain_and_its_cost_counts_for_the_next() -> None:
     s = line([0.2, 0.2, 0.5], [0, 100, 250], targets={1: "productivity"})
     assert [(g.generation, g.effort) for g in outlook.gains(s)] == [(2, 250)]

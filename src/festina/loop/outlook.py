@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from festina.watch.alarm import Alarm
 
 
+LARGEST = 1e100  # and 1 / LARGEST the least: squares and quotients stay numbers
+
+
 def gains(s: State) -> tuple[Gain, ...]:
     """Of the line, oldest first. What only changed the improver has no gain: its cost counts for the next."""
     found: list[Gain] = []
@@ -40,6 +43,8 @@ def _doublings(s: State, g: Generation) -> tuple[float, float] | None:
     """(gain, standard error) of one generation; None where no scale compares it."""
     if g.target != "gain" or g.means is None or g.step is None or len(g.step.gains) < 2 or s.epoch is None:
         return None
+    if not all(abs(each) <= LARGEST for each in (*g.means, *g.step.gains)):  # of a metric without a range; NaN, too
+        return None
     count = len(g.step.gains)
     mean = sum(g.step.gains) / count
     spread = sqrt(max(sum((x - mean) ** 2 for x in g.step.gains) / (count - 1) / count, 1e-8))
@@ -53,7 +58,7 @@ def _doublings(s: State, g: Generation) -> tuple[float, float] | None:
         middle = sum(shares) / 2.0
         made = log2(shares[0] / (1.0 - shares[0])) - log2(shares[1] / (1.0 - shares[1]))
         return made, max(spread / (middle * (1.0 - middle) * log(2.0)), 1e-3)
-    if min(new, old) <= 0.0:
+    if min(new, old) < 1.0 / LARGEST:
         return None
     sign = 1.0 if suite.direction == "higher" else -1.0
     return sign * log2(new / old), max(spread / (0.5 * (new + old) * log(2.0)), 1e-3)
