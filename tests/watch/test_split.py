@@ -6,6 +6,7 @@ import http.client
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -69,12 +70,10 @@ def pair() -> Iterator[tuple[Service, Service]]:
 def ask(
     port: int, method: str = "GET", path: str = "/x", body: bytes = b"", **headers: str
 ) -> tuple[int, bytes, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(method, path, body=body or None, headers=headers)
-    came = connection.getresponse()
-    found = came.status, came.read(), dict(came.getheaders())
-    connection.close()
-    return found
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request(method, path, body=body or None, headers=headers)
+        with connection.getresponse() as came:  # also where it is cut short: a socket left open is an error
+            return came.status, came.read(), dict(came.getheaders())
 
 
 def status_of(connection: http.client.HTTPConnection) -> int:
