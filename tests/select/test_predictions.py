@@ -72,3 +72,9 @@ def test_P6_no_prediction_scores_better_than_what_came(pairs: list[tuple[float, 
 )  # fmt: skip
 def test_P6_only_what_was_judged_to_the_end_is_scored(word: str | None, reason: str, counted: bool) -> None:
     assert counts(word, reason) is counted
+
+
+def test_P6_numbers_that_have_no_square_are_left_out() -> None:
+    found = only(judged([(0.5, 0.1), (1e250, 0.3), (0.2, -1e250), (0.1, float("nan")), (0.1, 0.3)]))
+    assert (found.predictions, found.judged) == (2, 2)
+    assert found.error == pytest.approx(0.3)

@@ -19,6 +19,7 @@ from statistics import fmean
 from festina.select.student import Spread, spread
 from festina.select.words import number
 
+LARGEST = 1e100  # of a metric without a range: what lies beyond is no measurement, and its square no number
 LEAST = 5  # predictions, before which nothing is said of whether they beat the reference
 
 
@@ -84,7 +85,8 @@ def counts(word: str | None, reason: str) -> bool:
 
 
 def records(judged: Sequence[Judged]) -> tuple[Record, ...]:
-    """One record for each author that predicted anything, by name."""
+    """One record for each author that predicted anything, by name. Numbers beyond ``LARGEST`` are left out."""
+    judged = [each for each in judged if all(abs(x) <= LARGEST for x in (each.predicted or 0.0, each.came))]
     seen: list[float] = []  # sorted, so that a long record takes no square of its length
     scored: dict[str, list[tuple[Judged, float, float]]] = {}
     for each in sorted(judged, key=lambda each: each.seq):
