@@ -26,6 +26,7 @@ __all__ = ["Guess", "direction_of", "guess", "parse_metric", "rank_of", "script_
 Direction = Literal["higher", "lower"]
 NUMBER = rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
 MAX_NUMBER = 64  # characters
+LARGEST = 1e100  # in size: what lies beyond is no score, and squares and differences of the others stay numbers
 _LINE = re.compile(rb"[ \t]*([A-Za-z][A-Za-z0-9_./@-]{0,63})[ \t]*[:=][ \t]*(" + NUMBER + rb")[ \t]*\r?")
 _NO_NUMBER = re.compile(rb"[ \t]*[A-Za-z][A-Za-z0-9_./@-]{0,63}[ \t]*[:=][ \t]*[+-]?(?i:nan|inf|infinity)[ \t]*\r?")
 _VALUE = re.compile(rb"[ \t]*[:=][ \t]*(" + NUMBER + rb")[ \t]*\r?")
@@ -78,7 +79,7 @@ def parse_metric(stdout: bytes, name: str) -> float | None:
 
 def _finite(text: bytes) -> float | None:
     value = float(text) if len(text) <= MAX_NUMBER else math.nan
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= LARGEST else None  # false for NaN, too
 
 
 def direction_of(name: str) -> Direction | None:
