@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from festina.errors import Busy
+from festina.errors import Busy, Fault
 from festina.experiment.batch import Judge
 from festina.experiment.trial import Trials
 from festina.ledger.log import Draft, Ledger, Record
@@ -126,15 +126,21 @@ class Bench:
             self._take(record)
         return any(record.kind not in CALLS for record in records)
 
-    def append(
-        self, *drafts: Draft, still: Callable[[State], bool] | None = None
-    ) -> list[Record]:
+    def append(self, *drafts: Draft, still: Callable[[State], bool] | None = None) -> list[Record]:
         """Append in one transaction and fold. ``still`` says whether the drafts fit a state that moved on."""
         while True:
             try:
                 records = self.ledger.append(drafts, expected_size=self.state.size)
             except Busy:
-                if self.sync() and (still is None or not still(self.state)):
+                moved = self.sync()
+                if (
+                    self.state.size != self.ledger.size
+                ):  # an entry that the fold refused: it would be waited for forever
+                    raise Fault(
+                        "entry-unread", f"entry {self.state.size} is written, and the state cannot take it in",
+                        fix="festina ledger verify says what is wrong with it", where=str(self.ledger.path),
+                    ) from None  # fmt: skip
+                if moved and (still is None or not still(self.state)):
                     raise Replan from None
                 continue
             for record in records:
