@@ -120,7 +120,7 @@ def test_what_the_terminal_shows_fits_80_columns() -> None:
     texts = [
         render.text(Report("target", ("a long sentence " * 12,), tuple(holes), ())),
         as_text(trust(made_run())),
-        CliRunner().invoke(simulate, ["--worlds", "100"], catch_exceptions=False, standalone_mode=False).output,
+        CliRunner().invoke(simulate, ["--worlds", "100"], catch_exceptions=False, standalone_mode=False).stdout,
     ]
     for text in texts:
         assert [line for line in text.splitlines() if len(line) > 80] == []
