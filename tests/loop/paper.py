@@ -148,7 +148,9 @@ class PaperLoop:
             if isinstance(action, plan.RevealPlant) and self.coins.random() < 0.2:
                 continue  # a crash between verdict and reveal
             if isinstance(action, plan.Finish):
-                self.put(e.RunEnded(run="run-x", reason=action.reason, detail=action.detail, wall_s=1.0))
+                assert self.state.run is not None
+                name = self.state.run.run
+                self.put(e.RunEnded(run=name, reason=action.reason, detail=action.detail, wall_s=1.0))
                 return action
             getattr(self, "_" + type(action).__name__)(action)
         raise AssertionError("the loop does not end")
