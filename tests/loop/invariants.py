@@ -70,7 +70,7 @@ def _budget_charged_once(state: State, records: list) -> None:
     before: dict[int, Budget] = {}
     for record in records:
         if record.kind == "test-opened":
-            before[record.body.test] = budget
+            before[record.body.test], last = budget, None  # a plant revealed later stays paid for
             level, budget = budget.open()
             assert abs(level - record.body.level) < 1e-12
             levels[record.body.test] = level
