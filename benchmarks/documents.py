@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=2_000, help="100,000 for the numbers in the documentation")
     parser.add_argument("--ledger", type=Path, help="of an earlier call (HOME/ledger.db), instead of a new one")
     parser.add_argument("--document", action="append", help="which of them by itself; default: three")
-    parser.add_argument("--quick", action="store_true", help="without `verify.py --all`, which takes a minute")
+    parser.add_argument("--quick", action="store_true", help="without `verify.py --all`, which takes longest")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

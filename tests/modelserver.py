@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -164,10 +163,3 @@ def serving(*answers: Answer | Callable[[dict[str, Any]], Answer], port: int = 0
 def edit(path: str, old: str, new: str, plan: str = "PLAN: better\nWEAKNESS: bad\nPREDICTED: 0.1\n") -> str:
     """An answer in the edits format."""
     return f"{plan}\n{path}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n"
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from festina.ledger import entries as e
+from festina.ledger.measures import Purpose
 from festina.ledger.statement import commitment
 from festina.loop import blocks, plants, sameness, searching
 from festina.loop import next as plan
@@ -140,6 +141,11 @@ class PaperLoop:
             )
         )  # fmt: skip
 
+    def end_run(self, action: plan.Finish) -> None:
+        assert self.state.run is not None
+        name = self.state.run.run
+        self.put(e.RunEnded(run=name, reason=action.reason, detail=action.detail, wall_s=1.0))
+
     def run(self, limit: int = 5000) -> plan.Finish:
         """To the end of a run. Fails when it does not come within ``limit`` actions."""
         for _ in range(limit):
@@ -148,9 +154,7 @@ class PaperLoop:
             if isinstance(action, plan.RevealPlant) and self.coins.random() < 0.2:
                 continue  # a crash between verdict and reveal
             if isinstance(action, plan.Finish):
-                assert self.state.run is not None
-                name = self.state.run.run
-                self.put(e.RunEnded(run=name, reason=action.reason, detail=action.detail, wall_s=1.0))
+                self.end_run(action)
                 return action
             getattr(self, "_" + type(action).__name__)(action)
         raise AssertionError("the loop does not end")
@@ -225,25 +229,34 @@ class PaperLoop:
             )
         )  # fmt: skip
 
-    def _ComparePublic(self, action: plan.ComparePublic) -> None:
-        s, verdict = self.state, self.state.generations[action.generation].verdict
+    def _measured(
+        self, purpose: Purpose, generation: int, reason: str, units: int, trials: int, items: int = 0,
+        source: str | None = None,
+    ) -> e.Verdict | None:  # fmt: skip
+        """The verdict of a generation whose measurement was begun; None where it was skipped, or crashed."""
+        s, verdict = self.state, self.state.generations[generation].verdict
         assert verdict is not None
-        tried = s.side.tried("public", action.generation)
+        tried = s.side.tried(purpose, generation)
         if tried == 2 or self.side_coins.random() < 0.3:
-            self.put(e.MeasureSkipped(purpose="public", generation=action.generation, reason="no public suite"))
-            return
+            self.put(e.MeasureSkipped(purpose=purpose, generation=generation, reason=reason))
+            return None
         self.put(
             e.MeasureStarted(
-                measure=s.side.count, purpose="public", generation=action.generation, attempt=tried + 1, units=8,
-                trials=16, items=0, source=None, fresh=True,
+                measure=s.side.count, purpose=purpose, generation=generation, attempt=tried + 1, units=units,
+                trials=trials, items=items, source=source, fresh=True,
             )
         )  # fmt: skip
-        if self.side_coins.random() < 0.2:
-            return  # a crash
+        return verdict if self.side_coins.random() >= 0.2 else None  # else a crash
+
+    def _ComparePublic(self, action: plan.ComparePublic) -> None:
+        s, number = self.state, action.generation
+        verdict = self._measured("public", number, "no public suite", 8, 16)
+        if verdict is None:
+            return
         spread = (0.1, 0.0, 0.2)
         self.put(
             e.PublicCompared(
-                measure=s.side.count - 1, generation=action.generation, proposal=verdict.proposal, items=20, repeats=8,
+                measure=s.side.count - 1, generation=number, proposal=verdict.proposal, items=20, repeats=8,
                 public=spread, hidden=spread, gap=spread, generations=1, line_public=spread, line_hidden=spread,
                 line_gap=spread, sentence="a sentence", details=digest(11),
             ),
@@ -251,24 +264,14 @@ class PaperLoop:
         )  # fmt: skip
 
     def _Attribute(self, action: plan.Attribute) -> None:
-        s, verdict = self.state, self.state.generations[action.generation].verdict
-        assert verdict is not None
-        tried = s.side.tried("attribution", action.generation)
-        if tried == 2 or self.side_coins.random() < 0.3:
-            self.put(e.MeasureSkipped(purpose="attribution", generation=action.generation, reason="a single hunk"))
+        s, number = self.state, action.generation
+        verdict = self._measured("attribution", number, "a single hunk", 8, 32, items=80, source=digest(1))
+        if verdict is None:
             return
-        self.put(
-            e.MeasureStarted(
-                measure=s.side.count, purpose="attribution", generation=action.generation, attempt=tried + 1, units=8,
-                trials=32, items=80, source=digest(1), fresh=True,
-            )
-        )  # fmt: skip
-        if self.side_coins.random() < 0.2:
-            return  # a crash
         spread = (0.1, 0.0, 0.2)
         self.put(
             e.Attributed(
-                measure=s.side.count - 1, generation=action.generation, proposal=verdict.proposal, method="ablation",
+                measure=s.side.count - 1, generation=number, proposal=verdict.proposal, method="ablation",
                 tree=oid(1), base_tree=oid(2), units=8, broken=0, hunks=(), total=spread, residue=None, guards=(),
                 details=digest(12),
             ),
@@ -276,23 +279,13 @@ class PaperLoop:
         )  # fmt: skip
 
     def _CompareInternals(self, action: plan.CompareInternals) -> None:
-        s, verdict = self.state, self.state.generations[action.generation].verdict
-        assert verdict is not None
-        tried = s.side.tried("internals", action.generation)
-        if tried == 2 or self.side_coins.random() < 0.3:
-            self.put(e.MeasureSkipped(purpose="internals", generation=action.generation, reason="too few runs"))
+        s, number = self.state, action.generation
+        verdict = self._measured("internals", number, "too few runs", 21, 21)
+        if verdict is None:
             return
         self.put(
-            e.MeasureStarted(
-                measure=s.side.count, purpose="internals", generation=action.generation, attempt=tried + 1, units=21,
-                trials=21, items=0, source=None, fresh=True,
-            )
-        )  # fmt: skip
-        if self.side_coins.random() < 0.2:
-            return  # a crash
-        self.put(
             e.InternalsCompared(
-                measure=s.side.count - 1, generation=action.generation, proposal=verdict.proposal, tree=oid(1),
+                measure=s.side.count - 1, generation=number, proposal=verdict.proposal, tree=oid(1),
                 base_tree=oid(2), retrainings=0, failed=0, distances=(), score=None, largest=None, p=None, missing=(),
                 details=digest(12), sentence="Whether it moved is not told.",
             ),

@@ -26,7 +26,7 @@ from tests.loop.commandline import festina
 from tests.loop.invariants import check, read
 from tests.loop.paper import PaperLoop, digest, oid
 from tests.toy import Toy, make_toy
-from tests.watch.test_split import Service, ask
+from tests.watch.services import Service, ask
 
 WHY = "it does what it says and the numbers hold"
 

@@ -11,7 +11,7 @@ from festina.loop.growth import predictions, sentences
 from festina.loop.outlook import gains
 from festina.loop.state import State, fold
 from festina.report.fold import fold as report
-from festina.report.reviewed import levels
+from festina.report.growth import levels
 from tests.loop.paper import Paper, PaperLoop
 
 

@@ -23,7 +23,8 @@ from festina.propose.gateway.rules import judge
 from festina.propose.gateway.usage import usage_in
 from festina.propose.meter import Caps, Cost, Price
 from festina.system.manifest import parse_manifest
-from tests.modelserver import Bad, Served, reply, serving, wait_until
+from tests.modelserver import Bad, Served, reply, serving
+from tests.waiting import until
 
 KEY = "sk-the-operators-own"
 PLENTY = Allowance(calls=20, tokens=100_000)
@@ -341,7 +342,7 @@ def test_T6_a_short_outage_is_ridden_out_and_one_that_a_box_may_have_caused_is_i
         gate = gateway(served)
         with door(gate) as (passage, port), socket.create_connection(("127.0.0.1", port), timeout=30) as other:
             other.sendall(request_of({**GOOD, "max_tokens": 2}))
-            wait_until(lambda: len(served.asked) == 1)
+            until(lambda: len(served.asked) == 1, 30.0)
             assert ask(port, GOOD)[0] == 502
         assert not passage.endpoint_failed()  # several requests at a time: the load may have been its own
 
@@ -352,7 +353,7 @@ def test_T6_a_box_whose_time_ends_while_the_endpoint_is_dead_is_nobodys_failure(
         gate = gateway(served)
         with door(gate) as (passage, port), socket.create_connection(("127.0.0.1", port), timeout=30) as box:
             box.sendall(request_of(GOOD))
-            wait_until(lambda: len(served.asked) == 1)
+            until(lambda: len(served.asked) == 1, 30.0)
         assert passage.trouble == "slow"
         assert not passage.endpoint_failed()  # the control: it answers others, so this request took too long
     assert passage.endpoint_failed()

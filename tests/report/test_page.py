@@ -18,8 +18,8 @@ import pytest
 from festina.report import html
 from festina.report.data import ReviewerRow
 from festina.report.fold import fold
+from festina.report.growth import levels
 from festina.report.markup import Html, el, visible
-from festina.report.reviewed import levels
 from festina.watch.readings import Gain
 from tests.report.made_ledger import SUITE, Log, judge, made_control, made_run, oid, opening, receive, request, screen
 

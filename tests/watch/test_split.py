@@ -3,77 +3,15 @@
 from __future__ import annotations
 
 import http.client
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from festina.errors import UsageError
 from festina.loop.watching import MAX_ENTRY, Counter
 from festina.select import monitor
-from festina.watch.split import MAX_BODY, Seen, Split, Target, target
-
-
-@dataclass
-class Service:
-    """A real HTTP service that says its name; ``status`` and ``wait_s`` may be changed while it runs."""
-
-    name: str
-    status: int = 200
-    wait_s: float = 0.0
-    asked: list[tuple[str, str, bytes]] = field(default_factory=list)
-    server: ThreadingHTTPServer | None = None
-
-    def start(self) -> Target:
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                service.asked.append((self.command, self.path, body))
-                time.sleep(service.wait_s)
-                said = f"{service.name} {self.headers.get('X-Word', '')}".encode()
-                self.send_response(service.status)
-                self.send_header("X-Service", service.name)
-                self.send_header("Content-Length", str(len(said)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(said)
-
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        for method in ("GET", "POST", "HEAD", "DELETE"):
-            setattr(Handler, f"do_{method}", Handler.answer)
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        return Target("127.0.0.1", self.server.server_address[1])
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[Service, Service]]:
-    old, new = Service("old"), Service("new")
-    yield old, new
-    for service in (old, new):
-        if service.server is not None:
-            service.server.shutdown()
-            service.server.server_close()
-
-
-def ask(
-    port: int, method: str = "GET", path: str = "/x", body: bytes = b"", **headers: str
-) -> tuple[int, bytes, dict[str, str]]:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        connection.request(method, path, body=body or None, headers=headers)
-        with connection.getresponse() as came:  # also where it is cut short: a socket left open is an error
-            return came.status, came.read(), dict(came.getheaders())
+from festina.watch.split import MAX_BODY, Seen, Split, target
+from tests.waiting import until
+from tests.watch.services import Service, ask, split
 
 
 def status_of(connection: http.client.HTTPConnection) -> int:
@@ -82,19 +20,6 @@ def status_of(connection: http.client.HTTPConnection) -> int:
     came.close()
     connection.close()
     return came.status
-
-
-def until(condition: object, seconds: float = 60.0) -> None:
-    ends = time.monotonic() + seconds
-    while not condition() and time.monotonic() < ends:  # type: ignore[operator]
-        time.sleep(0.01)
-    assert condition()  # type: ignore[operator]
-
-
-def split(step: str, old: Service, new: Service, share: float = 0.0, **more: object) -> tuple[Split, int, list[Seen]]:
-    seen: list[Seen] = []
-    made = Split(step, new.start(), old.start(), share, seen.append, **more)  # type: ignore[arg-type]
-    return made, made.serve("127.0.0.1", 0), seen
 
 
 def test_D3_in_shadow_clients_hear_the_version_in_use_and_the_new_one_sees_copies(

@@ -17,19 +17,10 @@ from festina.select import monitor
 from festina.watch.deadlines import Deadlines
 from festina.watch.split import Seen, Split, Target
 from festina.watch.verdicts import DOWN, LATE, REFUSED, HttpJudge
-from tests.watch.test_split import Service, ask, split, until
+from tests.waiting import until
+from tests.watch.services import Service, ask, split
 
 Answer = Callable[[socket.socket], None]
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[Service, Service]]:
-    old, new = Service("old"), Service("new")
-    yield old, new
-    for service in (old, new):
-        if service.server is not None:
-            service.server.shutdown()
-            service.server.server_close()
 
 
 @dataclass
@@ -76,25 +67,21 @@ def raw() -> Iterator[Raw]:
     made.close()
 
 
-def drip(client: socket.socket) -> None:
-    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while True:
-        client.sendall(b"x")
-        time.sleep(0.02)
+def dripping(opening: bytes) -> Answer:
+    """Sends an opening at once, and then a byte at a time for ever."""
+
+    def answer(client: socket.socket) -> None:
+        client.sendall(opening)
+        while True:
+            client.sendall(b"x")
+            time.sleep(0.02)
+
+    return answer
 
 
-def drip_to_the_end(client: socket.socket) -> None:
-    client.sendall(b"HTTP/1.0 200 OK\r\n\r\n")  # as long as the connection lasts
-    while True:
-        client.sendall(b"x")
-        time.sleep(0.02)
-
-
-def drip_headers(client: socket.socket) -> None:
-    client.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
-    while True:
-        client.sendall(b"x")
-        time.sleep(0.02)
+drip = dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+drip_to_the_end = dripping(b"HTTP/1.0 200 OK\r\n\r\n")  # as long as the connection lasts
+drip_headers = dripping(b"HTTP/1.1 200 OK\r\nX-Long: ")
 
 
 def silent(client: socket.socket) -> None:

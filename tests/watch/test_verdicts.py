@@ -14,7 +14,8 @@ from festina.loop.watching import Counter
 from festina.select import monitor
 from festina.watch.split import Split, Target
 from festina.watch.verdicts import DOWN, LOW, NOTHING, STATUS, UNSCORED, HttpJudge, Word, read
-from tests.watch.test_split import ask, until
+from tests.waiting import until
+from tests.watch.services import ask
 
 
 class Told:

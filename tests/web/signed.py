@@ -67,9 +67,7 @@ class SignedLoop(PaperLoop):
             self.people()
             action = plan.next_action(self.state, self.facts())
             if isinstance(action, plan.Finish):
-                assert self.state.run is not None
-                name = self.state.run.run
-                self.put(e.RunEnded(run=name, reason=action.reason, detail=action.detail, wall_s=1.0))
+                self.end_run(action)
                 self.start_run()
                 continue
             getattr(self, "_" + type(action).__name__)(action)

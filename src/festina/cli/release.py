@@ -32,11 +32,11 @@ def command(root: Path, generation: int | None) -> int:
         acts.settle_reviews(here.ledger, here.state, here.repo)
         _ask_witnesses(here)
         chosen = acts.may_release(here.ledger, here.state, here.repo, generation)
-        there = here.repo.ref(released_ref(bool(here.state.genesis and here.state.genesis.demo))) == chosen.commit
+        demo = bool(here.state.genesis and here.state.genesis.demo)
+        there = here.repo.ref(released_ref(demo)) == chosen.commit
         stands = there and here.state.released == chosen.number
         scored = not finals.due(here.state, chosen)
         weak = here.state.epoch is not None and here.state.epoch.min_level < 2
-        demo = bool(here.state.genesis and here.state.genesis.demo)
         soaked = not soaks.due(here.state, chosen)
         if stands and scored and soaked:
             finals.require(here.state, chosen)

@@ -29,7 +29,7 @@ def command(root: Path, generation: int | None, budget: str) -> int:
     from festina.loop.engine import Options, measuring
 
     left = _against(root)
-    if _taken_back(root, left):  # by an answer that another process recorded, and did not live to act on
+    if left and _taken_back(root, left):  # by an answer that another process recorded, and did not live to act on
         return REJECTED
     with opened(root) as here:
         state = here.state

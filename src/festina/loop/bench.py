@@ -133,9 +133,7 @@ class Bench:
                 records = self.ledger.append(drafts, expected_size=self.state.size)
             except Busy:
                 moved = self.sync()
-                if (
-                    self.state.size != self.ledger.size
-                ):  # an entry that the fold refused: it would be waited for forever
+                if self.state.size != self.ledger.size:  # the fold refused an entry: it would be waited for for ever
                     raise Fault(
                         "entry-unread", f"entry {self.state.size} is written, and the state cannot take it in",
                         fix="festina ledger verify says what is wrong with it", where=str(self.ledger.path),

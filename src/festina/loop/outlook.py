@@ -14,15 +14,13 @@ from math import isclose, log, log2, sqrt
 from typing import TYPE_CHECKING, Any
 
 from festina.ledger import entries as e
+from festina.select.pairing import LARGEST
 from festina.watch.readings import LEAST, RULE, RULES, Z95, Gain, Reading
 
 if TYPE_CHECKING:
     from festina.loop.rows import Generation
     from festina.loop.state import State
     from festina.watch.alarm import Alarm
-
-
-LARGEST = 1e100  # and 1 / LARGEST the least: squares and quotients stay numbers
 
 
 def gains(s: State) -> tuple[Gain, ...]:

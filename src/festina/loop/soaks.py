@@ -265,12 +265,11 @@ def _soaked(s: State, r: Record, b: e.Soaked) -> None:
     known = s.watches.soaks.rows.get((b.generation, b.suite))
     if known is not None and known.source == now.source and valid(terms, known, datetime.fromisoformat(r.at)):
         raise misfit(r, "a second answer where the first one is still good")
+    s.watches.soaks.times[b.tree, b.suite] = after(b, s.watches.soaks.times)
     before = s.watches.soaks.asked.get((b.generation, b.suite, now.source))
     if before is not None and valid(terms, before, datetime.fromisoformat(r.at)):
         s.ignored.append((r.seq, r.kind, "these items gave an answer that is still good"))
-        s.watches.soaks.times[b.tree, b.suite] = after(b, s.watches.soaks.times)
         return
-    s.watches.soaks.times[b.tree, b.suite] = after(b, s.watches.soaks.times)
     row = Soak(r.at, now.source, b, r.seq)
     s.watches.soaks.asked[b.generation, b.suite, now.source] = row
     s.watches.soaks.rows[b.generation, b.suite] = row

@@ -20,13 +20,13 @@ from shutil import which
 from typing import Literal
 
 from festina.errors import UsageError
+from festina.select.pairing import LARGEST
 
 __all__ = ["Guess", "direction_of", "guess", "parse_metric", "rank_of", "script_of"]
 
 Direction = Literal["higher", "lower"]
 NUMBER = rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
 MAX_NUMBER = 64  # characters
-LARGEST = 1e100  # in size: what lies beyond is no score, and squares and differences of the others stay numbers
 _LINE = re.compile(rb"[ \t]*([A-Za-z][A-Za-z0-9_./@-]{0,63})[ \t]*[:=][ \t]*(" + NUMBER + rb")[ \t]*\r?")
 _NO_NUMBER = re.compile(rb"[ \t]*[A-Za-z][A-Za-z0-9_./@-]{0,63}[ \t]*[:=][ \t]*[+-]?(?i:nan|inf|infinity)[ \t]*\r?")
 _VALUE = re.compile(rb"[ \t]*[:=][ \t]*(" + NUMBER + rb")[ \t]*\r?")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from festina.report.data import ReportData
+from collections.abc import Sequence
+from math import sqrt
+
+from festina.report.data import Level, ReportData
 from festina.report.markup import Html, el, join
 from festina.report.numerals import num, signed
 from festina.report.sections import Figure, Refs, plot, row, table
 from festina.select.predictions import Record
 from festina.select.productivity import author, authorship, shared_out
+from festina.select.student import NORMAL
+from festina.watch.readings import Gain
 
 UNMEASURED = (
     "Whether the improver's own improvement paid was not measured in this record: a rising score alone does not show "
@@ -46,6 +51,18 @@ def section(data: ReportData, ref: Refs, figure: Figure) -> Html:
         plot(figure("growth"), GROWN),
         *_predictions(data.predictions, ref),
     )
+
+
+def levels(made: Sequence[Gain]) -> tuple[Level, ...]:
+    """Gains of the line added up; empty before any. Their errors add in squares."""
+    if not made:
+        return ()
+    rows, level, variance = [Level(0, 0.0, 0.0, 0.0)], 0.0, 0.0
+    for g in made:
+        level, variance = level + g.doublings, variance + g.error**2
+        half = NORMAL * sqrt(variance)
+        rows.append(Level(g.generation, level, level - half, level + half))
+    return tuple(rows)
 
 
 def _predictions(found: tuple[Record, ...], ref: Refs) -> tuple[Html, ...]:

@@ -5,9 +5,8 @@ People's steps count as the loop's own fold says; where the ledger does not fold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from math import sqrt
 from typing import TYPE_CHECKING, Any, cast
 
 from festina.errors import FestinaError
@@ -15,11 +14,10 @@ from festina.ledger import entries as e
 from festina.loop import outlook, reviews
 from festina.loop.state import State
 from festina.report.data import GenerationRow, Level, Remark, ReportData, ReviewerRow
+from festina.report.growth import levels
 from festina.report.markup import Html, el, join
 from festina.report.sections import Figure, plot
 from festina.review import catch
-from festina.select.student import NORMAL
-from festina.watch.readings import Gain
 
 if TYPE_CHECKING:
     from festina.ledger.base import Entered
@@ -66,18 +64,6 @@ class People:
     def sentences(self) -> tuple[str, ...]:
         """Each person's record in one line. Empty before anybody was enrolled."""
         return tuple(each.sentence for each in reviews.calibration(self.state) if not each.demo)
-
-
-def levels(made: Sequence[Gain]) -> tuple[Level, ...]:
-    """Gains of the line added up; empty before any. Their errors add in squares."""
-    if not made:
-        return ()
-    rows, level, variance = [Level(0, 0.0, 0.0, 0.0)], 0.0, 0.0
-    for g in made:
-        level, variance = level + g.doublings, variance + g.error**2
-        half = NORMAL * sqrt(variance)
-        rows.append(Level(g.generation, level, level - half, level + half))
-    return tuple(rows)
 
 
 def _enrolled(s: Rows, r: Entered, b: e.ReviewerEnrolled) -> None:

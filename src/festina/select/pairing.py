@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+LARGEST = 1e100  # of a score in size: what lies beyond is none, and squares and quotients of the others stay numbers
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:

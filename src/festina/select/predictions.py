@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from festina.select.pairing import LARGEST
 from festina.select.student import Spread, spread
 from festina.select.words import number
 
-LARGEST = 1e100  # of a metric without a range: what lies beyond is no measurement, and its square no number
 LEAST = 5  # predictions, before which nothing is said of whether they beat the reference
 
 

@@ -12,18 +12,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from festina.errors import Fault, IntegrityError, UsageError
 from festina.system.characters import is_git_name, shown
-from festina.system.objects import REGULAR, TreeEntry, fsencode
+from festina.system.objects import REGULAR, TreeEntry, fsencode, in_groups
 
 __all__ = ["Export", "is_exported", "remove_export", "write_export", "write_files"]
 
 _EPOCH_NS = 315_532_800 * 10**9  # 1980-01-01, the earliest time that zip files and wheels can hold
-_BATCH_BYTES = 32 << 20  # blobs are fetched in groups of about this size
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def write_files(
     dest.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{dest.name}.", dir=dest.parent))
     try:
-        for group in _groups(wanted):
+        for group in in_groups(wanted):
             blobs = read([entry.oid for entry in group])
             for entry in group:
                 _write(temporary, entry, blobs[entry.oid])
@@ -84,19 +83,6 @@ def write_files(
         if temporary.exists():
             remove_export(temporary)
     return Export(dest, len(wanted), ())
-
-
-def _groups(entries: Sequence[TreeEntry]) -> Iterator[list[TreeEntry]]:
-    group: list[TreeEntry] = []
-    size = 0
-    for entry in entries:
-        if group and size + entry.size > _BATCH_BYTES:
-            yield group
-            group, size = [], 0
-        group.append(entry)
-        size += entry.size
-    if group:
-        yield group
 
 
 def _write(root: Path, entry: TreeEntry, data: bytes) -> None:

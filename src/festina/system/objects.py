@@ -16,10 +16,13 @@ from pathlib import Path
 
 from festina.errors import IntegrityError
 
-__all__ = ["Change", "TreeEntry", "alternates", "check_blob", "fsdecode", "parse_ls_tree", "parse_raw_diff"]
+__all__ = [
+    "Change", "TreeEntry", "alternates", "check_blob", "fsdecode", "in_groups", "parse_ls_tree", "parse_raw_diff",
+]
 
 OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 REGULAR = ("100644", "100755")
+GROUP_BYTES = 32 << 20  # of files that are read at once, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,20 @@ class TreeEntry:
     type: str
     oid: str
     size: int
+
+
+def in_groups(entries: Sequence[TreeEntry]) -> Iterator[list[TreeEntry]]:
+    """Entries in order, in groups of at most ``GROUP_BYTES`` of content, or of one entry that is larger."""
+    group: list[TreeEntry] = []
+    size = 0
+    for entry in entries:
+        if group and size + entry.size > GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(entry)
+        size += entry.size
+    if group:
+        yield group
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -199,11 +199,9 @@ class Split:
             _reply(request, _Answer(503, (), b"the version in use was taken back\n", True, DOWN))
             return
         told = _Once(self._tell)
-        if copy is None:  # at the moment at which it is late, not when it has come at last
-            late = Seen(True, None, LATE) if chosen is self.new else Seen(None, True, LATE)
-            with self._deadlines.at(self.slow_s, lambda: told(late)):
-                answer = self._ask(chosen, asked, self.slow_s * PATIENCE)
-        else:
+        late = Seen(True, None, LATE) if chosen is self.new else Seen(None, True, LATE)
+        # told at the moment at which it is late, not when it has come at last
+        with self._deadlines.at(self.slow_s, lambda: told(late)) if copy is None else nullcontext():
             answer = self._ask(chosen, asked, self.slow_s * PATIENCE)
         _reply(request, answer)
         answer = self._judged(asked, answer)

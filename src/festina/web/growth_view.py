@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from festina.cli.growth import summary
 from festina.loop import growth, outlook, outlook_words
-from festina.report.reviewed import levels
+from festina.report.growth import levels
 from festina.watch.readings import LEAST
 from festina.web import plots
 from festina.web.feed import WHOLE, Feed

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,7 @@ from festina.ledger.signing import pae, read_key, write_new_key
 from festina.ledger.statement import PAYLOAD_TYPE, STATEMENT_TYPE
 from festina.report.attest.trace import Trace
 from festina.system.characters import shown
-from festina.system.objects import REGULAR, TreeEntry
+from festina.system.objects import REGULAR, TreeEntry, in_groups
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
@@ -35,7 +35,6 @@ CURVES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}  
 IGNORED = ".git"  # of a checkout; no tree can hold it
 READ_SPECIALLY = (".gitattributes", ".gitignore", ".github")  # `model_signing` passes over them unless told not to
 MAX_BYTES = 64 << 20  # of a signature that is read: some 300,000 files
-_BATCH_BYTES = 32 << 20  # of files that are read at once
 
 Node = dict[str, Any]
 
@@ -134,7 +133,7 @@ def of_tree(entries: Sequence[TreeEntry], blobs: Callable[[Sequence[str]], Mappi
                 fix="release a version without it", where=shown(entry.path),
             )  # fmt: skip
     found: dict[str, str] = {}
-    for group in _groups(entries):
+    for group in in_groups(entries):
         read_now = blobs([entry.oid for entry in group])
         found |= {entry.path: sha256(read_now[entry.oid]).hexdigest() for entry in group}
     return found
@@ -259,19 +258,6 @@ def _deterministic(public: EllipticCurvePublicKey) -> ECDSA:
         return _ecdsa(public, deterministic=True)
     except UnsupportedAlgorithm:
         return _ecdsa(public)
-
-
-def _groups(entries: Sequence[TreeEntry]) -> Iterator[list[TreeEntry]]:
-    group: list[TreeEntry] = []
-    held = 0
-    for entry in entries:
-        if group and held + entry.size > _BATCH_BYTES:
-            yield group
-            group, held = [], 0
-        group.append(entry)
-        held += entry.size
-    if group:
-        yield group
 
 
 def _is_text(name: str) -> bool:
