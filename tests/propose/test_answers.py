@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
 
@@ -95,6 +96,9 @@ UNUSABLE = [
     ("[" * 10_000 + "]" * 10_000, "nothing"),
     ("[{'a':" * 10_000, "nothing"),
     ("a" * (1 << 20) + "b", "too large"),
+    ("".join(edit("train.py", f"lr = {n / 10}", f"lr = {(n + 1) / 10}", "") for n in range(1, 52)), "too large"),
+    ("".join(f"new{n}.py\n```\nx = {n}\n```\n" for n in range(51)), "too large"),
+    (json.dumps([{"file": "train.py", "name": "lr", "value": n} for n in range(51)]), "too large"),
 ]
 
 
@@ -105,6 +109,13 @@ def test_T6_two_readings_or_none_are_a_class_of_their_own_and_never_a_guess(answ
     assert isinstance(found, Unusable), found
     assert found.why == why
     assert "momentum" not in found.what  # T-5: the model's own words are not said as ours
+
+
+def test_T6_as_many_blocks_as_are_read_are_one_change() -> None:
+    """The control: of 51 blocks the first 50 were handed in once, a change that nobody had proposed."""
+    found = read("".join(edit("train.py", f"lr = {n / 10}", f"lr = {(n + 1) / 10}", "") for n in range(1, 51)))
+    assert isinstance(found, Change)
+    assert "lr = 5.1" in found.files["train.py"]
 
 
 def test_T5_a_block_for_another_place_is_not_taken_for_the_only_file() -> None:

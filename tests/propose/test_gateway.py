@@ -297,6 +297,9 @@ TROUBLE = {  # what the endpoint does, what the box is told, how often it is ask
     "silent": (Bad("silent"), 504, "slow", 1, False),
     "garbage": (Bad("garbage"), 502, "schema", 1, False),
     "compressed": (Bad("gzip"), 502, "schema", 1, False),
+    "a proxy's page": (Bad("body", body=b"<html>be back soon</html>"), 502, "schema", 1, False),
+    "an error that says 200": (Bad("body", body=b'{"error": {"code": 503}}'), 502, "error", 1, True),
+    "an array": (Bad("body", body=b'[{"choices": []}]'), 502, "schema", 1, False),
     "huge": (Bad("huge"), 502, "huge", 1, False),
 }
 
@@ -325,6 +328,24 @@ def test_T6_what_the_endpoint_does_wrong_is_told_and_is_not_the_boxs(name: str) 
             assert served.asked[-1] == GOOD  # the very request was asked again, and answered
             assert not passage.endpoint_failed()  # the control: the same request fails again while others are answered
     assert passage.endpoint_failed()  # the server is gone: held against nobody
+
+
+def test_T6_a_stream_that_ends_in_an_error_or_is_none_is_the_endpoints_failure() -> None:
+    """It has been passed on by then, and is charged; the box's run is not held against its candidate."""
+    broken = STREAM.replace(b"[DONE]", b'{"type": "error", "error": {"type": "overloaded_error"}}')
+    cases = [(broken, "error"), (b"<html>\n</html>", "schema"), (b"data: [DONE]\n\n", "schema"), (STREAM, None)]
+    for body, ended in cases:
+        with serving(Bad("body", body=body)) as served, door(gateway(served)) as (passage, port):
+            status, got = ask(port, {**GOOD, "stream": True})
+            assert status == 200
+            assert body.split(b"\n")[0] in got
+            assert got.endswith(b"0\r\n\r\n")
+            assert passage.trouble == ended  # the last is the control
+        (row,) = passage.rows
+        assert row["ended"] == (ended or "ok")
+        assert row["tokens_out"] == (3 if b"usage" in body else 50)
+        if ended:
+            assert passage.endpoint_failed()  # a question of the engine's own is answered no better
 
 
 @pytest.mark.usefixtures("at_once")

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from festina.propose.blocks import NOWHERE, Edit, Whole, find_edits, find_files
+from festina.propose.blocks import MOST_BLOCKS, NOWHERE, Edit, Whole, find_edits, find_files
 from festina.propose.harvest import MAX_FILES, MAX_PREDICTED, MAX_TEXT, MAX_TOTAL_BYTES
 from festina.propose.knobs import Setting, find_knobs, turn
 from festina.propose.placing import Ambiguous, Missing, Repair, place
@@ -71,6 +71,7 @@ class Unusable:
 
 
 _ELSEWHERE = Unusable("unknown file", "a block names a path that cannot stand in the tree")
+_TOO_MANY = Unusable("too large", f"the answer has more than {MOST_BLOCKS} blocks or settings")  # some would be a guess
 
 
 @dataclass(slots=True)
@@ -108,6 +109,8 @@ def read_answer(answer: str, shown: Mapping[str, str], asked: Form, *, cut_short
 def _apply(text: str, work: _Work, asked: Form, cut_short: bool) -> Unusable | None:
     """The first form that the answer has decides; edits are unmistakable and come first."""
     edits = find_edits(text, work.shown)
+    if len(edits) > MOST_BLOCKS:
+        return _TOO_MANY
     if edits:
         return next((wrong for edit in edits if (wrong := _edit(edit, work, cut_short)) is not None), None)
     readers = [("knobs", _knobs), ("files", _files)] if asked == "knobs" else [("files", _files), ("knobs", _knobs)]
@@ -160,6 +163,8 @@ def _edit(edit: Edit, work: _Work, cut_short: bool) -> Unusable | None:
 
 def _files(text: str, work: _Work, asked: Form, cut_short: bool) -> Unusable | None:
     blocks = find_files(text, work.shown)
+    if len(blocks) > MOST_BLOCKS:
+        return _TOO_MANY
     named = [block for block in blocks if block.path is not None]
     if not named and len(blocks) == 1 and len(work.shown) == 1:
         named = [Whole(next(iter(work.shown)), blocks[0].text, blocks[0].unfinished, ("path",))]
@@ -190,6 +195,8 @@ def _knobs(text: str, work: _Work, asked: Form, cut_short: bool) -> Unusable | N
     found = find_knobs(text)
     if not found.settings:
         return Unusable("nothing", "the answer holds no change in any of the forms that were described")
+    if len(found.settings) > MOST_BLOCKS:
+        return _TOO_MANY
     if found.mended:
         work.repairs.append("json")
     work.said = {key: str(found.said[key])[:MAX_TEXT] for key in SAID if key in found.said}

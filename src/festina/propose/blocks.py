@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from festina.propose.placing import Repair
 from festina.system.characters import path_problem
 
-__all__ = ["NOWHERE", "Edit", "Whole", "find_edits", "find_files"]
+__all__ = ["MOST_BLOCKS", "NOWHERE", "Edit", "Whole", "find_edits", "find_files"]
 
 _OPEN = re.compile(r"^\s*<{5,9}\s*(?:SEARCH|ORIGINAL|HEAD|OLD)?:?\s*(.*)$", re.IGNORECASE)
 _SPLIT = re.compile(r"^\s*={5,9}\s*$")
@@ -19,7 +19,7 @@ _FENCE = re.compile(r"^\s*(`{3,}+|~{3,}+)([^`]*+)$")  # nothing is given back: a
 _WORDS = re.compile(r"(?i)^(?:file(?:name)?|path|edit|in|update[ds]?|modified|new file)\b\s*:?\s*")
 _PATH = re.compile(r"(?=.*(?:/|\w\.\w{1,8}$))[\w./+@-]{1,200}")
 LOOK_BACK = 3  # lines before a block in which its path may stand
-MOST_BLOCKS = 50
+MOST_BLOCKS = 50  # one more is still read, by which an answer of more is known
 NOWHERE = ""  # the path of a block whose label is a path that no tree can hold: "/etc/passwd" is not the file shown
 
 
@@ -49,7 +49,7 @@ def find_edits(text: str, shown: Mapping[str, str]) -> list[Edit]:
     lines = text.split("\n")
     found: list[Edit] = []
     at, last = 0, None
-    while at < len(lines) and len(found) < MOST_BLOCKS:
+    while at < len(lines) and len(found) <= MOST_BLOCKS:
         opened = _OPEN.match(lines[at])
         if opened is None or (not opened[1] and not re.search(r"(?i)search|original|head|old", lines[at])):
             at += 1
@@ -108,7 +108,7 @@ def find_files(text: str, shown: Mapping[str, str]) -> list[Whole]:
     lines = text.split("\n")
     found: list[Whole] = []
     at = 0
-    while at < len(lines) and len(found) < MOST_BLOCKS:
+    while at < len(lines) and len(found) <= MOST_BLOCKS:
         fence = _FENCE.match(lines[at])
         if fence is None:
             at += 1

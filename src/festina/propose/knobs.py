@@ -25,7 +25,6 @@ _VALUE = (
     r"""|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
 )
 _NAMED = re.compile(rf"""(?<![\w.-])["']?(?P<name>[A-Za-z_]\w{{0,63}})["']?\s*[=:](?!=)\s*{_VALUE}""")
-MOST = 50
 MOST_NAMES = 200
 MAX_JSON = 64 << 10
 NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}")
@@ -61,7 +60,7 @@ def find_knobs(answer: str) -> Found:
         value, repaired = _json(text)
         found, odd = _settings(value)
         if found:
-            return Found(tuple(found[:MOST]), repaired or odd, value if isinstance(value, Mapping) else {})
+            return Found(tuple(found), repaired or odd, value if isinstance(value, Mapping) else {})
     return Found()
 
 

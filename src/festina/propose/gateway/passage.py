@@ -38,7 +38,7 @@ from festina.ledger.canonical import canonical
 from festina.propose.book import Answer, Ask, Book, digest
 from festina.propose.chat import scrubbed
 from festina.propose.gateway.http import Refused, Request, Writer, drain, read_request
-from festina.propose.gateway.relay import Relay, class_of
+from festina.propose.gateway.relay import Relay, class_of, flaw_of
 from festina.propose.gateway.rules import Accepted, judge
 from festina.propose.gateway.usage import usage_in
 from festina.propose.meter import Account, Cap, Caps, Cost, Price, prompt_bound
@@ -162,8 +162,8 @@ class Gateway:
         used = most
         try:
             got = post(f"{self.url}/{path}", self.headers(path, version), data, patience)
-            ended, reply = "ok" if got.status == 200 else "error", self.scrubbed(got.body)
-            used = most if ended == "ok" else Cost(calls=1)
+            ended, reply = "error" if got.status != 200 else flaw_of(got.body) or "ok", self.scrubbed(got.body)
+            used = most if got.status == 200 else Cost(calls=1)
         except Broken as broken:
             ended = broken.ended
             used = most if broken.sent else Cost(calls=1)
@@ -418,7 +418,12 @@ class Passage:
             if got.status == 200:
                 usage = usage_in(got.body, stream=asked.stream)
                 used = most if usage is None else Cost.of(price, *usage)
-                relay.finish(got)
+                flaw = flaw_of(got.body)
+                if flaw is None or relay.begun:
+                    relay.finish(got)
+                if flaw is not None:
+                    ended, what, status = flaw, "the endpoint's reply is no answer", 502
+                    return lost(used, got.body, metered=usage is not None)
                 self._answered(asked)
                 return "ok", got.body, used, usage is not None, 200
             ended, what, status, again = class_of(got)

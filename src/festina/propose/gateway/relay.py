@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
+from typing import Any
 
 from festina.ledger.calling import Ended
 from festina.propose.chat import scrubbed
 from festina.propose.gateway.http import Writer
 from festina.propose.wire import Got
 
-__all__ = ["Relay", "class_of"]
+__all__ = ["Relay", "class_of", "flaw_of"]
 
 PASSING = (429, 500, 502, 503, 504, 529)
+_ANSWERS = ("choices", "output", "content")  # the list that a whole reply has, by API
 
 
 class Relay:
@@ -77,3 +80,27 @@ def class_of(got: Got) -> tuple[Ended, str, int, float | None]:
     if 400 <= got.status < 500:
         return "refused", "the endpoint refused the request", 400, None
     return "error", f"the endpoint answered {got.status}", 502, -1.0
+
+
+def flaw_of(body: bytes) -> Ended | None:
+    """What is wrong with a reply of status 200, whole or streamed: an ``error`` that it speaks of itself, or that it is
+    no answer at all, such as a page of a proxy. None: nothing that concerns who asked.
+    """
+    whole = _object(body)
+    if whole is not None:
+        events, sound = [whole], any(isinstance(whole.get(key), list) for key in _ANSWERS)
+    else:
+        lines = (line[5:] for line in body.splitlines() if line.startswith(b"data:"))
+        events = [event for line in lines if (event := _object(line)) is not None]
+        sound = bool(events)
+    if any(event.get("error") or event.get("type") in ("error", "response.failed") for event in events):
+        return "error"
+    return None if sound else "schema"
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
