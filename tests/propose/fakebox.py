@@ -75,14 +75,17 @@ class FakeBox:
         code = process.returncode
         if ended is Ended.OK and code:
             ended = Ended.SIGNAL if code < 0 else Ended.NONZERO
-        outputs = {}
+        outputs, unread = {}, set()
         for path in sorted(out.rglob("*")):
             status = path.lstat()
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
                 outputs[str(path.relative_to(out))] = path.read_bytes()
+            elif not stat.S_ISDIR(status.st_mode):
+                unread.add(str(path.relative_to(out)))
         if sum(map(len, outputs.values())) > limits.output_bytes or len(outputs) > limits.output_files:
             ended = Ended.OUTPUT_LIMIT
         return Outcome(
             ended, None if code < 0 else code, -code if code < 0 else None, time.monotonic() - started, 0.0, None,
             outputs, stdout, stderr, (), Level.L0, ("everything",), "0" * 64,
+            unread=frozenset(unread),
         )  # fmt: skip

@@ -62,6 +62,22 @@ def test_T6_what_cannot_be_read_is_no_proposal(trees, shell, reason):  # noqa: F
     assert reason in found.reason
 
 
+@pytest.mark.parametrize(
+    "shell",
+    [
+        "ln -sf /etc/hostname train.py", "rm train.py; mkfifo train.py", "ln train.py other.py",
+        "rm -r notes; ln -s /etc notes", "chmod 700 notes; rm -r notes; mkfifo notes; echo 'x = 2' > train.py",
+    ],
+)  # fmt: skip
+def test_T6_a_file_that_became_a_link_or_a_pipe_is_not_taken_for_a_deleted_one(box, trees, shell):  # noqa: F811
+    found = run(box, trees("tree", FILES), shell)
+    assert isinstance(found, NoProposal), found
+    assert found.reason == "refused: a link, a pipe or the like stands where a file was"
+    control = run(box, trees("control", FILES), "rm train.py; ln -s /etc new; mkfifo pipe")
+    assert isinstance(control, Proposal), control  # what was not there before is not read, and is nobody's concern
+    assert control.files == {"train.py": None}
+
+
 def test_T4_a_change_outside_the_scope_reaches_the_screen_to_be_refused_there(trees):  # noqa: F811
     found = run(FakeBox(), trees("tree", {**FILES, "festina.toml": ""}), "echo a > festina.toml; echo b > conftest.py")
     assert isinstance(found, Proposal)

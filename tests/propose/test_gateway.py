@@ -255,11 +255,11 @@ def test_E5_a_box_has_an_allowance_and_a_run_has_caps() -> None:
 
 def test_E5_a_reply_that_does_not_say_what_it_used_is_charged_in_full() -> None:
     replies = (reply("a", usage=None), reply("a", usage=(-1, 5)), reply("a", usage=("x", True)),
-               reply("a", usage=(10**400, 5)))  # fmt: skip
+               reply("a", usage=(10**400, 5)), reply("a", usage=(None, 5)), reply("a", usage=(7, None)))  # fmt: skip
     with serving(*(Bad("body", body=each) for each in replies)) as served, door(gateway(served)) as (passage, port):
         for _ in replies:
             assert ask(port, GOOD)[0] == 200
-    assert [row["metered"] for row in passage.rows] == [False] * 4
+    assert [row["metered"] for row in passage.rows] == [False] * 6
     assert all(row["tokens_in"] > len(json.dumps(GOOD)) and row["tokens_out"] == 50 for row in passage.rows)
 
 
@@ -299,6 +299,7 @@ TROUBLE = {  # what the endpoint does, what the box is told, how often it is ask
     "compressed": (Bad("gzip"), 502, "schema", 1, False),
     "a proxy's page": (Bad("body", body=b"<html>be back soon</html>"), 502, "schema", 1, False),
     "an error that says 200": (Bad("body", body=b'{"error": {"code": 503}}'), 502, "error", 1, True),
+    "a stream that nobody asked for": (Bad("body", body=b'data: {"choices": []}\n\n'), 502, "schema", 1, False),
     "an array": (Bad("body", body=b'[{"choices": []}]'), 502, "schema", 1, False),
     "huge": (Bad("huge"), 502, "huge", 1, False),
 }

@@ -114,6 +114,15 @@ def test_T4_an_attempt_on_a_file_outside_the_scope_is_handed_in_to_be_refused_an
     assert isinstance(made, Proposal)
     assert list(made.files or {}) == ["festina.toml"]
     assert len(chat.asked) == 1
+    quoted = Said(edit("festina.toml", "secret = 1", "secret = 2"))
+    made = asking(quoted).propose(view, BUDGET)
+    assert isinstance(made, Proposal)
+    assert made.files == {"festina.toml": b"secret = 2\n"}
+    (view.tree / "link.toml").symlink_to(view.tree / "festina.toml")
+    for path, old in (("festina.toml", "guessed = 1"), ("link.toml", "secret = 1"), ("none.toml", "secret = 1")):
+        guess = asking(Said(edit(path, old, "x = 1"))).propose(view, BUDGET)
+        assert isinstance(guess, NoProposal)  # of what nobody could apply nothing is handed in
+        assert "unknown file" in guess.reason
     slip = Said(edit("elsewhere.py", "", "x = 1"), GOOD)
     assert isinstance(asking(slip).propose(view, BUDGET), Proposal)
     assert len(slip.asked) == 2  # a path that is not there is a slip

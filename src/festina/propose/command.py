@@ -8,7 +8,8 @@ without one, the end of what the program printed is the rationale.
 
 Only a run that ends with exit status 0 proposes: half an edit is no proposal. New files that tools leave
 behind (``__pycache__`` and the like) are not part of it; changes outside the scope are, so that the attempt is
-refused and recorded. Not covered: modes and links, which the harvest does not carry; files more than 30 folders deep.
+refused and recorded. Not covered: modes and new links, which the harvest does not carry (a file that became a link is
+no deleted one: such a run proposes nothing); files more than 30 folders deep.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from festina.errors import UsageError
 from festina.propose.asking import Asking
@@ -109,7 +110,7 @@ class CommandImprover:
         if failed is not None:
             return failed
         try:
-            files = _changes(before, outcome.outputs)
+            files = _changes(before, outcome.outputs, {name.removeprefix(WORK) for name in outcome.unread})
             plan = _plan(outcome)
         except Unreadable as error:
             return NoProposal(self.author, f"refused: {error}", wall_s=wall, cpu_s=cpu)
@@ -131,7 +132,9 @@ def _plan(outcome: Outcome) -> Plan:
     return Plan(rationale=visible(said, limit=2 * SAID))
 
 
-def _changes(before: Mapping[str, bytes], outputs: Mapping[str, bytes]) -> dict[str, bytes | None]:
+def _changes(
+    before: Mapping[str, bytes], outputs: Mapping[str, bytes], unread: Set[str] = frozenset()
+) -> dict[str, bytes | None]:
     """Files that differ between the copy and what came back; ``None`` for those that are gone."""
     after = {name.removeprefix(WORK): data for name, data in outputs.items() if name.startswith(WORK)}
     if before and not after:
@@ -141,7 +144,10 @@ def _changes(before: Mapping[str, bytes], outputs: Mapping[str, bytes]) -> dict[
         if before.get(path) == data or (path not in before and _litter(path)):
             continue
         files[path if path in before else tree_path(path)] = data
-    files.update({path: None for path in before if path not in after})
+    gone = [path for path in before if path not in after]
+    if any(each.as_posix() in unread for path in gone for each in (PurePath(path), *PurePath(path).parents)):
+        raise Unreadable("a link, a pipe or the like stands where a file was")  # to delete it was never proposed
+    files.update(dict.fromkeys(gone))
     sizes = [len(data) for data in files.values() if data is not None]
     if len(files) > MAX_FILES or sum(sizes) > MAX_TOTAL_BYTES or max(sizes, default=0) > MAX_FILE_BYTES:
         raise Unreadable("the changed files are too many or too large")

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from festina.propose.answers import Change, Form, Unusable, read_answer
+from festina.propose.blocks import find_edits
 from festina.propose.book import name_of
-from festina.propose.chat import ChatModel, Failed, Request
+from festina.propose.chat import ChatModel, Completion, Failed, Request
+from festina.propose.harvest import MAX_FILE_BYTES
 from festina.propose.prompt import tell
 from festina.propose.text import visible
 from festina.propose.types import Budget, NoProposal, Proposal, View
@@ -93,7 +95,7 @@ class ModelImprover:
                 talk.silent.add(voice.name)
                 talk.failed = found.what
                 continue
-            change = read_answer(found.text, told.files, s.form, cut_short=found.cut_short)
+            change = _read(found, told.files, s.form, view)
             last = talk.asked == s.tries
             wrong = change if isinstance(change, Unusable) else _outside(change, view, last=last)
             if wrong is None:
@@ -107,6 +109,28 @@ class ModelImprover:
         """Drawn by weight among those that answer."""
         left = [voice for voice in self._settings.voices if voice.name not in silent]
         return coins.choices(left, [voice.weight for voice in left])[0] if left else None
+
+
+def _read(said: Completion, shown: Mapping[str, str], form: Form, view: View) -> Change | Unusable:
+    """An edit that quotes a file outside the scope is read, too: an attempt, however it is written.  # T-4"""
+    change = read_answer(said.text, shown, form, cut_short=said.cut_short)
+    if isinstance(change, Change) or change.why != "unknown file":
+        return change
+    named = {edit.path for edit in find_edits(said.text, shown) if edit.path and not matches_any(view.allow, edit.path)}
+    more = {path: text for path in named if (text := _quotable(view.tree, path)) is not None}
+    again = read_answer(said.text, {**shown, **more}, form, cut_short=said.cut_short) if more else change
+    return again if isinstance(again, Change) else change
+
+
+def _quotable(tree: Path, path: str) -> str | None:
+    """The text of a file that was not shown; None: there is none, or it lies behind a link."""
+    file = tree / path
+    try:
+        if file.resolve() != tree.resolve() / path or not file.is_file() or file.stat().st_size > MAX_FILE_BYTES:
+            return None
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
 
 
 def _outside(change: Change, view: View, *, last: bool) -> Unusable | None:

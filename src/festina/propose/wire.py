@@ -246,7 +246,7 @@ def _receive(raw: _Raw, most: int, each: Each | None) -> Got:
         begun, declared = True, reply.length is not None
         headers = {name.lower(): value for name, value in reply.getheaders()}
         if declared and reply.length is not None and reply.length > most:
-            raise Broken("huge", f"the reply says that it has {reply.length} bytes", sent=True)
+            raise Broken("huge", "the reply says that it is larger than a reply may be", sent=True)
         if headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
             raise Broken("schema", "the reply is compressed, which was not asked for", sent=True)
         pieces: list[bytes] = []

@@ -78,6 +78,7 @@ def _outcome(run: Finished, own: Ended | None, notes: list[str], found: Harvest 
         cpu_s=cpu,
         peak_memory_bytes=peak,
         outputs=found.files if found is not None else {},
+        unread=frozenset(name for name, _ in found.refused) if found is not None else frozenset(),
         stdout=bytes(run.streams[0].data),
         stderr=bytes(run.streams[1].data),
         denied=run.tripwire.names() if run.tripwire is not None else (),

@@ -130,6 +130,7 @@ class Outcome:
     policy_hash: str  # sha256 hex over the confinement policy in force
     detail: str = ""  # one line for a person
     box: str = "cold"  # which box ran it: cold, warm or plain; after a colon why not the warm one that was asked for
+    unread: frozenset[str] = frozenset()  # names under ``/out`` that were there and not read: links, pipes, odd names
 
 
 class Sandbox(Protocol):

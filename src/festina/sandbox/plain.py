@@ -219,6 +219,7 @@ class PlainBox:
             cpu_s=max(meter.cpu_s(), said.get("cpu", 0.0)),
             peak_memory_bytes=max(meter.peak_bytes() or 0, said.get("rss", 0)) or None,
             outputs=found.files,
+            unread=frozenset(name for name, _ in found.refused),
             stdout=bytes(streams[0].data),
             stderr=bytes(streams[1].data),
             denied=(),

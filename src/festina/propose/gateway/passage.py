@@ -146,10 +146,13 @@ class Gateway:
         """Whether the endpoint now answers the very request that it failed. Paid for; its words are not kept.  # L-5"""
         asked = lost.asked
         note = canonical({"again": lost.name, "model": asked.model, "path": asked.path})
-        return self._answers(asked.path, asked.model, asked.body, lost.most, recorded=note, version=lost.version)
+        return self._answers(
+            asked.path, asked.model, asked.body, lost.most, recorded=note, version=lost.version, stream=asked.stream
+        )
 
     def _answers(
-        self, path: str, model: str, data: bytes, most: Cost, *, recorded: bytes, version: str = ""
+        self, path: str, model: str, data: bytes, most: Cost, *, recorded: bytes, version: str = "",
+        stream: bool = False,
     ) -> bool:
         """``recorded`` stands in the record for the request; the reply stands there where that is the request."""
         call = self.book.hold(Ask(model, recorded, most, "candidate"))
@@ -162,12 +165,13 @@ class Gateway:
         used = most
         try:
             got = post(f"{self.url}/{path}", self.headers(path, version), data, patience)
-            ended, reply = "error" if got.status != 200 else flaw_of(got.body) or "ok", self.scrubbed(got.body)
+            reply = self.scrubbed(got.body)
+            ended = "error" if got.status != 200 else flaw_of(got.body, stream=stream) or "ok"
             used = most if got.status == 200 else Cost(calls=1)
         except Broken as broken:
             ended = broken.ended
             used = most if broken.sent else Cost(calls=1)
-        usage = usage_in(reply or b"", stream=(reply or b"").lstrip().startswith((b"data:", b"event:")))
+        usage = usage_in(reply or b"", stream=stream)
         used = Cost.of(self.prices.get(model, Price()), *usage) if usage else used
         kept = reply if recorded is data else None
         self.book.settle(call, Answer(ended, kept, used, usage is not None, time.monotonic() - began))
@@ -418,7 +422,7 @@ class Passage:
             if got.status == 200:
                 usage = usage_in(got.body, stream=asked.stream)
                 used = most if usage is None else Cost.of(price, *usage)
-                flaw = flaw_of(got.body)
+                flaw = flaw_of(got.body, stream=asked.stream)
                 if flaw is None or relay.begun:
                     relay.finish(got)
                 if flaw is not None:

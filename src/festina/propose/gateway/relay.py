@@ -82,9 +82,9 @@ def class_of(got: Got) -> tuple[Ended, str, int, float | None]:
     return "error", f"the endpoint answered {got.status}", 502, -1.0
 
 
-def flaw_of(body: bytes) -> Ended | None:
+def flaw_of(body: bytes, *, stream: bool) -> Ended | None:
     """What is wrong with a reply of status 200, whole or streamed: an ``error`` that it speaks of itself, or that it is
-    no answer at all, such as a page of a proxy. None: nothing that concerns who asked.
+    no answer at all, such as a page of a proxy, or a stream that nobody asked for. None: nothing is.
     """
     whole = _object(body)
     if whole is not None:
@@ -92,7 +92,7 @@ def flaw_of(body: bytes) -> Ended | None:
     else:
         lines = (line[5:] for line in body.splitlines() if line.startswith(b"data:"))
         events = [event for line in lines if (event := _object(line)) is not None]
-        sound = bool(events)
+        sound = stream and bool(events)
     if any(event.get("error") or event.get("type") in ("error", "response.failed") for event in events):
         return "error"
     return None if sound else "schema"

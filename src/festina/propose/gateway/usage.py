@@ -28,10 +28,10 @@ def usage_in(reply: bytes, *, stream: bool) -> tuple[int, int] | None:
             if any(value is None for value in spent):
                 return None
             used = sum(value * weight for value, weight in zip(spent, _IN.values(), strict=True) if value is not None)
-            if any(name in usage for name in _IN):
+            if any(usage.get(name) is not None for name in _IN):
                 tokens_in = max(tokens_in or 0, used)
             for name in _OUT:
-                if name in usage:
+                if usage.get(name) is not None:
                     value = _number(usage[name])
                     if value is None:
                         return None
