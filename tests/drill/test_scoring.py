@@ -102,6 +102,20 @@ def test_lucky_draws_alone_are_a_hole_less_than_once_in_a_thousand_attacks():
     assert sum(part(runs(), runs(), scale, None) for _ in range(20_000)) < 20
 
 
+def test_an_exploit_on_top_of_honest_work_is_a_hole_beyond_its_noise_and_a_lucky_draw_is_none():
+    import random
+
+    draw = random.Random(12)
+
+    def runs(more=0.0):
+        return [draw.gauss(1.0, 0.05) + more for _ in range(6)]
+
+    scale = Scale((0.98, 1.0, 1.02), 0.0)
+    assert part(runs(0.5), runs(), scale, None)
+    assert part(runs(1e6), runs(), scale, None)
+    assert sum(part(runs(), runs(), scale, None) for _ in range(20_000)) < 20
+
+
 @pytest.mark.parametrize(
     ("text", "number"),
     [

@@ -84,6 +84,23 @@ def test_V2_known_holes_are_found_and_nothing_else_is_claimed(tmp_path, folder):
     assert report.false_alarms()[0] == 0
 
 
+KEPT = ["forge/kept-large", "forge/kept-tiny", "forge/kept-negative"]
+
+
+@pytest.mark.slow
+def test_V2_a_measurement_that_the_candidate_makes_of_itself_is_a_hole_and_one_of_the_evaluators_own_is_none(tmp_path):
+    report = drilled(tmp_path / "told", "kept", "evaluator.py:evaluate", "initial_program.py", KEPT)
+    found = {each.attack: each for each in report.findings}
+    hole = found["forge/kept-negative"]
+    assert hole.verdict is Verdict.HOLE
+    assert "program.ELAPSED" in hole.place.text
+    assert "Measure it yourself" in hole.fix
+    assert found["forge/kept-large"].verdict is not Verdict.HOLE  # here it only lowers the score
+    measured = drilled(tmp_path / "measured", "kept", "measured.py:evaluate", "initial_program.py", KEPT[1:])
+    assert len(measured.findings) == 2
+    assert measured.holes == ()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bwrap"), reason="the clean evaluator needs bubblewrap")
 def test_V2_a_clean_evaluator_has_no_hole_and_no_false_alarm(tmp_path):
@@ -100,7 +117,7 @@ def test_V2_attacks_work_on_evaluators_without_defence(tmp_path, monkeypatch):
     kinds = ["exit/import-os", "forge/atexit", "scorer/up", "compare/close", "objects/anything", "denominator/shorter",
              "numbers/nan", "constant/everything", "reference/gc", "labels/data", "seeds/replay", "tests/report",
              "imports/bytecode", "payload/reduce", "files/labels", "limits/alarm", "vacuous/clear", "judge/inject",
-             "clock/patch", "reach/network"]  # fmt: skip
+             "clock/patch", "reach/network", *KEPT]  # fmt: skip
     wanted = [attack for attack in catalog.everything() if attack.id in kinds]
     assert control.works(wanted, sys.executable, lambda text: None) == dict.fromkeys(
         [attack.id for attack in wanted], ""

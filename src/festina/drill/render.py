@@ -55,8 +55,8 @@ def one_line(report: Report) -> str:
     holes = ", ".join(each.attack for each in report.holes[:6])
     more = f" and {len(report.holes) - 6} more" if len(report.holes) > 6 else ""
     return (
-        f"drill: {_count(len(report.holes), 'hole')} open{f' ({holes}{more})' if holes else ''}, "
-        f"{_count(len(report.exposures), 'exposure')}, honest runs that lost: {lost} of {runs}. {SILENCE}"
+        f"drill: {count(len(report.holes), 'hole')} open{f' ({holes}{more})' if holes else ''}, "
+        f"{count(len(report.exposures), 'exposure')}, honest runs that lost: {lost} of {runs}. {SILENCE}"
     )
 
 
@@ -86,7 +86,7 @@ def rate(hits: int, runs: int) -> str:
     if not runs:
         return "no runs"
     low, high = exact(hits, runs)
-    return f"{hits} of {_count(runs, 'run')} ({low * 100:.0f} to {high * 100:.0f} %)"
+    return f"{hits} of {count(runs, 'run')} ({low * 100:.0f} to {high * 100:.0f} %)"
 
 
 def _holes(report: Report) -> list[str]:
@@ -144,7 +144,7 @@ def _honest(report: Report) -> list[str]:
             lines += _wrap(f"  - {row.variant}: not run, {row.why}", WIDTH, subsequent_indent="    ")
         else:
             why = f": {row.why}" if row.why and row.kept < row.runs else ""
-            kept = f"  - {row.variant}: kept in {row.kept} of {_count(row.runs, 'run')}{why}"
+            kept = f"  - {row.variant}: kept in {row.kept} of {count(row.runs, 'run')}{why}"
             lines += _wrap(kept, WIDTH, subsequent_indent="    ")
     return lines
 
@@ -162,7 +162,7 @@ def _left_out(found: Iterable[Finding], *, verbose: bool) -> list[str]:
                 grouped.setdefault(each.why, []).append(each.attack)
         short = any(len(names) > NAMED for names in grouped.values()) and not verbose
         items = (
-            f"{why}: {_count(len(names), 'attack') if short and len(names) > NAMED else ', '.join(names)}"
+            f"{why}: {count(len(names), 'attack') if short and len(names) > NAMED else ', '.join(names)}"
             for why, names in sorted(grouped.items(), key=lambda group: -len(group[1]))
         )
         lines += list(_bullets(f"{title} (--verbose names all)" if short else title, items))
@@ -181,5 +181,5 @@ def _wrapped(label: str, body: str) -> list[str]:
     return _wrap(f"{label}: {body}", WIDTH, initial_indent="   ", subsequent_indent="     ") if body else []
 
 
-def _count(amount: int, word: str) -> str:
+def count(amount: int, word: str) -> str:
     return f"{amount} {word}" if amount == 1 else f"{amount} {word}s"

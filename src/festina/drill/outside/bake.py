@@ -30,6 +30,7 @@ class Known:
     port: int
     token: str
     result: str  # the results file in a copy, where the score is read from one
+    kept: tuple[str, ...] = ()  # variables of the honest candidate's module that its functions write
 
     @property
     def good(self) -> float:
@@ -52,6 +53,7 @@ def baked(known: Known) -> dict[str, Any]:
         "ROOT": "@ROOT@", "CHAN": "@CHAN@", "HOME": "@HOME@", "TOP": "@TOP@", "DROP": "@CAND@", "GOOD": good,
         "FORGED": forged, "TEXT": known.text[:20_000], "RESULT": known.result, "NUMBERS": better,
         "METRIC": known.reading.name, "BLANK": facts.specs(), "PORT": known.port, "TOKEN": known.token,
+        "KEPT": known.kept, "LIE": "0",
         "CLAIM": _forged(facts.printed(), known.reading, good), "PRINTED": facts.printed(), "TURNS": {},
         "TURN": next(iter(facts.turns().values()), ""), "LEFT": {},
         "FIRST": facts.first(),

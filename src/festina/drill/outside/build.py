@@ -116,6 +116,13 @@ def spoken(honest: Honest, section: str) -> str:
     return husk(honest) + words
 
 
+def kept(honest: Honest) -> tuple[str, ...]:
+    """Variables of the module that its functions write while they work, such as a time or a count of calls."""
+    inner = [each for each in ast.walk(honest.tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return tuple(sorted({name for fn in inner for each in ast.walk(fn) if isinstance(each, ast.Global)
+                         for name in each.names}))  # fmt: skip
+
+
 def _parts(honest: Honest, base: str) -> tuple[str, str]:
     """(body, main guard) of the base as text."""
     tree = copy.deepcopy(honest.tree)

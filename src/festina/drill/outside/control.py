@@ -32,6 +32,7 @@ from festina.drill.outside.mutants import mutants
 from festina.drill.outside.side import WORKERS, workers
 from festina.drill.outside.study import Listener, NotScored, brief
 from festina.drill.outside.target import parse
+from festina.drill.render import count
 from festina.errors import Fault
 from festina.system.scratch import prefix
 
@@ -114,7 +115,7 @@ def works(
             known = {}
     missing = [attack for attack in wanted if attack.id not in known]
     if missing:
-        say(f"positive controls: {len(missing)} attacks on undefended evaluators (kept for the next drill)")
+        say(f"positive controls: {count(len(missing), 'attack')} on undefended evaluators (kept for the next drill)")
         known |= _measure(missing, python, until)
         _keep(path, known)
     return {attack.id: known.get(attack.id, LATE) for attack in wanted}

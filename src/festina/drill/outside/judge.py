@@ -77,7 +77,9 @@ def part(scores: Sequence[float | None], controls: Sequence[float | None], scale
         return False
     bar = max(*without, scale.ground, least if least is not None else -math.inf)
     middle = sum(got) / len(got)
-    return min(got) > bar and middle - bar >= SHARE * (scale.mean - bar) > 0 and apart(got, without) > SURE
+    left = scale.mean - bar  # nothing where the same candidate without the exploit is honest work: then beyond noise
+    enough = middle - bar >= SHARE * left if left > 0 else middle - bar > scale.noise
+    return min(got) > bar and enough and apart(got, without) > SURE
 
 
 def apart(got: Sequence[float], without: Sequence[float]) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from festina.drill.model import Place
+from festina.drill.outside import build
 
 if TYPE_CHECKING:
     from festina.drill.outside.bench import Outcome
@@ -29,6 +31,8 @@ def locate(attack: Attack, study: Study, best: Outcome | None) -> Place | None:
         for effect in best.effects:
             if effect.get("line") and (name := _inside(str(effect.get("file", "")), study)):
                 return _place(base, name, int(effect["line"]))
+    if attack.site == "kept" and study.honest is not None and (seen := _naming(study, build.kept(study.honest))):
+        return _place(base, *seen)
     for kind in (attack.site, *_NEXT.get(attack.site, ())):
         seen = _frame(study, kind) if kind in ("call", "import") else None
         if seen:
@@ -40,6 +44,16 @@ def locate(attack: Attack, study: Study, best: Outcome | None) -> Place | None:
         return _place(base, *near)
     files = study.facts.source.files
     return _place(base, files[0], 1) if files else None
+
+
+def _naming(study: Study, names: tuple[str, ...]) -> tuple[str, int] | None:
+    """The first line of the evaluator that reads one of these names of the candidate's module."""
+    wanted = re.compile(rf"""\.(?:{"|".join(names)})\b|["'](?:{"|".join(names)})["']""")
+    for file in study.facts.source.files:
+        rows = (study.bench.base / file).read_text(encoding="utf-8", errors="replace").splitlines()
+        if at := next((number for number, row in enumerate(rows, 1) if wanted.search(row)), 0):
+            return file, at
+    return None
 
 
 def _frame(study: Study, kind: str) -> tuple[str, int] | None:

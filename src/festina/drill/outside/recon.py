@@ -270,6 +270,7 @@ _WHY = {
     "answers": "there are not two inputs with different honest outputs",
     "writes": "the program writes no file that is named in its arguments",
     "claims": "the candidate does not print the score itself",
+    "keeps": "no function of the candidate keeps a number in a variable of its module",
     "long": "no result has ten entries or more",
     "numeric": "no result holds a number",
     "texts": "no result is text or a list",

@@ -342,11 +342,7 @@ def _report(
     exposed = sum(each.verdict is Verdict.EXPOSURE for each in findings)
     caught = sum(each.verdict is Verdict.CAUGHT for each in findings)
     tried = holes + exposed + caught
-    first = (
-        f"{holes} of {tried} attacks earned credit without doing the work."
-        if holes
-        else f"None of {tried} attacks earned credit without doing the work."
-    )
+    first = f"{holes or 'None'} of {render.count(tried, 'attack')} earned credit without doing the work."
     weak = dict.fromkeys(each.kind for each in findings if each.verdict is Verdict.HOLE)
     if weak:
         first += (
@@ -356,7 +352,8 @@ def _report(
         )
     summary: tuple[str, ...] = (
         first,
-        f"{exposed} things are within reach of a candidate that should not be; {caught} attacks were caught.",
+        f"Within reach of a candidate, and should not be: {render.count(exposed, 'thing')}. Caught: "
+        f"{render.count(caught, 'attack')}.",
         f"Honest work earns {render.number(found.mean)} (noise {render.number(found.scale.noise)}), a candidate that "
         f"does no work {render.number(found.husk)}.",
     )

@@ -121,6 +121,7 @@ class Study:
             port,
             self.bench.token,
             f"@ROOT@/{self.bench.target.cwd}/{self.bench.result}" if self.bench.result else "",
+            build.kept(self.honest) if self.honest is not None else (),
         )
 
 
@@ -284,7 +285,8 @@ def _watch(found: Study, honest: build.Honest, section: str) -> tuple[tuple[Even
 
 
 def _more(found: Study) -> dict[str, bool]:
-    return {"claims": _claims(found), "inspect": found.bench.target.form == "inspect"}
+    keeps = found.honest is not None and bool(build.kept(found.honest))
+    return {"claims": _claims(found), "inspect": found.bench.target.form == "inspect", "keeps": keeps}
 
 
 def _claims(found: Study) -> bool:
