@@ -33,12 +33,12 @@ $(VENV)/.made:
 
 # What runs the demo, and nothing more.
 $(VENV)/.report: pyproject.toml | $(VENV)/.made
-	@echo "installing festina into $(VENV)" >&2
+	@echo "installing festina and what draws its report into $(VENV) with pip: about a minute without a word" >&2
 	@$(PIP) install -e '.[report]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.made
-	@echo "installing festina and its test tools into $(VENV)" >&2
+	@echo "installing festina and its test tools into $(VENV) with pip: some minutes without a word" >&2
 	@$(PIP) install -e '.[dev,report,pdf]'
 	@touch $@ $(VENV)/.report
 

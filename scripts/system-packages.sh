@@ -60,7 +60,7 @@ install_them() { # the words of $need are package names everywhere
 }
 
 if can_install; then
-    echo "installing $need with the system's package manager" >&2
+    echo "installing $need with the system's package manager: up to a minute without a word" >&2
     install_them </dev/null >/dev/null 2>&1
     need=$(missing)
 fi

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from rich.console import Console
 
 from festina.cli import words as wording
 from festina.cli.calibrate import command as calibrate
+from festina.cli.common import own_ledger
+from festina.cli.doctor import command as doctor
 from festina.cli.drill import command as drill
+from festina.cli.ledger import group as ledger_group
 from festina.cli.run import command as run
 from festina.cli.simulate import command as simulate
 from festina.cli.status import command as status
@@ -23,12 +27,17 @@ from festina.drill import render
 from festina.drill.model import KINDS, Finding, Report, Verdict
 from festina.errors import UsageError
 from festina.ledger import entries as e
+from festina.ledger.log import Ledger
 from festina.loop import plain
+from festina.loop.opening import name_of
 from festina.loop.rows import Generation
 from festina.loop.state import State
 from festina.report.trust.forms import as_text
+from festina.system import home as homes
 from festina.system.manifest import parse_manifest
 from festina.system.policy import Policy
+from festina.system.repo import Repo
+from tests.ledger.support import genesis, make_keys
 from tests.loop.paper import PaperLoop
 from tests.report.made_ledger import made_run
 from tests.report.test_trust import ground, trust
@@ -58,6 +67,47 @@ def test_before_a_run_status_says_how_to_begin(project: Path) -> None:
     assert error.name == "no-ledger"
     assert "festina run -- COMMAND" in error.fix
     assert "ledger" not in error.what  # a word that somebody who knows only the five commands never met
+
+
+def test_L1_a_record_of_another_system_in_this_ones_home_is_told(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, keys = homes.ensure(Repo.discover(project), project.name), make_keys(tmp_path)
+    for origin, told in ((made.origin, False), ("festina.local/other-1a2b3c4d", True)):
+        made.ledger.unlink(missing_ok=True)
+        Ledger.create(made.ledger, genesis(keys, origin), signers={"engine": keys.engine}).close()
+        assert own_ledger(project) == made.ledger
+        assert ("festina.local/other-1a2b3c4d" in capsys.readouterr().err) is told
+
+
+def test_doctor_and_the_check_of_a_record_break_their_lines_between_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, saying = make_keys(tmp_path), import_module("festina.cli.say")
+    Ledger.create(tmp_path / "ledger.db", genesis(keys), signers={"engine": keys.engine}).close()
+    for command, words in ((doctor, []), (ledger_group, ["verify", str(tmp_path / "ledger.db")])):
+        monkeypatch.setattr(saying, "columns", lambda *, err=True: None)
+        told = CliRunner().invoke(command, words).output
+        monkeypatch.setattr(saying, "columns", lambda *, err=True: 60)
+        shown = CliRunner().invoke(command, words).output
+        assert max(map(len, told.splitlines())) > 100
+        assert told.split() == shown.split()
+        assert not [row for row in shown.splitlines() if len(row) > 60 and len(row.split()) > 2]
+
+
+@pytest.mark.parametrize(("folder", "slug", "name"), [
+    ("Ähren", "ahren", "Ahren"), ("Straße 7", "strasse-7", "Strasse-7"), ("系统", "system", "system"),
+    ("my_loop", "my-loop", "my-loop"),
+])  # fmt: skip
+def test_a_folders_name_keeps_its_first_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, slug: str, name: str
+) -> None:
+    monkeypatch.setenv("FESTINA_HOME", str(tmp_path / "homes"))
+    (tmp_path / folder).mkdir()
+    subprocess.run(["git", "-C", str(tmp_path / folder), "init", "-q"], check=True)
+    repo = Repo.discover(tmp_path / folder)
+    assert homes.ensure(repo, folder).id.rpartition("-")[0] == slug
+    assert name_of(repo, None) == name
 
 
 def test_a_drill_without_a_manifest_names_the_folder_and_the_other_way_to_drill(project: Path) -> None:
@@ -158,7 +208,7 @@ def test_only_leads_above_those_that_were_told_are_news(monkeypatch: pytest.Monk
         monkeypatch.setattr(wording, "leading", lambda _b, _s: lead)
         return leads.news(told, s)
 
-    assert [news(0.2), news(0.1), news(0.2), news(0.3)] == [True, False, False, True]
+    assert [news(lead) for lead in (0.2, 0.1, 0.2, 0.205, 0.3)] == [True, False, False, False, True]
     s.line = [0, 1]
     assert [news(0.1), news(0.1)] == [True, False]
     refused = told.model_copy(update={"guard_change": True})

@@ -56,6 +56,15 @@ def test_a_command_in_backquotes_is_kept_whole() -> None:
     assert len(shown.split("\n")) == 3
 
 
+@pytest.mark.parametrize(("text", "whole"), [
+    ("it was done in 2 min 00 s. Next: festina status", "2 min 00 s."), ("of all the runs 12.5 % (and more)", "12.5 %"),
+    ("it was done before that in 3 h and more", "3 h"),
+])  # fmt: skip
+def test_a_number_keeps_its_unit(text: str, whole: str) -> None:
+    shown = [fit(text, width) for width in range(20, len(text))]
+    assert all(whole in each and "\n" in each for each in shown)
+
+
 def test_further_lines_begin_below_the_label() -> None:
     rows = fit("  metric      " + "word " * 20, 60).split("\n")
     assert len(rows) > 1

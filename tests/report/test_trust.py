@@ -246,7 +246,7 @@ def test_W5_L3_a_back_dated_entry_is_a_finding_and_the_record_no_yes() -> None:
     log.records[-1] = replace(log.records[-1], at="2020-01-01T00:00:00.000Z")
     assert [f.seq for f in case(log).data.findings if f.what == "back-dated"] == [log.records[-1].seq]
     found = grounds.record(case(log))
-    assert (found.answer, "1 entry dated before" in found.words) == ("cannot tell yet", True)
+    assert (found.answer, "1 entry dated out of order" in found.words) == ("cannot tell yet", True)
     assert not [f for f in case(made_run()).data.findings if f.what == "back-dated"]
 
 

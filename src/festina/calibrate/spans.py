@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp, fsum, inf, lgamma, log, sqrt
 
+from festina.select.normal import TWO_SIDED
 from festina.select.rates import bisect
 
 TAIL = 0.025  # on each side: 95 % intervals
 LARGE = 200.0  # degrees of freedom from which Wilson and Hilferty's formula is exact enough
-NORMAL = 1.959963984540054
 
 
 def variance_span(variance: float, freedom: float) -> tuple[float, float]:
@@ -39,7 +39,7 @@ def freedom_of(values: Sequence[float], freedom: float) -> float:
 def _chi_square(p: float, freedom: float) -> float:
     """Quantile of the chi-square distribution."""
     if freedom > LARGE:
-        z = NORMAL if p > 0.5 else -NORMAL
+        z = TWO_SIDED if p > 0.5 else -TWO_SIDED
         part = 2.0 / (9.0 * freedom)
         return freedom * (1.0 - part + z * sqrt(part)) ** 3
     return 2.0 * bisect(lambda x: _gamma_share(0.5 * freedom, x) < p, 0.0, freedom + 20.0 * sqrt(freedom) + 20.0)

@@ -65,6 +65,7 @@ def opened(root: Path, *, write: bool = False) -> Iterator[Opened]:
     signers: dict[Role, Signer] | None = {"engine": LocalKey.load(home.key("engine"), "engine")} if write else None
     ledger = Ledger.open(home.ledger, signers=signers, readonly=not write)
     try:
+        tell_foreign(ledger, home)
         yield Opened(repo, home, ledger, fold(ledger.records()))
     finally:
         ledger.close()
@@ -129,12 +130,24 @@ def tell_traps(root: Path) -> None:
         say(f"Note on an Inspect task: {line}")
 
 
+def tell_foreign(ledger: Ledger, home: Home) -> None:
+    """Say on standard error where the record in a system's home began in another home: put there by hand.  # L-1"""
+    if ledger.genesis.origin != home.origin:
+        say(f"Note: the record in {home.path} is another system's: it began as {ledger.genesis.origin!a}, and this "
+            f"home is {home.id}. It can be read and not continued. If it was put there by mistake, put this system's "
+            "own ledger.db back.")  # fmt: skip
+
+
 def own_ledger(root: Path) -> Path:
     """The ledger's file of the system whose repository ``root`` lies in."""
+    from festina.ledger.log import Ledger
     from festina.system import home
     from festina.system.repo import Repo
 
-    return home.require(Repo.discover(root)).ledger
+    found = home.require(Repo.discover(root))
+    with Ledger.open(found.ledger, readonly=True) as ledger:
+        tell_foreign(ledger, found)
+    return found.ledger
 
 
 def time_of(text: str | None) -> datetime | None:

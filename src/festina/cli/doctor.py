@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from festina.cli.say import say
 from festina.system.scratch import prefix
 
 __all__ = ["command"]
@@ -52,14 +53,14 @@ def _attack(level: str | None, *, as_json: bool) -> int:
                 fix="`festina doctor` says what is missing",
             )
         chosen = {name: make for name, make in offered.items() if level in (None, name) and (level or name != "L0")}
-        report = try_out(chosen, tell=lambda text: click.echo(text, err=True))
+        report = try_out(chosen, tell=say)
     if as_json:
         click.echo(json.dumps({"level": found.level.name, "facts": found.facts, **as_data(report)}, indent=2))
     else:
-        click.echo(found.sentence())
+        say(found.sentence(), err=False)
         for line in lines(report):
-            click.echo(line)
-        click.echo(f"\n{report.wall_s:.0f} s. A blocked list is no proof: other ways exist than those tried here.")
+            say(line, err=False)
+        say(f"\n{report.wall_s:.0f} s. A blocked list is no proof: other ways exist than those tried here.", err=False)
     return _REJECTED if report.open_ways() else 0
 
 
@@ -95,20 +96,20 @@ def _tell(*, as_json: bool) -> None:
             )
         )
         return
-    click.echo(found.sentence())
-    click.echo()
+    say(found.sentence() + "\n", err=False)
     width = max(len(item.name) for item in findings)
     for item in findings:
-        click.echo(f"  {item.name:<{width}}  {'yes' if item.works else 'no '}  {item.note}".rstrip())
+        say(f"  {item.name:<{width}}  {'yes' if item.works else 'no '}  {item.note}".rstrip(), err=False)
         if not item.works:
-            click.echo(f"  {'':<{width}}       without it: {item.cost}")
-            click.echo(f"  {'':<{width}}       what to do: {item.remedy}")
+            say(f"  {'':<{width}}       without it: {item.cost}", err=False)
+            say(f"  {'':<{width}}       what to do: {item.remedy}", err=False)
     click.echo()
     here = [f"{name} ({path})" for name, path in agents.items() if path]
-    click.echo(f"Coding agents that can propose, by improver.preset: {', '.join(here) or 'none on PATH'}"
-               f" (of {', '.join(agents)}).")  # fmt: skip
-    click.echo(
+    say(f"Coding agents that can propose, by improver.preset: {', '.join(here) or 'none on PATH'}"
+        f" (of {', '.join(agents)}).", err=False)  # fmt: skip
+    say(
         "Not covered at any level: kernel bugs, timing and cache side channels. "
-        "`festina doctor --attack` tries to break out for real."
+        "`festina doctor --attack` tries to break out for real.",
+        err=False,
     )
     tell_traps(Path.cwd())

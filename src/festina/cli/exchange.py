@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from festina.cli.common import put
+from festina.cli.say import say
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,17 +51,17 @@ def coverage(source: Source, state: str | None, only: str | None, as_json: bool)
     for row in shown:
         if row.measure.group != group:
             group = row.measure.group
-            click.echo(f"{row.chapter}: {group}" if row.chapter != group.partition(":")[0] else group)
-        click.echo(f"  {MARK[row.state]:8} {row.measure.id:9} {row.measure.title}")
+            say(f"{row.chapter}: {group}" if row.chapter != group.partition(":")[0] else group, err=False)
+        say(f"  {MARK[row.state]:8} {row.measure.id:9} {row.measure.title}", err=False)
         if only is not None:
             _whole(row)
         elif row.state != "satisfied":
-            click.echo(f"  {'':18} {_short(row.why)}")
+            say(f"  {'':18} {_short(row.why)}", err=False)
     said = ", ".join(f"{n} {name}" for name, n in counts(covered).items())
-    click.echo(f"{len(covered)} measures: {said}.", err=True)
-    click.echo(f"Satisfied: {STATES['satisfied']}. Whether it is adequate is for people to say.", err=True)
+    say(f"{len(covered)} measures: {said}.")
+    say(f"Satisfied: {STATES['satisfied']}. Whether it is adequate is for people to say.")
     if only is None:
-        click.echo("All evidence of one: festina report coverage --measure ID", err=True)
+        say("All evidence of one: festina report coverage --measure ID")
 
 
 def _covered(source: Source) -> tuple[Covered, ...]:
@@ -82,7 +83,7 @@ def _whole(row: Covered) -> None:
     lines += [f"stays with people: {row.measure.rest}"] if row.measure.rest else []
     lines += [f"see: {command}" for command in row.measure.commands]
     for line in lines:
-        click.echo(f"  {'':8} {line}")
+        say(f"  {'':8} {line}", err=False)
 
 
 def _short(text: str, limit: int = 150) -> str:

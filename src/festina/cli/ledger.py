@@ -15,7 +15,7 @@ import click
 
 from festina.cli import replay
 from festina.cli.common import system_option
-from festina.cli.say import Wordy
+from festina.cli.say import Wordy, say
 from festina.errors import FestinaError, UsageError
 
 if TYPE_CHECKING:
@@ -153,22 +153,22 @@ def _as_dict(report: Report) -> dict[str, object]:
 def _show_report(report: Report, *, trusted: bool, kept: bool) -> None:
     if report.first_bad is not None:
         seq, what = report.first_bad
-        click.echo(f"BAD   {'entry ' + str(seq) + ', ' if seq >= 0 else ''}{_safe(what)}")
-        click.echo(f"      {report.entries} entries could be read and chained before that was clear")
+        say(f"BAD   {'entry ' + str(seq) + ', ' if seq >= 0 else ''}{_safe(what)}", err=False)
+        say(f"      {report.entries} entries could be read and chained before that was clear", err=False)
     else:
-        click.echo(f"ok    {report.entries} entries of {_safe(report.origin)}: {report.signatures} signatures, "
-                   f"{report.content} pieces of content, all in order")  # fmt: skip
-        click.echo(f"      root {report.root}, {report.covered} entries under the signed checkpoint")
-        click.echo(f"      engine key {report.engine_key}{' (the one you gave)' if trusted else ''}")
+        say(f"ok    {report.entries} entries of {_safe(report.origin)}: {report.signatures} signatures, "
+            f"{report.content} pieces of content, all in order", err=False)  # fmt: skip
+        say(f"      root {report.root}, {report.covered} entries under the signed checkpoint", err=False)
+        say(f"      engine key {report.engine_key}{' (the one you gave)' if trusted else ''}", err=False)
         if kept:
-            click.echo("      it continues the checkpoint that you kept")
+            say("      it continues the checkpoint that you kept", err=False)
         for name, seen in report.witnesses:
             if seen is not None:
                 at = datetime.fromtimestamp(seen.at, UTC).isoformat(timespec="seconds")
-                click.echo(f"      {_safe(name)} cosigned its first {seen.size} entries at {at} (entry {seen.seq})")
+                say(f"      {_safe(name)} cosigned its first {seen.size} entries at {at} (entry {seen.seq})", err=False)
     for seq, what in report.findings:
-        click.echo(f"note  {'entry ' + str(seq) + ': ' if seq >= 0 else ''}{_safe(what)}")
-    click.echo(report.limits_text, err=True)
+        say(f"note  {'entry ' + str(seq) + ': ' if seq >= 0 else ''}{_safe(what)}", err=False)
+    say(report.limits_text)
 
 
 def _safe(text: str) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from festina.cli.say import say
+
 if TYPE_CHECKING:
     from festina.loop.recount import Recount
 
@@ -45,19 +47,20 @@ def as_dict(made: Recount) -> dict[str, object]:
 def show(made: Recount) -> None:
     """For people: what was made again, then each number that differs."""
     if made.ok:
-        click.echo(
+        say(
             f"ok    {made.verdicts} verdicts made again from {made.batches} batches: every level, difference, "
-            "interval, sentence and word is what the entries give"
+            "interval, sentence and word is what the entries give",
+            err=False,
         )
     for row in made.mismatches[:SHOWN]:
-        click.echo(f"WRONG entry {row.seq}, {row.kind}: {row.field} is {_cut(row.recorded)}, and the entries before it "
-                   f"give {_cut(row.recomputed)}")  # fmt: skip
+        say(f"WRONG entry {row.seq}, {row.kind}: {row.field} is {_cut(row.recorded)}, and the entries before it "
+            f"give {_cut(row.recomputed)}", err=False)  # fmt: skip
     if len(made.mismatches) > SHOWN:
-        click.echo(f"      and {len(made.mismatches) - SHOWN} more: --json lists them")
+        say(f"      and {len(made.mismatches) - SHOWN} more: --json lists them", err=False)
     if made.caught is not None:
-        click.echo(f"      planted changes caught: {made.caught[0]} of {made.caught[1]}")
+        say(f"      planted changes caught: {made.caught[0]} of {made.caught[1]}", err=False)
     for note in made.notes:
-        click.echo(f"note  {note}")
+        say(f"note  {note}", err=False)
 
 
 def _cut(text: str) -> str:

@@ -182,7 +182,8 @@ def _tried(b: e.TryEnded, s: State) -> str | None:
     if b.guard_change:
         return f"Try {b.number} touched what judges it, and was refused. It is recorded as an attempt on the guards."
     found = leading(b, s)
-    return None if found is None else f"Try {b.number} leads in public: {found:+.3g} over the version in use"
+    better = f"Try {b.number} looks better than the version in use"
+    return None if found is None else f"{better}: {found:+.3g} so far, not tested yet"
 
 
 def leading(b: e.TryEnded, s: State) -> float | None:
@@ -202,8 +203,9 @@ def leading(b: e.TryEnded, s: State) -> float | None:
 
 
 class Leads:
-    """Which leads are news: those above all that were told since the head changed. Luck of a few runs fades as they
-    are run again, and the lead falls to another tree every few tries: nobody wants to hear of each."""
+    """Which leads are news: those above all that were told since the head changed, by a twentieth at least. Luck of a
+    few runs fades as they are run again, and the lead falls to another tree every few tries: nobody wants to hear of
+    each."""
 
     def __init__(self) -> None:
         self._head = -1
@@ -214,7 +216,7 @@ class Leads:
 
         if not isinstance(body, e.TryEnded) or body.guard_change or (lead := leading(body, s)) is None:
             return True
-        if self._head == s.head.number and lead <= self._best:
+        if self._head == s.head.number and lead <= 1.05 * self._best:
             return False
         self._head, self._best = s.head.number, lead
         return True

@@ -18,7 +18,10 @@ _SKEW = timedelta(seconds=SKEW_S)
 
 @dataclass(slots=True)
 class Dates:
-    """Reads entries in order; ``close`` comes last. Times are RFC 3339 in UTC, milliseconds, so that text compares."""
+    """Reads entries in order; ``close`` comes last, where the present time is known.
+
+    Times are RFC 3339 in UTC, milliseconds, so that text compares.
+    """
 
     findings: list[tuple[int, str]] = field(default_factory=list)
     _engine: tuple[str, int] = ("", -1)  # time and number of the last entry that no person signed

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from festina.ledger import entries as e
 from festina.ledger.log import Record
 from festina.loop.rows import misfit
+from festina.select.normal import TWO_SIDED_2
 from festina.verify.capabilities import ability, share
 from festina.watch.ability import MAX_ANCHORS, Placed, Scale, lock, place
 from festina.watch.domains import ALPHA, Breadth, breadth, evidence, new_ability
@@ -89,9 +90,9 @@ class Standing:
         """One sentence, the same in every view."""
         if self.scale == "no scale":
             room = "" if self.headroom == "enough" else f"; the suite is {self.headroom}: cannot tell more"
-            return f"{self.level or 0.0:+.1f} doublings of even odds (+- {1.96 * self.error:.1f}){room}"
+            return f"{self.level or 0.0:+.1f} doublings of even odds (+- {TWO_SIDED_2 * self.error:.1f}){room}"
         if self.told and self.level is not None:
-            said = f"{self.level:+.1f} doublings on the locked scale (+- {1.96 * self.error:.1f})"
+            said = f"{self.level:+.1f} doublings on the locked scale (+- {TWO_SIDED_2 * self.error:.1f})"
         elif self.scale == "lost":
             said = "cannot tell: the scale is lost"
         elif self.headroom == "of no one ability":

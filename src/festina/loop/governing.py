@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from festina.govern.governor import FREE, MAX_LOGIT_SE, Decision, Policy, Reading, decide
 from festina.loop import abilities, shown
+from festina.select.normal import TWO_SIDED_2
 from festina.verify.capabilities import ability
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 RECENT = 3  # accepted changes whose largest gain the next one is taken for
 VALID_S = 30 * 86400.0  # of a characterisation, where no pace says otherwise
-MARGIN = 1.96  # standard errors below a tier at which it counts as reached
 
 __all__ = [
     "alarms", "characterised", "decided", "fallen", "in_place", "left", "news", "policy_of", "reading_of", "unmeasured",
@@ -154,7 +154,7 @@ def _crossed(s: State, now: datetime) -> tuple[str, ...]:
     for suite in abilities.terms_of(s):
         results = [s.govern.abilities[n][suite.name][1] for n in s.line if suite.name in s.govern.abilities.get(n, {})]
         sign = 1.0 if suite.direction == "higher" else -1.0
-        most = max((sign * body.mean + MARGIN * body.error for body in results), default=None)
+        most = max((sign * body.mean + TWO_SIDED_2 * body.error for body in results), default=None)
         for tier in suite.tiers:
             lacking = [name for name in tier.safeguards if not in_place(s, name, now)]
             if most is not None and most >= sign * tier.at and lacking:

@@ -11,7 +11,7 @@ from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Ledger
 from festina.ledger.signing import LocalKey
-from festina.system.home import Home
+from festina.system.home import Home, latin
 from festina.system.manifest import Manifest
 from festina.system.repo import Repo
 
@@ -20,7 +20,7 @@ def name_of(repo: Repo, manifest: Manifest | None) -> str:
     """What people call the system: as declared, else after the repository's folder."""
     if manifest is not None and "name" in manifest.system.model_fields_set:
         return manifest.system.name
-    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in repo.root.name).strip("-")
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in latin(repo.root.name)).strip("-")
     return plain[:64] or "system"
 
 
@@ -39,7 +39,7 @@ def opened(home: Home, name: str, *, alpha: float, demo: bool | None) -> Iterato
             )  # fmt: skip
     else:
         first = e.Genesis(
-            origin=f"festina.local/{home.id}", system=name, engine_key=_b64(engine.public),
+            origin=home.origin, system=name, engine_key=_b64(engine.public),
             verifier_key=_b64(verifier.public), alpha=float(alpha), demo=bool(demo),
             version=festina.__version__, schema_number=e.SCHEMA,
         )  # fmt: skip

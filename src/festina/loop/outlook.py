@@ -14,8 +14,9 @@ from math import isclose, log, log2, sqrt
 from typing import TYPE_CHECKING, Any
 
 from festina.ledger import entries as e
+from festina.select.normal import ONE_SIDED
 from festina.select.pairing import LARGEST
-from festina.watch.readings import LEAST, RULE, RULES, Z95, Gain, Reading
+from festina.watch.readings import LEAST, RULE, RULES, Gain, Reading
 
 if TYPE_CHECKING:
     from festina.loop.rows import Generation
@@ -96,7 +97,7 @@ def gap_since(s: State, generation: int) -> tuple[float, float] | None:
         return None
     rows = [made[number] for number in later if number in made]
     total = sum(g.doublings for g in rows)
-    return total, total + Z95 * sqrt(sum(g.error**2 for g in rows))
+    return total, total + ONE_SIDED * sqrt(sum(g.error**2 for g in rows))
 
 
 # -- alarms ---------------------------------------------------------------------------------------------------

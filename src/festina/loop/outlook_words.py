@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from festina.loop import outlook
 from festina.loop.growth import tried_by_changed
+from festina.select.normal import TWO_SIDED_2
 from festina.watch.readings import LEAST
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def told(s: State, reading: Reading | None) -> list[str]:
 def measured(s: State, made: tuple[Gain, ...]) -> str:
     """What was gained in all, before anything is read into it."""
     total = sum(g.doublings for g in made)
-    error = 1.96 * sum(g.error**2 for g in made) ** 0.5
+    error = TWO_SIDED_2 * sum(g.error**2 for g in made) ** 0.5
     return (
         f"Growth of {len(made)} measured generations: {_scale(s)} doubled {total:.2f} times in all "
         f"({total - error:.2f} to {total + error:.2f}; the gains that were accepted, which flatters)."

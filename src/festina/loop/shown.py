@@ -14,13 +14,13 @@ import math
 from typing import TYPE_CHECKING
 
 from festina.loop import abilities
+from festina.select.normal import TWO_SIDED_2
 from festina.verify.capabilities import ability
 
 if TYPE_CHECKING:
     from festina.loop.state import State
 
 CLEAR, LEAST = 3.0, 0.5  # standard errors, and doublings
-Z95 = 1.96
 
 
 def gap(s: State, newest: int) -> float | None:
@@ -63,5 +63,5 @@ def _moved(s: State, old: int, new: int) -> float | None:
         (low, wide), (high, narrow) = (ability(suite, body.mean, body.error, body.items) for body in rows)
         error = math.hypot(wide, narrow)
         if high - low > max(LEAST, CLEAR * error):
-            found.append(high - low + Z95 * error)
+            found.append(high - low + TWO_SIDED_2 * error)
     return max(found, default=None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from festina.ledger import entries as e
@@ -29,7 +28,6 @@ from festina.report.paths import own_words
 from festina.report.rows import Blob, Rows
 from festina.report.twins import Twins
 
-CLOCKS = timedelta(minutes=2)  # two machines' clocks may differ by so much
 
 def fold(records: Iterable[Entered], blob: Blob, *, root: str = "", paths: bool = True) -> ReportData:
     """Read all ``records`` from the first on. ``blob`` gives the bytes of a digest (raises IntegrityError).
@@ -60,7 +58,7 @@ class Reading(Rows):
 
     def take(self, record: Entered) -> None:
         kind, body = record.kind, record.body
-        self._dated(record)
+        self.dates.see(record.seq, record.at, person=body.role == "reviewer")
         self.entries.append(Entry(record.seq, kind, record.at, body.role))
         self.steps.take(body)
         self.tries.take(record.seq, body)
@@ -77,21 +75,13 @@ class Reading(Rows):
         """The newest generation on the line that a person approved; -1 for none."""
         return max((n for n in self.line if self.generations[n].approved_seq is not None), default=-1)
 
-    def _dated(self, record: Entered) -> None:
-        """An entry that says it is older than the one before: a clock that went back, or a hand that dated it."""
-        if not self.entries:
-            return
-        before = self.entries[-1].at
-        if record.at < before and datetime.fromisoformat(record.at) < datetime.fromisoformat(before) - CLOCKS:
-            text = f"{record.kind} is dated {record.at}, and the entry before it {before}"
-            self.findings.append(Remark(record.seq, "back-dated", text))
-
     def data(self, root: str) -> ReportData:
         genesis = self.genesis
         left_open = [
             Remark(seq, "begun and not ended", f"{what} {number} was begun and its end is not recorded")
             for (what, number), seq in self.open.items()
         ]
+        dated = [Remark(seq, *what.split(": ", 1)) for seq, what in self.dates.findings]
         return ReportData(
             origin=genesis.origin if genesis else "",
             system=genesis.system if genesis else "",
@@ -108,7 +98,7 @@ class Reading(Rows):
             generations=tuple(self.generations[number] for number in sorted(self.generations)),
             finals=tuple(self.finals), drill=self.drill,
             remarks=(*self.remarks, *reviewed.rungs(self.people.state)),
-            findings=tuple(sorted([*self.findings, *left_open], key=lambda f: f.seq)),
+            findings=tuple(sorted([*self.findings, *dated, *left_open], key=lambda f: f.seq)),
             certified=self.steps.total([self.generations[n] for n in self.line], self.twins.open_alarm),
             overfit=self.overfit,
             attributions=tuple(self.attributions.values()), unattributed=tuple(self.unattributed.values()),

@@ -9,20 +9,14 @@ from festina.report.data import Level, ReportData
 from festina.report.markup import Html, el, join
 from festina.report.numerals import num, signed
 from festina.report.sections import Figure, Refs, plot, row, table
-from festina.select.predictions import Record
+from festina.select.normal import TWO_SIDED
+from festina.select.predictions import NOTE, Record
 from festina.select.productivity import author, authorship, shared_out
-from festina.select.student import NORMAL
 from festina.watch.readings import Gain
 
 UNMEASURED = (
     "Whether the improver's own improvement paid was not measured in this record: a rising score alone does not show "
     "it. festina growth --control and --crossplay do."
-)
-
-NOTE = (
-    "Mean absolute errors in the suite's unit, under the present rules; less is better. The median of earlier results "
-    "is what anybody could predict who knows nothing of the change. No verdict depends on a prediction, and no "
-    "proposer is shown this."
 )
 
 GROWN = (
@@ -60,7 +54,7 @@ def levels(made: Sequence[Gain]) -> tuple[Level, ...]:
     rows, level, variance = [Level(0, 0.0, 0.0, 0.0)], 0.0, 0.0
     for g in made:
         level, variance = level + g.doublings, variance + g.error**2
-        half = NORMAL * sqrt(variance)
+        half = TWO_SIDED * sqrt(variance)
         rows.append(Level(g.generation, level, level - half, level + half))
     return tuple(rows)
 

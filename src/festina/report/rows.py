@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
 from festina.ledger.canonical import parse_strict
+from festina.ledger.dates import Dates
 from festina.loop.called import Called
 from festina.report import reviewed
 from festina.report.abilities import Abilities
@@ -74,6 +75,7 @@ class Rows:
         self.drill: e.DrillFinished | None = None
         self.remarks: list[Remark] = []
         self.findings: list[Remark] = []
+        self.dates = Dates()
         self.open: dict[tuple[str, int], int] = {}  # intents without an end yet: (what, number) -> entry  # L-3
         self.overfit: OverfitRow | None = None
         self.charged: dict[int, int] = {}  # trials by test

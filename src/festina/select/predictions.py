@@ -20,6 +20,11 @@ from festina.select.pairing import LARGEST
 from festina.select.student import Spread, spread
 from festina.select.words import number
 
+NOTE = (
+    "Mean absolute errors of predicted gains under the present rules, in the suite's unit; less is better. The median "
+    "of earlier results is what anybody could predict who knows nothing of the change. No verdict depends on a "
+    "prediction, and no proposer is shown this."
+)  # the same words in every view  # S-4
 LEAST = 5  # predictions, before which nothing is said of whether they beat the reference
 
 
@@ -72,10 +77,11 @@ class Record:
             "cannot tell": "which is better cannot be told", "too few to tell": f"fewer than {LEAST} say little",
         }[self.answer]  # fmt: skip
         lead = "too much" if self.bias > 0 else "too little"
+        were = "was" if self.held == 1 else "were"
         return (
             f"Predicted gains of {self.author}, {self.predictions} of {self.judged} judged changes: off by {off} on "
             f"average ({number(abs(self.bias), size)} {lead} in the mean); the median of earlier results is off by "
-            f"{reference}: {word}. Of {self.hopeful} that it said would gain, {self.held} were accepted."
+            f"{reference}: {word}. Of {self.hopeful} that it said would gain, {self.held} {were} accepted."
         )
 
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from math import sqrt
 
 from festina.errors import Fault
+from festina.select.normal import TWO_SIDED
 
 Spread = tuple[float, float, float]  # (estimate, low, high)
 
-NORMAL = 1.959963984540054
 TABLE = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
     2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
@@ -28,7 +28,7 @@ def quantile(freedom: int) -> float:
         raise Fault("no-freedom", "an interval needs two units at least")
     if freedom <= len(TABLE):
         return TABLE[freedom - 1]
-    z = NORMAL
+    z = TWO_SIDED
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 

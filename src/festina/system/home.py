@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from festina.errors import Busy, UsageError
 from festina.system.repo import Repo
 
 _KEY = "festina.home"
+_LETTERS = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "Ae", "œ": "oe", "đ": "d"})
 _ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}-[0-9a-f]{8}$")
 
 
@@ -41,13 +43,18 @@ def held(lock: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where everything about one system lies. ``id`` is also part of the ledger's origin."""
+    """Where everything about one system lies."""
 
     path: Path
 
     @property
     def id(self) -> str:
         return self.path.name
+
+    @property
+    def origin(self) -> str:
+        """The name under which a ledger that begins here is known."""
+        return f"festina.local/{self.id}"
 
     @property
     def ledger(self) -> Path:
@@ -154,7 +161,7 @@ def ensure(repo: Repo, name: str) -> Home:
             fix=f"set FESTINA_HOME to where it lies; only to give it up for good: git config --unset {_KEY}",
         )  # fmt: skip
     if home is None:
-        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48] or "system"
+        slug = re.sub(r"[^a-z0-9]+", "-", latin(name).lower()).strip("-")[:48] or "system"
         identity = f"{slug}-{secrets.token_hex(4)}"
         home = Home(base_directory() / identity)
         _outside(home.path, repo.root)
@@ -164,6 +171,12 @@ def ensure(repo: Repo, name: str) -> Home:
     _outside(home.path, repo.root)
     home.create()
     return home
+
+
+def latin(text: str) -> str:
+    """Its Latin letters without their marks, so that a folder Ähren gives a name like Ahren and not hren."""
+    apart = unicodedata.normalize("NFKD", text.translate(_LETTERS))
+    return "".join(c for c in apart if not unicodedata.combining(c))
 
 
 def _outside(home: Path, root: Path) -> None:

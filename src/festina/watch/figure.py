@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import PercentFormatter
 
+from festina.select.normal import TWO_SIDED_2
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -81,7 +83,7 @@ def growth(series: Series, generations: list[int], path: Path) -> None:
     posterior = fit(series)
     draws = forecast(posterior, np.full(10, posterior.unit), 1e-6)
     level = np.cumsum(series.gain)
-    error = 1.96 * (series.error if series.levels else np.sqrt(np.cumsum(series.error**2)))
+    error = TWO_SIDED_2 * (series.error if series.levels else np.sqrt(np.cumsum(series.error**2)))
     figure = Canvas(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.errorbar(

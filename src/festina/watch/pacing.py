@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from festina.select.normal import ONE_SIDED
+
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 RULES = ("none", "watch", "stop-after", "step", "pace")
 CHARACTERISED = ("watch", "stop-after", "step", "pace")
 WEEK = 7.0 / 365.25
-Z95 = 1.6448536269514722
 LARGEST_PHI = 0.6 * (1.0 - 1.0 / 3.6)  # p (1 - 1/r) at the priors' upper ends: the rules' upper bound of compounding
 MEMORY = 0.7  # of the rules' running mean of gain per effort
 
@@ -130,7 +131,7 @@ def effort(rule: Rule, gap: Array, pace: Array, weeks: float, remaining: Array, 
     if rule.kind == "stop-after":
         return np.where(room > 0.0, 1.0, 0.0)
     mean = np.maximum(pace * weeks * WEEK, 1e-12)
-    spread = Z95 * luck
+    spread = ONE_SIDED * luck
     if rule.kind == "step":
         return np.where(mean * (1.0 + spread) <= room, 1.0, 0.0)
     root: Array = (np.sqrt(spread**2 + 4.0 * room / mean) - spread) / 2.0  # mean (e + spread sqrt(e)) = room

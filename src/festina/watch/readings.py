@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 LEAST = 3  # measured generations before anything is said of growth
-Z95 = 1.6448536269514722
 # Alarms, by version: least size of a jump, chance below which it is called. The numbers were set on simulated logs,
 # since mixtures of laws are cautious. From 3 on: more laws of luck, laws of noise, and a pace that may stand still.
 RULES = {1: (5.0, 0.003), 2: (6.0, 0.005), 3: (6.5, 0.006)}

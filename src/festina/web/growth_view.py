@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from festina.cli.growth import summary
 from festina.loop import growth, outlook, outlook_words
 from festina.report.growth import levels
+from festina.select.predictions import NOTE
 from festina.watch.readings import LEAST
 from festina.web import plots
 from festina.web.feed import WHOLE, Feed
@@ -32,7 +33,7 @@ def view(feed: Feed, hidden: frozenset[int] = frozenset()) -> dict[str, Any]:
     made = outlook.gains(s)
     reading = feed.foresight.of(made)
     told = [outlook_words.headline(s), *_grown(feed, made, reading), *growth.sentences(s)]
-    values = {"sentences": told, "generations": len(s.line), "working": feed.foresight.working}
+    values = {"sentences": told, "generations": len(s.line), "working": feed.foresight.working, "predicted": NOTE}
     return values | {"curve": curve(made, reading)} | summary(s, reading)
 
 

@@ -83,7 +83,7 @@ def stage(own: Own) -> Staged:
     verifier = own.new_key("verifier", "verifier")
     reviewer = LocalKey.create(own.place / "reviewers" / "ann.pem", "reviewer")
     genesis = e.Genesis(
-        origin=f"festina.local/{own.home.id}", system="drill", engine_key=_text(engine), verifier_key=_text(verifier),
+        origin=own.home.origin, system="drill", engine_key=_text(engine), verifier_key=_text(verifier),
         alpha=own.epoch.alpha, demo=False, version=festina.__version__, schema_number=e.SCHEMA,
     )  # fmt: skip
     enrolled = e.ReviewerEnrolled(reviewer="ann", key=_text(reviewer), demo=False)

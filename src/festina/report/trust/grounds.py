@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from festina.report.fold import CLOCKS
+from festina.loop.autonomy import CLOCKS_S
 from festina.report.law.calendar import moment
 from festina.report.numerals import between, count, num, percent, signed
 from festina.report.trust.model import Checked, Ground
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from festina.report.trust.seen import Seen
     from festina.review.calibration import Calibration
 
+DATED = ("back-dated", "dated ahead")  # findings about times (``festina.ledger.dates``)
 DRILL_DAYS = 30  # attacks are found weekly: an older drill says little
 RUN_DAYS = 30  # controls and planted defects are about the scorer as it was run
 CATCH_RATE = 0.80  # of planted defects, to be shown with 95 %: 17 of 17, or 25 of 26, are enough
@@ -85,7 +86,7 @@ def settled(case: Case, ground: Ground) -> Ground:
         return ground
     if not case.checked.ok:
         why, remedy = "the record does not hold", "Find out what festina ledger verify says is wrong."
-    elif ground.at and moment(ground.at) > case.now + CLOCKS:
+    elif ground.at and moment(ground.at) > case.now + timedelta(seconds=CLOCKS_S):
         why = f"it is dated {ground.at[:16]}Z, after the moment of this judgement"
         remedy = "Judge as of a later time, or set this machine's clock."
     else:
@@ -163,8 +164,8 @@ def authors(case: Case) -> Ground:
 
 
 def record(case: Case) -> Ground:
-    odd = [f for f in case.data.findings if f.what not in ("begun and not ended", "back-dated")]
-    dated = [f for f in case.data.findings if f.what == "back-dated"]
+    odd = [f for f in case.data.findings if f.what not in ("begun and not ended", *DATED)]
+    dated = [f for f in case.data.findings if f.what in DATED]
     if not case.checked.ok:
         return Ground("the record", "no", case.checked.words, next="Find out what festina ledger verify says is wrong.")
     if odd:
@@ -178,7 +179,7 @@ def record(case: Case) -> Ground:
     if not case.data.size:
         return Ground("the record", "cannot tell yet", "there is none", next="Run festina run.")
     if dated:
-        said, seqs = f"{count(len(dated), 'entry', 'entries')} dated before the one before", tuple(f.seq for f in dated)
+        said, seqs = f"{count(len(dated), 'entry', 'entries')} dated out of order", tuple(f.seq for f in dated)
         return Ground(
             "the record", "cannot tell yet", said, seqs, next="Find out whose clock, or whose hand, dated it so."
         )
