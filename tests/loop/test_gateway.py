@@ -170,3 +170,36 @@ def test_bad_input_an_agent_without_its_model_is_classified_and_the_loop_goes_on
     reasons = [p.reason for p in state.proposals.values()]
     assert "the model endpoint did not answer (error)" in reasons[0]
     assert [p.word for p in state.proposals.values()] == ["failed", "rejected", "accepted"]
+
+
+OWN = """\
+import urllib.request
+asked = {"model": os.environ["FESTINA_MODEL"], "messages": [{"role": "user", "content": "1+1="}]}
+url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+urllib.request.urlopen(urllib.request.Request(url, json.dumps(asked).encode())).read()
+"""
+
+
+@pytest.mark.slow
+def test_E5_S6_a_test_of_an_improver_that_asks_begins_no_batch_that_its_askers_could_not_end(tmp_path: Path) -> None:
+    with serving(model) as served:
+        terms = "[improver.productivity]\ndetect = 0.3\nmax_loss = 0.3\nconduct = 0.3\n"
+        asks = "model = true\nlimits = { model_calls = 2, model_tokens = 20_000 }\n"
+        toy = make_toy(tmp_path, skill=0.2, step="0.1", extra=terms, improver=asks)
+        (toy.root / "improve.py").write_text((toy.root / "improve.py").read_text() + OWN)
+        table = f'[model]\nendpoint = "{served.url}"\nnames = ["m"]\nmax_output = 500\ncalls = 7\n'
+        (toy.root / "festina.toml").write_text((toy.root / "festina.toml").read_text() + table)
+        toy.commit("its improver asks")
+        text = (toy.root / "improve.py").read_text()
+        (toy.root / "improve.py").write_text(text.replace("step = 0.1\n", "step = 0.6\n"))
+        (tmp_path / "a.patch").write_text(toy.git("diff") + "\n")
+        (tmp_path / "a.json").write_text(json.dumps({"rationale": "better at it", "target": "productivity"}))
+        toy.git("checkout", "--", ".")
+        done = festina("run", "--with", str(tmp_path / "a.patch"), "--proposals", "1", toy=toy)
+        assert done.returncode == 5, done.stderr
+        assert "budget for models" in done.stderr
+        kinds = [record.kind for record in records(toy)]
+        assert "fault" not in kinds
+        assert kinds.count("batch-started") == kinds.count("batch-ended") == 2  # a unit holds 4, and uses 2
+        assert len(served.asked) == 4
+        assert not state_of(toy).proposals[0].word  # still open: it goes on with the next run's budget

@@ -17,6 +17,7 @@ from typing import Any
 
 from festina.errors import Fault, UsageError
 from festina.propose.gateway import Allowance, Gateway, Passage, Spent, environment
+from festina.propose.meter import Cost
 from festina.sandbox.job import Bind, Ended, Job, Limits, Outcome, Sandbox
 
 TREE = "/system"  # where a candidate finds itself
@@ -89,12 +90,11 @@ class Trials:
         self.gateway = gateway
         self._spent = spent
 
-    def sides_left(self) -> int | None:
-        """How many sides the run's budget for models allows now, each at its worst; None: any number.  # E-5"""
+    def most(self, sides: int) -> Cost:
+        """What so many sides may cost of models, each at its worst."""
         if self.gateway is None or self.recipe.models is None:
-            return None
-        boxes = self.gateway.book.room(self.gateway.most(self.recipe.models))
-        return None if boxes is None else boxes // (1 if self.recipe.answer is None else 2)
+            return Cost()
+        return self.gateway.most(self.recipe.models) * (sides if self.recipe.answer is None else 2 * sides)
 
     def show(self, tree: str) -> Bind:
         """How ``tree`` stands in a box; made once, so that its objects may go afterwards."""

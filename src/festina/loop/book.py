@@ -55,8 +55,8 @@ class LedgerBook:
     def settle(self, call: int, answer: Answer) -> None:
         self._clerk.submit(self._settle, call, answer).result()
 
-    def room(self, one: Cost) -> int | None:
-        return self._clerk.submit(lambda: self._account.room(self._caps, one)).result()
+    def room(self, one: Cost, aside: Cost | None = None) -> int | None:
+        return self._clerk.submit(lambda: self._account.room(self._caps, one, aside)).result()
 
     def paid(self, request: bytes) -> bytes | None:
         return self._clerk.submit(self._paid, request).result()

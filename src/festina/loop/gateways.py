@@ -68,8 +68,8 @@ class Switched:
         else:
             self._book.settle(call, answer)
 
-    def room(self, one: Cost) -> int | None:
-        return (self._book if self._running() else self._paper).room(one)
+    def room(self, one: Cost, aside: Cost | None = None) -> int | None:
+        return (self._book if self._running() else self._paper).room(one, aside)
 
     def paid(self, request: bytes) -> bytes | None:
         return self._book.paid(request)

@@ -21,6 +21,7 @@ from festina.ledger.seeds import problem_seed
 from festina.loop.bench import Bench
 from festina.loop.crossplay import Made, own_improver, side_by_side
 from festina.loop.rows import OpenTest
+from festina.propose.meter import Cost
 from festina.verify.verdicts import anchor_needed
 
 IMPROVER_RUNS = 2  # of one unit, beside its sides
@@ -32,6 +33,11 @@ def trees(b: Bench, test: OpenTest) -> units.Trees:
     head, needed = b.repo.tree_of(test.terms.base_commit), anchor_needed(b.state.epoch, "productivity")
     anchor = test.terms.anchor_tree if needed else None  # V-4
     return units.Trees(head, head, anchor, carrier=test.terms.tree, head=head)
+
+
+def most(b: Bench) -> Cost:
+    """What the improvers of one unit may cost of models, beside its sides.  # E-5"""
+    return own_improver(b).models.most() * IMPROVER_RUNS
 
 
 def problems(b: Bench, test: OpenTest, planned: units.Trees) -> Callable[[int], units.Unit]:

@@ -25,6 +25,7 @@ from festina.loop.crash import crash_point
 from festina.loop.faults import record_fault
 from festina.loop.rows import OpenTest
 from festina.loop.state import in_force
+from festina.propose.meter import Cost
 from festina.select import planning
 from festina.select.pairing import mean
 from festina.verify.verdicts import known, plan_of, units_max_of
@@ -75,8 +76,8 @@ class _Batch:
 
 def run_batch(b: Bench, action: plan.RunBatch) -> None:
     """Charge, draw seeds, run paired trials, record.  # E-1, E-3, L-3"""
-    batches = _planned(b, [b.state.open[number] for number in action.tests])
-    if not batches and b.trials.sides_left() is not None:
+    batches, dear = _planned(b, [b.state.open[number] for number in action.tests])
+    if not batches and dear:
         b.model_spent.set()  # it is why no test of this round can go on
         return
     b.append(*(_intent(b, batch) for batch in batches))
@@ -99,8 +100,12 @@ def run_batch(b: Bench, action: plan.RunBatch) -> None:
         record_fault(b, failed[0][1], failed[0][0].test.number)
 
 
-def _planned(b: Bench, tests: Sequence[OpenTest]) -> list[_Batch]:
-    """A batch for each test that this round can pay for."""
+def _planned(b: Bench, tests: Sequence[OpenTest]) -> tuple[list[_Batch], bool]:
+    """A batch for each test that this round can pay for; and whether models were too dear for any.
+
+    A batch is begun only where models can be paid to its end, those that improvers ask in it included: what was paid
+    stays.  # E-5
+    """
     run, epoch = b.state.run, b.state.epoch
     assert run is not None
     assert epoch is not None
@@ -108,23 +113,27 @@ def _planned(b: Bench, tests: Sequence[OpenTest]) -> list[_Batch]:
     left = b.state.looks_left if shared else b.items_left
     room = MAX_BATCH * len(tests) if left is None else left // epoch.suite.batch_items
     trials = run.trials - b.state.run_trials
-    sides = b.trials.sides_left()  # a batch is begun only where models can be paid to its end: what was paid stays
-    batches = []
+    batches, aside, dear = [], Cost(), False
     for test in tests:
         improver = test.terms.target == "productivity"
         trees = improving.trees(b, test) if improver else _trees(b, test)
         most = max(1, b.workers) if improver else size  # an improver's run takes long, and a crash costs a batch
         count = min(most, test.terms.units_max - len(test.gains), trials // cost(trees, improver), room)
-        count = count if sides is None else min(count, sides // len(trees.roles))
         if count < 1:
             continue  # the next decision ends the run or the test
+        one = b.trials.most(len(trees.roles)) + (improving.most(b) if improver else Cost())
+        paid = b.trials.gateway.book.room(one, aside) if b.trials.gateway is not None else None
+        if paid == 0:
+            dear = True
+            continue
+        count = count if paid is None else min(count, paid)
+        aside += one * count
         room, trials = room - count, trials - count * cost(trees, improver)
-        sides = None if sides is None else sides - count * len(trees.roles)
         seeds = [unit_seed(test.leaf, test.batches, i) for i in range(count)]
         first = test.terms.first_item + len(test.gains) * epoch.suite.batch_items
         places = {seed: first + i * epoch.suite.batch_items for i, seed in enumerate(seeds)} if shared else {}
         batches.append(_Batch(test, trees, seeds, places))
-    return batches
+    return batches, dear
 
 
 def _trees(b: Bench, test: OpenTest) -> units.Trees:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from festina.propose.gateway import Allowance, Gateway, Passage, Spent, environment
+from festina.propose.meter import Cost
 from festina.propose.types import NoProposal
 from festina.sandbox.job import Job, Limits, Outcome, Sandbox
 
@@ -24,6 +25,10 @@ class Asking:
 
     gateway: Gateway | None = None
     allowed: Allowance = _USUAL
+
+    def most(self) -> Cost:
+        """What one run may cost of models."""
+        return Cost() if self.gateway is None else self.gateway.most(self.allowed)
 
     def run(
         self, sandbox: Sandbox, job: Job, limits: Limits, author: str, proposal: int | None

@@ -53,8 +53,8 @@ class Book(Protocol):
         """Enter the end of a call, once."""
         ...
 
-    def room(self, one: Cost) -> int | None:
-        """How many calls of at most ``one`` the caps allow now; None: any number."""
+    def room(self, one: Cost, aside: Cost | None = None) -> int | None:
+        """How many calls of at most ``one`` the caps allow now, beside ``aside``; None: any number."""
         ...
 
     def paid(self, request: bytes) -> bytes | None:
@@ -98,9 +98,9 @@ class PaperBook:
             self.account = self.account.settle(call, answer.used)
             self.calls[call] = (self.calls[call][0], answer)
 
-    def room(self, one: Cost) -> int | None:
+    def room(self, one: Cost, aside: Cost | None = None) -> int | None:
         with self._lock:
-            return self.account.room(self._caps, one)
+            return self.account.room(self._caps, one, aside)
 
     def paid(self, request: bytes) -> bytes | None:
         return None

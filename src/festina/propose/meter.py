@@ -67,6 +67,9 @@ class Cost:
             self.calls + other.calls,
         )  # fmt: skip
 
+    def __mul__(self, times: int) -> Cost:
+        return Cost(self.tokens_in * times, self.tokens_out * times, self.money * times, self.calls * times)
+
     @classmethod
     def of(cls, price: Price, tokens_in: int, tokens_out: int, calls: int = 1) -> Cost:
         money = (tokens_in * price.input + tokens_out * price.output) / MILLION
@@ -96,9 +99,9 @@ class Account:
             return "money"
         return None
 
-    def room(self, caps: Caps, one: Cost) -> int | None:
-        """How many calls of at most ``one`` fit under the caps now; None: any number."""
-        spent = self.spent
+    def room(self, caps: Caps, one: Cost, aside: Cost | None = None) -> int | None:
+        """How many calls of at most ``one`` fit under the caps now, beside ``aside``; None: any number."""
+        spent = self.spent + (aside or Cost())
         rows = ((caps.calls, spent.calls, one.calls), (caps.tokens, spent.tokens, one.tokens))
         found = [max(0, cap - used) // each for cap, used, each in rows if cap is not None and each > 0]
         if caps.money is not None and one.money > 0.0:

@@ -34,7 +34,7 @@ class OwnImprover:
             raise UsageError("improver-without-command", "[improver] run is empty", fix='run = ["python", "x.py"]')
         self._sandbox = sandbox
         self._argv = tuple(run)
-        self._models = models or Asking()
+        self.models = models or Asking()
         self.last_error = ""
 
     def propose(self, view: View, budget: Budget) -> Proposal | NoProposal:
@@ -49,7 +49,7 @@ class OwnImprover:
                 binds=(*shown, Bind(view.tree, "/view/tree")) if nested else tuple(shown),
                 outputs=None,
             )
-            outcome, more = self._models.run(self._sandbox, job, limits_of(budget), self.author, view.proposal)
+            outcome, more = self.models.run(self._sandbox, job, limits_of(budget), self.author, view.proposal)
         if isinstance(outcome, NoProposal):
             return outcome
         self.last_error = visible(outcome.stderr[-STDERR_SHOWN:].decode("utf-8", "replace"))
