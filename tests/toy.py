@@ -71,6 +71,17 @@ plan = {"rationale": "more skill", "weakness": "too little skill", "predicted": 
 json.dump(plan, open(out + "/proposal.json", "w"))
 """
 
+TRAIN = """\
+import json, os, random
+skill = json.load(open("skill.json"))["skill"]
+if skill < 0:
+    raise SystemExit("it cannot be trained")
+luck = random.Random(os.environ["FESTINA_SEED"]).random()
+json.dump({"skill": skill, "luck": luck}, open(os.environ["FESTINA_OUT"] + "/model.json", "w"))
+"""
+
+FROM_MODEL = 'open(os.environ["FESTINA_ARTIFACTS"] + "/model.json")'
+
 SCORING = """\
 def right(item, output):
     return 1.0 if output == item["label"] else 0.0
@@ -111,11 +122,12 @@ class Toy:
 def make_toy(
     base: Path, *, skill: float = 0.3, step: str = "0.3", detect: float = 0.2, extra: str = "", vault: bool = True,
     policy: str = "plant_rate = 0.0", public: int = 0, notes: bool = False,
-    improver: str = "", review: str = QUICK,
+    improver: str = "", review: str = QUICK, train: str = "",
 ) -> Toy:  # fmt: skip
     """Write the system under ``base``, commit it, and fill its vault. ``public``: how many public items it has.
 
-    ``improver``: further lines of its table. ``notes``: its proposals add a file that does nothing.
+    ``improver``: further lines of its table. ``notes``: its proposals add a file that does nothing. ``train``: its
+    skill goes into a model first, "each" time or "once".
     """
     root = base / "system"
     root.mkdir(parents=True)
@@ -125,8 +137,14 @@ def make_toy(
         rows = [{"id": str(i), "input": 7 * i + i % 5, "label": (7 * i + i % 5) % 7} for i in range(public)]
         (root / "public.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     parts = {"improver": improver, "detect": detect, "extra": extra, "policy": policy, "review": review}
-    (root / "festina.toml").write_text(MANIFEST.format(**parts))
-    (root / "answer.py").write_text(ANSWER)
+    manifest, answer = MANIFEST.format(**parts), ANSWER
+    if train:
+        steps = f'run = ["python3", "train.py"]\noutputs = ["model.json"]\ntrain = "{train}"\nanswer = '
+        manifest = manifest.replace('[experiment]\nrun = ', f"[experiment]\n{steps}")
+        answer = answer.replace('open("skill.json")', FROM_MODEL)
+        (root / "train.py").write_text(TRAIN)
+    (root / "festina.toml").write_text(manifest)
+    (root / "answer.py").write_text(answer)
     (root / "improve.py").write_text(IMPROVE.replace("STEP", step))
     if notes:
         with (root / "improve.py").open("a") as file:

@@ -11,7 +11,7 @@ from statistics import fmean
 
 from beside.endpoint import Stream
 from beside.loops import Played, ask, changed
-from beside.tasks import Task
+from beside.tasks import Task, TinyLM
 from searching.loops import Play
 from searching.systems import Edge
 
@@ -62,7 +62,27 @@ class Line(Play):
         return won
 
 
-def festina_rules(task: Task, kind: str, stream: Stream, runs: int, folder: Path) -> Played:
-    play = Line(Fed(task, stream), task.seed, runs)
+class FedOnce(Fed):
+    """The same where a tree is trained once, and its artifact answers public items and every batch of a test."""
+
+    def __init__(self, task: TinyLM, stream: Stream) -> None:
+        super().__init__(task, stream)
+        self._trained = task
+
+    def public_each(self, tree: str) -> list[float] | None:
+        if tree not in self._each:
+            self._each[tree] = self._trained.kept_each(tree, self._trained.shown)
+        found = self._each[tree]
+        return None if found is None else [each / self._task.width for each in found]
+
+    def unit(self, tree: str, seed: int) -> float:
+        return self._trained.kept_unit(tree, seed) / self._task.width
+
+
+def festina_rules(task: Task, kind: str, stream: Stream, runs: int, folder: Path, once: bool = False) -> Played:
+    if once:
+        assert isinstance(task, TinyLM)
+    play = Line(FedOnce(task, stream) if once else Fed(task, stream), task.seed, runs)
+    play.share = TinyLM.ANSWERING if once else 1.0
     play.play("mixed")
-    return Played(tuple(play.line), play.used)
+    return Played(tuple(play.line), round(play.used))

@@ -282,6 +282,7 @@ class TinyLM(Task):
     width, detect = 21.0, 0.05
     kind, most = "symmetric", 60
     GFLOP, ITEMS = 4.0, 600  # of 200, and of all passages
+    ANSWERING = 0.05  # of a run at 200 GFLOP is answering, the rest training (examples/tinylm/measure.py)
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -322,6 +323,21 @@ class TinyLM(Task):
     def unit(self, text: str, seed: int) -> float:
         found = self._bits(text, seed % (1 << 31), self.draw.generate(seed, self.ITEMS))
         return -21.0 if found is None else -found
+
+    @lru_cache(4000)  # noqa: B019
+    def kept(self, text: str) -> Module:
+        """The model that this source makes under the seed that all share; None: it does not run."""
+        return self.lab.trained(text, self.seed, self.GFLOP * 1e9 / self.lab.harness.BUDGET)
+
+    def kept_each(self, text: str, rows: list[dict[str, Any]]) -> list[float] | None:
+        """Bits of each passage, negative, as that model answers it."""
+        model = self.kept(text)
+        each = None if model is None else self.lab.losses(*model, [(row["input"], row["label"]) for row in rows])
+        return None if each is None else [-bits for bits in each]
+
+    def kept_unit(self, text: str, seed: int) -> float:
+        found = self.kept_each(text, self.draw.generate(seed, self.ITEMS))
+        return -21.0 if found is None else statistics.fmean(found)
 
     @lru_cache(4000)  # noqa: B019
     def truth(self, text: str) -> float:

@@ -79,11 +79,12 @@ class Play:
     tries: int = 24
     most: int = 4  # runs of one tree
     restart: bool = False
-    used: int = 0
+    share: float = 1.0  # of a run that a side of a test takes: less than one where a tree is trained once
+    used: float = 0
     tested: int = 0
     proposed: int = 0
     accepted: list[float] = field(default_factory=list)  # true gain of each acceptance
-    curve: list[tuple[int, float]] = field(default_factory=list)
+    curve: list[tuple[float, float]] = field(default_factory=list)
     budget: Budget = field(default_factory=lambda: Budget(0.05))
 
     def __post_init__(self) -> None:
@@ -115,12 +116,12 @@ class Play:
         state = gate.start(self._plan(level))
         number = 0
         while gate.decision(state) == "continue":
-            if self.used + 2 > self.trials:
+            if self.used + 2 * self.share > self.trials:
                 return None
             seed = unit_seed(self.leaf, self.tested, number)
             mine, other = (s.unit(each, seed) for each in (tree, self.head))
             state = gate.observe(state, Evidence(mine - other))
-            self.used, number = self.used + 2, number + 1
+            self.used, number = self.used + 2 * self.share, number + 1
         won = gate.decision(state) == "accept"
         self.budget = opened.close(level, won, gate.refund_share(state))
         self.tested += 1
@@ -159,7 +160,7 @@ class Play:
         since = idle = count = 0
         while self.used < self.trials:
             archive, terms = self._archive(kind), self._terms()
-            left, over = self.trials - self.used, archive.over(terms, idle)
+            left, over = int(self.trials - self.used), archive.over(terms, idle)
             best = archive.ready(terms) if archive.due(terms, since, left) else None
             best = archive.last(terms, left) if best is None and over else best
             if best is not None:
@@ -185,8 +186,8 @@ class Play:
 
     def _terms(self) -> Terms:
         s = self.system
-        return Terms(self.tries, self.most, s.detect, self._plan(Budget(0.05).next_level()), 1.0, RUNS_A_UNIT,
-                     self.trials)  # fmt: skip
+        plan = self._plan(Budget(0.05).next_level())
+        return Terms(self.tries, self.most, s.detect, plan, 1.0, RUNS_A_UNIT * self.share, self.trials)
 
     def _plan(self, level: float) -> Plan:
         s = self.system
@@ -215,7 +216,7 @@ class Play:
         for at in range(what.first, what.first + what.count):
             seed = scratch_seed(self.leaf, at)
             self.scores[what.node].append(self.system.public(self.trees[what.node], seed))
-            self.used += 1
+            self.used += 1 if at == 0 else self.share
 
     def _make(self, archive: Archive, what: Make, seed: int) -> bool:
         """Whether it came to a new tree."""

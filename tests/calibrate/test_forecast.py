@@ -76,6 +76,30 @@ def text_of(found: Forecast) -> str:
     return "\n".join(parts)
 
 
+def trained(train_s: float, *, once: bool) -> Forecast:
+    """The usual system, whose training takes so long: within each run of a second more, or once before all."""
+    measured = scored(run_sd=0.02, item_sd=0.2)
+    within = 0.0 if once else train_s
+    runs = tuple(replace(run, wall_s=1.0 + within, train_s=train_s) for run in measured.runs)
+    return forecast(replace(measured, runs=runs), replace(SETTING, once=once))
+
+
+def test_S7_a_candidate_that_is_trained_once_costs_one_training_and_its_answers():
+    plain, kept, each = usual(), trained(600.0, once=True), trained(600.0, once=False)
+    runs = plain.kinds[1].price.runs.value
+    assert kept.kinds[1].price.runs.value == runs
+    assert kept.kinds[1].price.hours.value == pytest.approx(plain.kinds[1].price.hours.value + 600.0 / 3600.0)
+    assert each.kinds[1].price.hours.value > 20 * kept.kinds[1].price.hours.value
+    artifact = {claim.name: claim for claim in each.claims}["artifact"]
+    assert artifact.hours_accepted is not None  # what it would take if it were trained once
+    assert artifact.hours_accepted < each.kinds[1].price.hours.value / 20
+    assert {claim.name: claim for claim in kept.claims}["recipe"].hours_accepted is None
+    assert kept.proposals is not None
+    assert plain.proposals is not None
+    assert kept.proposals.value < plain.proposals.value / 3
+    assert "Each candidate is trained once (10 min, counted in)" in text_of(kept)
+
+
 def test_S7_the_same_measurements_give_the_same_forecast_and_plain_json():
     assert forecast(scored(run_sd=0.02, item_sd=0.2), SETTING) == usual()
     json.dumps(record(usual()), allow_nan=False)

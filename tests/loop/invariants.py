@@ -44,6 +44,7 @@ def check(root: Path, *, settled: bool) -> State:
     charged = sum(r.body.trials for r in records if r.kind in ("batch-started", "control-started", "measure-started"))
     charged += sum(r.body.trials for r in records if r.kind == "plant-revealed")
     charged += sum(r.body.runs for r in records if r.kind == "try-started")
+    charged += sum(r.kind == "training-started" for r in records)
     assert state.trials == charged  # E-1
     tried = Counter(r.body.number for r in records if r.kind == "try-ended")
     assert all(count == 1 for count in tried.values()), "a try counted twice"  # P-7

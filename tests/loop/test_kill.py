@@ -17,7 +17,7 @@ from festina.loop import crash
 from tests.loop.invariants import check, no_orphans, read
 from tests.toy import Toy, make_toy
 
-ELSEWHERE = ("model-", "growth-")  # tests/loop/test_models.py, test_growth.py
+ELSEWHERE = ("model-", "growth-", "training-")  # tests/loop/test_models.py, test_growth.py, test_training.py
 CALLS = tuple(label for label in crash.CRASH_POINTS if label.startswith(ELSEWHERE))
 STEPS = tuple(label for label in crash.CRASH_POINTS if label not in CALLS)
 SIDE_BY_SIDE = (

@@ -32,6 +32,13 @@ def test_S7_an_acceptance_without_a_declared_range_says_what_takes_its_place():
     assert said not in sentence(replace(seeds, even_luck=True, reason="futile"))
 
 
+def test_S7_a_verdict_on_a_kept_model_says_that_it_is_about_that_one():
+    kept = sentence(replace(BASE, kept=True))
+    assert kept.endswith(" It is about this trained model, not about training again.")
+    assert "With few batches it is taken for granted" in sentence(replace(BASE, kept=True, even_luck=True))
+    assert "this trained model" not in sentence(replace(BASE, kept=True, reason="futile"))
+
+
 def test_S4_the_weaker_promise_reads_as_what_it_is():
     assert sentence(replace(BASE, error="fdr")) == (
         "Accepted: better by 0.061 (between 0.034 and 0.088) on 3,840 hidden items; "

@@ -172,6 +172,33 @@ def test_a_mistake_names_line_field_and_remedy(old: bytes, new: bytes, name: str
     assert str(error).isascii()
 
 
+ONCE = FULL.replace(b'answer =', b'train = "once"\nanswer =').replace(b'unit = "seed"', b'unit = "item"')
+
+
+def test_S7_a_model_that_is_trained_once_needs_a_step_that_answers_and_a_verdict_about_itself() -> None:
+    assert parse_manifest(ONCE).experiment.train == "once"
+    few = parse_manifest(ONCE.replace(b'"item"', b'"item"\ntest = "symmetric"')).suite.hidden
+    assert few is not None
+    assert few.test == "symmetric"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "words"),
+    [
+        (b'unit = "item"', b'unit = "seed"', "festina.toml:11", 'train = "each"'),
+        (b'answer = ["python", "answer.py"]\noutputs = ["model.safetensors"]\n', b"", "festina.toml:11", "answer ="),
+        (b'"once"', b'"twice"', "festina.toml:11", "once"),
+        (b'train = "once"', b'model = true\ntrain = "once"', "festina.toml:12", "asks models"),
+        (b'mode = "fresh"', b'test = "symmetric"\nmode = "sealed"', "festina.toml:30", "fresh"),
+    ],
+)
+def test_S7_a_training_that_cannot_be_kept_is_refused(old: bytes, new: bytes, where: str, words: str) -> None:
+    assert old in ONCE
+    error = refusal(ONCE.replace(old, new, 1))
+    assert error.where == where, str(error)
+    assert words in f"{error.what} {error.fix}", str(error)
+
+
 MODEL = b'''
 [improver]
 use = "model"

@@ -82,19 +82,33 @@ class Lab:
     def bits(self, source, seed, share):
         """(bits, processor seconds of a full trial) of a source; infinite where it does not run."""
         began = time.process_time()
+        made = self.trained(source, seed, share)
+        training_s = time.process_time() - began
+        losses = self.losses(*made, self.pairs) if made else None
+        if losses is None:
+            return math.inf, 0.0
+        mean = sum(losses) / len(losses)
+        return mean if math.isfinite(mean) else math.inf, training_s / share
+
+    def trained(self, source, seed, share):
+        """(module, model) of a source; None where it does not run."""
         try:
             module = types.ModuleType("train")
             exec(compile(source, "train.py", "exec"), module.__dict__)  # noqa: S102 -- our own edits, in a box
-            model, _ = self.harness.train(module, self.text, seed, self.harness.BUDGET * share)
-            training_s = time.process_time() - began
-            answers = self.harness.predict(module, model, [context for context, _ in self.pairs], self.known)
+            return module, self.harness.train(module, self.text, seed, self.harness.BUDGET * share)[0]
         except BROKEN as error:
             print(f"does not run: {type(error).__name__}", flush=True)
-            return math.inf, 0.0
+            return None
+
+    def losses(self, module, model, pairs):
+        """Bits of each passage; None where the model does not answer."""
+        try:
+            answers = self.harness.predict(module, model, [context for context, _ in pairs], self.known)
+        except BROKEN as error:
+            print(f"does not answer: {type(error).__name__}", flush=True)
+            return None
         index = {symbol: number for number, symbol in enumerate(self.known)}
-        losses = [-math.log2(max(a[index[n]], 5e-7)) for a, (_, n) in zip(answers, self.pairs, strict=True)]
-        mean = sum(losses) / len(losses)
-        return mean if math.isfinite(mean) else math.inf, training_s / share
+        return [-math.log2(max(a[index[n]], 5e-7)) for a, (_, n) in zip(answers, pairs, strict=True)]
 
 
 class Search:

@@ -200,6 +200,8 @@ def claims(scene: Scene) -> tuple[Claim, ...]:
 def _recipe(scene: Scene) -> Claim:
     if not scene.stages or scene.reference is None:
         return Claim("recipe", None, None, None, "no two runs under different seeds")
+    if scene.setting.once:
+        return Claim("recipe", None, None, None, 'each was trained once (experiment.train = "each" measures it)')
     if scene.noise.source == "reruns":
         return Claim("recipe", None, None, None, "all runs had the same seed")
     return _claim(scene, "recipe", scene.noise, scene.stages[0])
@@ -208,7 +210,7 @@ def _recipe(scene: Scene) -> Claim:
 def _artifact(scene: Scene) -> Claim:
     """Without the noise of the seed: the artifact is what it is, and items are what is drawn."""
     noise = scene.noise
-    if scene.stages and scene.reference is not None and _nothing_drawn(noise):
+    if scene.stages and scene.reference is not None and (scene.setting.once or _nothing_drawn(noise)):
         return _claim(scene, "artifact", noise, scene.stages[0])
     if noise.items is None:
         return Claim("artifact", None, None, None, "a run gives one number, so items cannot be told from runs")
@@ -218,6 +220,9 @@ def _artifact(scene: Scene) -> Claim:
         return Claim("artifact", None, None, None, "no seed was run twice")
     left = min(noise.process.variance.value, 2.0 * noise.reruns.value if noise.reruns else 0.0)
     fixed = _settled(noise, left)
+    if 0.0 < noise.train_s < noise.wall_s:  # it would be trained once, and only answer in each run
+        answering = replace(fixed, wall_s=noise.wall_s - noise.train_s)
+        scene = replace(scene, noise=answering, setting=replace(scene.setting, once=True))
     return _claim(scene, "artifact", fixed, scene.stage(fixed, scene.groups))
 
 

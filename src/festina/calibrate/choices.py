@@ -66,7 +66,7 @@ def _row(scene: Scene, detect: float) -> Choice | None:
     share = scene.setting.improving
     proposals = None
     if scene.budget_units is not None:
-        proposals = 2.0 * scene.budget_units / ((1.0 - share) * nothing + share * gain)
+        proposals = 2.0 * scene.budget_units / ((1.0 - share) * nothing + share * gain + scene.training_runs)
     return Choice(
         detect * scene.width, plan.units_max, ends["gain"].accepted, gain, nothing, scene.hours(gain),
         scene.hours(nothing), proposals,

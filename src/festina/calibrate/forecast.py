@@ -45,7 +45,7 @@ def forecast(measured: Measured, setting: Setting) -> Forecast:
         kinds=kinds, later=later, proposals=proposals, accepted=accepted, hours_per_acceptance=hours, reach=reach,
         choices=choices, curve=curve, rules=rules(scene), bottleneck=bottleneck, advice=advice, claims=claims(scene),
         unseen=unseen(scene), any_gain=not scene.bounded and scene.reference is not None and scene.square == 0.0,
-        notes=setting.notes,
+        notes=setting.notes, train_s=noise.train_s,
     )  # fmt: skip
 
 
@@ -147,8 +147,8 @@ def _night(scene: Scene, kinds: tuple[Kind, ...]) -> tuple[Span | None, Span | N
     )  # fmt: skip
     if scene.budget_units is None:
         return None, None, hours
-    most = 2.0 * scene.budget_units
-    judged = Span(most / runs.value, most / runs.high, most / runs.low)
+    most, more = 2.0 * scene.budget_units, scene.training_runs
+    judged = Span(most / (runs.value + more), most / (runs.high + more), most / (runs.low + more))
     return judged, Span(judged.value * rate.value, judged.low * rate.low, judged.high * rate.high), hours
 
 

@@ -240,8 +240,9 @@ class _Session:
             read = self.subject.questions.read(asked, side.answer)
             failed = "" if read.answers or read.metric is not None else "no_score"
         guards = tuple(zip(self.subject.manifest.guard, read.guards, strict=True)) if read.guards else ()
-        wall_s = time.monotonic() - began
-        run = Run(name, index, repeat, wall_s, side.cpu_s, read.answers, read.metric, guards, failed)
+        before_s = side.trained_s if self.subject.trials.artifacts is not None else 0.0  # it is no part of other runs
+        wall_s = max(1e-3, time.monotonic() - began - before_s)
+        run = Run(name, index, repeat, wall_s, side.cpu_s, read.answers, read.metric, guards, failed, side.trained_s)
         with self._lock:
             self.runs.append(run)
             if name == INCUMBENT:

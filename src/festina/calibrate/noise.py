@@ -97,6 +97,7 @@ class Noise:
     failed: int
     broken: tuple[str, ...]  # neighbours that never ended well
     wall_s: float  # of a run
+    train_s: float  # of a training: within a run, or before all of a candidate's where it is trained once
     pairs: int  # that ``process`` rests on
 
     def unit(self, groups: float) -> Variance | None:
@@ -144,6 +145,7 @@ def analyse(measured: Measured) -> Noise:
     sizes = [count for row in singles for _, count in row.groups.values()]
     width = _width(measured)
     mean = fsum(_score(run) for run in good) / len(good)
+    trained = [run.train_s for run in measured.runs if run.train_s > 0.0]
     dust = (ROUNDING * max(abs(score) for score in scores) / width) ** 2
     per_run, reruns = _beyond(per_run, dust), _rerun_part(good, measured)
     return Noise(
@@ -157,6 +159,7 @@ def analyse(measured: Measured) -> Noise:
         runs=sum(not run.failed for run in counted), failed=sum(bool(run.failed) for run in counted),
         broken=tuple(sorted(set(others) - set(alive))),
         wall_s=fsum(run.wall_s for run in measured.runs) / len(measured.runs), pairs=pairs,
+        train_s=fsum(trained) / len(trained) if trained else 0.0,
     )  # fmt: skip
 
 

@@ -75,7 +75,16 @@ class Scene:
         return 2.0 * result.spent(self.setting.workers, self.batch)
 
     def hours(self, runs: float) -> float:
-        return runs * self.noise.wall_s / 3600.0 / self.setting.workers
+        """Of one test with so many runs; where a candidate is trained once, that comes first."""
+        training_s = self.noise.train_s if self.setting.once else 0.0
+        return (runs * self.noise.wall_s / self.setting.workers + training_s) / 3600.0
+
+    @property
+    def training_runs(self) -> float:
+        """What one training takes of a budget of hours, in runs."""
+        if not self.setting.once or self.setting.hours is None or self.noise.wall_s <= 0.0:
+            return 0.0
+        return self.noise.train_s * self.setting.workers / self.noise.wall_s
 
     def guess(self, units: int, variance: float) -> float:
         """About the gain that so many units find: where to start looking, never an answer."""

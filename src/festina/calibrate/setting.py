@@ -50,6 +50,7 @@ def setting_of(manifest: Manifest, home: Home | None, night: Night, notes: tuple
         items_per_run=hidden.batch, mode=hidden.mode,
         guards=tuple((name, float(g.max_loss), float(g.range[1] - g.range[0])) for name, g in manifest.guard.items()),
         trials=night.trials, hours=night.hours, workers=night.workers, unit=hidden.unit,
+        once=manifest.experiment.train == "once",
         notes=(*notes, *_left_out(manifest)),
     )  # fmt: skip
 

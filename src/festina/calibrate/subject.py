@@ -15,8 +15,10 @@ from typing import Literal
 
 from festina.calibrate.questions import Drawn, Listed, Printed, Questions
 from festina.errors import UsageError
+from festina.experiment.artifacts import Artifacts
 from festina.experiment.trial import Trials
 from festina.ledger import entries as e
+from festina.ledger.seeds import training_seed
 from festina.ledger.signing import LocalKey
 from festina.loop import terms
 from festina.loop.gateways import gateway_of
@@ -81,7 +83,10 @@ def opened(
         questions, origin, count = _questions(stack, yours, repo, home, manifest, tree, exported, items, notes)
         yield Subject(
             manifest=manifest, digest=hashlib.sha256(data).hexdigest(), commit=commit, tree=tree,
-            trials=Trials(box, terms.recipe(manifest), spaces.show, gateway_of(manifest)), questions=questions,
+            trials=Trials(
+                box, terms.recipe(manifest), spaces.show, gateway_of(manifest),
+                artifacts=Artifacts(training_seed(tree), home.work / "artifacts"),
+            ), questions=questions,
             origin=origin, items_per_run=count, notes=tuple(notes),
             neighbours=_neighbours(repo, manifest, tree, exported),
         )  # fmt: skip

@@ -33,6 +33,7 @@ class Run:
     metric: float | None = None  # of a command that prints its own score
     guards: tuple[tuple[str, float], ...] = ()  # mean score of each guard
     failed: str = ""  # how it ended when it was not well: the class of the trial
+    train_s: float = 0.0  # wall seconds of a training before it: within ``wall_s``, or before it where trained once
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Setting:
     hours: float | None = None  # budget
     workers: int = 1
     unit: Unit = "seed"
+    once: bool = False  # a candidate is trained once, before its test
     improving: float = 0.1  # share of proposals assumed to be real gains of about ``detect``
     harmful: float = 0.1
     notes: tuple[str, ...] = field(default=())  # what had to be assumed, for people

@@ -139,6 +139,7 @@ class Forecast:
     setting: Setting
     noise: Sources
     run_s: float
+    train_s: float  # of a training, within ``run_s`` or, where ``setting.once``, before a candidate's test
     batch: int  # units that are run before the next look
     levels: tuple[float, float]  # of the first test and of the 50th
     detect: float | None  # that was looked for; None: not declared, and nothing could be chosen

@@ -354,10 +354,15 @@ def _claims(f: Forecast) -> Block:
     ]
     if f.any_gain and all(claim.hours_rejected is not None for claim in f.claims):
         text.append("Nothing here depends on chance, so the two are the same.")
-    if f.noise.seeds is not None and f.noise.seeds.value > 0.0:
+    if f.setting.once:
+        text.append(
+            f"Each candidate is trained once ({time(f.train_s / 3600.0)}, counted in), and its model answers every "
+            "run, so that an acceptance is about that model."
+        )
+    elif f.noise.seeds is not None and f.noise.seeds.value > 0.0:
         text.append(
             "Seeds matter here and each pair gets a new one, so that an acceptance is about the recipe. For the "
-            "artifact, let runs answer with a model that is kept in the repository."
+            'artifact: train = "once" and an answer step in [experiment], or a model that is kept in the repository.'
         )
     head = ("claim", "a rejection takes", "an acceptance takes")
     return Block("What an acceptance would say", tuple(text), head, rows)

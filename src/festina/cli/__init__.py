@@ -39,6 +39,7 @@ MORE = {
     },
     "Use": {
         "release": ("festina.cli.release:command", "Release an approved generation."),
+        "artifact": ("festina.cli.artifact:command", "The trained model of a generation, as it was tested."),
         "rollback": ("festina.cli.release:rollback", "Go back to an earlier generation, now."),
         "watch": ("festina.cli.watch:command", "A new version on real requests, taken back by itself if worse."),
         "soak": ("festina.cli.soak:command", "Suites that a version stands before it is released in full."),

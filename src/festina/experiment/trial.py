@@ -1,7 +1,8 @@
 """One side of one unit: run a tree in the box and bring home the bytes that it left.
 
 A tree is trained (``run``) and then answers (``answer``) in a second, fresh box that holds the items'
-inputs; where there is no ``answer`` command, ``run`` itself answers. Trees are shown read-only.
+inputs; where there is no ``answer`` command, ``run`` itself answers. A recipe that trains ``once`` keeps what training
+left (``artifacts``), and a side only answers. Trees are shown read-only.
 A recipe with ``models`` gives each box the gateway and the same allowance, whoever's tree it is. A run that met
 a broken endpoint is nobody's failure, unless the endpoint is well right after it: then the request broke it.  # T-6
 Not covered here: what the bytes are worth (the verifier's business) and whether they should be believed.
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from festina.errors import Fault, UsageError
+from festina.experiment.artifacts import Artifacts, Made, of_outcome
 from festina.propose.gateway import Allowance, Gateway, Passage, Spent, environment
 from festina.propose.meter import Cost
 from festina.sandbox.job import Bind, Ended, Job, Limits, Outcome, Sandbox
@@ -37,6 +39,7 @@ class Recipe:
     prints_metric: bool  # the score is read from standard output: self-reported  # V-10
     gpu: bool = False  # every step needs one
     models: Allowance | None = None  # what each box may ask of models; None: there is no gateway in it  # E-6
+    once: bool = False  # a tree is trained once, and its artifact answers in every side  # S-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Side:
     stderr: bytes = b""  # its tail, hostile text: for the operator's eyes, never for the record  # T-5
     box: str = "cold"  # which kind of box ran it, and why not the warm one where that was asked for  # T-2
     calls: tuple[int, ...] = ()  # entries of the book: what its boxes asked of models
+    artifact: str | None = None  # digest of the kept artifact that answered  # S-7
+    trained_s: float = 0.0  # wall seconds of ``wall_s`` that went into training
 
     def record(self) -> dict[str, Any]:
         """The trial record for the content store; no byte of the candidate's own text in it.  # T-5"""
@@ -69,6 +74,7 @@ class Side:
             "policy": self.policy,
             "box": self.box,
             **({"calls": list(self.calls)} if self.calls else {}),
+            **({"artifact": self.artifact} if self.artifact is not None else {}),
         }
 
 
@@ -81,14 +87,18 @@ class Trials:
 
     def __init__(
         self, sandbox: Sandbox, recipe: Recipe, export: Callable[[str], Path | Bind], gateway: Gateway | None = None,
-        spent: Callable[[], None] = lambda: None,
+        spent: Callable[[], None] = lambda: None, artifacts: Artifacts | None = None,
     ) -> None:  # fmt: skip
-        """``spent`` is called where the run's budget for models allows no other box, before the ``Fault``."""
+        """``spent`` is called where the run's budget for models allows no other box, before the ``Fault``.
+
+        ``artifacts``: where a recipe that trains once keeps what trainings left; such a recipe needs it.
+        """
         self.sandbox = sandbox
         self.recipe = recipe
         self._export = export
         self.gateway = gateway
         self._spent = spent
+        self.artifacts = artifacts if recipe.once else None
 
     def most(self, sides: int) -> Cost:
         """What so many sides may cost of models, each at its worst."""
@@ -101,33 +111,76 @@ class Trials:
         shown = self._export(tree)
         return shown if isinstance(shown, Bind) else Bind(shown, TREE)
 
+    def showing(self, export: Callable[[str], Path | Bind]) -> Trials:
+        """The same trials of trees that lie elsewhere."""
+        return Trials(self.sandbox, self.recipe, export, self.gateway, self._spent, self.artifacts)
+
     def side(self, tree: str, seed: int, inputs: bytes | None) -> Side:
         """Run ``tree`` once under ``seed``. Raises ``Fault`` only for the sandbox's own failure."""
         return self.laid_open(tree, seed, inputs)[0]
 
     def laid_open(
-        self, tree: str, seed: int, inputs: bytes | None, more: tuple[str, ...] = ()
+        self, tree: str, seed: int, inputs: bytes | None, more: tuple[str, ...] = (), *, anew: bool = False
     ) -> tuple[Side, Mapping[str, bytes]]:
-        """A side, and the files of both steps. ``more``: what the answer must leave beside its predictions.  # V-9"""
-        bind = (self.show(tree),)
-        env = {"FESTINA_SEED": str(seed)}
-        recipe = self.recipe
-        files = {} if inputs is None else {ITEMS: inputs}
+        """A side, and the files of both steps. ``more``: what the answer must leave beside its predictions.  # V-9
+
+        ``anew``: train under ``seed`` even where an artifact is kept.
+        """
+        recipe, files = self.recipe, {} if inputs is None else {ITEMS: inputs}
         if recipe.answer is None:
             wanted = () if recipe.prints_metric else (PREDICTIONS, *more)
-            job = Job(recipe.run, cwd=TREE, env=env, binds=bind, inputs=files, outputs=wanted, gpu=recipe.gpu)
-            step = self._run(job)
+            job = self._job(tree, recipe.run, seed, wanted)
+            step = self._run(replace(job, inputs=files))
             return self._side(tree, [step]), step[0].outputs
-        trained = self._run(Job(recipe.run, cwd=TREE, env=env, binds=bind, outputs=recipe.outputs, gpu=recipe.gpu))
+        if self.artifacts is not None and not anew:
+            return self._answered_by(self.artifact(tree), seed, files, more)
+        trained = self._run(self._job(tree, recipe.run, seed, recipe.outputs))
         if trained[0].ended is not Ended.OK:
             return self._side(tree, [trained]), {}
-        files |= {f"artifacts/{name}": data for name, data in trained[0].outputs.items()}
-        env["FESTINA_ARTIFACTS"] = "/in/artifacts"
-        job = Job(
-            recipe.answer, cwd=TREE, env=env, binds=bind, inputs=files, outputs=(PREDICTIONS, *more), gpu=recipe.gpu
-        )  # fmt: skip
-        answered = self._run(job)
-        return self._side(tree, [trained, answered]), {**trained[0].outputs, **answered[0].outputs}
+        answered = self._answer(tree, seed, files, trained[0].outputs, more)
+        side = replace(self._side(tree, [trained, answered]), trained_s=trained[0].wall_s)
+        return side, {**trained[0].outputs, **answered[0].outputs}
+
+    def artifact(self, tree: str) -> Made:
+        """The tree's kept artifact, or the training that left none; trained now where it is not there yet.  # S-7"""
+        kept = self.artifacts
+        if kept is None:
+            raise UsageError("no-artifacts", "this system trains in every trial and keeps nothing",
+                             fix='train = "once" in [experiment]')  # fmt: skip
+
+        def train() -> Made:
+            return of_outcome(tree, self._run(self._job(tree, self.recipe.run, kept.seed, self.recipe.outputs))[0])
+
+        return kept.of(tree, train)
+
+    def _answered_by(
+        self, made: Made, seed: int, files: Mapping[str, bytes], more: tuple[str, ...]
+    ) -> tuple[Side, Mapping[str, bytes]]:
+        """A side of a tree whose training is behind it."""
+        first = [] if made.outcome is None else [(made.outcome, None)]
+        if made.ended is not Ended.OK:
+            if made.outcome is not None:
+                return self._side(made.tree, [(made.outcome, None)]), {}
+            box = self.sandbox
+            return Side(made.tree, None, made.ended, 0.0, 0.0, (), int(box.level), box.policy_hash,
+                        "its one training had ended so", box="none"), {}  # fmt: skip
+        answered = self._answer(made.tree, seed, files, made.files, more)
+        side = self._side(made.tree, [*first, answered])
+        took = 0.0 if made.outcome is None else made.outcome.wall_s
+        return replace(side, artifact=made.digest, trained_s=took), {**made.files, **answered[0].outputs}
+
+    def _job(self, tree: str, command: tuple[str, ...], seed: int, outputs: tuple[str, ...]) -> Job:
+        env = {"FESTINA_SEED": str(seed)}
+        return Job(command, cwd=TREE, env=env, binds=(self.show(tree),), outputs=outputs, gpu=self.recipe.gpu)
+
+    def _answer(
+        self, tree: str, seed: int, files: Mapping[str, bytes], artifact: Mapping[str, bytes], more: tuple[str, ...]
+    ) -> tuple[Outcome, Passage | None]:
+        """The second box: the items' inputs beside what training left."""
+        assert self.recipe.answer is not None
+        job = self._job(tree, self.recipe.answer, seed, (PREDICTIONS, *more))
+        given = {**files, **{f"artifacts/{name}": data for name, data in artifact.items()}}
+        return self._run(replace(job, env={**job.env, "FESTINA_ARTIFACTS": "/in/artifacts"}, inputs=given))
 
     def _run(self, job: Job) -> tuple[Outcome, Passage | None]:
         """One box, with the gateway where the recipe says so."""

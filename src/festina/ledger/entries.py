@@ -110,6 +110,8 @@ from festina.ledger.soaking import SoakTerms as SoakTerms
 from festina.ledger.terms import EpochOpened as EpochOpened
 from festina.ledger.terms import GuardTerms as GuardTerms
 from festina.ledger.terms import SuiteTerms as SuiteTerms
+from festina.ledger.training import TrainingEnded as TrainingEnded
+from festina.ledger.training import TrainingStarted as TrainingStarted
 from festina.ledger.watching import Classed as Classed
 from festina.ledger.watching import WatchCounted as WatchCounted
 from festina.ledger.watching import WatchEnded as WatchEnded
@@ -253,7 +255,7 @@ KINDS: dict[str, type[Body]] = {
         ControlStarted, ControlEnded, ControlResolved, PlantRevealed,
         MeasureStarted, MeasureEnded, MeasureSkipped, PublicCompared, Attributed, DrillFinished, Calibrated,
         InternalsCompared,
-        ModelAsked, ModelAnswered, TryStarted, TryEnded,
+        ModelAsked, ModelAnswered, TryStarted, TryEnded, TrainingStarted, TrainingEnded,
         ReviewOpened, ReviewHanded, ReviewClassified, ReviewWithdrawn, ReviewBrought, ReviewSettled, ReviewsReceived,
         CrossplayPlanned, CrossplayProblem, CrossplayEnded, ArmStarted, ArmEnded, GrowthAlarm, Halted, Resumed,
         Renewed, Attested, Characterised, AnchorsLocked, AnchorsLeaked, AutonomyStepped, Soaked, OutcomesCounted,

@@ -38,6 +38,7 @@ PAIRS: dict[str, Pair] = {
     "model-asked": Pair("model-answered", ("call",), ()),
     "measure-started": Pair("measure-ended", ("measure",), (("purpose", "purpose"),)),
     "try-started": Pair("try-ended", ("number",), ()),
+    "training-started": Pair("training-ended", ("tree",), ()),
     "crossplay-planned": Pair("crossplay-ended", ("crossplay",), ()),
     "arm-started": Pair("arm-ended", ("arm",), ()),
     "line-intent": Pair("line-moved", ("move",), (("commit", "new_commit"), ("generation", "generation"))),

@@ -74,4 +74,5 @@ class TryEnded(Body):
     cpu_s: Number
     run_cpu_s: Number  # of the runs
     run_wall_s: Number
+    trained_s: Number = 0.0  # of these, in a training whose artifact is kept  # S-7
     parts: tuple[Number, ...] = ()

@@ -68,3 +68,9 @@ def try_seed(leaf: str, number: int) -> int:
     """The seed of one try: of the choice of its parent, and handed to the improver, in [0, 2**31)."""
     digest = hashlib.sha256(f"festina-try-seed:{leaf}:{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def training_seed(leaf: str) -> int:
+    """The seed of every training that is kept, in [0, 2**63). ``leaf``: of the record's first epoch.  # S-7"""
+    digest = hashlib.sha256(f"festina-training-seed:{leaf}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

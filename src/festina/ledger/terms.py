@@ -38,6 +38,7 @@ class SuiteTerms(BaseModel):
     word_every_s: Number = 0.0  # sealed and ledger: words are told a whole number of such slots after a test opened
     bits: Number = 0.0  # ledger: what may be told about the block in all
     test: Literal["bounded", "symmetric"] = "bounded"  # with a range; without one it is symmetric  # S-7
+    train: Literal["each", "once"] = "each"  # once: a tree's artifact answers in every side, and verdicts are about it
 
     @property
     def assumed(self) -> Literal["bounded", "symmetric"]:

@@ -16,6 +16,7 @@ CRASH_POINTS = (
     "attribution-unrecorded",
     "model-asked", "model-unrecorded", "model-answered",
     "growth-arm", "growth-problem",
+    "training-started", "training-unrecorded",
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from festina.loop.judges import HiddenJudge, MetricJudge
 from festina.loop.opening import key_of, name_of, opened
 from festina.loop.state import State, fold
 from festina.loop.steps import STEPS
+from festina.loop.trained import shelf
 from festina.loop.workspaces import Workspaces, box_for, export
 from festina.notify.outbox import Outbox
 from festina.propose.types import Improver
@@ -262,7 +263,9 @@ def _bench(
     interrupted, expired = options.stop or threading.Event(), threading.Event()
     book = _book(stack, home, state, manifest, (interrupted, expired))
     gateway, model_spent = session_gateway(manifest, book, state, sandbox.level), threading.Event()
-    trials = Trials(sandbox, terms.recipe(manifest), workspaces.show, gateway, model_spent.set)
+    trials = Trials(
+        sandbox, terms.recipe(manifest), workspaces.show, gateway, model_spent.set, shelf(state, home)
+    )
     return Bench(
         home=home, repo=repo, ledger=ledger, state=state, scope=manifest.scope_rules(), sandbox=sandbox,
         proposer_box=proposer_box, trials=trials, judge=judge, verifier=verifier, verifier_signer=signer,

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from festina.experiment import batch as units
-from festina.experiment.trial import Trials
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
@@ -33,7 +32,7 @@ def compare(
     """
     epoch = b.state.epoch
     assert epoch is not None
-    trials = b.trials if where is None else Trials(b.sandbox, b.trials.recipe, where, b.trials.gateway)
+    trials = b.trials if where is None else b.trials.showing(where)
     trees = units.Trees(tree_a, tree_b, None)
     scale = Scale(b.scale.sign, b.scale.width, ())
     items = count * epoch.suite.batch_items

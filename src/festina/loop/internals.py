@@ -133,7 +133,7 @@ def _train(b: Bench, tree: str, seed: int, table: Internals) -> Trained:
         raise Fault("cut-off", "the comparison was cut off")
     inputs = b.public_items[0] if b.public_items is not None else None
     more = (table.activations,) if table.activations is not None else ()
-    side, files = b.trials.laid_open(tree, seed, inputs, more)
+    side, files = b.trials.laid_open(tree, seed, inputs, more, anew=True)
     if side.ended is Ended.SANDBOX_ERROR:
         raise Fault("sandbox-error", f"a trial could not be run: {side.detail}", fix="festina doctor")
     if side.answer is None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from festina.loop.state import State
 
 RUNS_A_UNIT = 2
+LEAST_SHARE = 0.01  # of a run, for a side that only answers
 ATTEMPTS = 2  # of one try that is cut off
 BARREN = 12  # tries in a row that give no new tree: an improver that has nothing, or is broken
 
@@ -65,12 +66,22 @@ class Searched:
     run_runs: int = 0  # by this engine run
     results: dict[str, int] = field(default_factory=dict)
     timed: tuple[int, float] = (0, 0.0)  # runs of this epoch that ended, and their wall time together
+    trained: tuple[int, float] = (0, 0.0)  # trainings within these whose artifact is kept, and their wall time  # S-7
 
     def new_epoch(self, leaf: str) -> None:
         """Other rules: nothing that was tried under the old ones compares."""
         self.leaf, self.nodes, self.by_tree, self.open = leaf, {}, {}, {}
         self.since = self.idle = 0
-        self.timed = (0, 0.0)
+        self.timed = self.trained = (0, 0.0)
+
+    @property
+    def answering(self) -> float:
+        """What answering takes of a run that trains first; 1 where every run trains."""
+        (runs, wall_s), (trainings, trained_s) = self.timed, self.trained
+        if not trainings or wall_s <= 0.0:
+            return 1.0
+        answer_s = max(0.0, wall_s - trained_s) / runs
+        return max(LEAST_SHARE, answer_s / (answer_s + trained_s / trainings))
 
     def new_run(self) -> None:
         self.run_runs = self.idle = self.barren = 0
@@ -165,7 +176,10 @@ def terms(s: State, whole: float = math.inf) -> Terms:
     assert epoch is not None
     assert epoch.archive is not None
     table, sides = epoch.archive, RUNS_A_UNIT + anchor_needed(epoch, "gain")
-    return Terms(table.tries, table.seeds, epoch.suite.detect, first_plan(epoch), width_of(epoch.suite), sides, whole)
+    return Terms(
+        table.tries, table.seeds, epoch.suite.detect, first_plan(epoch), width_of(epoch.suite),
+        sides * s.search.answering, whole,
+    )  # fmt: skip
 
 
 def best(s: State) -> int | None:
@@ -279,6 +293,8 @@ def _ended(s: State, r: Record, b: e.TryEnded) -> None:
         raise misfit(r, "a public score that is no mean of its parts")
     s.run_spent = s.run_spent or b.spent
     q.timed = q.timed[0] + len(b.scores), q.timed[1] + b.run_wall_s
+    if b.trained_s > 0.0:
+        q.trained = q.trained[0] + 1, q.trained[1] + b.trained_s
     q.results[b.result] = q.results.get(b.result, 0) + 1
     if intent.parent is not None:
         _child(s, r, intent, b)

@@ -17,6 +17,7 @@ from festina.ledger.collecting import uncollected
 from festina.ledger.log import Record
 from festina.loop import blocks, called, governed, growth, halting, lines, measured, people, plants, sameness, searching
 from festina.loop import outside as others
+from festina.loop import trained as training
 from festina.loop import verifiers as judges
 from festina.loop import watches as watched
 from festina.loop.foreign import folding as foreign
@@ -93,6 +94,7 @@ class State:
     side: measured.Side = field(default_factory=measured.Side)  # measurements that decide no verdict
     called: called.Called = field(default_factory=called.Called)  # models  # E-5
     search: searching.Searched = field(default_factory=searching.Searched)  # what improvers tried in public  # P-7
+    trained: training.Trained = field(default_factory=training.Trained)  # artifacts that are kept  # S-7
     growth: growth.Grown = field(default_factory=growth.Grown)  # control arms and cross-play  # W-2
     govern: governed.Governed = field(default_factory=governed.Governed)  # G-2, G-4
     outside: others.Outside = field(default_factory=others.Outside)  # L-2
@@ -239,6 +241,7 @@ def _epoch(s: State, r: Record, b: e.EpochOpened) -> None:
     before, s.epoch, s.epoch_seq = s.epoch, b, r.seq
     s.side.new_epoch()
     s.search.new_epoch(r.leaf)
+    s.trained.new_epoch(r.leaf)
     s.growth.new_epoch()
     s.govern.new_epoch(r, b, first=before is None)
     s.alpha_epochs, s.tested = alpha_with(s.alpha_epochs, before, s.tested, b), False
@@ -271,8 +274,7 @@ def _run_ended(s: State, r: Record, b: e.RunEnded) -> None:
 
 
 def _controls(s: State, r: Record, b: e.ControlsChecked) -> None:
-    s.controls = b
-    s.run_controls = b.ok
+    s.controls, s.run_controls = b, b.ok
 
 
 def _requested(s: State, r: Record, b: e.ProposalRequested) -> None:
@@ -492,7 +494,7 @@ _HANDLERS: dict[str, Callable[[State, Record, Any], None]] = {
     "improver-in-force": lines.in_force, "release-intent": lines.release_intent, "released": lines.released,
     "waiver": _waiver, "fault": _fault, **measured.HANDLERS, **called.HANDLERS, **searching.HANDLERS,
     **growth.HANDLERS, **watched.HANDLERS, **halting.HANDLERS, **governed.HANDLERS,
-    **others.HANDLERS, **foreign.HANDLERS,
+    **others.HANDLERS, **foreign.HANDLERS, **training.HANDLERS,
     "control-started": sameness.started, "control-ended": sameness.ended, "control-resolved": sameness.resolved,
     "plant-revealed": plants.revealed,
 }  # fmt: skip

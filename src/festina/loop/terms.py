@@ -225,7 +225,7 @@ def _suite(home: Home, manifest: Manifest) -> e.SuiteTerms:
         looks=hidden.looks,
         word_every_s=0.0 if hidden.mode == "fresh" else float(hidden.word_every),
         bits=float(hidden.bits) if hidden.mode == "ledger" else 0.0,
-        test=hidden.test,
+        test=hidden.test, train=manifest.experiment.train,
     )  # fmt: skip
 
 
@@ -378,6 +378,7 @@ def recipe(manifest: Manifest) -> Recipe:
         prints_metric=manifest.self_reported,
         gpu=manifest.experiment.gpu,
         models=Allowance(limits.model_calls, limits.model_tokens) if manifest.experiment.model else None,
+        once=manifest.experiment.train == "once",
     )  # fmt: skip
 
 

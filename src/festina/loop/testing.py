@@ -18,7 +18,7 @@ from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Draft
 from festina.ledger.seeds import unit_seed
-from festina.loop import blocks, improving
+from festina.loop import blocks, improving, trained
 from festina.loop import next as plan
 from festina.loop.bench import Bench
 from festina.loop.crash import crash_point
@@ -80,6 +80,8 @@ def run_batch(b: Bench, action: plan.RunBatch) -> None:
     if not batches and dear:
         b.model_spent.set()  # it is why no test of this round can go on
         return
+    for batch in batches:
+        trained.train(b, [tree for _, tree in batch.trees.roles], batch.test.terms.tree)
     b.append(*(_intent(b, batch) for batch in batches))
     crash_point("batch-started")
     began = time.monotonic()

@@ -48,6 +48,7 @@ class Ran:
     wall_s: float
     cpu_s: float
     parts: tuple[float, ...] = ()  # its public scores by group of items
+    trained_s: float = 0.0  # wall time in which an artifact was made that is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +222,14 @@ def _run(b: Bench, tree: str, seed: int) -> Ran:
         return Ran(None, (), *cost)
     if b.public_items is None or b.verifier is None:
         return Ran(b.judge.score("", side.answer).mean, (), *cost)
+    kept_s = side.trained_s if b.trials.artifacts is not None else 0.0
     try:
         scored = b.verifier.public(b.public_items[1], side.answer)
     except Fault as fault:
         if fault.name not in PROVOKED:
             raise
         return Ran(None, (), *cost)  # T-6: an answer that breaks the scorer is a failed run, and decides nothing
-    return Ran(scored.mean, scored.guards[: len(b.scale.guards)], *cost, parts_of(scored.each))
+    return Ran(scored.mean, scored.guards[: len(b.scale.guards)], *cost, parts_of(scored.each), kept_s)
 
 
 def parts_of(each: Sequence[float]) -> tuple[float, ...]:
@@ -248,7 +250,8 @@ def _entry(number: int, came: Came) -> e.TryEnded:
         scores=tuple(ran.score for ran in came.runs),
         exhausted=came.exhausted, spent=came.spent, guard_change=came.guard_change, changed_lines=came.changed_lines,
         wall_s=came.wall_s, cpu_s=came.cpu_s, run_cpu_s=sum(ran.cpu_s for ran in came.runs),
-        run_wall_s=sum(ran.wall_s for ran in came.runs), parts=came.runs[0].parts if came.runs else (),
+        run_wall_s=sum(ran.wall_s for ran in came.runs), trained_s=sum(ran.trained_s for ran in came.runs),
+        parts=came.runs[0].parts if came.runs else (),
     )  # fmt: skip
 
 

@@ -49,7 +49,8 @@ class Terms:
     """``tries``: new trees for each hand-in at least, and half as many without a better one before it.
 
     ``seeds``: runs of one tree at most. ``least``: lead worth a test. ``plan``: of the test, scaled to a range that is
-    ``width`` wide; each of its units takes ``sides`` runs. None: a test costs nothing. ``whole``: the runs that one
+    ``width`` wide; each of its units takes ``sides`` runs: less than one where a kept model only answers. None: a test
+    costs nothing. ``whole``: the runs that one
     run of the engine may make; a test that costs more goes on over several, and none waits for its end.
     """
 
@@ -58,14 +59,14 @@ class Terms:
     least: float = 0.0
     plan: Plan | None = None
     width: float = 1.0
-    sides: int = 2
+    sides: float = 2.0
     whole: float = math.inf
 
     def price(self, lead: float) -> int:
         """Runs of a test that shows a lead, without noise: 63 units for a tenth of the range, 13 for six tenths."""
         if self.plan is None:
             return 0
-        return self.sides * units_steady(self.plan, round(min(1.0, lead / self.width), 4))
+        return math.ceil(self.sides * units_steady(self.plan, round(min(1.0, lead / self.width), 4)))
 
 
 @dataclass(frozen=True, slots=True)

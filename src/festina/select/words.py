@@ -47,6 +47,7 @@ class Finding:
     provisional: bool = False  # in a sandbox below the demanded level
     exact: bool = False  # every unit gave the same difference: there is no chance in it to speak of
     even_luck: bool = False  # no declared range: another assumption stands in its place (``bets.Symmetric``)  # S-7
+    kept: bool = False  # one trained artifact answered everything: it is about that one
 
 
 def sentence(finding: Finding) -> str:
@@ -140,8 +141,11 @@ def _tail(f: Finding) -> str:
         parts = f"; {promise(f.error, f.alpha)}."
         if f.unit == "seed" and f.assurance != "self-reported":
             parts += " It is about the recipe, not about one trained result."
+        if f.kept:
+            parts += " It is about this trained model, not about training again."
         if f.even_luck:
-            why = "No range is declared, so" if f.assurance == "self-reported" else "With few seeds"
+            few = "With few batches" if f.kept else "With few seeds"
+            why = "No range is declared, so" if f.assurance == "self-reported" else few
             parts += (
                 f" {why} it is taken for granted that chance helps and harms alike: "
                 "a change that rarely ruins a run could pass."

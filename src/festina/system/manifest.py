@@ -101,6 +101,7 @@ class Experiment(Table):
 
     run: Command | None = None
     answer: Command | None = None
+    train: Literal["each", "once"] = "each"
     outputs: Paths = ()
     preload: Annotated[tuple[ModuleName, ...], Field(max_length=64), BeforeValidator(as_tuple)] = ()
     gpu: bool = False

@@ -259,6 +259,25 @@ def _check_forms(manifest: Manifest) -> None:
         _wrong(
             "experiment.answer", "there are no outputs to answer with", 'add `outputs = ["model.json"]` to [experiment]'
         )
+    if manifest.experiment.train == "once":
+        _check_once(manifest)
+
+
+def _check_once(manifest: Manifest) -> None:
+    """A model that is trained once answers in a step of its own, and a verdict is about it alone.  # S-7"""
+    experiment, hidden = manifest.experiment, manifest.suite.hidden
+    if experiment.answer is None:
+        _wrong(
+            "experiment.train", "a model that is trained once has to answer in a step of its own, and there is none",
+            'add `answer = [...]` and `outputs = ["model.json"]` to [experiment], or write `train = "each"`',
+        )  # fmt: skip
+    if hidden is None or hidden.unit == "seed":
+        _wrong(
+            "experiment.train", "of one training no seed can be drawn again: the verdict is about this model",
+            'write `unit = "item"` in [suite.hidden]; for a verdict about the recipe, `train = "each"`',
+        )  # fmt: skip
+    if experiment.model:
+        _wrong("experiment.train", "a training that asks models cannot be kept", 'write `train = "each"`')
 
 
 def is_python(command: Sequence[str]) -> bool:
@@ -361,10 +380,12 @@ def _check_goal(manifest: Manifest) -> None:
         _wrong(
             "suite.hidden.margin", f"margin {hidden.margin:g} is not below detect {hidden.detect:g}", "lower the margin"
         )  # S-7
-    if hidden.test == "symmetric" and (hidden.unit, hidden.mode) != ("seed", "fresh"):
+    few = hidden.unit == "seed" or manifest.experiment.train == "once"
+    if hidden.test == "symmetric" and (not few or hidden.mode != "fresh"):
         _wrong(
-            "suite.hidden.test", "the test for few expensive seeds takes fresh items and a seed as one observation",
-            'write `unit = "seed"` and `mode = "fresh"`, or leave `test` out',
+            "suite.hidden.test", "the test for few observations takes fresh items, and as one observation a training "
+            "or a batch that a model answers which is trained once",
+            'write `mode = "fresh"`, and `unit = "seed"` or experiment.train = "once"; or leave `test` out',
         )  # S-7  # fmt: skip
     if hidden.range is None and hidden.unit != "seed":
         _wrong(

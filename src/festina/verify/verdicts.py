@@ -181,6 +181,7 @@ def finding_of(
         provisional=provisional, again=again,
         exact=epoch.wording > 1 and len(set(test.gains)) == 1,
         even_luck=progress.plan.kind == "symmetric" and epoch.rule > 1,  # sentences of version 1 did not say so
+        kept=suite.train == "once",
     )  # fmt: skip
 
 

@@ -147,8 +147,11 @@ class Own:
         return self.planted.get(tree, self.tree_dir)
 
     def trials(self, limits: Limits | None = None, argv: tuple[str, ...] | None = None) -> Trials:
-        """The system's own recipe; ``limits`` and the last step's command ``argv`` may be replaced."""
-        recipe = terms.recipe(self.manifest)
+        """The system's own recipe; ``limits`` and the last step's command ``argv`` may be replaced.
+
+        Training is made each time, also where a run would keep it: what attacks it differs from trial to trial.
+        """
+        recipe = replace(terms.recipe(self.manifest), once=False)
         if limits is not None:
             recipe = replace(recipe, limits=limits)
         if argv is not None:
