@@ -177,6 +177,14 @@ def _attributed(b: e.Attributed, s: State) -> str:
     return f"Generation {b.generation}, hunk by hunk: {attributed.summary(b)}"
 
 
+def _trained(b: e.TrainingEnded, s: State) -> str:
+    if b.artifact is None:
+        return f"A training ended '{b.ended}': its version scores worst from now on"
+    return f"Trained a version ({b.wall_s:.0f} s); the model is kept and answers everything" if b.wall_s else (
+        "The model of a version that was trained for a try is kept and answers everything"
+    )
+
+
 def _tried(b: e.TryEnded, s: State) -> str | None:
     """News of a try only where it leads: there are many."""
     if b.guard_change:
@@ -309,6 +317,6 @@ _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
     "anchors-locked": _locked, "anchors-leaked": _leaked, "soaked": _soaked, "outcomes-counted": _outcomes,
     "autonomy-stepped": _stepped, "incident-drafted": _drafted, "crossplay-ended": _played,
-    "plant-revealed": _plant, "review-settled": _settled, "halted": _halted, "resumed": _resumed,
+    "training-ended": _trained, "plant-revealed": _plant, "review-settled": _settled, "halted": _halted, "resumed": _resumed,
     "try-ended": _tried, "public-compared": _compared, "attributed": _attributed, "internals-compared": _internals,
 }  # fmt: skip

@@ -28,7 +28,7 @@ QUIET = frozenset({  # entries that change nothing of what the highest rung rest
     "batch-started", "batch-ended", "test-opened", "verdict", "proposal-requested", "proposal-received", "screened",
     "measure-started", "measure-ended", "measure-skipped", "public-compared", "attributed", "internals-compared",
     "try-started", "try-ended", "model-asked", "model-answered", "control-started", "plant-revealed", "run-started",
-    "run-ended", "controls-checked",
+    "run-ended", "controls-checked", "training-started", "training-ended",
 })  # fmt: skip
 CLOCKS_S = 120.0  # two machines' clocks may differ by so much
 

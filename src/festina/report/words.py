@@ -60,6 +60,8 @@ def claim(suite: SuiteTerms) -> str:
     if suite.unit == "seed":
         return "One observation is one training seed, so verdicts are about the recipe."
     answered = f"the mean of {count(suite.batch_items, suite.unit)} answered by one process"
+    if suite.train == "once":
+        return f"One observation is {answered} with a model that was trained once, and verdicts are about that model."
     return f"One observation is {answered}, and verdicts are about the artifact that was tested."
 
 
