@@ -317,6 +317,7 @@ _TELL: dict[str, Callable[[Any, State], str | None]] = {
     "improver-in-force": _in_force, "fault": _fault, "released": _released, "control-ended": _control_ended,
     "anchors-locked": _locked, "anchors-leaked": _leaked, "soaked": _soaked, "outcomes-counted": _outcomes,
     "autonomy-stepped": _stepped, "incident-drafted": _drafted, "crossplay-ended": _played,
-    "training-ended": _trained, "plant-revealed": _plant, "review-settled": _settled, "halted": _halted, "resumed": _resumed,
+    "training-ended": _trained, "plant-revealed": _plant,
+    "review-settled": _settled, "halted": _halted, "resumed": _resumed,
     "try-ended": _tried, "public-compared": _compared, "attributed": _attributed, "internals-compared": _internals,
 }  # fmt: skip
