@@ -197,6 +197,15 @@ def test_status_says_once_what_the_error_level_is() -> None:
     assert text.count("Accepted: better by") == len(loop.state.line) - 1
 
 
+def test_what_a_sandbox_lacks_is_not_said_the_other_way_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """"Without no system-call filter" and "without trials share one uid" were both said once."""
+    monkeypatch.setattr(wording, "out_of_reach", lambda _: "")
+    weak = ".  Missing or weak there: no filter; trials share one uid."
+    for lacks, words in (((), "."), (("no filter", "trials share one uid"), weak)):
+        begun = e.RunStarted.model_construct(sandbox_missing=lacks, sandbox_level=3)
+        assert wording._run_started(begun, State()) == f"Code runs confined at level L3{words}"
+
+
 def test_only_leads_above_those_that_were_told_are_news(monkeypatch: pytest.MonkeyPatch) -> None:
     """Luck of few runs makes the lead change hands every few tries; after an acceptance leads count anew."""
     told = e.TryEnded.model_construct(number=1, result="scored", guard_change=False)

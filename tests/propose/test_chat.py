@@ -76,6 +76,8 @@ FAILURES = [
     (Bad("body", body=reply("", usage=None)), "empty", 1, True),
     (Bad("body", body=reply(None, usage=None)), "empty", 1, True),
     (Bad("body"), "schema", 1, True),
+    (Bad("body", body=b'{"error": {"code": 503}}'), "error", 4, True),
+    (Bad("body", body=b'{"error": null, "choices": []}'), "schema", 1, True),
     (Bad("body", body=b"[" * 100_000), "schema", 1, True),
     (Bad("body", body=b'{"choices": []}'), "schema", 1, True),
     (Bad("body", body=b'{"choices": [{"message": {"content": 5}}]}'), "schema", 1, True),

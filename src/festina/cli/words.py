@@ -34,9 +34,9 @@ def count(number: int, noun: str) -> str:
 
 
 def _run_started(b: e.RunStarted, s: State) -> str:
-    missing = f", without {', '.join(b.sandbox_missing)}" if b.sandbox_missing else ""
+    missing = f"  Missing or weak there: {'; '.join(b.sandbox_missing)}." if b.sandbox_missing else ""
     weak = "  Verdicts are provisional at this level." if b.sandbox_level < 2 else ""
-    return f"Code runs confined at level L{b.sandbox_level}{missing}.{weak}{out_of_reach(s)}"
+    return f"Code runs confined at level L{b.sandbox_level}.{missing}{weak}{out_of_reach(s)}"
 
 
 def out_of_reach(s: State) -> str:

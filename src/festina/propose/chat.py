@@ -203,6 +203,8 @@ class HttpModel:
         self._settle(call, ended, body, used, began, metered=usage is not None)
         if found is not None:
             return found
+        if ended == "error":  # it may pass, as one that comes with its own status may
+            return Failed(ended, "the server answered with an error under status 200", paid=usage is None), 0.0
         words = {"empty": "the reply is empty", "refused": "the server's filter refused to answer"}
         return Failed(ended, words.get(ended, "the reply is not what the protocol says")), None
 
@@ -319,7 +321,7 @@ def _read(body: bytes, used: Cost) -> Completion | None:
 def _class_of(reply: object) -> Ended:
     found = _choice(reply)
     if found is None:
-        return "schema"
+        return "error" if isinstance(reply, Mapping) and reply.get("error") else "schema"
     choice, message = found
     if choice.get("finish_reason") == "content_filter" or message.get("refusal"):
         return "refused"
