@@ -44,7 +44,10 @@ def changed(**epoch: Any) -> State:
 
 def taken_apart(total: float, *hunks: tuple[str, float]) -> e.Attributed:
     rows = tuple(
-        HunkEffect.model_construct(verdict=word, leave_out=(size, size, size), share=None) for word, size in hunks
+        HunkEffect.model_construct(
+            verdict=word, leave_out=None if word == "needed" else (size, size, size), share=None, alone=None
+        )
+        for word, size in hunks
     )
     return e.Attributed.model_construct(total=(total, total, total), hunks=rows)
 
@@ -127,6 +130,38 @@ def test_G3_gain_that_no_hunk_explains_is_counted_by_its_size() -> None:
     second.attribution = None
     assert debt.of(s).unexplained == 1.0  # what was not taken apart explains nothing
     assert debt.of(changed(attribution_share=0.0)).unexplained is None  # nobody takes anything apart there
+
+
+def part(word: str, effect: float | None, alone: float | None) -> HunkEffect:
+    def around(size: float | None) -> tuple[float, float, float] | None:
+        return None if size is None else (size, size - 0.01, size + 0.01)
+
+    return HunkEffect.model_construct(verdict=word, leave_out=around(effect), share=None, alone=around(alone))
+
+
+@pytest.mark.parametrize(
+    ("parts", "unexplained"),
+    [
+        ([part("needed", None, 0.4), part("nothing", 0.0, 0.0)], 0.0),  # by itself it does all of it
+        ([part("needed", None, 0.1), part("helps", 0.3, None)], 0.0),
+        ([part("needed", None, 0.0), part("unclear", 0.2, None), part("unclear", 0.2, None)], 1.0),  # a line all call
+        ([part("needed", None, 0.0), part("nothing", 0.0, None), part("nothing", 0.0, None)], 1.0),  # either does it
+        ([part("needed", None, None), part("nothing", 0.0, None), part("nothing", 0.0, None)], 1.0),
+        ([part("needed", None, 0.1), part("unclear", 0.1, None)], 0.75),
+        ([part("needed", None, None), part("needed", None, None)], 0.0),  # one change in two places
+        ([part("needed", None, None), part("needed", None, None), part("nothing", 0.0, 0.0)], 0.0),
+        ([part("needed", None, None), part("needed", None, None), part("unclear", 0.1, 0.0)], 1.0),
+        ([part("needed", None, 0.9), part("helps", 0.1, None)], 0.0),  # no more than there is to explain
+        ([part("needed", None, 0.4), part("helps", 0.4, None), part("helps", 0.4, None)], 1.0),
+    ],
+)
+def test_G3_a_hunk_without_which_nothing_runs_explains_what_it_does_and_not_what_the_change_does(
+    parts: list[HunkEffect], unexplained: float
+) -> None:
+    s = changed(attribution_share=0.25)
+    for number in s.line[-2:]:
+        s.generations[number].attribution = e.Attributed.model_construct(total=(0.4, 0.4, 0.4), hunks=tuple(parts))
+    assert debt.of(s).unexplained == pytest.approx(unexplained)
 
 
 def test_G3_a_limit_on_unexplained_gain_holds_the_loop() -> None:

@@ -5,7 +5,9 @@ explains (V-8). An approval whose every answer to the question about the diff wa
 that it was understood: until somebody answers rightly, the line may run ahead half as far.
 
 ``unexplained``: each change's share of its gain, weighted by the gain; a change of a single hunk explains itself, and
-one that was not taken apart explains nothing. None: no gain there, or nobody takes changes apart in this epoch.
+one that was not taken apart explains nothing. A hunk without which nothing runs explains what it does alone, not
+whatever the change does: else a line that all others call would make any change explained. None: no gain
+there, or nobody takes changes apart in this epoch.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from festina.ledger import entries as e
 from festina.select.attribution import SINGLE
 
 if TYPE_CHECKING:
+    from festina.ledger.measures import HunkEffect
     from festina.loop.rows import Generation
     from festina.loop.state import State
 
@@ -105,8 +108,26 @@ def _share(g: Generation) -> float:
         return 0.0 if body.reason == SINGLE else 1.0
     if body is None or body.total[0] <= 0.0:
         return 1.0
-    if any(hunk.verdict == "needed" for hunk in body.hunks):
-        return 0.0  # nothing runs without it: the whole effect hangs on it
     effects = [hunk.share or hunk.leave_out for hunk in body.hunks if hunk.verdict in ("helps", "harms")]
-    shown = sum(effect[0] for effect in effects if effect is not None)
-    return min(1.0, abs(body.total[0] - shown) / body.total[0])
+    left = body.total[0] - sum(effect[0] for effect in effects if effect is not None)
+    if left > 0.0:
+        left -= min(left, _by_needed(body.hunks, left))
+    return min(1.0, abs(left) / body.total[0])
+
+
+def _by_needed(hunks: tuple[HunkEffect, ...], left: float) -> float:
+    """What hunks without which nothing runs explain of an effect that the others' leave over.
+
+    What they are shown to do alone; all of it where not even they run alone and every other hunk is shown to do
+    nothing, with the rest and without it: then they are one change in several places.
+    """
+    needed = [hunk for hunk in hunks if hunk.verdict == "needed"]
+    others = [hunk for hunk in hunks if hunk.verdict != "needed"]
+    if any(hunk.alone is None for hunk in needed) and all(_inert(hunk) for hunk in others):
+        return left
+    return sum(hunk.alone[0] for hunk in needed if hunk.alone is not None and hunk.alone[1] > 0.0)
+
+
+def _inert(hunk: HunkEffect) -> bool:
+    """Two hunks that do the same each do nothing beside the other, so what it does alone counts, too."""
+    return hunk.verdict == "nothing" and hunk.alone is not None and hunk.alone[1] <= 0.0
