@@ -18,7 +18,8 @@ from festina.cli import soak as cli
 from festina.errors import IntegrityError, Rejected, UsageError
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
-from festina.loop import acts, outcomes, soaks, takeback
+from festina.loop import acts, alarmed, outcomes, soaks, takeback
+from festina.loop.engine import Options, measuring
 from festina.loop.state import State
 from festina.release.refs import RELEASED
 from festina.select import monitor
@@ -243,6 +244,38 @@ def test_D4_an_old_answer_against_a_start_in_use_does_not_stop_the_next_soak(
     assert len(halted) == 2
 
 
+def test_D4_an_alarm_whose_process_died_before_the_halt_is_left_to_be_finished_once(
+    state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    start = state.line[0]
+    soak(state, -0.3, -0.2)
+    row = state.watches.soaks.rows[state.head.number, "long"]
+    state.watches.soaks.rows[start, "long"] = state.watches.soaks.rows.pop((state.head.number, "long"))
+    state.released = start  # nothing lies before it
+    assert alarmed.left(state) is None, "it was not in use then: no draft"
+    put(state, e.IncidentDrafted(about=row.seq, text="worse; nothing to go back to"))
+    left = alarmed.Left(start, "soak", "worse; nothing to go back to")
+    assert alarmed.left(state) == left
+    state.released = state.head.number
+    assert alarmed.left(state) == left, "the release had gone back, and nothing was halted"
+    state.released = start
+    monkeypatch.setattr(cli, "opened", lambda *_, **__: nullcontext(
+        SimpleNamespace(state=state, ledger=None, repo=None, home=None)
+    ))  # fmt: skip
+    done: list[str] = []
+    monkeypatch.setattr(takeback, "take_back", lambda *_, reason, **__: done.append(reason))
+    assert cli._taken_back(tmp_path, cli._against(tmp_path)), "festina soak finishes it"
+    takeback.finish(None, state, None, None)  # type: ignore[arg-type]
+    assert len(done) == 2, "and so does a run"
+    drafts = dict(state.govern.drafts)
+    state.govern.drafts.clear()
+    assert alarmed.left(state) is None, "a person opened the incident, and so has looked"
+    state.govern.drafts.update(drafts)
+    put(state, e.Halted(halt="7" * 16, by="soak", since=START.isoformat(), reason="worse"))
+    assert alarmed.left(state) is None
+    assert not cli._taken_back(tmp_path, cli._against(tmp_path))
+
+
 @pytest.mark.parametrize(("units", "loss"), [(20, 0.05), (10, 0.3)])
 def test_S7_a_soak_that_nothing_could_pass_is_refused_with_what_would(units: int, loss: float) -> None:
     from festina.loop.soaking import _reachable
@@ -306,6 +339,22 @@ def test_T6_a_file_of_outcomes_is_read_strictly_or_not_at_all(tmp_path: Path, li
     path.write_text(line)
     with pytest.raises(UsageError, match=word):
         outcomes._read(path, START + timedelta(hours=1))
+
+
+def test_D4_outcomes_that_were_counted_and_not_acted_on_are_left_to_be_finished(state: State) -> None:
+    number = state.head.number
+    state.released_history.append(number)
+    counted(state, "0" * 100)
+    assert alarmed.left(state) is None
+    counted(state, "1" * 60)
+    known = state.watches.outcomes.rows[number]
+    assert known.alarm == state.size - 1
+    put(state, e.IncidentDrafted(about=known.alarm, text="60 went badly"))
+    assert alarmed.left(state) == alarmed.Left(number, "outcomes", "60 went badly")
+    counted(state, "1" * 60)
+    assert state.watches.outcomes.rows[number].alarm == known.alarm, "the one that decided"
+    put(state, e.Halted(halt="7" * 16, by="outcomes", since=START.isoformat(), reason="bad"))
+    assert alarmed.left(state) is None
 
 
 def test_D4_old_outcomes_do_not_come_along_with_a_new_one(state: State) -> None:
@@ -451,6 +500,22 @@ def test_D4_what_is_in_use_and_does_worse_on_new_items_is_taken_back(toy: Toy, t
     assert looked.returncode == 0, looked.stderr
     assert "worse by more than 0.2" in festina("release", "1", toy=toy).stderr, "and is not released again"
     assert read(toy.root)[0].released == 0
+
+
+@pytest.mark.slow
+def test_D4_a_run_finishes_what_a_soak_began_and_did_not_live_to_end(toy: Toy, tmp_path: Path) -> None:
+    assert festina("release", toy=toy).returncode == 0
+    brings(toy, tmp_path, WORSE, "--replace")
+    with measuring(toy.root, Options()) as bench:
+        soaks.run(bench, 1)
+    assert read(toy.root)[0].released == 1, "found, and nothing done about it yet"
+    done = festina("run", toy=toy)
+    assert done.returncode == 7, done.stderr
+    assert "halted by soak" in done.stderr
+    taken_back(toy, "worse by more than 0.2; taken back")
+    looked = festina("unhalt", "--as", "ann", "--reason", "looked at it", toy=toy)
+    assert looked.returncode == 0, looked.stderr
+    assert festina("run", "--proposals", "1", toy=toy).returncode != 7, "once"
 
 
 @pytest.mark.slow

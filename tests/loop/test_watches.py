@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from festina.errors import IntegrityError
 from festina.ledger import entries as e
+from festina.loop import alarmed
+from festina.loop import next as plan
 from festina.loop.state import State
 from tests.loop.paper import Paper, PaperLoop, digest
 
@@ -112,3 +116,32 @@ def test_D4_what_an_alarm_leaves_waits_for_a_person_to_open_it(state: State) -> 
     assert state.govern.incidents, "the incident itself holds the loop until it is resolved"
     with pytest.raises(IntegrityError, match="comes later"):
         put(state, e.IncidentDrafted(about=state.size, text="x"))
+
+
+def halt(state: State, by: str) -> None:
+    put(state, e.Halted(halt=f"{state.size:016x}", by=by, since="2026-11-27T10:00:00.000Z", reason="it is worse"))
+    state.halts.standing.clear()  # a person has looked
+
+
+def test_D4_a_run_stops_at_an_alarm_whose_watch_died_before_it_acted() -> None:
+    paper = PaperLoop(seed=5, proposals=12)
+    paper.begin()
+    while len(paper.state.line) < 2:
+        getattr(paper, f"_{type(action := plan.next_action(paper.state, paper.facts())).__name__}")(action)
+    state = paper.state
+    begin(state)
+    count(state, "01" * 10)
+    assert alarmed.left(state) is None, "a watch that is going on"
+    assert not isinstance(plan.next_action(state, paper.facts()), plan.HaltLoop)
+    count(state, "1" * 40)
+    action = plan.next_action(state, paper.facts())
+    assert isinstance(action, plan.HaltLoop)
+    assert "taken back by the monitor" in action.reason
+    halt(state, "the governor")
+    left = alarmed.left(state)
+    assert left is not None
+    assert (left.generation, left.by, left.watch, left.halted) == (state.line[-1], "monitor", 0, False)
+    halt(state, "monitor")
+    assert alarmed.left(state) == replace(left, halted=True), "its end alone is missing"
+    end(state, "rolled-back")
+    assert alarmed.left(state) is None

@@ -70,14 +70,15 @@ def _against(root: Path) -> str:
 def _taken_back(root: Path, left: str) -> bool:
     """Whether a soak found what is in use worse; it is taken back then, and everything halts.  # D-4
 
-    ``left``: what was said against it before this command. That alone does nothing where nothing can be taken back: a
-    person who has looked at that halt is to be able to soak something better.
+    ``left``: what was said against it before this command. That alone does nothing where nothing can be taken back and
+    everything was halted for it: a person who has looked at that halt is to be able to soak something better.
     """
-    from festina.loop import soaks, takeback
+    from festina.loop import alarmed, soaks, takeback
 
     with opened(root) as here:
         why = soaks.against(here.state)
-        if not why or (why == left and not takeback.possible(here.state)):
+        ended = why == left and not takeback.possible(here.state) and alarmed.left(here.state) is None
+        if not why or ended:
             return False
     with opened(root, write=True) as here:
         before = here.state.released

@@ -162,16 +162,15 @@ def _tell(watch: Watch, as_json: bool, before: str = "") -> None:
 
 
 def _close(root: Path, as_json: bool) -> None:
-    from festina.loop import watching
+    from festina.loop import takeback, watching
 
     with opened(root, write=True) as here:
         watch = here.state.watches.open
         if watch is None:
             click.echo("No watch is open.", err=as_json)
             return
-        number = watch.started.watch
-        if watch.monitor.answer == "roll back":
-            watching.worse(here.ledger, here.state, here.repo, here.home, number, "its process had ended")
+        if watch.alarm is not None:
+            takeback.finish(here.ledger, here.state, here.repo, here.home)
         else:
-            watching.close(here.ledger, here.state, number, "stopped", "its process had ended")
+            watching.close(here.ledger, here.state, watch.started.watch, "stopped", watching.DIED)
         _tell(here.state.watches.rows[watch.started.watch], as_json)

@@ -24,7 +24,19 @@ from festina.experiment.trial import Trials
 from festina.govern.stopping import leave, sweep_helpers
 from festina.ledger import entries as e
 from festina.ledger.log import Draft, Ledger, Record
-from festina.loop import acts, governing, holds, outlook, planting, proposing, requesting, terms, trying, unattended
+from festina.loop import (
+    acts,
+    governing,
+    holds,
+    outlook,
+    planting,
+    proposing,
+    requesting,
+    takeback,
+    terms,
+    trying,
+    unattended,
+)  # fmt: skip
 from festina.loop import next as plan
 from festina.loop.bench import Bench, Listener, Replan
 from festina.loop.book import LedgerBook, caps_of
@@ -114,6 +126,7 @@ def session(root: Path, options: Options, listener: Listener | None = None) -> I
         name = name_of(repo, manifest)
         ledger = stack.enter_context(opened(home, name, alpha=manifest.policy.alpha, demo=options.demo))
         state = fold(ledger.records())
+        takeback.finish(ledger, state, repo, home)  # D-4
         holds.require_free(ledger, state, home, alone=True)  # G-5
         stack.enter_context(halts.watched(home.path, state.halts.ended, leave))
         acts.settle_line(ledger, state, repo)  # what a crash left half done

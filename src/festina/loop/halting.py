@@ -29,6 +29,7 @@ class Halts:
 
     standing: dict[str, e.Halted] = field(default_factory=dict)
     history: list[Ended] = field(default_factory=list)
+    newest: dict[str, int] = field(default_factory=dict)  # by who halted: the entry of the last one
 
     @property
     def ended(self) -> frozenset[str]:
@@ -49,6 +50,7 @@ def halted(s: State, r: Record, b: e.Halted) -> None:
     if b.halt in s.halts.standing or b.halt in s.halts.ended:
         raise misfit(r, "a halt recorded twice")
     s.halts.standing[b.halt] = b
+    s.halts.newest[b.by] = r.seq
 
 
 def resumed(s: State, r: Record, b: e.Resumed) -> None:

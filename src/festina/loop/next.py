@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from festina.govern.governor import FREE, Decision
-from festina.loop import blocks, corners, debt, measured, searching
+from festina.loop import alarmed, blocks, corners, debt, measured, searching
 from festina.loop.actions import Action as Action
 from festina.loop.actions import AskReview as AskReview
 from festina.loop.actions import Attribute as Attribute
@@ -94,8 +94,8 @@ def next_action(state: State, facts: Facts) -> Action:
     if state.halts.standing:
         return Finish("halted", state.halts.sentence())  # G-5: nothing is finished first, not even a half
     return (
-        _halves(state, facts) or _people(state) or _stops(state, facts) or _governed(facts) or _control(state, facts)
-        or _test(state, facts) or _work(state, facts)
+        _halves(state, facts) or _people(state) or _stops(state, facts) or _governed(state, facts)
+        or _control(state, facts) or _test(state, facts) or _work(state, facts)
     )  # fmt: skip
 
 
@@ -150,8 +150,10 @@ def _stops(s: State, facts: Facts) -> Action | None:
     return None
 
 
-def _governed(facts: Facts) -> Action | None:
+def _governed(s: State, facts: Facts) -> Action | None:
     """What stops everything, open tests too: a halt is written down, a pause ends by itself.  # G-1, G-4, G-6"""
+    if (left := alarmed.left(s)) is not None:
+        return HaltLoop(left.reason)  # D-4: whoever raised it halts everything, if it lives
     if (reason := facts.governed.first("halt")) is not None:
         return HaltLoop(reason.sentence())
     if (reason := facts.governed.first("pause")) is not None:

@@ -41,10 +41,12 @@ _AHEAD = timedelta(minutes=2)  # two machines' clocks may differ by so much
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a generation's outcomes. ``batches``: what came in, and when the latest of it happened."""
+    """What is known of a generation's outcomes. ``batches``: what came in, and when the latest of it happened;
+    ``alarm``: the entry that decided that it is taken back."""
 
     seen: Monitor
     batches: tuple[e.OutcomesCounted, ...] = ()
+    alarm: int | None = None
 
     def fresh(self, terms: e.OutcomeTerms, now: datetime) -> int:
         """Outcomes of entries whose earliest is young enough to speak for it: no old ones come along with a new one."""
@@ -260,7 +262,8 @@ def _counted(s: State, r: Record, b: e.OutcomesCounted) -> None:
         except ValueError as error:
             raise misfit(r, str(error)) from None
     seen = _seen(known.seen, b.events)
-    s.watches.outcomes.rows[b.generation] = replace(known, seen=seen, batches=(*known.batches, b))
+    alarm = r.seq if known.alarm is None and seen.answer == "roll back" else known.alarm
+    s.watches.outcomes.rows[b.generation] = replace(known, seen=seen, batches=(*known.batches, b), alarm=alarm)
     s.watches.outcomes.count += 1
 
 

@@ -134,14 +134,18 @@ def _asking(b: e.Soaked) -> str:
 def against(s: State) -> str:
     """What a soak says against the version in use, in words; empty where none found it worse.  # D-4
 
-    It was worse by the terms that it ran under and is by those in force: narrower ones take nothing back by themselves,
-    and what may be released under wider ones is not taken back by them.
+    Narrower terms take nothing back by themselves, and what may be released under wider ones is not taken back by them.
     """
     for terms in terms_of(s):
         row = s.watches.soaks.rows.get((s.released, terms.name)) if s.released is not None else None
-        if row is not None and row.body.answer == answer(terms, row) == "worse":
+        if row is not None and speaks(terms, row):
             return sentence(terms, row)
     return ""
+
+
+def speaks(terms: e.SoakTerms, soak: Soak) -> bool:
+    """Whether it was worse by the terms that it ran under and is by those in force."""
+    return soak.body.answer == answer(terms, soak) == "worse"
 
 
 def take_back(ledger: Ledger, state: State, repo: Repo, home: Home) -> str:

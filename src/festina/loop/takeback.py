@@ -7,15 +7,12 @@ the middle of it.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from festina.ledger.log import Ledger
-from festina.loop import acts, holds
+from festina.loop import acts, alarmed, holds
+from festina.loop.alarmed import Alarm
 from festina.loop.state import State
 from festina.system.home import Home
 from festina.system.repo import Repo
-
-Alarm = Literal["monitor", "outcomes", "soak"]
 
 
 def take_back(
@@ -25,6 +22,21 @@ def take_back(
     if state.released == generation:
         acts.take_back_in_use(ledger, state, repo)
     holds.halt(home, by=by, reason=reason[:200])
+
+
+def finish(ledger: Ledger, state: State, repo: Repo, home: Home) -> None:
+    """Carry out what an alarm in the record calls for, where whoever raised it died before."""
+    from festina.loop import watching
+
+    found = alarmed.left(state)
+    if found is None:
+        return
+    if found.watch is None:
+        take_back(ledger, state, repo, home, found.generation, by=found.by, reason=found.reason)
+    elif found.halted:
+        watching.close(ledger, state, found.watch, "rolled-back", watching.DIED)
+    else:
+        watching.worse(ledger, state, repo, home, found.watch, watching.DIED)
 
 
 def possible(state: State) -> bool:

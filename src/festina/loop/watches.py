@@ -37,6 +37,7 @@ class Watch:
     ended: e.WatchEnded | None = None
     ended_seq: int | None = None
     ended_at: str = ""
+    alarm: int | None = None  # entry whose events decided that it is taken back
     classes: tuple[tuple[str, int, int], ...] = ()  # failures by class: of the new version, and beside it
 
     @property
@@ -133,6 +134,7 @@ def _counted(s: State, r: Record, b: e.WatchCounted) -> None:
         watch, monitor=seen, requests=watch.requests + b.requests, failures=watch.failures + b.failures,
         beside=watch.beside + b.beside, beside_failures=watch.beside_failures + b.beside_failures,
         classes=_added(watch.classes, b.classes),
+        alarm=r.seq if watch.alarm is None and seen.answer == "roll back" else watch.alarm,
     )  # fmt: skip
 
 

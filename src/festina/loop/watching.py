@@ -30,6 +30,7 @@ ALPHA = 0.01  # chance of ever taking back a version that is good enough
 BATCH_S = 2.0  # an entry at most so often, while nothing decides
 BATCH_EVENTS = 5_000
 MAX_ENTRY = 20_000
+DIED = "its process had ended"
 Reason = Literal["passed", "rolled-back", "starved", "stopped"]
 
 
