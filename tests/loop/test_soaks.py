@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from festina.cli import soak as cli
+from festina.cli.common import opened
 from festina.errors import IntegrityError, Rejected, UsageError
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
-from festina.loop import acts, alarmed, outcomes, soaks, takeback
-from festina.loop.engine import Options, measuring
+from festina.ledger.log import Draft
+from festina.loop import acts, alarmed, outcomes, soaks, takeback, watching
 from festina.loop.state import State
 from festina.release.refs import RELEASED
 from festina.select import monitor
@@ -503,19 +504,22 @@ def test_D4_what_is_in_use_and_does_worse_on_new_items_is_taken_back(toy: Toy, t
 
 
 @pytest.mark.slow
-def test_D4_a_run_finishes_what_a_soak_began_and_did_not_live_to_end(toy: Toy, tmp_path: Path) -> None:
-    assert festina("release", toy=toy).returncode == 0
-    brings(toy, tmp_path, WORSE, "--replace")
-    with measuring(toy.root, Options()) as bench:
-        soaks.run(bench, 1)
-    assert read(toy.root)[0].released == 1, "found, and nothing done about it yet"
+def test_D4_a_run_carries_out_what_a_killed_watch_had_decided(toy: Toy) -> None:
+    with opened(toy.root, write=True) as here:
+        watching.begin(here.ledger, here.state, watching.Plan(1, "canary", 0.5, 1.0, 100))
+        seen = e.WatchCounted(watch=0, requests=40, failures=40, beside=0, beside_failures=0, events="1" * 40)
+        acts.write(here.ledger, here.state, lambda _: [Draft(seen)])
     done = festina("run", toy=toy)
     assert done.returncode == 7, done.stderr
-    assert "halted by soak" in done.stderr
-    taken_back(toy, "worse by more than 0.2; taken back")
+    assert "halted by monitor" in done.stderr
+    state = check(toy.root, settled=True)
+    watch = state.watches.rows[0]
+    assert watch.ended is not None
+    assert watch.ended.reason == "rolled-back"
+    assert ["taken back by the monitor" in text for text in state.govern.drafts.values()] == [True]
     looked = festina("unhalt", "--as", "ann", "--reason", "looked at it", toy=toy)
     assert looked.returncode == 0, looked.stderr
-    assert festina("run", "--proposals", "1", toy=toy).returncode != 7, "once"
+    assert festina("run", "--budget", "1s", toy=toy).returncode != 7, "once"
 
 
 @pytest.mark.slow

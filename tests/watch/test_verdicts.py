@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from festina.loop.watching import Counter
 from festina.select import monitor
 from festina.watch.split import Split, Target
-from festina.watch.verdicts import DOWN, LOW, NOTHING, STATUS, UNSCORED, HttpJudge, Word, read
+from festina.watch.verdicts import DOWN, LOW, NOTHING, STATUS, UNSCORED, HttpJudge, Word, broken, read
 from tests.waiting import until
 from tests.watch.services import ask
 
@@ -176,3 +176,23 @@ def test_D4_at_the_full_step_ten_times_the_odds_are_found_within_what_is_asked_f
             state = monitor.observe(state, coins.random() < 0.092)
         found += state.answer == "roll back"
     assert found > 170
+
+
+JSON = (("Content-Type", "application/json; charset=utf-8"),)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "found"),
+    [
+        (b'{"a": 1}', JSON, 200, False), (b'{"a": ', JSON, 200, True), (b"", JSON, 200, True),
+        (b'{"a": ', (("content-type", "APPLICATION/PROBLEM+JSON"),), 200, True),
+        (b'{"a": ', (("Content-Type", "text/plain"),), 200, False), (b'{"a": ', (), 200, False),
+        (b'{"a": ', JSON, 404, False), (b"", JSON, 204, False),
+        (b"\x1f\x8b", (*JSON, ("Content-Encoding", "gzip")), 200, False),
+        (b"[" * 100_000, JSON, 200, False), (b"9" * 5000, JSON, 200, False), (b"{" * (2 << 20), JSON, 200, False),
+    ],
+)  # fmt: skip
+def test_D4_an_answer_that_says_it_is_json_and_is_none_is_broken(
+    body: bytes, headers: tuple[tuple[str, str], ...], status: int, found: bool
+) -> None:
+    assert broken(status, headers, body) is found

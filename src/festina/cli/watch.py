@@ -39,6 +39,9 @@ EXIT_OF = {"passed": 0, "rolled-back": ROLLED_BACK, "starved": STARVED, "stopped
               "nothing is said); at the full step the share of requests that may fail (0.01).")  # fmt: skip
 @click.option("--for", "duration", default="24h", show_default=True, help="Longest time: 90s, 5m, 8h.")
 @click.option("--slow", default="10s", show_default=True, help="A slower answer is a failure.")
+@click.option("--slower", type=click.FloatRange(0.0, 1000.0), default=3.0, show_default=True,
+              help="So is one that takes so many times as long as 19 in 20 of the version in use's, and over "
+              "0.1 s; not at the full step. 0: never.")  # fmt: skip
 @click.option("--score", type=click.FloatRange(0.0, 1.0), help="An answer whose Festina-Score is lower is a failure.")
 @click.option("--judge", "judge_url", help="Who says how good an answer is, in place of the services: http://HOST:PORT.")
 @click.option("--all-methods", is_flag=True, help="Shadow POST and the like, too: the new version does what they ask.")
@@ -49,8 +52,8 @@ EXIT_OF = {"passed": 0, "rolled-back": ROLLED_BACK, "starved": STARVED, "stopped
 def command(
     ctx: click.Context, root: Path, generation: int | None, step: Literal["shadow", "canary", "full"],
     new_url: str | None, old_url: str | None, listen: str, share: float, least: int, tolerate: float | None,
-    duration: str, slow: str, score: float | None, judge_url: str | None, all_methods: bool, once: bool, closing: bool,
-    as_json: bool,
+    duration: str, slow: str, slower: float, score: float | None, judge_url: str | None, all_methods: bool, once: bool,
+    closing: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Watch a GENERATION serve, and take it back by itself when it is worse.
 
@@ -73,9 +76,12 @@ def command(
         raise UsageError(
             "bad-tolerance", "at the full step --tolerate is a share of the requests", fix="--tolerate 0.01"
         )
+    if 0.0 < slower < 1.0:
+        raise UsageError("bad-slower", "--slower is how many times as long an answer may take", fix="--slower 3, or 0")
     watch = _run(
         root, generation, step, new_url, old_url, listen, share if step == "canary" else float(step == "full"), allowed,
-        least, parse_duration(duration), parse_duration(slow), score, judge_url, all_methods, once, as_json,
+        least, parse_duration(duration), parse_duration(slow),
+        slower if slower and step != "full" else None, score, judge_url, all_methods, once, as_json,
     )  # fmt: skip
     assert watch.ended is not None
     ctx.exit(EXIT_OF[watch.ended.reason])
@@ -83,8 +89,8 @@ def command(
 
 def _run(
     root: Path, generation: int, step: Literal["shadow", "canary", "full"], new_url: str, old_url: str | None,
-    listen: str, share: float, tolerate: float, least: int, seconds: float, slow: float, score: float | None,
-    judge_url: str | None, all_methods: bool, once: bool, as_json: bool,
+    listen: str, share: float, tolerate: float, least: int, seconds: float, slow: float, slower: float | None,
+    score: float | None, judge_url: str | None, all_methods: bool, once: bool, as_json: bool,
 ) -> Watch:  # fmt: skip
     from festina.loop import holds, watching
     from festina.watch.split import METHODS, SAFE, Split, target
@@ -100,9 +106,12 @@ def _run(
         holds.require_free(here.ledger, here.state, here.home)  # G-5
         counter = watching.Counter(step)
         judged: Literal["status", "service", "judge"] = "judge" if judge_url else "service" if score else "status"
-        plan = watching.Plan(generation, step, share, tolerate, least, score=score, judged=judged)
+        plan = watching.Plan(generation, step, share, tolerate, least, score=score, slower=slower, judged=judged)
         methods = METHODS if all_methods else SAFE
-        split = Split(step, new, old, share, counter.take, slow, methods, least=score, judge=_judge(judge_url, score))
+        split = Split(
+            step, new, old, share, counter.take, slow, methods, least=score, slower=slower,
+            judge=_judge(judge_url, score),
+        )  # fmt: skip
         counter.stop = split.retire
         watch = watching.begin(here.ledger, here.state, plan)
         counter.monitor = watch.monitor

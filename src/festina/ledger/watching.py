@@ -32,6 +32,7 @@ class WatchStarted(Body):
     alpha: Number
     least: Count
     score: Number | None = None  # an answer below it failed; None: scores are not looked at
+    slower: Number | None = None  # times what the version beside it usually takes; an answer of either beyond it failed
     judged: Literal["status", "service", "judge"] = "status"  # who says how good an answer was
 
 

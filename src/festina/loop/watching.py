@@ -113,6 +113,7 @@ class Plan:
     least: int
     alpha: float = ALPHA
     score: float | None = None  # an answer below it failed
+    slower: float | None = None  # and one that took so many times as long as the version beside it usually does
     judged: Literal["status", "service", "judge"] = "status"
 
 
@@ -143,7 +144,7 @@ def begin(ledger: Ledger, state: State, plan: Plan) -> Watch:
         body = e.WatchStarted(
             watch=len(now.watches.rows), step=plan.step, generation=plan.generation, commit=generation.commit,
             against=against, share=plan.share, tolerate=plan.tolerate, null=0.5, alpha=plan.alpha, least=plan.least,
-            score=plan.score, judged=plan.judged,
+            score=plan.score, slower=plan.slower, judged=plan.judged,
         )  # fmt: skip
         return [Draft(body.model_copy(update={"null": null_of(body)}))]
 

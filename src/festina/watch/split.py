@@ -8,6 +8,9 @@ when the service could not be reached, was too slow, answered 500 or more, or wh
 wrongly falls on both alike. ``retire`` sends everything to the version in use from the next request on, and needs no
 disk and no ledger. ``close`` waits a moment for answers that are under way.
 
+At the first two steps an answer also failed that says that it is JSON and is none, and, with ``slower``, one that took
+so many times as long as the version in use usually does (``usual``): both versions are held to the same.
+
 Too slow is the whole answer, not each read: whoever sends byte by byte is counted as late at the moment at which it is,
 and cut off (a copy then, an answer to a client after ``PATIENCE`` times as long).
 
@@ -27,14 +30,29 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
 from festina.errors import UsageError
 from festina.watch.deadlines import Deadlines
-from festina.watch.verdicts import DOWN, LATE, NOTHING, OURS, REFUSED, STATUS, UNSCORED, Judge, Word, read
+from festina.watch.usual import Usual
+from festina.watch.verdicts import (
+    BROKEN,
+    DOWN,
+    LATE,
+    NOTHING,
+    OURS,
+    REFUSED,
+    SLOW,
+    STATUS,
+    UNSCORED,
+    Judge,
+    Word,
+    broken,
+    read,
+)
 
 MAX_BODY = 16 << 20  # bytes of a request or an answer
 HOP = frozenset({
@@ -113,6 +131,7 @@ class Split:
     methods: frozenset[str] = SAFE
     retired: threading.Event = field(default_factory=threading.Event)
     least: float | None = None  # an answer with a lower score failed
+    slower: float | None = None  # times what the version in use usually takes; None: only ``slow_s`` counts
     judge: Judge | None = None  # who says how good an answer was; None: the services themselves
     missed: int = 0  # copies that were not made, since too many were under way
     draw: Callable[[], float] = field(default_factory=lambda: random.SystemRandom().random)
@@ -122,8 +141,13 @@ class Split:
     _open: int = 0  # requests whose answer is not sent yet
     _asking: set[_Connection] = field(default_factory=set)
     _deadlines: Deadlines = field(default_factory=Deadlines)
+    _usual: Usual | None = None
     last_new: float = 0.0  # monotonic time at which the new version was last given a request
     _server: ThreadingHTTPServer | None = None
+
+    def __post_init__(self) -> None:
+        if self.slower is not None and self.step != "full":  # there nobody is beside it
+            self._usual = Usual(self.slower)
 
     def serve(self, host: str, port: int) -> int:
         """Begin to answer; the port. Raises ``UsageError`` where that address cannot be had."""
@@ -193,16 +217,18 @@ class Split:
             self.step == "full" or (self.step == "canary" and self.draw() < self.share)
         )
         copied = not self.retired.is_set() and self.step == "shadow" and request.command in self.methods
-        copy = self._copy(asked) if copied else None
+        limit = self._limit()
+        copy = self._copy(asked, limit) if copied else None
         chosen = self.new if to_new else self.old
         if chosen is None:  # the full step, taken back, and nobody named the version before
             _reply(request, _Answer(503, (), b"the version in use was taken back\n", True, DOWN))
             return
         told = _Once(self._tell)
-        late = Seen(True, None, LATE) if chosen is self.new else Seen(None, True, LATE)
+        kind = LATE if limit >= self.slow_s else SLOW
+        late = Seen(True, None, kind) if chosen is self.new else Seen(None, True, kind)
         # told at the moment at which it is late, not when it has come at last
-        with self._deadlines.at(self.slow_s, lambda: told(late)) if copy is None else nullcontext():
-            answer = self._ask(chosen, asked, self.slow_s * PATIENCE)
+        with self._deadlines.at(limit, lambda: told(late)) if copy is None else nullcontext():
+            answer = self._ask(chosen, asked, self.slow_s * PATIENCE, limit)
         _reply(request, answer)
         answer = self._judged(asked, answer)
         if chosen is self.new:
@@ -212,6 +238,11 @@ class Split:
         else:
             told(Seen(None, answer.failed, answer.kind))
 
+    def _limit(self) -> float:
+        """Seconds from which on an answer is late, as far as is known when it is asked for."""
+        known = self._usual.limit_s if self._usual is not None else None
+        return self.slow_s if known is None else min(self.slow_s, known)
+
     def _judged(self, asked: Asked, answer: _Answer) -> _Answer:
         """What the judge says of an answer that came in time; else the answer as it is."""
         if self.judge is None or answer.failed:
@@ -220,14 +251,14 @@ class Split:
         word = self.judge.word(asked[0], asked[1], answer.status, answer.body, kind)
         return replace(answer, failed=word.failed, kind=word.kind)
 
-    def _copy(self, asked: Asked) -> Future[_Answer] | None:
+    def _copy(self, asked: Asked, limit: float) -> Future[_Answer] | None:
         with self.lock:
             if self._under_way >= SHADOWS:
                 self.missed += 1
                 return None
             self._under_way += 1
         try:
-            return self._copies.submit(self._ask, self.new, asked, self.slow_s)
+            return self._copies.submit(self._ask, self.new, asked, self.slow_s, limit)
         except RuntimeError:  # closed meanwhile
             with self.lock:
                 self._under_way -= 1
@@ -248,8 +279,8 @@ class Split:
         with self.lock:
             self.seen(seen)
 
-    def _ask(self, to: Target, asked: Asked, most_s: float) -> _Answer:
-        """What a service answers; it is cut off after ``most_s``, and then nothing of it is passed on."""
+    def _ask(self, to: Target, asked: Asked, most_s: float, limit: float) -> _Answer:
+        """What a service answers, late after ``limit``; it is cut off after ``most_s``, and then none is passed on."""
         connection, cut = _Connection(to.host, to.port, timeout=self.slow_s), threading.Event()
 
         def end() -> None:
@@ -260,13 +291,13 @@ class Split:
             self._asking.add(connection)
         try:
             with self._deadlines.at(most_s + _MARGIN_S, end):
-                answer = self._asked(connection, to, asked)
+                answer = self._asked(connection, to, asked, limit)
         finally:
             with self.lock:
                 self._asking.discard(connection)
         return _Answer(502, (), b"the service did not finish\n", True, LATE) if cut.is_set() else answer
 
-    def _asked(self, connection: HTTPConnection, to: Target, asked: Asked) -> _Answer:
+    def _asked(self, connection: HTTPConnection, to: Target, asked: Asked, limit: float) -> _Answer:
         method, path, headers, body = asked
         if to is self.new:
             self.last_new = time.monotonic()
@@ -282,14 +313,16 @@ class Split:
             came = connection.getresponse()
             with came:  # what ends with the connection would keep it
                 data, left = came.read(MAX_BODY + 1), came.length
-            late = time.monotonic() - began >= self.slow_s
+            took = time.monotonic() - began
             if len(data) > MAX_BODY:
                 return _Answer(502, (), b"the answer is too large\n", True, DOWN)
             if left:  # it said that more would come
                 raise HTTPException("cut short")
             kept = tuple((n, v) for n, v in came.getheaders() if n.lower() not in HOP | OURS)
-            if came.status >= 500 or late:
-                return _Answer(came.status, kept, data, True, LATE if late else STATUS)
+            if to is self.old and self._usual is not None and came.status < 500:
+                self._usual.took(took)
+            if kind := self._plainly(method, came, data, took, limit):
+                return _Answer(came.status, kept, data, True, kind)
             word = read(came.getheaders(), self.least) if self.judge is None else NOTHING
             if word is NOTHING and self.judge is None and self.least is not None:  # T-6
                 word = Word(True, UNSCORED) if to is self.new else NOTHING
@@ -300,6 +333,15 @@ class Split:
             return _Answer(502, (), b"the service did not answer\n", True, LATE if late else DOWN)
         finally:
             connection.close()
+
+    def _plainly(self, method: str, came: HTTPResponse, data: bytes, took: float, limit: float) -> str:
+        """The class of a failure that shows without anybody's word; empty where none does."""
+        if took >= limit:
+            return LATE if took >= self.slow_s else SLOW
+        if came.status >= 500:
+            return STATUS
+        plain = self.step != "full" and method != "HEAD"
+        return BROKEN if plain and broken(came.status, came.getheaders(), data) else ""
 
 
 @dataclass

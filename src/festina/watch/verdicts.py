@@ -11,6 +11,7 @@ Not covered: a judge that is wrong. One that does not answer says nothing, about
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,8 +24,11 @@ ERROR, SCORE = "festina-error", "festina-score"
 OURS = frozenset({ERROR, SCORE})
 LATE, DOWN, STATUS, LOW = "late", "unreachable", "status", "low-score"  # classes that the split itself gives
 REFUSED = "refused"  # in shadow, where the other version answered
+SLOW = "slow"  # beside what the version in use usually takes
+BROKEN = "broken"  # says that it is JSON, and is none
 UNSCORED = "no-score"  # of the new version, where scores are asked for
 _JUDGE_S = 5.0  # longest that a judge may take
+_MOST_JSON = 1 << 20  # bytes; what is longer is not read
 
 Headers = Iterable[tuple[str, str]]
 
@@ -56,6 +60,23 @@ def read(headers: Headers, least: float | None) -> Word:
         return NOTHING
     score = _score(found[SCORE])
     return Word(True, LOW) if score is None or score < least else Word(False)
+
+
+def broken(status: int, headers: Headers, body: bytes) -> bool:
+    """Whether a good answer to anything but HEAD says that it is JSON and is none, such as one cut off half-way."""
+    found = {name.lower(): value for name, value in headers}
+    kind = found.get("content-type", "").partition(";")[0].strip().lower()
+    if not 200 <= status < 300 or status == 204 or "content-encoding" in found or len(body) > _MOST_JSON:
+        return False
+    if kind != "application/json" and not kind.endswith("+json"):
+        return False
+    try:
+        json.loads(body, parse_int=str, parse_float=str)
+    except RecursionError:
+        return False  # as deep as it likes
+    except ValueError:
+        return True
+    return False
 
 
 def _score(text: str) -> float | None:
