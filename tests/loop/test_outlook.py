@@ -213,6 +213,16 @@ def test_W2_the_headline_claims_no_more_than_the_comparisons(arms: list[str], pl
         assert "cannot be told" in said or "is not shown" in said
 
 
+def test_W2_a_line_that_paid_and_an_improver_that_is_worse_from_one_start_are_two_answers() -> None:
+    """The library example's own record: its grown language finds more from where it stands, and less from the start."""
+    said = outlook_words.headline(answered(["paid"], ["did not pay", "cannot tell"]))
+    assert said.startswith("Letting the improver change paid, by 1 control arm (1 paid); but")
+    assert "gains less, by 2 cross-plays (1 did not pay, 1 cannot tell)" in said
+    assert said.endswith("Whether recursion pays from here on cannot be told yet.")
+    for arms, plays in ((["paid", "did not pay"], ["did not pay"]), (["paid"], ["paid", "did not pay"])):
+        assert "point both ways" in outlook_words.headline(answered(arms, plays))
+
+
 def test_W2_comparisons_under_earlier_rules_say_nothing_of_these() -> None:
     s = answered(["paid"], ["paid"])
     assert outlook_words.headline(s).startswith("Recursion pays")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from festina.watch.readings import Gain, Reading
 
 Answers = tuple[int, int, int]  # paid, did not pay, cannot tell
+NONE: Answers = (0, 0, 0)
 
 
 def headline(s: State) -> str:
@@ -45,6 +46,12 @@ def headline(s: State) -> str:
         return f"Recursion pays here, by {told}."
     if arms[1] and not arms[0] and not plays[0]:
         return f"Recursion does not pay here, by {told}."
+    if arms[0] and plays[1] and not (arms[1] or plays[0]):  # two questions, two answers: no contradiction
+        return (
+            f"Letting the improver change paid, by {_told(arms, NONE)}; but begun from the same version as the first, "
+            f"the changed improver gains less, by {_told(NONE, plays)}. Whether recursion pays from here on cannot be "
+            "told yet."
+        )
     if (arms[0] or plays[0]) and (arms[1] or plays[1]):
         return f"Whether recursion pays cannot be told: {told} point both ways."
     if plays[0] and not arms[1]:
