@@ -171,7 +171,7 @@ def paced(step: float = 2.0, tiers: tuple[e.TierTerms, ...] = (), seed: int = 1)
     return loop
 
 
-def characterise(loop: PaperLoop, mean: float = 0.4, missing: int = 0) -> None:
+def characterise(loop: PaperLoop, mean: float = 0.4, missing: int = 0, **odd: object) -> None:
     head, number = loop.state.head.number, loop.state.side.count
     loop.put(
         e.MeasureStarted(
@@ -182,7 +182,7 @@ def characterise(loop: PaperLoop, mean: float = 0.4, missing: int = 0) -> None:
             measure=number, generation=head, suite="skill", tree=oid(2), units=20 - missing, items=10 * (20 - missing),
             missing=missing, mean=mean, error=0.02, details=digest(1),
             scores=(mean,) * (20 - missing) + (None,) * missing,
-        ),
+        ).model_copy(update=odd),
         e.MeasureEnded(measure=number, purpose="characterisation"),
     )  # fmt: skip
 

@@ -101,6 +101,28 @@ def test_G2_T6_whatever_is_lost_or_unreadable_never_makes_the_loop_faster(losses
         assert any(reason.ends for reason in after.reasons)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"mean": -1e300}, {"mean": 1e300}, {"mean": 1.1}, {"error": 1e300}, {"error": -0.1}, {"units": 1}, {"items": 0},
+     {"units": 0, "items": 0}, {"units": 10**9, "items": 10**10}],
+    ids=str,
+)  # fmt: skip
+def test_G2_T6_a_characterisation_with_numbers_that_its_suite_cannot_give_lets_nothing_go_on(
+    odd: dict[str, Any],
+) -> None:
+    loop = paced(step=40.0)
+    characterise(loop, **odd)
+    at = moment(loop.state.last_at) + timedelta(seconds=1)
+    held = decided(loop.state, at)
+    assert (held.rate, held.characterise) == (0.0, True)
+    assert not loop.state.govern.complete_all(loop.state, 0)
+    assert loop.state.ignored[-1][2] == "numbers that its suite cannot give"
+    characterise(loop)
+    assert decided(loop.state, at + timedelta(seconds=10)).rate == 1.0, "a true one counts"
+    characterise(loop, **odd)
+    assert decided(loop.state, at + timedelta(seconds=20)).rate == 0.0, "and the newest is what is known"
+
+
 def test_G2_a_single_generation_is_paced_by_the_declared_first_step() -> None:
     loop = paced(step=0.4)  # less than the first step may move it
     characterise(loop)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Said = e.Stated | e.IncidentOpened | e.IncidentClassified | e.IncidentFiled | e.IncidentResolved
 ESCAPES = ("tree-would-not-die", "lease-folder")  # something outlived its box, or rewrote who runs under which user
 LOST = ("spawner-lost", "warm-box-lost", "box-vanished", "verifier-died", "verifier-crashed")
+_SLACK = 1e-9  # of a range, for rounding
 LOSSES = 3  # of Festina's own processes since a person looked: one is the host's doing, more a hand's
 
 
@@ -34,6 +35,7 @@ class Governed:
     taken_back: set[int] = field(default_factory=set)  # by denial or rollback
     gains: dict[int, float | None] = field(default_factory=dict)  # by generation: doublings, upper bound; None: unknown
     abilities: dict[int, dict[str, tuple[str, e.Characterised]]] = field(default_factory=dict)  # newest, by generation
+    odd: set[tuple[int, str]] = field(default_factory=set)  # of these, whose numbers their suite cannot give  # T-6
     skills: known.Skills = field(default_factory=known.Skills)
     safeguards: dict[str, str] = field(default_factory=dict)  # attested until
     escapes: int = 0  # since a person last signed that it may go on
@@ -49,9 +51,9 @@ class Governed:
         self.accepted, self.taken_back = [], set()
 
     def complete(self, generation: int, suite: str) -> bool:
-        """Whether this suite ran on the generation with every unit answered."""
+        """Whether this suite ran on the generation with every unit answered, and with numbers that it can give."""
         found = self.abilities.get(generation, {}).get(suite)
-        return found is not None and found[1].missing == 0
+        return found is not None and found[1].missing == 0 and (generation, suite) not in self.odd
 
     def complete_all(self, s: State, generation: int) -> bool:
         """Whether every suite of the epoch did."""
@@ -102,7 +104,27 @@ def _characterised(s: State, r: Record, b: e.Characterised) -> None:
     if now is None or (now.purpose, now.measure, now.generation) != ("characterisation", b.measure, b.generation):
         raise misfit(r, "a finding without a measurement that was charged")  # E-1
     s.govern.abilities.setdefault(b.generation, {})[b.suite] = (r.at, b)
+    s.govern.odd.discard((b.generation, b.suite))
+    if not _possible(s, b):
+        s.govern.odd.add((b.generation, b.suite))
+        s.ignored.append((r.seq, r.kind, "numbers that its suite cannot give"))
+        return
     s.govern.skills.took(r, b, now.source)
+
+
+def _possible(s: State, b: e.Characterised) -> bool:
+    """Whether a suite of the epoch could come to this: all its units, their items, a mean within its range.
+
+    What nothing measured would be taken for a complete characterisation, and let the loop go on.
+    """
+    terms = s.epoch.govern if s.epoch is not None else None
+    suite = next((each for each in terms.capabilities if each.name == b.suite), None) if terms is not None else None
+    if suite is None:
+        return False
+    width = suite.high - suite.low
+    counted = b.units + b.missing == suite.units and b.items == b.units * suite.batch_items
+    around = b.units == 0 or suite.low - _SLACK * width <= b.mean <= suite.high + _SLACK * width
+    return counted and around and 0.0 <= b.error <= width
 
 
 def _attested(s: State, r: Record, b: e.Attested) -> None:
