@@ -67,6 +67,19 @@ def test_G4_a_clock_that_jumped_back_never_makes_the_lease_longer() -> None:
     assert decided(governed(lease_s=None).state, START - timedelta(hours=1)).rate == 1.0
 
 
+def test_G4_G6_a_sign_of_life_in_the_future_names_the_clock_and_no_command_that_would_not_help() -> None:
+    loop = governed()
+    loop.state.govern.alive = "2027-01-01T00:00:00.000Z"  # the clock was a year ahead, and is right again
+    pause = decided(loop.state, START).first("pause")
+    assert pause is not None
+    assert "2027-01-01T00:00:00" in pause.waits_for
+    assert "clock" in pause.ends
+    assert "renew" not in pause.ends
+    late = decided(governed().state, START + timedelta(days=9)).first("pause")
+    assert late is not None
+    assert "festina renew" in late.ends
+
+
 def test_G1_T6_something_that_outlived_its_box_halts_until_a_person_has_looked() -> None:
     loop = governed(lease_s=None)
     loop.put(e.FaultRecorded(what="sandbox-error", detail=None))

@@ -178,6 +178,20 @@ def test_G1_an_attestation_that_is_none_leaves_the_halt(how: str) -> None:
     assert not decided(loop.state, at).halt
 
 
+def test_G1_T6_a_clock_that_is_set_back_revives_no_attestation_that_the_record_saw_run_out() -> None:
+    loop = paced(tiers=(e.TierTerms(at=0.45, safeguards=("two-people",)),))
+    characterise(loop, mean=0.5)
+    loop.put(e.Attested(
+        safeguard="two-people", expires="2026-01-01T00:10:00+00:00", reviewer="ann", reason=digest(1),
+        without_person=False,
+    ))  # fmt: skip
+    early = START + timedelta(minutes=5)
+    assert not decided(loop.state, early).halt
+    loop.state.last_at = "2026-01-01T00:11:00.000Z"  # an entry of the engine's after it ran out
+    assert decided(loop.state, START + timedelta(minutes=12)).halt
+    assert decided(loop.state, early).halt
+
+
 def test_W2_T6_a_first_improver_that_no_longer_runs_is_the_start_itself_and_ends_no_run() -> None:
     made = {"reason": "", "guard_change": False, "patch": None, "tree": oid(2), "wall_s": 0.0, "cpu_s": 0.0}
     dead = e.Product(word="nothing", score=0.3, **(made | {"reason": "the improver ended 'nonzero'"}))

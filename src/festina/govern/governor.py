@@ -53,6 +53,7 @@ class Reading:
     coarse: tuple[str, ...] = ()  # suites so near their floor or ceiling that they measure nothing  (headroom)
     crossed: tuple[str, ...] = ()  # tiers reached without the safeguards that they ask for  # G-1
     lease_left_s: float | None = None
+    ahead: str = ""  # time of a sign of life that lies in the future: one of the two clocks is wrong
     waiting: int = 0
     reverted: tuple[bool, ...] = ()  # of accepted changes, oldest first: whether it was taken back later
     escapes: int = 0  # signs that something got out of its box, since a person last looked
@@ -167,9 +168,11 @@ def _halts(r: Reading, p: Policy) -> list[Reason]:
 def _pauses(r: Reading, p: Policy) -> list[Reason]:
     found = []
     if p.lease_s is not None and (r.lease_left_s is None or r.lease_left_s <= 0.0):
-        found.append(
-            Reason("lease", "pause", "No person has given a sign of life in time", "festina renew --as NAME")
-        )  # G-4
+        what, how = "No person has given a sign of life in time", "festina renew --as NAME"
+        if r.ahead:  # none that is given now would be the newest
+            what = f"By the record a person gave a sign of life at {r.ahead[:19]}, which has not come yet"
+            how = "set this machine's clock right; where the record's was wrong, that time has to come first"
+        found.append(Reason("lease", "pause", what, how))  # G-4
     for alarm in r.alarms if p.step is not None else ():
         found.append(Reason("alarm", "hold", alarm, "festina characterise, or a person's approval: festina review"))
     for what in r.new_abilities:

@@ -58,8 +58,8 @@ def reading_of(s: State, now: datetime) -> Reading:
         alarms=(*alarms(s, newest), *fallen(s)),
         divergence=0.0 if grown is None else grown.escape,
         trusted=True if grown is None or grown.trust is None else grown.trust,
-        lease_left_s=left(s, now), waiting=len(s.waiting), escapes=g.escapes, incidents=len(g.incidents),
-        drafts=tuple(g.drafts),
+        lease_left_s=left(s, now), ahead=_ahead(s, now), waiting=len(s.waiting), escapes=g.escapes,
+        incidents=len(g.incidents), drafts=tuple(g.drafts),
         reverted=tuple(number in g.taken_back for number in g.accepted),
     )  # fmt: skip
 
@@ -178,8 +178,10 @@ def unmeasured(s: State, number: int, now: datetime) -> str:
 
 
 def in_place(s: State, safeguard: str, now: datetime) -> bool:
+    """Whether it is attested and has not run out, also by the newest entry: a clock set back revives nothing."""
     try:
-        return datetime.fromisoformat(s.govern.safeguards[safeguard]) > now
+        until = datetime.fromisoformat(s.govern.safeguards[safeguard])
+        return until > now and (not s.last_at or until > datetime.fromisoformat(s.last_at))
     except (KeyError, ValueError, TypeError):
         return False
 
@@ -194,6 +196,15 @@ def left(s: State, now: datetime) -> float | None:
     except (ValueError, TypeError):
         return None
     return terms.lease_s - age if age > -_CLOCKS_S else None
+
+
+def _ahead(s: State, now: datetime) -> str:
+    """The time of a sign of life that lies in the future; empty where none does."""
+    try:
+        late = (datetime.fromisoformat(s.govern.alive) - now).total_seconds() >= _CLOCKS_S
+    except (ValueError, TypeError):
+        return ""
+    return s.govern.alive if late else ""
 
 
 _CLOCKS_S = 120.0  # two machines' clocks may differ by so much
