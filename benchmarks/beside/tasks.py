@@ -136,12 +136,18 @@ class Library(Task):
     def start(self) -> str:
         words = self.solve.read_library(EXAMPLES / "library" / "system")
         if self.grown:
-            tasks, known = self.chains.public_tasks(7000 + self.seed), {p.name: p for p in words}
-            while missing := [word for word in GROWN if word not in known]:
-                found = {p.name: p for p in self.improve.mine(list(known.values()), tasks)}
-                known |= {word: found[word] for word in missing if word in found}
-            words = [known[word] for word in GROWN]
+            words = self._grown(words)
         return self.solve.library_text(words)
+
+    def _grown(self, words: list[Any]) -> list[Any]:
+        """``GROWN``, each found by a language that tries what was found before it first. Raises ``LookupError``."""
+        tasks, known = self.chains.public_tasks(7000 + self.seed), dict[str, Any]()
+        while missing := [word for word in GROWN if word not in known]:
+            found = {p.name: p for p in self.improve.mine([*known.values(), *words], tasks)}
+            if not any(word in found for word in missing):
+                raise LookupError(f"library, seed {self.seed}: its public tasks have no {', '.join(missing)}")
+            known |= {word: found[word] for word in missing if word in found}
+        return [known[word] for word in GROWN]
 
     def _read(self, text: str) -> list[Any]:
         rows = json.loads(text)["primitives"]

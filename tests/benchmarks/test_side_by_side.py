@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from beside.endpoint import program_in, serving
 from beside.loops import festina, keep_if_better, openevolve
-from beside.tasks import Library, Packing, Task, step, task_of
+from beside.tasks import GROWN, Library, Packing, Task, step, task_of
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,18 @@ def test_what_the_vault_draws_and_what_measures_are_one_law_on_tables_that_no_pu
     for hidden in (drawn, in_vault):  # most of each other's: the same law
         assert len(hidden & measured) > 0.7 * len(hidden)
     assert library.fresh != library.vault
+
+
+def test_a_grown_library_begins_with_the_words_of_the_example_or_says_that_they_are_not_to_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain, grown = Library(0, shown=40), Library(0, shown=40, grown=True)
+    assert [p.name for p in grown._read(grown.start)] == list(GROWN)
+    assert grown.public(grown.start) > plain.public(plain.start) + 0.2
+    assert grown.truth(grown.start) > plain.truth(plain.start) + 0.2
+    monkeypatch.setattr(grown.chains, "public_tasks", lambda seed, shown=800: [])
+    with pytest.raises(LookupError, match=r"seed 1: its public tasks have no f2_8, f2_e, f2_6, f3_7e, f3_e8"):
+        Library(1, grown=True).start  # noqa: B018 -- it once looked for them without end
 
 
 @pytest.mark.slow
