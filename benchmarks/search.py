@@ -21,6 +21,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from festina.select.budget import SEARCHED
+
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
 from searching.loops import ARMS, Play  # noqa: E402
@@ -44,7 +46,7 @@ def interval(values: list[float]) -> tuple[float, float]:
     return statistics.fmean(values), half
 
 
-def row(name: str, arm: str, seeds: range, **settings: int) -> dict[str, Any]:
+def row(name: str, arm: str, seeds: range, **settings: float) -> dict[str, Any]:
     budgets = BUDGETS[name]
     plays = [Play(system_of(name, seed), seed, budgets[-1], **settings).play(arm) for seed in seeds]
     gains = {n: [p.at(n) - p.curve[0][1] for p in plays] for n in budgets}
@@ -75,13 +77,15 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=24)
     parser.add_argument("--runs", type=int, default=4, help="runs of one tree at most")
     parser.add_argument("--restart", action="store_true", help="begin a new archive when the line moves")
+    parser.add_argument("--spread", type=float, default=SEARCHED, help="tests that share the error budget evenly")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     seeds = range(options.first, options.first + (2 if options.quick else options.seeds))
     found = []
     for name in options.only or BUDGETS:
         for arm in options.arm or ARMS:
-            found.append(row(name, arm, seeds, tries=options.tries, most=options.runs, restart=options.restart))
+            found.append(row(name, arm, seeds, tries=options.tries, most=options.runs, restart=options.restart,
+                             spread=options.spread))  # fmt: skip
             print(line(found[-1]), flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")

@@ -25,6 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from festina.select.budget import SEARCHED
+
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
 from beside.endpoint import serving  # noqa: E402
@@ -33,21 +35,23 @@ from beside.rules import festina_rules  # noqa: E402
 from beside.tasks import KINDS, task_of  # noqa: E402
 from search import interval  # noqa: E402
 
+IN_PROCESS = "Festina, in process"
 ONCE = "Festina, trained once"  # a claim about a trained model, where there is a training
 LOOPS: dict[str, Callable[..., Played]] = {
     "keep if better": keep_if_better, "OpenEvolve": openevolve, "Festina, one by one": festina,
-    "Festina, in process": festina_rules, ONCE: partial(festina_rules, once=True),
+    IN_PROCESS: festina_rules, ONCE: partial(festina_rules, once=True),
     "Festina, archive": partial(festina, archive="archive = { workers = 1 }"),
 }  # fmt: skip
 QUICK = 0.2  # of the runs
 
 
-def play(kind: str, loop: str, seed: int, share: float) -> dict[str, Any]:
+def play(kind: str, loop: str, seed: int, share: float, spread: float = SEARCHED) -> dict[str, Any]:
     task = task_of(kind, seed)
     runs = round(share * task.runs)
     began, clock = cpu_s(), time.monotonic()
     with serving(task) as stream, tempfile.TemporaryDirectory(prefix="festina-beside-") as folder:
-        played = LOOPS[loop](task, kind, stream, runs, Path(folder))
+        more = {"spread": spread} if loop in (IN_PROCESS, ONCE) else {}
+        played = LOOPS[loop](task, kind, stream, runs, Path(folder), **more)
     spent, took = cpu_s() - began, time.monotonic() - clock
     levels = [task.truth(text) for text in played.line]
     steps = [after - before for before, after in itertools.pairwise(levels)]
@@ -86,6 +90,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--only", action="append", choices=list(KINDS))
     parser.add_argument("--loop", action="append", choices=list(LOOPS))
+    parser.add_argument(
+        "--spread", type=float, default=SEARCHED, help="tests that share the error budget evenly, in process"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     seeds = range(options.first, options.first + (2 if options.quick else options.seeds))
@@ -93,7 +100,8 @@ def main() -> None:
     print(HEAD)
     for kind in options.only or [kind for kind in KINDS if kind != "tinylm"]:
         for loop in options.loop or [each for each in LOOPS if kind == "tinylm" or each != ONCE]:
-            plays = [play(kind, loop, seed, QUICK if options.quick else 1.0) for seed in seeds]
+            share = QUICK if options.quick else 1.0
+            plays = [play(kind, loop, seed, share, options.spread) for seed in seeds]
             found += plays
             print(row(plays), flush=True)
             if options.json:

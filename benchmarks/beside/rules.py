@@ -12,6 +12,7 @@ from statistics import fmean
 from beside.endpoint import Stream
 from beside.loops import Played, ask, changed
 from beside.tasks import Task, TinyLM
+from festina.select.budget import SEARCHED
 from searching.loops import Play
 from searching.systems import Edge
 
@@ -79,10 +80,12 @@ class FedOnce(Fed):
         return self._trained.kept_unit(tree, seed) / self._task.width
 
 
-def festina_rules(task: Task, kind: str, stream: Stream, runs: int, folder: Path, once: bool = False) -> Played:
+def festina_rules(
+    task: Task, kind: str, stream: Stream, runs: int, folder: Path, once: bool = False, spread: float = SEARCHED
+) -> Played:
     if once:
         assert isinstance(task, TinyLM)
-    play = Line(FedOnce(task, stream) if once else Fed(task, stream), task.seed, runs)
+    play = Line(FedOnce(task, stream) if once else Fed(task, stream), task.seed, runs, spread=spread)
     play.share = TinyLM.ANSWERING if once else 1.0
     play.play("mixed")
     return Played(tuple(play.line), round(play.used))

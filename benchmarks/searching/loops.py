@@ -10,7 +10,8 @@ from typing import Any
 from festina.ledger.seeds import scratch_seed, try_seed, unit_seed
 from festina.loop.searching import RUNS_A_UNIT
 from festina.propose.archive import Archive, Make, Node, Run, Terms, luck, places
-from festina.select import Budget, Evidence, Plan, gate
+from festina.select import SPREAD, Budget, Evidence, Plan, gate
+from festina.select.budget import SEARCHED
 from searching.systems import Edge, System, Tree
 
 
@@ -69,6 +70,9 @@ ARMS: dict[str, type[Archive] | None] = {
 }  # fmt: skip
 
 
+ALPHA = 0.05
+
+
 @dataclass
 class Play:
     """One run of one arm. ``curve``: (runs of the system used, true score of the incumbent) after each verdict."""
@@ -80,12 +84,13 @@ class Play:
     most: int = 4  # runs of one tree
     restart: bool = False
     share: float = 1.0  # of a run that a side of a test takes: less than one where a tree is trained once
+    spread: float = SEARCHED  # of the error budget, before an archive's tests
     used: float = 0
     tested: int = 0
     proposed: int = 0
     accepted: list[float] = field(default_factory=list)  # true gain of each acceptance
     curve: list[tuple[float, float]] = field(default_factory=list)
-    budget: Budget = field(default_factory=lambda: Budget(0.05))
+    budget: Budget = field(default_factory=lambda: Budget(ALPHA, SPREAD))
 
     def __post_init__(self) -> None:
         self.leaf = f"{self.system.name}-{self.seed}"
@@ -151,6 +156,7 @@ class Play:
     # -- the archive ------------------------------------------------------------------------------------
 
     def _search(self, kind: type[Archive]) -> None:
+        self.budget = Budget(ALPHA, self.spread)
         self.trees: dict[int, Any] = {}
         self.parents: dict[int, int | None] = {}
         self.scores: dict[int, list[float | None]] = {}
@@ -186,7 +192,7 @@ class Play:
 
     def _terms(self) -> Terms:
         s = self.system
-        plan = self._plan(Budget(0.05).next_level())
+        plan = self._plan(Budget(ALPHA, self.spread).next_level())
         return Terms(self.tries, self.most, s.detect, plan, 1.0, RUNS_A_UNIT * self.share, self.trials)
 
     def _plan(self, level: float) -> Plan:

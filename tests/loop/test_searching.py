@@ -19,10 +19,13 @@ from festina.loop.bench import Bench
 from festina.loop.engine import Options, run
 from festina.loop.history import lineage_history, tried_rows
 from festina.loop.state import State, fold
-from festina.loop.terms import _archive, manifest_at
+from festina.loop.terms import _archive, manifest_at, spread_of
 from festina.propose.types import Budget, NoProposal, Proposal, View
 from festina.sandbox.job import Sandbox
-from festina.system.manifest import Manifest
+from festina.select import SPREAD, Plan, units_steady
+from festina.select import Budget as ErrorBudget
+from festina.select.budget import SEARCHED
+from festina.system.manifest import Manifest, parse_manifest
 from festina.system.repo import Repo
 from festina.verify.account import Account
 from tests.loop.invariants import check, read
@@ -237,6 +240,33 @@ def test_P7_the_built_in_search_tries_in_public_where_there_is_evidence(tmp_path
     assert archive_of(tmp_path / "b", 'use = "search"', 0) is None
     assert archive_of(tmp_path / "c", 'use = "search"\narchive = false', 60) is None
     assert archive_of(tmp_path / "d", 'use = "command"\nrun = ["a"]', 60) is None
+
+
+def test_S1_few_tests_share_the_budget_where_changes_are_tried_in_public_first() -> None:
+    def epoch_spread(improver: str, policy: str = "") -> float:
+        text = f'run = ["a"]\nmetric = "loss:lower"\nallow = ["a.py"]\n[improver]\n{improver}\n[policy]\n{policy}\n'
+        return spread_of(parse_manifest(text.encode(), "here"))
+
+    searched = 'use = "search"'
+    assert (SEARCHED, SPREAD) == (10.0, 50.0)
+    assert epoch_spread(searched) == epoch_spread('use = "command"\nrun = ["a"]\narchive = {}') == SEARCHED
+    assert epoch_spread(searched + "\narchive = false") == epoch_spread('use = "command"\nrun = ["a"]') == SPREAD
+    assert epoch_spread(searched, 'error = "fdr"') == SPREAD  # acceptances give nothing back there
+    assert epoch_spread(searched, "spread = 3") == 3.0
+
+
+def test_S1_what_a_test_costs_after_failures_is_as_the_decision_says() -> None:
+    page = next((Path(__file__).parents[2] / "docs" / "decisions").glob("0054-*.md")).read_text()
+    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line[:1] == "|"]
+    assert len(rows) == 5
+    for spread, *told in rows:
+        budget, found = ErrorBudget(0.05, float(spread)), []
+        for failures in range(101):
+            level, opened = budget.open()
+            if str(failures) in head:
+                found.append(str(units_steady(Plan("bounded", level, 0.0, 0.04, 0.1, (), 2000), 0.1)))
+            budget = opened.close(level, accepted=False)
+        assert found == told
 
 
 def test_P7_an_archive_without_public_evidence_is_refused(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ class Night:
 
 def setting_of(manifest: Manifest, home: Home | None, night: Night, notes: tuple[str, ...]) -> Setting:
     """The setting of a run with this manifest. ``home``: whose vault says how many units there are items for."""
-    hidden, policy = manifest.suite.hidden, manifest.policy
+    hidden, policy, spread = manifest.suite.hidden, manifest.policy, terms.spread_of(manifest)
     alpha = policy.alpha if night.alpha is None else night.alpha
     if hidden is None or hidden.range is None:
         if night.detect is not None:
@@ -34,7 +34,7 @@ def setting_of(manifest: Manifest, home: Home | None, night: Night, notes: tuple
                 fix="leave it out: the answer says which gain can be found; or declare a [suite.hidden] with a range",
             )  # fmt: skip
         return Setting(
-            alpha=alpha, spread=policy.spread, beta=policy.beta, margin=0.0, detect=None, units_max=terms.METRIC_UNITS,
+            alpha=alpha, spread=spread, beta=policy.beta, margin=0.0, detect=None, units_max=terms.METRIC_UNITS,
             items_per_run=1, mode="printed", trials=night.trials, hours=night.hours, workers=night.workers, notes=notes,
         )  # fmt: skip
     low, high = hidden.range
@@ -45,7 +45,7 @@ def setting_of(manifest: Manifest, home: Home | None, night: Night, notes: tuple
             f"width {high - low:g}", fix="--detect with a gain in the suite's own unit",
         )  # fmt: skip
     return Setting(
-        alpha=alpha, spread=policy.spread, beta=policy.beta, margin=float(hidden.margin), detect=float(detect),
+        alpha=alpha, spread=spread, beta=policy.beta, margin=float(hidden.margin), detect=float(detect),
         units_max=hidden.max_units if night.detect is not None else _units_max(manifest, home),
         items_per_run=hidden.batch, mode=hidden.mode,
         guards=tuple((name, float(g.max_loss), float(g.range[1] - g.range[0])) for name, g in manifest.guard.items()),

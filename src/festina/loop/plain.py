@@ -19,6 +19,7 @@ from festina.errors import UsageError
 from festina.experiment.trial import Recipe, Side, Trials
 from festina.ledger.log import Ledger
 from festina.loop.state import fold
+from festina.loop.terms import spread_of
 from festina.propose.guess import Guess, guess
 from festina.propose.text import visible
 from festina.sandbox import choose
@@ -48,7 +49,7 @@ class Plain:
     def units(self) -> int:
         """Pairs of runs that the first acceptance takes at least."""
         policy = self.manifest.policy
-        level = Budget(policy.alpha, policy.spread).next_level()
+        level = Budget(policy.alpha, spread_of(self.manifest)).next_level()
         return units_min_accept(Plan("symmetric", level, 0.0, 0.0, policy.beta, (), 1000))
 
     def least_s(self, workers: int) -> float | None:

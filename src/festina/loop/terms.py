@@ -23,6 +23,7 @@ from festina.propose.types import Budget as ProposeBudget
 from festina.propose.types import Improver
 from festina.sandbox.job import Level, Limits, Sandbox
 from festina.select import planning, sameness
+from festina.select.budget import SEARCHED, SPREAD
 from festina.select.gate import Plan
 from festina.select.rules import RULE
 from festina.system.globs import matches_any
@@ -87,7 +88,7 @@ def epoch(
         manifest=digest,
         evaluator=evaluator, alpha=float(manifest.policy.alpha), error=manifest.policy.error,
         beta=float(manifest.policy.beta),
-        spread=float(manifest.policy.spread), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
+        spread=spread_of(manifest), suite=suite, guards=guards, autonomy=manifest.policy.autonomy,
         debt_generations=manifest.policy.debt.generations, debt_lines=manifest.policy.debt.lines, min_level=min_level,
         debt_unexplained=None if (most := manifest.policy.debt.unexplained) is None else float(most),
         final=_final(home, manifest, suite), attribution_share=float(manifest.policy.attribution.share),
@@ -309,7 +310,7 @@ def _productivity(manifest: Manifest, suite: e.SuiteTerms) -> e.ProductivityTerm
     detect, max_loss = float(table.detect or suite.detect), float(table.max_loss or suite.detect)
     width = width_of(suite)
     plan = Plan(
-        kind="bounded", level=manifest.policy.alpha / (2 * manifest.policy.spread + 1), margin=0.0,
+        kind="bounded", level=_late(manifest), margin=0.0,
         detect=detect / width, beta=manifest.policy.beta,
         guards=(*(g.max_loss / (g.range[1] - g.range[0]) for g in manifest.guard.values()), max_loss / width,
                 max_loss / width, float(table.conduct)), units_max=1,
@@ -324,7 +325,7 @@ def _productivity(manifest: Manifest, suite: e.SuiteTerms) -> e.ProductivityTerm
 def _cap(hidden: HiddenSuite, manifest: Manifest, width: float) -> int:
     """Units at most, from the size of effect asked for and the noise of a mean over the batch."""
     plan = Plan(
-        kind=hidden.test, level=manifest.policy.alpha / (2 * manifest.policy.spread + 1), margin=hidden.margin / width,
+        kind=hidden.test, level=_late(manifest), margin=hidden.margin / width,
         detect=hidden.detect / width, beta=manifest.policy.beta,
         guards=tuple(g.max_loss / (g.range[1] - g.range[0]) for g in manifest.guard.values()), units_max=1,
     )  # fmt: skip
@@ -361,6 +362,21 @@ def _archive(manifest: Manifest) -> e.ArchiveTerms | None:
             where=f"{FILE_NAME}: improver.archive",
         )  # fmt: skip
     return e.ArchiveTerms(tries=table.tries, seeds=table.seeds, workers=table.workers, trials=table.trials)
+
+
+def spread_of(manifest: Manifest) -> float:
+    """About how many tests share the error budget: what the manifest says, or few where an archive goes before them.
+
+    Where the share of wrong ones is bounded acceptances give nothing back, and many are hoped for.  # S-1, P-7
+    """
+    if manifest.policy.spread is not None:
+        return float(manifest.policy.spread)
+    return SPREAD if _archive(manifest) is None or manifest.policy.error == "fdr" else SEARCHED
+
+
+def _late(manifest: Manifest) -> float:
+    """The level that the longest test is sized for: once half of the budget is gone, whether or not few share it."""
+    return manifest.policy.alpha / (2 * (manifest.policy.spread or SPREAD) + 1)
 
 
 def recipe(manifest: Manifest) -> Recipe:

@@ -56,6 +56,7 @@ Promise = Literal["familywise", "fdr"]  # nothing wrong with chance 1 - alpha; o
 BLOCK_TESTS = 40  # of one sealed block without an acceptance: two thirds of its share are used by then
 IN_TIME = 63.0 / 64.0  # prior chance that a word meets its first slot: 40 of them cost 0.6 nats, a miss 5 and more
 SPREAD = 50.0  # about how many tests share the budget evenly; 10 to 200 changes costs little
+SEARCHED = 10.0  # the same where changes are tried in public first: few tests, and most of them are accepted
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ class Policy(Table):
     alpha: Annotated[Number, Field(gt=0, le=0.5)] = 0.05
     error: Literal["familywise", "fdr"] = "familywise"
     beta: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
-    spread: Annotated[Number, Field(ge=1, le=10**6)] = 50.0
+    spread: Annotated[Number, Field(ge=1, le=10**6)] | None = None  # None: ``terms.spread_of``
     min_level: Literal["L0", "L1", "L2", "L3"] = "L2"
     autonomy: Literal["observe", "propose-only", "release-by-approval", "unattended"] = "release-by-approval"
     debt: Debt = Debt()
