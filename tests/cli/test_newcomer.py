@@ -18,6 +18,7 @@ from festina.cli.common import own_ledger
 from festina.cli.doctor import command as doctor
 from festina.cli.drill import command as drill
 from festina.cli.ledger import group as ledger_group
+from festina.cli.run import Teller
 from festina.cli.run import command as run
 from festina.cli.simulate import command as simulate
 from festina.cli.status import command as status
@@ -204,6 +205,13 @@ def test_what_a_sandbox_lacks_is_not_said_the_other_way_round(monkeypatch: pytes
     for lacks, words in (((), "."), (("no filter", "trials share one uid"), weak)):
         begun = e.RunStarted.model_construct(sandbox_missing=lacks, sandbox_level=3)
         assert wording._run_started(begun, State()) == f"Code runs confined at level L3{words}"
+
+
+def test_what_limits_a_verdict_is_told_once_and_every_sentence_ends_once() -> None:
+    teller = Teller()
+    told = [teller._once(line) for line in ("A: better.", "B: better.", "C: better. It is self-reported.",
+                                            "D: better. It is self-reported.")]  # fmt: skip
+    assert told == ["A: better.", "B: better.", "C: better. It is self-reported.", "D: better."]
 
 
 def test_only_leads_above_those_that_were_told_are_news(monkeypatch: pytest.MonkeyPatch) -> None:

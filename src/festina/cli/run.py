@@ -142,7 +142,7 @@ class Teller:
     def _once(self, line: str) -> str:
         """A verdict's sentence; what limits it, only where that was not told before."""
         claim, _, limits = line.partition(". ")
-        if limits in self._limits:
+        if limits and limits in self._limits:
             return f"{claim}."
         self._limits.add(limits)
         return line
