@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from math import log2
 from types import SimpleNamespace
 from typing import Any, cast
@@ -115,6 +116,29 @@ def test_W1_a_run_that_slows_is_told_so_and_what_is_not_known_of_it() -> None:
     assert outlook.read(s) is reading
     assert reading.next_gain[0] < reading.next_gain[1]
     assert reading.escape < 0.05
+
+
+def test_W1_whatever_cannot_be_told_yet_says_when_it_will_be_or_why_that_is_not_said() -> None:
+    s = line(growing([0.3, 0.4, 0.25, 0.35, 0.2, 0.3]), [100 * k for k in range(7)])
+    reading = outlook.read(s)
+    assert reading is not None
+    assert reading.tendency == "cannot tell"
+    reasons = {
+        "if it does change, about 7 more generations tell which (in 80% of cases by then).": (7, 0.9),
+        "if it does change, about 1 more generation tells which (in 80% of cases by then).": (1, 1.0),
+        "even if it does change, 60 more generations tell in 35% of cases only": (None, 0.35),
+        "that it changes is so unlikely that no number of generations can be said.": (None, None),
+    }
+    for words, (more, within) in reasons.items():
+        said = outlook_words.told(s, replace(reading, more=more, within=within))[1]
+        assert "cannot be told yet" in said
+        assert words in said
+    own = outlook_words.told(s, reading)[1]
+    assert (reading.more is not None) == ("more generations tell which" in own)
+    told = outlook.read(line(growing([1.0 * 0.8**k for k in range(18)]), [100 * k for k in range(19)]))
+    assert told is not None
+    assert (told.more, told.within) == (None, None)
+    assert "more generation" not in outlook_words.told(s, told)[1]
 
 
 def test_W3_a_leap_is_an_alarm_once_and_is_made_again_from_the_record() -> None:
@@ -233,8 +257,17 @@ def test_W2_comparisons_under_earlier_rules_say_nothing_of_these() -> None:
 
 def test_W2_the_headline_before_any_acceptance_and_how_many_problems_it_would_take() -> None:
     assert "nothing has been accepted" in outlook_words.headline(line([0.5]))
-    said = outlook_words.headline(answered([], ["cannot tell"]))
-    assert "about 259 problems would show it" in said
+    s = answered([], ["cannot tell"])
+    assert "about 259 problems would show it" in outlook_words.headline(s)
+    ended = s.growth.crossplays[-1].ended
+    assert ended is not None
+    for ahead, why in (
+        ((0.0, -0.02, 0.02), "saw no difference"), ((0.001, -0.03, 0.03), "even 1000 problems would not show it"),
+        ((0.05, 0.04, 0.06), "too few problems"),
+    ):  # fmt: skip
+        cast(Any, ended).ahead = ahead
+        assert why in outlook_words.headline(s)
+    assert "with luck of its own" in outlook_words.headline(answered(["cannot tell"], []))
 
 
 def test_W4_a_score_doubles_as_its_ratio() -> None:

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from festina.watch import readings, scores
-from festina.watch.outlook import outlook
-from festina.watch.posterior import LEAST, Series, filtered, fit, forecast
+from festina.watch.outlook import outlook, pace_now
+from festina.watch.posterior import LEAST, Posterior, Series, filtered, fit, forecast, quantiles
 from festina.watch.readings import Gain
+from festina.watch.waits import until_told
 from tests.watch.logs import compounding, measured
 
 
@@ -66,9 +67,44 @@ def test_W1_cheaper_computing_is_not_taken_for_compounding() -> None:
 def test_W1_the_pace_now_is_found_within_its_interval(levels: bool) -> None:
     inside = 0
     for seed in range(12):
-        low, high = fit(measured(compounding(seed, 30, 0.0), seed, levels=levels)).pace(0.05, 0.95)
+        low, high = pace_now(fit(measured(compounding(seed, 30, 0.0), seed, levels=levels)), 0.05, 0.95)
         inside += low <= 0.5 <= high
-    assert inside >= 9
+    assert inside >= 10
+
+
+def test_W1_the_pace_now_allows_for_a_fit_that_lies_low_where_luck_leaps() -> None:
+    """A steady pace of 0.4 with Student's t (3): the control is the same interval without that."""
+    held = fitted = 0
+    for seed in range(16):
+        gains = 0.4 / 1.1027 * np.abs(np.random.default_rng(seed).standard_t(3.0, 20))
+        found = fit(measured(gains, seed, 0.05, levels=False))
+        low, high = pace_now(found, 0.05, 0.95)
+        held += low <= 0.4 <= high
+        bare = quantiles(found.scale * np.exp2(found.grid.log_rate), found.weights, (0.05, 0.95))
+        fitted += bare[0] <= 0.4 <= bare[1]
+    assert held >= 13
+    assert held >= fitted + 2
+
+
+def moving(posterior: Posterior, slope: float) -> Posterior:
+    """The same, were all of its laws to change the pace by so much (``phi``)."""
+    cells = replace(posterior.picked, phi=np.full_like(posterior.picked.phi, slope), drift=posterior.picked.drift * 0.0)
+    return replace(posterior, picked=cells)
+
+
+def test_W1_the_surer_it_is_the_fewer_generations_more_are_said_and_none_of_a_pace_that_stands_still() -> None:
+    runs = [fit(measured(compounding(seed, 10, -0.4), seed, levels=False)) for seed in range(6)]
+    assert all(0.05 < found.speeding_up < 0.5 for found in runs), "none of them is told"
+    runs.sort(key=lambda found: found.speeding_up)
+    told = [until_told(found) for found in runs]
+    assert told[0] == until_told(runs[0])
+    for more, share in told:
+        assert share is not None
+        assert (more is not None) == (share >= readings.LIKELY)
+        assert more is None or 1 <= more <= readings.SOON
+    waits = [more or readings.SOON + 1 for more, _ in told]
+    assert max(waits[:2]) < min(waits[-2:])
+    assert until_told(moving(runs[0], 0.0)) == (None, None)
 
 
 def test_W1_effort_is_allowed_for() -> None:
@@ -86,9 +122,9 @@ def test_W1_effort_is_allowed_for() -> None:
 
 def test_W4_one_great_jump_moves_the_level_and_hardly_the_law() -> None:
     gains = compounding(8, 30, 0.0)
-    before = fit(measured(gains, 8)).pace(0.5)[0]
+    before = pace_now(fit(measured(gains, 8)), 0.5)[0]
     gains[15] += 10 * gains[:15].mean()
-    after = fit(measured(gains, 8)).pace(0.5)[0]
+    after = pace_now(fit(measured(gains, 8)), 0.5)[0]
     assert after == pytest.approx(before, rel=0.4)
 
 

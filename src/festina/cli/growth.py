@@ -315,7 +315,8 @@ def _growth(r: Reading | None) -> dict[str, Any] | None:
         "tendency": r.tendency, "speeding_up": r.speeding_up, "steady": r.steady,
         "compounding": r.compounding, "drifting": r.drifting,
         "phi": r.phi, "pace": r.pace, "next_gain": r.next_gain, "ahead": r.ahead, "escape": r.escape,
-        "divergence": r.divergence, "evidence": r.evidence, "more": r.more, "trust": r.trust,
+        "divergence": r.divergence, "evidence": r.evidence, "more": r.more, "within": r.within,
+        "trust": r.trust,
         "scores": [
             {
                 "ahead": record.ahead, "forecasts": len(record.scores), "crps": record.crps, "line": record.line,

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from festina.loop import outlook
 from festina.loop.growth import tried_by_changed
 from festina.select.normal import TWO_SIDED_2
-from festina.watch.readings import LEAST
+from festina.watch.readings import LEAST, LIKELY, SOON
 
 if TYPE_CHECKING:
     from festina.loop.state import State
     from festina.watch.readings import Gain, Reading
 
+MOST = 1000  # problems of a cross-play, beyond which no number is said
 Answers = tuple[int, int, int]  # paid, did not pay, cannot tell
 NONE: Answers = (0, 0, 0)
 
@@ -80,14 +81,21 @@ def _told(arms: Answers, plays: Answers) -> str:
 
 
 def _problems(s: State) -> str:
-    """How many problems the last cross-play would have needed, if the difference that it saw is real."""
+    """How many problems the last cross-play would have needed, if the difference that it saw is real, or why that is
+    not said."""
     ended = s.growth.last_crossplay
-    if ended is None or ended.answer != "cannot tell" or ended.ahead[0] == 0.0:
+    if ended is None:
+        return " How much more it takes cannot be said of an arm: it is one run, with luck of its own."
+    if ended.answer != "cannot tell":
         return ""
+    if ended.ahead[0] == 0.0:
+        return " The last cross-play saw no difference, so how many problems would show one cannot be said."
     half = (ended.ahead[2] - ended.ahead[1]) / 2.0
     wanted = round(ended.problems * (half / abs(ended.ahead[0])) ** 2 * 1.2)
-    if wanted <= ended.problems or wanted > 1000:
-        return ""
+    if wanted > MOST:
+        return f" The last cross-play saw a difference so small that even {MOST} problems would not show it."
+    if wanted <= ended.problems:
+        return " The last cross-play had too few problems to say how many it takes."
     return f" If the difference of the last cross-play is real, about {wanted} problems would show it."
 
 
@@ -132,10 +140,9 @@ def _scale(s: State) -> str:
 
 def _tendency(r: Reading) -> str:
     if r.tendency == "cannot tell":
-        more = f"; if what is seen is real, about {r.more} more generations would tell" if r.more is not None else ""
         line = (
             "Whether the pace (gain for the same effort) rises or falls cannot be told yet: chance that it rises "
-            f"{r.rises:.0%}, that it does not change {r.steady:.0%}, that it falls {r.falls:.0%}{more}."
+            f"{r.rises:.0%}, that it does not change {r.steady:.0%}, that it falls {r.falls:.0%}; {_more(r)}."
         )
     else:
         rises, chance = ("rises", r.rises) if r.tendency == "speeding up" else ("falls", r.falls)
@@ -147,6 +154,19 @@ def _tendency(r: Reading) -> str:
             "this: cheaper computing, help, or a system that shows less or more than it can look the same."
         )
     return line
+
+
+def _more(r: Reading) -> str:
+    """When it could be told, or why that is not said."""
+    if r.more is not None:
+        many = "generation tells" if r.more == 1 else "generations tell"
+        return f"if it does change, about {r.more} more {many} which (in {LIKELY:.0%} of cases by then)"
+    if r.within is None:
+        return "that it changes is so unlikely that no number of generations can be said"
+    return (
+        f"even if it does change, {SOON} more generations tell in {r.within:.0%} of cases only, since it can be by "
+        "little beside the luck of single gains"
+    )
 
 
 def _foreseen(r: Reading) -> str:

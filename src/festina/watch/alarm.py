@@ -79,7 +79,7 @@ def judge(
     size = (gain - float(means.mean())) / float(means.mean())
     if size < least_size:
         return None
-    past = _past(before, found, apart, known)
+    past = earlier(before, found, apart, known)
     if rule < 3:
         chance = luck.first_chance(gain, error, means, past)
     else:
@@ -89,7 +89,7 @@ def judge(
     return Alarm("jump", count + 1, size, chance) if size >= least_size and chance < called else None
 
 
-def _past(before: Series, found: Posterior, apart: float, known: frozenset[int]) -> tuple[Array, Array, Array]:
+def earlier(before: Series, found: Posterior, apart: float, known: frozenset[int]) -> tuple[Array, Array, Array]:
     """Gains, their errors and fitted means of generations without an alarm of their own."""
     rows = np.array([g for g in range(len(before.gain)) if g + 1 not in known], np.int64)
     fitted = np.maximum(np.array([float(m.mean()) for m in found.state.means]), 1e-9)
@@ -99,7 +99,7 @@ def _past(before: Series, found: Posterior, apart: float, known: frozenset[int])
 def _fallen(before: Series, gain: float, own: float, apart: float, known: frozenset[int]) -> float:
     """Chance of a gain measured so low where capability stands still, outliers such as this run has had included."""
     none = np.empty(0)
-    past = _past(before, fit(before), apart, known) if len(before.gain) >= LEAST else (none, none, none)
+    past = earlier(before, fit(before), apart, known) if len(before.gain) >= LEAST else (none, none, none)
     return luck.learnt(*past).fallen(gain, own)
 
 

@@ -180,6 +180,12 @@ class Learnt:
         """Of the true mean over the fitted one, on average."""
         return float(self.weights.sum((0, 1)) @ SCALES)
 
+    def scales(self) -> tuple[Array, Array]:
+        """Of the true mean over the fitted one: points between those that were tried, too, and their weights."""
+        fine = np.linspace(np.log(SCALES[0]), np.log(SCALES[-1]), 4 * len(SCALES) - 3)
+        dense = np.interp(fine, np.log(SCALES), self.weights.sum((0, 1)))
+        return np.exp(fine), dense / dense.sum()
+
     def chance(self, gain: float, error: float, means: Array) -> float:
         """Of a measured gain at least as large, if it is luck. ``means``: draws of what was foreseen."""
         total = 0.0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from math import erfc, exp, sqrt
+from math import sqrt
 
 import numpy as np
 
-from festina.watch import alarm, scores
-from festina.watch.posterior import FADE, Posterior, Series, fit, forecast
-from festina.watch.readings import Gain, Reading, still_true
+from festina.watch import alarm, luck, scores
+from festina.watch.posterior import Posterior, Series, fit, forecast, quantiles
+from festina.watch.readings import Gain, Reading, still_true, tendency_of
+from festina.watch.waits import until_told
 
 
 def series(made: tuple[Gain, ...]) -> Series:
@@ -28,45 +29,32 @@ def outlook(made: tuple[Gain, ...], *, score: bool = True, before: Reading | Non
     scored = scores.scored(data, known=still_true(before, made)) if score else ()
     one = next((record for record in scored if record.ahead == 1 and record.scores), None)
     up = posterior.speeding_up
-    phi, pace = posterior.phi(0.05, 0.5, 0.95), posterior.pace(0.05, 0.5, 0.95)
+    phi, pace = posterior.phi(0.05, 0.5, 0.95), pace_now(posterior, 0.05, 0.5, 0.95)
     ahead = [(h, *(float(q) for q in np.quantile(draws[h - 1], (0.05, 0.5, 0.95)))) for h in (1, 5, 10)]
+    tendency = tendency_of(up)
+    more, within = until_told(posterior) if tendency == "cannot tell" else (None, None)
     return Reading(
-        gains=made, tendency="speeding up" if up > 0.95 else "slowing down" if up < 0.05 else "cannot tell",
+        gains=made, tendency=tendency,
         speeding_up=up, compounding=posterior.compounding, drifting=posterior.drifting,
         phi=(phi[0], phi[1], phi[2]), pace=(pace[0], pace[1], pace[2]),
         next_gain=(float(draws[0].mean()), float(np.quantile(draws[0], 0.95))),
         ahead=tuple((int(h), low, middle, high) for h, low, middle, high in ahead),
         escape=posterior.diverges_within(3.0), divergence=posterior.divergence(),
-        evidence=alarm.acceleration(data), more=_more(posterior, len(made)),
+        evidence=alarm.acceleration(data), more=more, within=within,
         trust=scores.trusted(one) if one is not None else None,
         scores=tuple(record for record in scored if record.scores), steady=posterior.steady,
     )  # fmt: skip
 
 
-def _more(posterior: Posterior, count: int) -> int | None:
-    """Generations until the tendency is told at 95 %, if the slope is what it seems under laws that have one.
+def pace_now(posterior: Posterior, *chances: float) -> tuple[float, ...]:
+    """Quantiles of the gain that the mean effort brings now, doublings.
 
-    Its error shrinks as the generations that are remembered (evidence fades) to the power 3/2, and the odds of a pace
-    that does not change go as the slope's density at 0.
+    What the laws of the posterior say, times how far a fit that leaps do not move lies below the mean of this run's
+    gains: that is learnt from them as for alarms (``luck.learnt``), and it is not known well.
     """
-    if not 0.05 <= posterior.speeding_up <= 0.95:
-        return None
-    moving = posterior.weights * (posterior.grid.slope != 0.0)
-    total = float(moving.sum())
-    if total < 1e-6:
-        return None
-    slope = posterior.grid.slope
-    mean = float(moving @ slope) / total
-    sd = sqrt(max(float(moving @ (slope - mean) ** 2) / total, 1e-12))
-    still = posterior.steady / total
-    for wanted in range(count + 1, count + 500):
-        less = (_remembered(count) / _remembered(wanted)) ** 1.5
-        z, then = abs(mean) / sd, abs(mean) / (sd * less)
-        odds = still / less * exp(0.5 * (z * z - then * then))
-        if (0.5 * erfc(-then / sqrt(2.0)) + 0.5 * odds) / (1.0 + odds) > 0.95:
-            return wanted - count
-    return None
-
-
-def _remembered(count: int) -> float:
-    return (1.0 - FADE**count) / (1.0 - FADE)
+    own = posterior.series
+    apart = sqrt(2.0) if own.levels else 1.0
+    scales, shares = luck.learnt(*alarm.earlier(own, posterior, apart, frozenset())).scales()
+    fitted = posterior.scale * np.exp2(posterior.picked.log_rate)
+    weights = np.broadcast_to(shares[:, None], (len(scales), len(fitted)))
+    return quantiles((scales[:, None] * fitted).ravel(), weights.ravel(), chances)

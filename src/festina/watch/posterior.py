@@ -20,7 +20,7 @@ the draws of a forecast, which follow from ``SEED``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,10 +140,6 @@ class Posterior:
         weights = self.weights * (self.grid.drift == 0.0)
         return quantiles(self.grid.phi, weights, chances)
 
-    def pace(self, *chances: float) -> tuple[float, ...]:
-        """Quantiles of the gain that the mean effort brings now, doublings."""
-        return quantiles(self.scale * np.exp2(self.grid.log_rate), self.weights, chances)
-
     def diverges_within(self, generations: float) -> float:
         """Chance that, but for the limit of speed, capability diverges within so many generations of mean effort.
 
@@ -181,49 +177,76 @@ def quantiles(values: Array, weights: Array, chances: tuple[float, ...]) -> tupl
 # -- the filter -----------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class Filter:
+    """Every cell of a grid, taken from generation to generation. Arrays end with an entry a cell."""
+
+    grid: Grid
+    scale: float
+    levels: bool
+    fade: float
+    base: Array
+    level: Array
+    variance: Array
+    evidence: Array
+    at: int = 0  # generations seen
+    _flat: Array = field(init=False)  # variance of a gain, for its mean: of successes of one size ...
+    _steep: Array = field(init=False)  # ... and of luck in proportion, for its mean's square
+
+    def __post_init__(self) -> None:
+        grid, rate = self.grid, self.scale * np.exp2(self.grid.log_rate)
+        self._flat = np.where(grid.kind == 0.0, grid.spread * rate, 0.0)
+        self._steep = np.where(grid.kind == 0.0, 0.0, grid.spread)
+
+    def step(self, gain: Array | float, level: Array | float, error: float, effort: float) -> tuple[Array, ...]:
+        """A generation's measured gain and level, for an effort in units of the mean: (mean, innovation, variance) by
+        each cell."""
+        grid, x, var = self.grid, self.level, self.variance
+        exponent = grid.phi * x + grid.drift * self.at
+        free = exponent < grid.cap
+        np.minimum(exponent, grid.cap, out=exponent)
+        mean = np.minimum(effort * self.base * np.exp2(exponent), 1e4 * self.scale)
+        slope = np.clip(mean * grid.phi * LN2 * free, -0.95, 30.0)
+        process = (self._flat + self._steep * mean) * mean
+        noise = error**2
+        grown = 1.0 + slope
+        if self.levels:
+            total, innovation = grown * grown * var + process + noise, level - x - mean
+        else:
+            total, innovation = slope * slope * var + process + noise, gain - mean
+        square = innovation * innovation / total
+        self.evidence *= self.fade
+        self.evidence -= 0.5 * np.log(total) + 0.5 * (NU + 1.0) * np.log1p(square / NU)
+        wide = np.maximum(total * (NU + square) / (NU + 1.0), total)
+        if self.levels:
+            trust = 1.0 - noise / wide
+            self.level = x + mean + trust * innovation
+            self.variance = trust * noise
+        else:
+            process = process + (wide - total)
+            shared = var * slope * grown + process
+            trust = shared / wide
+            self.level = x + mean + trust * innovation
+            self.variance = np.maximum(grown * grown * var + process - trust * shared, 0.0)
+        self.at += 1
+        return mean, innovation, total
+
+
 def filtered(series: Series, grid: Grid, scale: float, *, fade: float = FADE, keep: bool = False) -> Filtered:
     """Run every cell through the series. ``keep``: also means and scores of every generation."""
     count = len(series.gain)
     level = np.cumsum(series.gain)
     effort = series.effort / series.effort.mean()
-    rate = scale * np.exp2(grid.log_rate)
     now = np.minimum(grid.phi * level[-1] + grid.drift * count, grid.cap)
-    base = rate * np.exp2(np.clip(-now, -30.0, 30.0))
-    x, var, evidence = np.zeros_like(base), np.zeros_like(base), np.zeros_like(base)
-    flat, steep = np.where(grid.kind == 0.0, grid.spread * rate, 0.0), np.where(grid.kind == 0.0, 0.0, grid.spread)
-    out = Filtered(x, var, evidence, base, [], [])
+    base = scale * np.exp2(grid.log_rate) * np.exp2(np.clip(-now, -30.0, 30.0))
+    run = Filter(grid, scale, series.levels, fade, base, *(np.zeros_like(base) for _ in range(3)))
+    means, scores = [], []
     for g in range(count):
-        exponent = grid.phi * x + grid.drift * g
-        free = exponent < grid.cap
-        np.minimum(exponent, grid.cap, out=exponent)
-        mean = np.minimum(effort[g] * base * np.exp2(exponent), 1e4 * scale)
-        slope = np.clip(mean * grid.phi * LN2 * free, -0.95, 30.0)
-        process = (flat + steep * mean) * mean
-        noise = float(series.error[g]) ** 2
-        grown = 1.0 + slope
-        if series.levels:
-            total, innovation = grown * grown * var + process + noise, level[g] - x - mean
-        else:
-            total, innovation = slope * slope * var + process + noise, series.gain[g] - mean
-        square = innovation * innovation / total
-        evidence *= fade
-        evidence -= 0.5 * np.log(total) + 0.5 * (NU + 1.0) * np.log1p(square / NU)
+        mean, innovation, total = run.step(series.gain[g], level[g], float(series.error[g]), effort[g])
         if keep:
-            out.means.append(mean)
-            out.scores.append(innovation / np.sqrt(total))
-        wide = np.maximum(total * (NU + square) / (NU + 1.0), total)
-        if series.levels:
-            trust = 1.0 - noise / wide
-            x = x + mean + trust * innovation
-            var = trust * noise
-        else:
-            process = process + (wide - total)
-            shared = var * slope * grown + process
-            trust = shared / wide
-            x = x + mean + trust * innovation
-            var = np.maximum(grown * grown * var + process - trust * shared, 0.0)
-    out.level, out.variance = x, var
-    return out
+            means.append(mean)
+            scores.append(innovation / np.sqrt(total))
+    return Filtered(run.level, run.variance, run.evidence, base, means, scores)
 
 
 # -- the grids ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,13 @@ LEAST = 3  # measured generations before anything is said of growth
 RULES = {1: (5.0, 0.003), 2: (6.0, 0.005), 3: (6.5, 0.006)}
 RULE = 3  # of new alarms
 Tendency = Literal["speeding up", "slowing down", "cannot tell"]
+SHOWN = 0.95  # chance at which a tendency is told
+SOON, LIKELY = 60, 0.8  # more generations that are looked ahead for when it will be, and share of cases in which it is
+
+
+def tendency_of(speeding_up: float) -> Tendency:
+    """``speeding_up``: chance that the pace rises, and half of the chance that it does not change."""
+    return "speeding up" if speeding_up > SHOWN else "slowing down" if speeding_up < 1.0 - SHOWN else "cannot tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +79,13 @@ class Reading:
     escape: float  # chance that capability diverges within three generations, but for a limit of speed
     divergence: float | None  # median generations to that; None: it may well never
     evidence: float  # that the pace rises; 20 is shown at 1 in 20, however often it was looked at
-    more: int | None  # generations until the tendency is told, if what is seen is real; None: told, or nothing seen
+    more: int | None  # generations until the tendency is told in ``LIKELY`` of cases, if the pace does change
     trust: bool | None  # of forecasts; None with too few
     scores: tuple[Scored, ...]
     steady: float = 0.0  # chance that the pace does not change
+    within: float | None = (
+        None  # share of cases in which ``SOON`` more tell, if it does change; None: told, or it hardly does
+    )
 
     @property
     def rises(self) -> float:
