@@ -7,6 +7,7 @@ import re
 import subprocess
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -29,7 +30,7 @@ from festina.drill.model import KINDS, Finding, Report, Verdict
 from festina.errors import UsageError
 from festina.ledger import entries as e
 from festina.ledger.log import Ledger
-from festina.loop import plain
+from festina.loop import plain, searching
 from festina.loop.opening import name_of
 from festina.loop.rows import Generation
 from festina.loop.state import State
@@ -39,7 +40,7 @@ from festina.system.manifest import parse_manifest
 from festina.system.policy import Policy
 from festina.system.repo import Repo
 from tests.ledger.support import genesis, make_keys
-from tests.loop.paper import PaperLoop
+from tests.loop.paper import PaperLoop, Searching
 from tests.report.made_ledger import made_run
 from tests.report.test_trust import ground, trust
 
@@ -222,7 +223,8 @@ def test_only_leads_above_those_that_were_told_are_news(monkeypatch: pytest.Monk
     leads = Leads()
 
     def news(lead: float) -> bool:
-        monkeypatch.setattr(wording, "leading", lambda _b, _s: lead)
+        for name in ("leading", "ahead"):
+            monkeypatch.setattr(wording, name, lambda _b, _s: lead)
         return leads.news(told, s)
 
     assert [news(lead) for lead in (0.2, 0.1, 0.2, 0.205, 0.3)] == [True, False, False, False, True]
@@ -230,6 +232,60 @@ def test_only_leads_above_those_that_were_told_are_news(monkeypatch: pytest.Monk
     assert [news(0.1), news(0.1)] == [True, False]
     refused = told.model_copy(update={"guard_change": True})
     assert leads.news(refused, s)  # an attempt on what judges it is always told
+
+
+def test_what_a_try_is_ahead_by_is_what_the_archive_says() -> None:
+    compared = 0
+    for seed in range(3):
+        loop = Searching(seed=seed, proposals=3)
+        loop.begin()
+        loop.run()
+        state = State()
+        for record in loop.records:
+            state.apply(record)
+            if record.kind != "try-ended" or record.body.result != "scored" or record.body.tree is None:
+                continue
+            known, number = searching.archive(state), state.search.by_tree.get(record.body.tree)
+            if known is not None and number is not None and known.nodes[number].works:
+                assert wording.ahead(record.body, state) == pytest.approx(known.lead(number))
+                compared += 1
+    assert compared >= 10
+
+
+def test_a_run_that_ends_before_a_test_says_what_it_tried() -> None:
+    running = import_module("festina.cli.run")
+    loop = Searching(seed=0, proposals=3)
+    loop.begin()
+    state, told = State(), []
+    loop.run()
+    for record in loop.records:
+        state.apply(record)
+        if state.search.since and not state.proposals:
+            state.last_end = e.RunEnded.model_construct(run=0, reason="budget", detail="", wall_s=60.0)
+            told.append(running._farewell(state))
+    assert told
+    assert all("tried" in each and "goes on from there" in each for each in told)
+    assert "tried" not in running._farewell(loop.state)  # something was proposed: that is told instead
+
+
+@pytest.mark.parametrize("cost", [0.001, 3.0])
+def test_the_line_of_progress_takes_a_fiftieth_of_a_run_at_most(monkeypatch: pytest.MonkeyPatch, cost: float) -> None:
+    """Where much was tried, a look at all of it takes long: it comes as seldom as that asks for, and it does come."""
+    now, spent, running = [0.0], [0.0], import_module("festina.cli.run")
+
+    def dear(state: State) -> str:
+        now[0] += cost
+        spent[0] += cost
+        return "here"
+
+    monkeypatch.setattr(running, "progress", dear)
+    monkeypatch.setattr(running, "told", lambda record, state: None, raising=False)
+    teller = running.Teller(clock=lambda: now[0])
+    record = SimpleNamespace(kind="batch-ended", body=e.BatchEnded.model_construct())
+    while now[0] < 1000.0:
+        teller(record, State())
+        now[0] += 0.01
+    assert cost <= spent[0] <= running.SHARE * 1000.0 + 2 * cost
 
 
 def test_options_that_would_change_a_run_that_has_begun_are_refused() -> None:

@@ -105,7 +105,7 @@ def test_G7_unattended_releases_what_was_tested_and_falls_back_on_an_incident(tm
     assert state.head.granted == state.govern.autonomy.grant.seqs[-1]  # type: ignore[union-attr]
     assert state.waiting, "people are asked all the same"
     gates = festina("status", "--gates", toy=toy).stdout
-    assert "evidence on hidden items: 0 of 1 test not accepted" in gates
+    assert "evidence of the tests: 0 of 1 test not accepted" in gates
     assert "measuring what it can do: 0 of 2 suite runs" in gates
     assert toy.git("rev-parse", "refs/festina/released") == state.head.commit
 

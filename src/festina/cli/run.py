@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from festina.loop.state import State
     from festina.system.manifest import Manifest
 
+OFTEN_S, SHARE = 0.2, 0.02  # the line is made anew so often at most, and takes so much of the run at most
 SHOWN = 3  # open tests in the line that counts trials
 PATCH = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -112,7 +113,7 @@ def command(root: Path, command_line: tuple[str, ...], as_json: bool, yes: bool,
 class Teller:
     """Plain progress for a person: a sentence an event on standard error, and a line that counts trials."""
 
-    def __init__(self, label: str = "") -> None:
+    def __init__(self, label: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         """``label`` stands before each line, where another loop than the system's own is told of."""
         from festina.cli.say import Progress
         from festina.cli.words import Leads
@@ -120,7 +121,8 @@ class Teller:
         self._leads = Leads()
         self._line = Progress(label)
         self._limits: set[str] = set()
-        self._began = time.monotonic()
+        self._clock = clock
+        self._began, self._due = clock(), 0.0
 
     def __call__(self, record: Record, state: State) -> None:
         from festina.cli.words import told
@@ -128,12 +130,15 @@ class Teller:
         if record.kind == "run-ended":
             self.end()
             return
-        line = told(record, state)
-        if line is not None and self._leads.news(record.body, state):
+        line = told(record, state) if self._leads.news(record.body, state) else None
+        if line is not None:
             self._line.news(self._once(line) if record.kind == "verdict" else line)
-        elif now := progress(state) or trying(state):
-            left = state.run.wall_s - (time.monotonic() - self._began) if state.run is not None else 0.0
-            self._line.at(f"{now}; {roughly(left)} left" if left > 0 else now)
+        elif (begun := self._clock()) >= self._due:
+            if now := progress(state) or trying(state):
+                left = state.run.wall_s - (begun - self._began) if state.run is not None else 0.0
+                self._line.at(f"{now}; {roughly(left)} left" if left > 0 else now)
+            ended = self._clock()
+            self._due = ended + max(OFTEN_S, (ended - begun) / SHARE)
 
     def end(self) -> None:
         """No more entries to come."""
@@ -276,5 +281,7 @@ def _farewell(state: State) -> str:
     spent = duration(end.wall_s) if end is not None else ""
     known = ("fault", "waiting", "budget", "control", "exhausted", "halted")
     tail = f" ({end.detail})" if end is not None and end.reason in known else ""
+    if not real and (tried := trying(state)) and end is not None and end.reason == "budget":
+        return f"{why}{tail}. {tried}, and nothing was due for a test yet. Next: festina run goes on from there"
     came = f", {empty} came to nothing," if empty else ""
     return f"{why}{tail}. {accepted} accepted of {count(len(real), 'proposal')}{came} in {spent}. Next: festina status"

@@ -104,7 +104,7 @@ def _check(source: Source, given: Path, folder: Path, public_file: Path) -> None
     with source.open() as ledger:
         made = releases(ledger.records())
     added = {name: said.files[name] for name in said.added if name in said.files}
-    for trace in reversed(made):
+    for trace in (each for each in made if each.released.seq == said.entry):  # the one whose files are worth hashing
         if said.payload == signature.statement(trace, _released(repo, trace) | added, said.added):
             click.echo(f"holds: {len(found)} files, signed by this key, of generation {trace.generation}", nl=False)
             click.echo(f" and {len(added)} that the signer added" if added else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -194,16 +194,29 @@ def _tried(b: e.TryEnded, s: State) -> str | None:
     return None if found is None else f"{better}: {found:+.3g} so far, not tested yet"
 
 
+def ahead(b: e.TryEnded, s: State) -> float:
+    """Mean gain of a try's tree over the version in use, seed by seed, without the archive; 0 where it is unknown."""
+    from festina.loop import searching
+
+    numbers = s.search.by_tree.get(b.tree or ""), s.search.by_tree.get(searching.head_tree(s)) if s.line else None
+    if s.epoch is None or numbers[0] is None or numbers[1] is None:
+        return 0.0
+    mine, other = (s.search.nodes[number].scores for number in numbers)
+    gains = [x - y for x, y in zip(mine, other, strict=False) if x is not None and y is not None]
+    sign = 1.0 if s.epoch.suite.direction == "higher" else -1.0
+    return sign * sum(gains) / len(gains) if gains else inf
+
+
 def leading(b: e.TryEnded, s: State) -> float | None:
     """By how much a new tree leads on public evidence; ``None`` where it does not, or as others do."""
     from festina.loop import searching
 
-    known = searching.archive(s) if s.epoch is not None and s.epoch.archive is not None and s.line else None
     number = s.search.by_tree.get(b.tree or "") if b.result == "scored" else None
-    if known is None or number is None or known.candidates()[:1] != [number]:
+    if number is None or b.patch is None or s.epoch is None or s.epoch.archive is None or not s.line:
+        return None  # without a patch: further runs of a tree that was told of
+    known = searching.archive(s)
+    if known is None or known.candidates()[:1] != [number]:
         return None
-    if b.patch is None:
-        return None  # further runs of a tree that was told of
     lead = known.lead(number)
     if f"{lead:+.3g}" in {f"{known.lead(other):+.3g}" for other in known.candidates()[1:]}:
         return None  # as good as what was told of, within what is shown
@@ -222,9 +235,13 @@ class Leads:
     def news(self, body: e.Body, s: State) -> bool:
         from festina.ledger import entries as e
 
-        if not isinstance(body, e.TryEnded) or body.guard_change or (lead := leading(body, s)) is None:
+        if not isinstance(body, e.TryEnded) or body.guard_change:
             return True
-        if self._head == s.head.number and lead <= 1.05 * self._best:
+        told = 1.05 * self._best if self._head == s.head.number else 0.0
+        if ahead(body, s) <= told:
+            return False  # without a look at the whole archive, which takes longer the more was tried
+        lead = leading(body, s)
+        if lead is None or lead <= told:
             return False
         self._head, self._best = s.head.number, lead
         return True

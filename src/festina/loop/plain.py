@@ -137,7 +137,7 @@ def told(plain_: Plain, workers: int) -> str:
             f"  a verdict   takes at least {plain_.units} pairs of runs ({takes}{beside})",
             "              festina calibrate -- COMMAND says which gains can be found here, and at what cost",
             "  assurance   self-reported: the command prints its own score, so nothing here is proven.",
-            "              Hidden items and a scorer of yours would raise it: festina init, then docs/manifest.md",
+            "              Hidden items and a scorer of yours would raise it: docs/manifest.md shows four short files",
         ]
     )
 

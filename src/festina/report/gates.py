@@ -24,7 +24,7 @@ Span = tuple[float, float]
 
 NAMES: Final[dict[str, str]] = {
     "scope": "scope and content of a proposal", "controls": "controls of the scorer",
-    "evidence": "evidence on hidden items", "plants": "planted defects", "same": "the version in use against itself",
+    "evidence": "evidence of the tests", "plants": "planted defects", "same": "the version in use against itself",
     "public": "public gain beside hidden gain", "final": "the sealed final suite",
     "abilities": "measuring what it can do", "people": "people's reviews", "pace": "the governor's waits and halts",
     "soak": "soak suites before a release", "watch": "watching what serves",

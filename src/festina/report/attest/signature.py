@@ -47,6 +47,7 @@ class Signed:
     files: Mapping[str, str]
     ignored: tuple[str, ...]
     added: tuple[str, ...]  # by the signer, beside what was released
+    entry: int | None  # that released it, as the signer says; None: another tool's signature
 
 
 def statement(trace: Trace, files: Mapping[str, str], added: Sequence[str] = ()) -> bytes:
@@ -102,9 +103,11 @@ def read(bundle: bytes, public: EllipticCurvePublicKey) -> Signed:
         whole = sha256(b"".join(files.values())).hexdigest()
         if not known or kinds != {"sha256"} or len(names) != len(files) or subject["digest"]["sha256"] != whole:
             raise _none()
-        ignored, added = terms.get("ignore_paths", []), predicate.get("festina", {}).get("added", [])
+        ours = predicate.get("festina", {})
+        ignored, added, entry = terms.get("ignore_paths", []), ours.get("added", []), ours.get("entry")
         digests = {name: digest.hex() for name, digest in files.items()}
-        return Signed(payload, digests, tuple(map(str, ignored)), tuple(map(str, added)))
+        return Signed(payload, digests, tuple(map(str, ignored)), tuple(map(str, added)),
+                      entry if type(entry) is int else None)  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError):
         raise _none() from None
 
