@@ -88,3 +88,10 @@ def test_what_was_left_out_is_one_line_for_each_reason_and_named_when_asked_for(
     told = " ".join(render.text(report, verbose=True).split())
     assert all(f"forge/f{n}" in told for n in range(30))
     assert "--verbose" not in told
+
+
+@pytest.mark.parametrize("width", range(20, 60))
+def test_a_number_keeps_its_unit_where_a_line_is_broken(width: int) -> None:
+    rows = render._wrap("weakest: 0 of 6 runs (0 to 46 %), 1 GiB was taken within 30 s and more of it", width)
+    assert all(any(whole in row for row in rows) for whole in ("46 %),", "1 GiB", "30 s"))
+    assert len(rows) > 1

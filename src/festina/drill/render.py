@@ -6,6 +6,7 @@ Pure: a report in, lines out. The same lines go to the terminal and to ``report.
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,15 +24,17 @@ from festina.select.rates import exact
 
 WIDTH = 80
 NAMED = 2  # attacks that were left out for one reason, by name; of more it says how many
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|s|MB|GiB)(?!\w))")
 FULL = 3  # holes of one class that are told in full: the others have the same cause
 
 
 def _wrap(line: str, width: int, *, initial_indent: str = "", subsequent_indent: str = "") -> list[str]:
-    """Wrapped between words: names of attacks and options stay whole."""
-    return textwrap.wrap(
-        line, width, initial_indent=initial_indent, subsequent_indent=subsequent_indent, break_on_hyphens=False,
-        break_long_words=False,
+    """Wrapped between words: names of attacks and options stay whole, and a number keeps its unit."""
+    rows = textwrap.wrap(
+        _UNIT.sub("\u00a0", line), width, initial_indent=initial_indent, subsequent_indent=subsequent_indent,
+        break_on_hyphens=False, break_long_words=False,
     )  # fmt: skip
+    return [row.replace("\u00a0", " ") for row in rows]
 
 
 def text(report: Report, *, verbose: bool = False) -> str:
