@@ -38,7 +38,7 @@ class Terminal:
         pass
 
 
-@given(words, st.integers(20, 120), st.sampled_from(["", "  ", "  metric      ", "  what to do: "]))
+@given(words, st.integers(20, 120), st.sampled_from(["", "  ", "  metric      ", "  what to do: ", "  - "]))
 def test_lines_are_broken_between_words_and_fit(told: list[str], width: int, head: str) -> None:
     shown = fit(head + " ".join(told), width)
     assert shown.split() == (head + " ".join(told)).split()
@@ -66,9 +66,10 @@ def test_a_number_keeps_its_unit(text: str, whole: str) -> None:
 
 
 def test_further_lines_begin_below_the_label() -> None:
-    rows = fit("  metric      " + "word " * 20, 60).split("\n")
-    assert len(rows) > 1
-    assert all(row.startswith(" " * 14) and row[14] != " " for row in rows[1:])
+    for label in ("  metric      ", "  - "):
+        rows = fit(label + "word " * 20, 60).split("\n")
+        assert len(rows) > 1
+        assert all(row.startswith(" " * len(label)) and row[len(label)] != " " for row in rows[1:])
 
 
 def test_progress_never_takes_a_second_line(monkeypatch: pytest.MonkeyPatch) -> None:

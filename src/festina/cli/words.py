@@ -198,11 +198,12 @@ def ahead(b: e.TryEnded, s: State) -> float:
     """Mean gain of a try's tree over the version in use, seed by seed, without the archive; 0 where it is unknown."""
     from festina.loop import searching
 
-    numbers = s.search.by_tree.get(b.tree or ""), s.search.by_tree.get(searching.head_tree(s)) if s.line else None
-    if s.epoch is None or numbers[0] is None or numbers[1] is None:
+    mine = s.search.by_tree.get(b.tree or "")
+    other = s.search.by_tree.get(searching.head_tree(s)) if s.line else None
+    if s.epoch is None or mine is None or other is None:
         return 0.0
-    mine, other = (s.search.nodes[number].scores for number in numbers)
-    gains = [x - y for x, y in zip(mine, other, strict=False) if x is not None and y is not None]
+    scores = zip(s.search.nodes[mine].scores, s.search.nodes[other].scores, strict=False)
+    gains = [x - y for x, y in scores if x is not None and y is not None]
     sign = 1.0 if s.epoch.suite.direction == "higher" else -1.0
     return sign * sum(gains) / len(gains) if gains else inf
 

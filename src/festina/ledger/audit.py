@@ -44,9 +44,9 @@ What this ledger shows: what was recorded, by which key, in which order, and tha
 What it cannot show:
   - that an observation was true: a key holder can sign a falsehood;
   - who holds a key: compare the engine's key with one you got elsewhere (--key), or a whole forged ledger passes;
-  - that nothing came later: an older copy of the same file is a valid ledger, and entries that a reviewer
-    appended after the newest checkpoint can be cut off; only a checkpoint kept elsewhere (--checkpoint) shows it,
-    such as the newest one of a witness that you trust (--witness checks its cosignatures);
+  - that nothing came later: an older copy of the same file is a valid ledger, and entries that a reviewer \
+appended after the newest checkpoint can be cut off; only a checkpoint kept elsewhere (--checkpoint) shows it, \
+such as the newest one of a witness that you trust (--witness checks its cosignatures);
   - that recorded times are right: they come from the recording machine's clock;
   - what a sealed field says where its opening was left out of this copy."""
 
