@@ -198,11 +198,12 @@ def texts() -> list[Path]:
 
 
 def unlisted() -> Iterator[str]:
-    """Pages that the list of pages does not name."""
-    listed = set(LINK.findall((DOCS / "README.md").read_text(encoding="utf-8")))
-    for path in sorted(DOCS.glob("*.md")):
-        if path.name not in listed | {"README.md"}:
-            yield f"docs/README.md does not list {path.name}"
+    """Pages that the list of pages, or that of decisions, does not name."""
+    for folder in (DOCS, DOCS / "decisions"):
+        listed = set(LINK.findall((folder / "README.md").read_text(encoding="utf-8")))
+        for path in sorted(folder.glob("*.md")):
+            if path.name not in listed | {"README.md"}:
+                yield f"{folder.relative_to(ROOT)}/README.md does not list {path.name}"
 
 
 def broken_links() -> Iterator[str]:

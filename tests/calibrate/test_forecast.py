@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -17,6 +18,7 @@ from festina.calibrate.play import Case, play
 from festina.calibrate.scene import make_scene
 from festina.calibrate.types import Answer, Measured, Run, Setting
 from festina.calibrate.values import Forecast, record
+from festina.cli import calibrate
 from festina.errors import UsageError
 from festina.select import gate
 from festina.select.noise import Noise
@@ -74,6 +76,18 @@ def text_of(found: Forecast) -> str:
     blocks = words.lines(found)
     parts = [line for block in blocks for line in (block.title, *block.text, *block.head, *sum(block.rows, ()))]
     return "\n".join(parts)
+
+
+@pytest.mark.parametrize("width", range(60, 100, 3))
+def test_a_sentence_keeps_a_number_and_its_unit_together_on_a_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    calibrate._show(usual(), [], [])
+    rows = capsys.readouterr().out.splitlines()
+    assert max(map(len, rows)) <= width
+    assert any(" % " in row for row in rows)
+    assert not [row for row in rows if re.match(r"  (%|s|min|h)(?!\w)", row)]  # cells of a table begin further in
 
 
 def trained(train_s: float, *, once: bool) -> Forecast:

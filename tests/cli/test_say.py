@@ -58,7 +58,7 @@ def test_a_command_in_backquotes_is_kept_whole() -> None:
 
 @pytest.mark.parametrize(("text", "whole"), [
     ("it was done in 2 min 00 s. Next: festina status", "2 min 00 s."), ("of all the runs 12.5 % (and more)", "12.5 %"),
-    ("it was done before that in 3 h and more", "3 h"),
+    ("it was done before that in 3 h and more", "3 h"), ("it takes 27 runs or so (27 s to 29 s)", "(27 s"),
 ])  # fmt: skip
 def test_a_number_keeps_its_unit(text: str, whole: str) -> None:
     shown = [fit(text, width) for width in range(20, len(text))]

@@ -144,6 +144,7 @@ def test_V1_what_cannot_be_trained_scores_worst_and_is_not_tried_again(tmp_path:
     assert [each.ended for each in failed] == ["nonzero"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["training-started", "training-unrecorded"])
 def test_a_killed_training_is_made_again_under_the_same_seed(tmp_path: Path, label: str) -> None:
     toy = make_toy(tmp_path, step="0.6", train="once")

@@ -17,12 +17,12 @@ from festina.errors import UsageError
 def command(root: Path, generation: int | None, out: Path | None) -> None:
     """The files that the training of a generation left, as every test had them (default: the version in use).
 
-    Kept where the manifest says train = "once". Without --out they are only named, with the entry that records them.
+    Kept where the manifest says train = "once". Without --out they are only named, with their digests.
     """
     with opened(root) as here:
-        if here.state.epoch is None or here.state.epoch.suite.train != "once":
+        if not here.state.trained.done:  # an epoch that trains in every trial takes nothing from those before it
             raise UsageError(
-                "no-artifacts", "this system trains in every trial and keeps nothing",
+                "no-artifacts", "no training of this system is kept",
                 fix='train = "once" in [experiment], then festina run --new-epoch "why"', where="festina.toml",
             )  # fmt: skip
         number = here.state.released if generation is None else generation

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from festina.cli.common import INTERRUPTED, RUN_BUDGET, duration, parse_duration, system_option
-from festina.cli.say import Progress, say
+from festina.cli.say import Progress, fit, say
 from festina.errors import UsageError
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _show(seen: Forecast, remarks: list[str], hints: list[tuple[str, str]]) -> N
         for block in (*why, answer):  # the answer last: it is what stays on the screen
             console.print(Text(block.title, style="bold"))
             for sentence in (*remarks, *block.text) if block is answer else block.text:
-                console.print(Padding(Text(sentence), (0, 0, 0, 2)))
+                console.print(Padding(Text(fit(sentence, console.width - 2)), (0, 0, 0, 2)))
             if block.rows:
                 table = Table(box=None, show_header=any(block.head), header_style="dim", pad_edge=False)
                 for head in block.head or ("",) * len(block.rows[0]):

@@ -62,7 +62,7 @@ def command(root: Path, generation: int | None) -> int:
     if isinstance(done.public, PublicCompared):  # V-6
         click.echo(done.public.sentence, err=True)
     click.echo(f"Generation {done.number} is released: {released_ref(demo)} is {done.commit[:12]}.", err=True)
-    if here.state.trained.done:
+    if here.repo.tree_of(done.commit) in here.state.trained.done:
         click.echo(f"Its trained model: festina artifact {done.number} --out FOLDER", err=True)
     if demo:
         click.echo("It was approved without a person: it cannot leave the demo.", err=True)

@@ -17,7 +17,7 @@ NARROW = 20  # columns: below that nothing is broken between words any more
 QUIET_S = 60.0  # where nothing can be written over, the line of progress comes so often
 _LABEL = re.compile(r" *(?:- |\S+(?: \S+){0,2} {2,}|what to do: )?")
 _PIECE = re.compile(  # what stands in backquotes is to be copied whole, and a number keeps its unit
-    r"`[^`]*`\S*|\d[\d.,]* (?:h|min|s|%)(?!\w)(?: \d+ (?:min|s)(?!\w))?\S*|\S+"
+    r"`[^`]*`\S*|\(?\d[\d.,]* (?:h|min|s|%)(?!\w)(?: \d+ (?:min|s)(?!\w))?\S*|\S+"
 )
 
 

@@ -131,7 +131,7 @@ def _detail(made: Made) -> str:
 
 def _entry(made: Made, was: Outcome | None) -> Draft:
     body = e.TrainingEnded(
-        tree=made.tree, ended=made.ended.value, artifact=made.digest,  # type: ignore[arg-type]
+        tree=made.tree, ended=made.ended.value, artifact=made.digest,  # type: ignore[arg-type]  # the model checks the word
         files=tuple(ArtifactFile(name=name, size=len(data), digest=sha(data)) for name, data in made.files.items()),
         wall_s=round(was.wall_s, 4) if was is not None else 0.0, cpu_s=round(was.cpu_s, 4) if was is not None else 0.0,
         denied=tuple(call[:300] for call in was.denied[:DENIED]) if was is not None else (),
