@@ -18,11 +18,14 @@ import pytest
 from festina.errors import IntegrityError
 from festina.experiment.artifacts import Artifacts, Made, artifact_digest, sha
 from festina.ledger import entries as e
+from festina.ledger.canonical import canonical
 from festina.ledger.log import Ledger, Record
+from festina.loop.contents import Contents
 from festina.loop.state import State, fold
 from festina.sandbox.job import Ended
 from festina.system import home as homes
 from festina.system.repo import Repo
+from festina.verify.account import Account
 from tests.loop.commandline import festina
 from tests.loop.invariants import check, no_orphans, read
 from tests.loop.paper import Paper
@@ -222,8 +225,58 @@ def test_the_oldest_artifacts_go_where_room_is_short(tmp_path: Path, monkeypatch
     for n in range(4):
         tree = str(n) * 40
         shelf.of(tree, lambda tree=tree: Made(tree, {"model": bytes(100)}, None))  # type: ignore[misc]
-        os.utime(tmp_path / "artifacts" / tree, (n, n))
+        (place,) = (tmp_path / "artifacts").glob(f"{tree}.*")
+        os.utime(place, (n, n))
     assert sorted(p.name[0] for p in (tmp_path / "artifacts").iterdir()) == ["2", "3"]
+
+
+def test_what_is_not_whole_any_more_answers_nothing_and_is_made_again(tmp_path: Path) -> None:
+    """A crash while old files go, or while new ones are on their way to the disk, leaves a part of them."""
+    whole = {"model": b"weights", "words": b"a b c"}
+    shelf = Artifacts(7, tmp_path / "artifacts")
+    made = shelf.of("a" * 40, lambda: Made("a" * 40, whole, None))
+    (place,) = (tmp_path / "artifacts").iterdir()
+
+    def never() -> Made:
+        raise AssertionError("it was trained")
+
+    assert Artifacts(7, tmp_path / "artifacts").of("a" * 40, never).digest == made.digest  # the control
+    for spoil in ((place / "words").unlink, lambda: (place / "model").write_bytes(b"")):
+        spoil()
+        again = Artifacts(7, tmp_path / "artifacts").of("a" * 40, lambda: Made("a" * 40, whole, None))
+        assert again.files == whole
+
+
+def test_files_go_only_where_no_other_thread_is_at_work_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("festina.experiment.artifacts.MOST_BYTES", 150)
+    shelf, old, new = Artifacts(7, tmp_path / "artifacts"), "a" * 40, "b" * 40
+    shelf.of(old, lambda: Made(old, {"model": bytes(100)}, None))
+    held = shelf._each[old]  # as a thread that reads it holds it
+    with held:
+        shelf.of(new, lambda: Made(new, {"model": bytes(100)}, None))
+        assert len(list((tmp_path / "artifacts").iterdir())) == 2
+    shelf.of("c" * 40, lambda: Made("c" * 40, {"model": bytes(100)}, None))  # the control: nobody holds it
+    assert [p.name[0] for p in (tmp_path / "artifacts").iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize("forged", ["0" * 64, None])
+def test_S7_a_side_that_another_artifact_answered_is_told_when_verdicts_are_made_again(
+    trained: Toy, forged: str | None
+) -> None:
+    state, records = read(trained.root)
+    account, at = Account(), next(i for i, r in enumerate(records) if isinstance(r.body, e.BatchEnded))
+    for record in records[:at]:
+        account.take(record)
+    with Ledger.open(homes.require(Repo.discover(trained.root)).ledger, readonly=True) as ledger:
+        details = json.loads(ledger.get_blob(records[at].body.details))
+    assert not Contents(account, lambda _: canonical(details), state.trained.done).check(records[at])  # the control
+    (side, *_) = details["units"][-1]["sides"]
+    side["artifact"] = forged
+    told = Contents(account, lambda _: canonical(details), state.trained.done).check(records[at])
+    assert [each.field for each in told] == ["artifacts"]
+    assert f"{side['tree']} by {forged}" in told[0].recorded
 
 
 def test_the_artifacts_name_is_the_same_for_anybody() -> None:

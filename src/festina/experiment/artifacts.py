@@ -102,37 +102,48 @@ class Artifacts:
         return here
 
     def _here(self, tree: str) -> Made | None:
-        place = self._folder / tree
-        if not place.is_dir():
-            return None
-        files = {
-            str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()
-        }
-        return Made(tree, files, None)
+        for place in self._folder.glob(f"{tree}.{'[0-9a-f]' * 64}"):
+            files = {str(p.relative_to(place)): p.read_bytes() for p in sorted(place.rglob("*")) if p.is_file()}
+            made = Made(tree, files, None)
+            if place.suffix == f".{made.digest}":
+                return made
+            _let_go(place)  # a crash or somebody's hand left another one: it answers nothing
+        return None
 
     def _keep(self, made: Made) -> None:
-        """All or nothing: a folder under its final name is complete."""
+        """Under its own name, so that what is not whole any more is seen when it is read."""
         half = self._folder / f"{made.tree}.half"
         shutil.rmtree(half, ignore_errors=True)
         for name, data in made.files.items():
             path = half / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        shutil.rmtree(self._folder / made.tree, ignore_errors=True)
-        os.rename(half, self._folder / made.tree)
+        for old in self._folder.glob(f"{made.tree}.{'[0-9a-f]' * 64}"):
+            _let_go(old)
+        os.rename(half, self._folder / f"{made.tree}.{made.digest}")
         with self._lock:
             self._shrink(made.tree)
 
     def _shrink(self, newest: str) -> None:
-        """Let the oldest go where all take more than ``MOST_BYTES``."""
-        places = sorted((p for p in self._folder.iterdir() if p.suffix != ".half"), key=lambda p: p.stat().st_mtime)
+        """Let the oldest go where all take more than ``MOST_BYTES``; none that another thread is at work on."""
+        places = sorted((p for p in self._folder.iterdir() if len(p.suffix) == 65), key=lambda p: p.stat().st_mtime)
         sizes = {place: sum(f.stat().st_size for f in place.rglob("*") if f.is_file()) for place in places}
         total = sum(sizes.values())
         for place in places:
-            if total <= MOST_BYTES or place.name == newest:
+            if total <= MOST_BYTES:
                 return
+            mine = self._each.setdefault(place.stem, threading.Lock())
+            if place.stem == newest or not mine.acquire(blocking=False):
+                continue
+            try:
+                _let_go(place)
+            finally:
+                mine.release()
             total -= sizes[place]
-            shutil.rmtree(place, ignore_errors=True)
+
+
+def _let_go(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def of_outcome(tree: str, outcome: Outcome) -> Made:

@@ -49,6 +49,7 @@ class Contents:
 
     account: Account
     blob: Callable[[str], bytes]
+    trained: Mapping[str, e.TrainingEnded] = field(default_factory=dict)  # by tree, as recorded so far  # S-7
     missing: int = 0  # entries that were recorded without their details
     brief: int = 0  # units of records that did not keep the guards' scores
     public: dict[int, tuple[Spread, list[float]]] = field(default_factory=dict)  # by generation: hidden, public
@@ -64,6 +65,9 @@ class Contents:
         try:
             details = _read(record.kind, self.blob(body.details))
             wrong = _CHECKS[record.kind](self, body, details)
+            if record.kind in _SIDED:
+                gains = record.kind == "batch-ended" and self.account.test(body.test).terms.target == "gain"
+                wrong |= _artifacts(self, details["units"], gains)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             wrong = {"details": (f"not details of a {record.kind} entry ({type(error).__name__})", "readable ones")}
         return [Mismatch(record.seq, record.kind, name, *map(str, pair)) for name, pair in wrong.items()]
@@ -120,6 +124,22 @@ def _batch(c: Contents, b: e.BatchEnded, details: Any) -> Wrong:  # noqa: ANN401
             "incumbent_mean": (b.incumbent_mean, mean([unit["incumbent"] for unit in units])),
         }
     )
+
+
+def _artifacts(c: Contents, units: Any, all_recorded: bool) -> Wrong:  # noqa: ANN401 - JSON
+    """Each side was answered by the recorded artifact of its tree, and by none where trees are trained anew.  # S-7
+
+    ``all_recorded``: such a test begins once its trees' trainings stand in the record. A control may come before, and
+    what an improver makes in a test of its own is trained for that one problem.
+    """
+    once, told, wanted = c.account.rules().suite.train == "once", set(), set()
+    for tree, artifact in {(side["tree"], side.get("artifact")) for unit in units for _, side in _sides(unit)}:
+        made = c.trained.get(tree) if once else None
+        if once and made is None and not all_recorded:
+            continue
+        told.add(f"{tree} by {artifact}")
+        wanted.add(f"{tree} by {made.artifact if made is not None else 'a recorded one' if once else None}")
+    return _exactly({"artifacts": (sorted(told), sorted(wanted))})
 
 
 def _columns(recorded: tuple[tuple[float, ...], ...], rows: list[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
@@ -321,6 +341,7 @@ def _drill(_: Contents, b: e.DrillFinished, rows: Any) -> Wrong:  # noqa: ANN401
     )
 
 
+_SIDED = frozenset({"batch-ended", "control-ended", "final-scored", "crossplay-problem", "soaked"})  # with sides
 _CHECKS: dict[str, Callable[[Contents, Any, Any], Wrong]] = {
     "batch-ended": _batch, "control-ended": _controlled, "final-scored": _finals, "public-compared": _public,
     "attributed": _attributed, "crossplay-problem": _problem, "internals-compared": _internals,

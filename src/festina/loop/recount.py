@@ -58,7 +58,7 @@ def recount(path: Path, tell: Tell = lambda _: None) -> Recount:
 class _Pass:
     def __init__(self, blob: Callable[[str], bytes]) -> None:
         self.account, self.state = Account(), State()
-        self.contents, self.blob = Contents(self.account, blob), blob
+        self.contents, self.blob = Contents(self.account, blob, self.state.trained.done), blob
         self.found: list[Mismatch] = []
         self.batches = 0
 
