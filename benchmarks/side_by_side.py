@@ -7,8 +7,10 @@
 One scripted model endpoint, asked over HTTP, makes the same changes for every loop (``beside/endpoint.py``); what a
 loop shows it as the program to change is the loop's own choice. Each loop has as many runs of the system. OpenEvolve's
 is its package with its defaults, prompts, islands and worker processes; Festina's is ``festina run`` with boxes,
-verifier and ledger. True gain is what the program that a loop ends with is better than the start, on items that
-nothing else uses; a false step is a change of the loop's best that made it no better there.
+verifier and ledger. "Trained once" keeps each trained model: a batch that it answers is a tenth of a run, and a verdict
+is about it; its gain is measured by training again all the same. True gain is what the program that a loop ends with is
+better than the start, on items that nothing else uses; a false step is a change of the loop's best that made it no
+better there.
 """
 
 from __future__ import annotations

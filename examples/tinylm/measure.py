@@ -26,6 +26,7 @@ import harness  # noqa: E402
 import improve  # noqa: E402
 
 BLOCK = 64
+BATCH = 600  # as in festina.toml
 
 
 def module(source: str) -> types.ModuleType:
@@ -66,12 +67,16 @@ def measured(
 ) -> dict[str, list[float]]:
     recipe = module(source)
     texts = {"public": (HERE / "system" / "data" / "public.txt").read_text(), "hidden": generator.hidden()}
-    found: dict[str, list[float]] = {"public": [], "hidden": [], "steps": [], "cpu": []}
+    found: dict[str, list[float]] = {"public": [], "hidden": [], "steps": [], "cpu": [], "answering": []}
+    some = [(row["input"], row["label"]) for row in generator.generate(0, BATCH)]
     for seed in seeds:
         began = time.process_time()
         model, steps = trained(recipe, seed)
         found["cpu"].append(time.process_time() - began)
         found["steps"].append(steps)
+        began = time.process_time()
+        harness.predict(recipe, model, [context for context, _ in some], harness.symbols())
+        found["answering"].append(time.process_time() - began)
         for name in names:
             found[name].append(bits_per_byte(recipe, model, texts[name], every))
     return found
@@ -95,7 +100,8 @@ def main() -> None:
     for name in ("public", "hidden"):
         spread = f" (sd {statistics.stdev(found[name]):.3f})" if options.seeds > 1 else ""
         print(f"{name}: {statistics.mean(found[name]):.3f} bits per byte{spread}")
-    print(f"{statistics.mean(found['steps']):.0f} steps, {statistics.mean(found['cpu']):.1f} CPU seconds of training")
+    steps, training, answering = (statistics.mean(found[name]) for name in ("steps", "cpu", "answering"))
+    print(f"{steps:.0f} steps; {training:.1f} CPU seconds of training, {answering:.2f} of answering {BATCH} passages")
 
 
 if __name__ == "__main__":

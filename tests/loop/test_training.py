@@ -11,17 +11,19 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from festina.errors import IntegrityError
+from festina.errors import Fault, IntegrityError
 from festina.experiment.artifacts import Artifacts, Made, artifact_digest, sha
 from festina.ledger import entries as e
 from festina.ledger.canonical import canonical
 from festina.ledger.log import Ledger, Record
 from festina.loop.contents import Contents
 from festina.loop.state import State, fold
+from festina.loop.trained import Trained, train
 from festina.sandbox.job import Ended
 from festina.system import home as homes
 from festina.system.repo import Repo
@@ -165,6 +167,48 @@ def test_a_killed_training_is_made_again_under_the_same_seed(tmp_path: Path, lab
     assert max(each.attempt for each in starts) == 2
     assert len({each.seed for each in starts}) == 1
     assert set(state.trained.done) == {state.epoch.start_tree if state.epoch else "", *_trees(state)}
+
+
+class OneEngine:
+    """What the step needs of an engine: trainings end as ``ends`` says, by tree and attempt, and entries are kept."""
+
+    def __init__(self, ends: dict[str, list[Ended]]) -> None:
+        self.ends, self.workers, self.bodies = ends, 2, []  # type: ignore[var-annotated]
+        self.state = SimpleNamespace(trained=Trained("leaf"))
+        self.trials = SimpleNamespace(artifact=self.artifact, artifacts=SimpleNamespace(went=lambda _: None))
+
+    def artifact(self, tree: str) -> Made:
+        ended = self.ends[tree].pop(0)
+        return Made(tree, {"model": b"x"} if ended is Ended.OK else {}, None, ended)
+
+    def append(self, *drafts: Any, still: object = None) -> None:
+        for body in (draft.body for draft in drafts):
+            self.bodies.append(body)
+            if isinstance(body, e.TrainingStarted):
+                self.state.trained.open[body.tree] = body
+
+
+def test_T6_what_ran_out_of_time_beside_another_training_is_trained_once_more_alone() -> None:
+    a, b = "a" * 40, "b" * 40
+    busy = OneEngine({a: [Ended.OK], b: [Ended.TIMEOUT_WALL, Ended.OK]})
+    train(busy, [a, b], b)  # type: ignore[arg-type]
+    kept = {body.tree: body.ended for body in busy.bodies if isinstance(body, e.TrainingEnded)}
+    assert kept == {a: "ok", b: "ok"}
+    assert [body.attempt for body in busy.bodies if isinstance(body, e.TrainingStarted) and body.tree == b] == [1, 2]
+    slow = OneEngine({a: [Ended.OK], b: [Ended.TIMEOUT_WALL, Ended.TIMEOUT_WALL]})
+    train(slow, [a, b], b)  # type: ignore[arg-type]
+    assert [body.ended for body in slow.bodies if isinstance(body, e.TrainingEnded)] == ["ok", "timeout_wall"]
+    alone = OneEngine({b: [Ended.TIMEOUT_WALL]})  # nothing stood beside it
+    train(alone, [b], b)  # type: ignore[arg-type]
+    assert [body.ended for body in alone.bodies if isinstance(body, e.TrainingEnded)] == ["timeout_wall"]
+
+
+def test_a_version_in_use_that_fails_is_a_fault_and_no_evidence() -> None:
+    a, b = "a" * 40, "b" * 40
+    broken = OneEngine({a: [Ended.OOM], b: [Ended.OK]})
+    with pytest.raises(Fault, match="a version in use"):
+        train(broken, [a, b], b)  # type: ignore[arg-type]
+    assert not [body for body in broken.bodies if isinstance(body, e.TrainingEnded)]
 
 
 class Elsewhere:

@@ -54,7 +54,9 @@ def _verdict(b: Bench, test: OpenTest, action: plan.Decide) -> e.Verdict:
     s = b.state
     assert s.epoch is not None
     assert s.budget is not None
-    weak = min(int(b.sandbox.level), s.epoch.min_level) < 2  # T-2
+    sides = (test.terms.tree, b.repo.tree_of(test.terms.base_commit))
+    kept = [s.trained.done[tree].level for tree in sides if tree in s.trained.done]  # perhaps by a weaker run  # S-7
+    weak = min(int(b.sandbox.level), s.epoch.min_level, *kept) < 2  # T-2
     return compose(
         test, s.epoch, s.budget, s.alpha_epochs, s.error, word=action.verdict, reason=action.reason,
         provisional=weak, again=action.reason == "line-moved",

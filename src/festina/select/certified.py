@@ -96,7 +96,7 @@ def obstacle(mode: str, *, bounded: bool, provisional: bool, doubtful: bool, imp
     """Why a line has no certified total gain; empty where it has one. ``improver``: a step was accepted for what its
     improver makes, and may have cost the task as much as its guard allows."""
     if not bounded:
-        return "the test for few seeds says nothing about a mean"
+        return "the test for few observations says nothing about a mean"
     if mode != "fresh":
         return "candidates answered the same hidden items; each step alone is better at the stated error level"
     if doubtful:
