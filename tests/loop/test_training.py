@@ -149,6 +149,15 @@ def test_V1_what_cannot_be_trained_scores_worst_and_is_not_tried_again(tmp_path:
     assert [each.ended for each in failed] == ["nonzero"]
 
 
+def test_E5_trainings_are_within_the_trials_that_a_run_may_charge(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path, step="0.6", train="once")
+    done = festina("run", "--proposals", "1", "--trials", "16", "--budget", "200s", toy=toy)
+    assert done.returncode == 5, done.stderr
+    state = check(toy.root, settled=True)
+    assert 10 < state.trials <= 16
+    assert state.trained.count == 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("label", ["training-started", "training-unrecorded"])
 def test_a_killed_training_is_made_again_under_the_same_seed(tmp_path: Path, label: str) -> None:
@@ -175,7 +184,8 @@ class OneEngine:
     def __init__(self, ends: dict[str, list[Ended]]) -> None:
         self.ends, self.workers, self.bodies = ends, 2, []  # type: ignore[var-annotated]
         self.state = SimpleNamespace(trained=Trained("leaf"))
-        self.trials = SimpleNamespace(artifact=self.artifact, artifacts=SimpleNamespace(went=lambda _: None))
+        self.trials = SimpleNamespace(artifact=self.artifact, artifacts=SimpleNamespace(went=lambda _: None),
+                                      recipe=SimpleNamespace(once=True))  # fmt: skip
 
     def artifact(self, tree: str) -> Made:
         ended = self.ends[tree].pop(0)

@@ -120,7 +120,10 @@ def _planned(b: Bench, tests: Sequence[OpenTest]) -> tuple[list[_Batch], bool]:
         improver = test.terms.target == "productivity"
         trees = improving.trees(b, test) if improver else _trees(b, test)
         most = max(1, b.workers) if improver else size  # an improver's run takes long, and a crash costs a batch
-        count = min(most, test.terms.units_max - len(test.gains), trials // cost(trees, improver), room)
+        each = cost(trees, improver)
+        ahead = len(trained.missing(b, [tree for _, tree in trees.roles]))  # trainings come before the first unit
+        trials = max(trials - ahead, min(trials, each))
+        count = min(most, test.terms.units_max - len(test.gains), trials // each, room)
         if count < 1:
             continue  # the next decision ends the run or the test
         one = b.trials.most(len(trees.roles)) + (improving.most(b) if improver else Cost())
@@ -130,7 +133,7 @@ def _planned(b: Bench, tests: Sequence[OpenTest]) -> tuple[list[_Batch], bool]:
             continue
         count = count if paid is None else min(count, paid)
         aside += one * count
-        room, trials = room - count, trials - count * cost(trees, improver)
+        room, trials = room - count, trials - count * each
         seeds = [unit_seed(test.leaf, test.batches, i) for i in range(count)]
         first = test.terms.first_item + len(test.gains) * epoch.suite.batch_items
         places = {seed: first + i * epoch.suite.batch_items for i, seed in enumerate(seeds)} if shared else {}

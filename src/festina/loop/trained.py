@@ -99,16 +99,21 @@ def shelf(state: State, home: Home) -> Artifacts:
     return Artifacts(state.trained.seed, home.work / "artifacts", _Recorded(state, home.ledger))
 
 
+def missing(b: Bench, trees: Sequence[str]) -> list[str]:
+    """Those of the trees that have no artifact yet and need one, each once."""
+    known = b.state.trained.done
+    return [tree for tree in dict.fromkeys(trees) if tree not in known] if b.trials.recipe.once else []
+
+
 def train(b: Bench, trees: Sequence[str], candidate: str) -> None:
     """Make and record the artifacts that these trees lack. Raises ``Fault`` where another than the candidate fails."""
-    done = b.state.trained
-    missing = [tree for tree in dict.fromkeys(trees) if tree not in done.done]
-    if b.trials.artifacts is None or not missing:
+    lacking, kept = missing(b, trees), b.trials.artifacts
+    if kept is None or not lacking:
         return
-    made = _made(b, missing)
+    made = _made(b, lacking)
     late = [at for at, each in enumerate(made) if each.ended is Ended.TIMEOUT_WALL] if len(made) > 1 else []
     for at in late:  # a busy machine is nobody's fault: once more, alone  # T-6
-        made[at] = _made(b, [missing[at]])[0]
+        made[at] = _made(b, [lacking[at]])[0]
     crash_point("training-unrecorded")
     for each in made:
         if each.ended is Ended.SANDBOX_ERROR:
@@ -117,7 +122,7 @@ def train(b: Bench, trees: Sequence[str], candidate: str) -> None:
             raise Fault("training-failed", f"a version in use could not be trained again: it ended {each.ended.value}",
                         fix="festina doctor; or raise [experiment] limits")  # fmt: skip
     b.append(
-        *(_entry(each, b.trials.artifacts.went(each.tree)) for each in made),
+        *(_entry(each, kept.went(each.tree)) for each in made),
         still=lambda now: all(each.tree in now.trained.open for each in made),
     )
 
