@@ -58,7 +58,7 @@ def test_S7_few_seeds_accept_on_hidden_items_under_another_assumption_and_say_so
     assert 11 <= decided.units <= 25  # a range of 1 would ask for more of a gain of .6 than its seeds are worth
     for said in ("training seed", "about the recipe", "With few seeds it is taken for granted"):
         assert said in verdict.sentence
-    assert "few observations says nothing about a mean" in festina("status", toy=toy).stdout
+    assert "few observations says nothing about a mean" in " ".join(festina("status", toy=toy).stdout.split())
     assert festina("ledger", "verify", "--verdicts", toy=toy).returncode == 0
 
 
