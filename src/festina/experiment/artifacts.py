@@ -16,6 +16,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +26,7 @@ from festina.sandbox.job import Ended, Outcome
 MOST_BYTES = 4 << 30  # in the scratch space: the oldest go first
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Made:
     """One training: what it left by name, and how it ended. No file of a training that did not end ok is kept."""
 
@@ -34,7 +35,7 @@ class Made:
     outcome: Outcome | None  # None: it was not made now
     ended: Ended = Ended.OK
 
-    @property
+    @cached_property
     def digest(self) -> str | None:
         """The artifact's name: sha256 over its files' names and digests; None where there is none."""
         return artifact_digest({name: sha(data) for name, data in self.files.items()}) if self.files else None

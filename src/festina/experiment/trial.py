@@ -157,10 +157,10 @@ class Trials:
         self, made: Made, seed: int, files: Mapping[str, bytes], more: tuple[str, ...]
     ) -> tuple[Side, Mapping[str, bytes]]:
         """A side of a tree whose training is behind it."""
-        first = [] if made.outcome is None else [(made.outcome, None)]
+        first: list[tuple[Outcome, Passage | None]] = [] if made.outcome is None else [(made.outcome, None)]
         if made.ended is not Ended.OK:
-            if made.outcome is not None:
-                return self._side(made.tree, [(made.outcome, None)]), {}
+            if first:
+                return self._side(made.tree, first), {}
             box = self.sandbox
             return Side(made.tree, None, made.ended, 0.0, 0.0, (), int(box.level), box.policy_hash,
                         "its one training had ended so", box="none"), {}  # fmt: skip
