@@ -7,6 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DELETE_ON_ERROR:
+unexport PYTHONDONTWRITEBYTECODE # where it is set, each of a suite's thousands of processes compiles the package anew
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow check docs bench clean system browser
 
