@@ -1,4 +1,4 @@
-"""Helper: the command line in a process of its own, as a user runs it."""
+"""Helper: the command line in a process of its own, as a user runs it, but for the time it takes to load."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import os
 import subprocess
 import sys
 
+from tests import preloaded
 from tests.toy import Toy
 
 
-def festina(*argv: str, toy: Toy | None = None, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ``festina COMMAND -C SYSTEM ...`` and return what it said."""
+def festina(
+    *argv: str, toy: Toy | None = None, text: str | None = None, fresh: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run ``festina COMMAND -C SYSTEM ...`` and return what it said. ``fresh``: with nothing loaded before."""
     environment = os.environ | (toy.environment if toy else {})
-    root = ["-C", str(toy.root)] if toy else []
-    command, rest = argv[0], argv[1:]
+    line = [argv[0], *(["-C", str(toy.root)] if toy else []), *argv[1:]]
+    if not fresh:
+        return preloaded.command(line, environment=environment, text=text)
     return subprocess.run(
-        [sys.executable, "-m", "festina", command, *root, *rest], env=environment, capture_output=True, text=True,
-        input=text, timeout=240, check=False,
+        [sys.executable, "-m", "festina", *line], env=environment, capture_output=True, text=True, input=text,
+        timeout=240, check=False,
     )  # fmt: skip
 
 

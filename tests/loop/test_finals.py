@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -53,8 +50,9 @@ def test_V3_a_release_is_scored_once_before_the_reference_moves_and_a_kill_score
     for key, value in toy.environment.items():
         monkeypatch.setenv(key, value)
     assert not charged(toy)  # the gate used none of it
-    argv = [sys.executable, "-m", "festina", "release", "-C", str(toy.root)]
-    killed = subprocess.run(argv, env=os.environ | {"FESTINA_CRASH_AT": "measure-started"}, capture_output=True)
+    with monkeypatch.context() as crashing:
+        crashing.setenv("FESTINA_CRASH_AT", "measure-started")
+        killed = festina("release", toy=toy)
     assert killed.returncode == -signal.SIGKILL
     assert released_at(toy) is None
     done = festina("release", toy=toy)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -65,8 +63,9 @@ def test_W2_crossplay_finds_the_better_improver_and_a_kill_loses_and_doubles_not
 ) -> None:
     for key, value in grown.environment.items():
         monkeypatch.setenv(key, value)
-    argv = [sys.executable, "-m", "festina", "growth", "-C", str(grown.root), *PLAY]
-    killed = subprocess.run(argv, env=os.environ | {"FESTINA_CRASH_AT": "growth-problem"}, capture_output=True)
+    with monkeypatch.context() as crashing:
+        crashing.setenv("FESTINA_CRASH_AT", "growth-problem")
+        killed = festina("growth", *PLAY, toy=grown)
     assert killed.returncode == -signal.SIGKILL
     no_orphans(str(grown.root.parent))
     done = festina("growth", *PLAY, "--json", toy=grown)
@@ -148,8 +147,9 @@ def test_W2_the_control_arm_is_one_command_and_what_it_found_is_recorded(
 ) -> None:
     for key, value in grown.environment.items():
         monkeypatch.setenv(key, value)
-    argv = [sys.executable, "-m", "festina", "growth", "-C", str(grown.root), "--control", "--units", "12"]
-    killed = subprocess.run(argv, env=os.environ | {"FESTINA_CRASH_AT": "batch-started"}, capture_output=True)
+    with monkeypatch.context() as crashing:
+        crashing.setenv("FESTINA_CRASH_AT", "batch-started")
+        killed = festina("growth", "--control", "--units", "12", toy=grown)
     assert killed.returncode == -signal.SIGKILL  # in the arm's own loop
     before = read(grown.root)[0]
     done = festina("growth", "--control", "--units", "12", toy=grown)

@@ -29,7 +29,7 @@ def accepted(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     base = tmp_path_factory.mktemp("accepted")
     before = {key: os.environ.get(key) for key in ("FESTINA_HOME", "FESTINA_REVIEWER_KEYS")}
     toy = make_toy(base, step="0.6")
-    done = festina("run", "--proposals", "1", "--budget", "200s", toy=toy)
+    done = festina("run", "--proposals", "1", "--budget", "200s", toy=toy, fresh=True)
     for key, value in before.items():
         if value is not None:
             os.environ[key] = value
@@ -60,7 +60,7 @@ def test_S4_the_same_sentence_in_commit_status_and_record(accepted: Toy) -> None
     sentence = state.head.verdict.sentence
     message = accepted.git("log", "-1", "--format=%B", state.head.commit)
     assert sentence in message
-    page = json.loads(festina("status", "--json", toy=accepted).stdout)
+    page = json.loads(festina("status", "--json", toy=accepted, fresh=True).stdout)
     assert page["line"][-1]["sentence"] == sentence
     for word in ("e-process", "martingale", "Merkle", "DSSE", "e-value"):
         assert word not in sentence
@@ -99,7 +99,7 @@ def test_R1_D5_a_person_sees_patch_and_numbers_decides_with_a_reason_and_it_is_r
     refused = decide("approve", 0, accepted, reason="looks right to me")
     assert "not-enrolled" in refused.stderr
     assert festina("reviewer", "add", "ann", toy=accepted).returncode == 0
-    shown = festina("review", "show", "0", "--as", "ann", toy=accepted)
+    shown = festina("review", "show", "0", "--as", "ann", toy=accepted, fresh=True)
     assert '+{"skill": 0.9}' in shown.stdout
     assert "better by" not in shown.stdout  # no evidence before a first judgement
     early = festina("review", "evidence", "0", "--as", "ann", toy=accepted)
@@ -115,7 +115,7 @@ def test_R1_D5_a_person_sees_patch_and_numbers_decides_with_a_reason_and_it_is_r
     assert done.returncode == 0, done.stderr
     again = festina("review", "deny", "0", "--as", "ann", "--reason", "changed my mind about it", toy=accepted)
     assert "already-settled" in again.stderr
-    released = festina("release", toy=accepted)
+    released = festina("release", toy=accepted, fresh=True)
     assert released.returncode == 0, released.stderr
     repo = Repo.discover(accepted.root)
     state, _ = read(accepted.root)
