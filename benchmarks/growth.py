@@ -16,13 +16,15 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from festina.watch import alarm, scores
-from festina.watch.posterior import Series, fit, forecast
+from festina.watch.curves import curves
+from festina.watch.forecasts import forecast
+from festina.watch.posterior import Series, fit
 
 Rng = np.random.Generator
 Law = Callable[[Rng, int], tuple[np.ndarray, np.ndarray]]  # gains and efforts of so many generations
@@ -55,6 +57,19 @@ def takeoff(rng: Rng) -> Step:
     def step(g: int, x: np.ndarray, luck: Rng) -> np.ndarray:
         count = luck.poisson(0.5 * np.exp2(np.minimum(power * (1.0 - 1.0 / returns) * x, 4.0)) / 0.125)
         return np.where(count > 0, luck.gamma(np.maximum(count, 1), 0.125), 0.0)
+
+    return step
+
+
+def family(rng: Rng) -> Step:
+    """The posterior's own family, as its design study drew logs: Forethought's priors of compounding, a first pace of
+    .25 to 1 doubling, 4 to 16 successes a generation at first, at most 16 times the first pace. No drift."""
+    phi = between(rng, 0.15, 0.6) * (1.0 - 1.0 / between(rng, 0.4, 3.6))
+    pace, count = between(rng, 0.25, 1.0), between(rng, 4.0, 16.0)
+
+    def step(g: int, x: np.ndarray, luck: Rng) -> np.ndarray:
+        came = luck.poisson(count * np.exp2(np.minimum(phi * x, 4.0)))
+        return np.where(came > 0, luck.gamma(np.maximum(came, 1), pace / count), 0.0)
 
     return step
 
@@ -135,8 +150,8 @@ def lognormal(rng: Rng) -> Step:
 
 
 STEPS: dict[str, Callable[[Rng], Step]] = {
-    "takeoff priors": takeoff, "steady, inverse Gaussian": inverse_gaussian, "S-curve": logistic,
-    "computing gets cheaper": drifting, "heavy tails (t, 2.5)": student,
+    "the family's own prior": family, "takeoff priors": takeoff, "steady, inverse Gaussian": inverse_gaussian,
+    "S-curve": logistic, "computing gets cheaper": drifting, "heavy tails (t, 2.5)": student,
 }  # fmt: skip
 LAWS: dict[str, Law] = {name: played(law) for name, law in STEPS.items()} | {
     "effort wanders": spending, "pace changes once": two_paces, "one leap": leap, "hides, then shows": hiding,
@@ -269,7 +284,8 @@ STEADY: dict[str, Callable[[Rng], Step]] = {
     "heavy tails (t, 2)": student_of(2.0), "heavy tails (t, 3)": student_of(3.0),
 }  # fmt: skip
 NULLS: dict[str, Law] = {
-    "steady, four successes": successes, "effort wanders": spending, **{name: LAWS[name] for name in STEPS},
+    "steady, four successes": successes, "effort wanders": spending,
+    **{name: LAWS[name] for name, step in STEPS.items() if step is not family},
     **{name: played(law) for name, law in STEADY.items() if name not in STEPS},
     "one measurement in 20 is wild": even, "errors are Student's t, 3": even,
 }  # fmt: skip
@@ -319,12 +335,18 @@ def known_alarm(law: str, false: float) -> float:
     return float(np.mean(10.0 * ratios[:12].mean(0) + ratios[12] > least))
 
 
-def speed() -> float:
-    """CPU milliseconds for the posterior of 60 generations, the best of ten."""
-    series, best = log("takeoff priors", 0)[0], math.inf
+def speed() -> tuple[float, float]:
+    """CPU milliseconds for the posterior of 60 generations, and for its S-curves, each the best of ten."""
+    series = log("takeoff priors", 0)[0]
+    found = fit(series)
+    return fastest(lambda: fit(series)), fastest(lambda: curves(found))
+
+
+def fastest(work: Callable[[], object]) -> float:
+    best = math.inf
     for _ in range(10):
         begun = time.process_time()
-        fit(series)
+        work()
         best = min(best, time.process_time() - begun)
     return 1000.0 * best
 
@@ -333,57 +355,63 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="a few logs of each law")
     parser.add_argument("--only", choices=("forecasts", "learnable", "alarms"), help="one part of it")
+    parser.add_argument("--law", choices=sorted({*LAWS, *NULLS}), help="this law alone")
     parser.add_argument("--logs", type=int, default=40, help="of each law, for forecasts; alarms take twice as many")
     parser.add_argument("--json", type=Path, help="write the numbers to this file, too")
     options = parser.parse_args()
     logs, nulls = (3, 3) if options.quick else (options.logs, 2 * options.logs)
-    told: dict[str, object] = {"fit, CPU ms": speed()}
-    print(f"Posterior of 60 generations: {told['fit, CPU ms']:.1f} CPU ms")
+    fitted, turning = speed()
+    told: dict[str, object] = {"fit, CPU ms": fitted, "S-curves, CPU ms": turning}
+    print(f"Posterior of 60 generations: {fitted:.1f} CPU ms, its S-curves {turning:.1f}")
     if options.only in (None, "forecasts"):
-        told |= all_forecasts(logs)
+        told |= all_forecasts(asked(LAWS, options.law), logs)
     if options.only in (None, "learnable"):
-        told |= all_learnable(logs)
+        told |= all_learnable(asked(STEPS, options.law), logs)
     if options.only in (None, "alarms"):
-        told |= all_alarms(nulls)
+        told |= all_alarms(asked(NULLS, options.law), nulls)
     if options.json:
         options.json.write_text(json.dumps(told, indent=1) + "\n")
 
 
-def all_forecasts(logs: int) -> dict[str, object]:
+def asked(laws: Iterable[str], law: str | None) -> list[str]:
+    return [name for name in laws if law in (None, name)]
+
+
+def all_forecasts(laws: list[str], logs: int) -> dict[str, object]:
     told: dict[str, object] = {}
     print(
         "Forecasts: CRPS, over the straight line's miss, over its normal CRPS; 90 % and 50 % intervals hold; "
         "over the line's miss if law and level were known (the limit)"
     )
     pooled: dict[int, list[np.ndarray]] = {1: [], 5: [], 10: []}
-    for law in LAWS:
+    for law in laws:
         for ahead, rows in forecasts(law, logs).items():
             pooled[ahead].append(rows)
             told[f"{law}, {ahead} ahead"] = tell(f"{law}, {ahead} ahead", rows)
-    for ahead, parts in pooled.items():
+    for ahead, parts in pooled.items() if len(laws) > 1 else ():
         told[f"all, {ahead} ahead"] = tell(f"all, {ahead} ahead", np.concatenate(parts))
     return told
 
 
-def all_learnable(logs: int) -> dict[str, object]:
+def all_learnable(laws: list[str], logs: int) -> dict[str, object]:
     """Five ahead, of the laws that are drawn by numbers."""
     told: dict[str, object] = {}
     print(
         "If the law were known, and its numbers had to be learnt: CRPS five ahead over the line's; 90 % intervals hold"
     )
-    for law in STEPS:
+    for law in laws:
         told[f"learnable, {law}"] = found = learnable(law, logs)
         print(f"  {law:34s} {found[0]:6.2f} {found[1]:6.2f}", flush=True)
     return told
 
 
-def all_alarms(logs: int) -> dict[str, object]:
+def all_alarms(laws: list[str], logs: int) -> dict[str, object]:
     told: dict[str, object] = {}
     print(
         "Alarms in 40 generations: logs with a false jump or drop, with a rising pace; jumps of ten generations found; "
         "and found by who knows the pace, with as many false ones (at least 5 %), and with 5 %"
     )
-    for law in NULLS:
+    for law in laws:
         found = called(law, logs)
         told[f"alarms, {law}"] = found
         least = known_alarm(law, 0.05)

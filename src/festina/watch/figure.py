@@ -78,7 +78,8 @@ def published(found: Run, path: Path) -> None:
 
 def growth(series: Series, generations: list[int], path: Path) -> None:
     """Measured growth with its errors, and the next ten generations at the usual effort."""
-    from festina.watch.posterior import fit, forecast
+    from festina.watch.forecasts import forecast
+    from festina.watch.posterior import fit
 
     posterior = fit(series)
     draws = forecast(posterior, np.full(10, posterior.unit), 1e-6)

@@ -7,7 +7,8 @@ from math import sqrt
 import numpy as np
 
 from festina.watch import alarm, luck, scores
-from festina.watch.posterior import Posterior, Series, fit, forecast, quantiles
+from festina.watch.forecasts import forecast
+from festina.watch.posterior import Posterior, Series, fit, quantiles
 from festina.watch.readings import Gain, Reading, still_true, tendency_of
 from festina.watch.waits import until_told
 

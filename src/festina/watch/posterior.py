@@ -1,4 +1,4 @@
-"""The law by which a run grows: a posterior from measured gains and what they cost, and forecasts.  # W-1, W-4
+"""The law by which a run grows: a posterior from measured gains and what they cost.  # W-1, W-4
 
 Capability ``x`` is counted in doublings of whatever scale the gains are measured on (here: of the odds of a paired
 comparison). Effort ``E`` is what a generation cost, of which the mean is 1. A generation gains on average
@@ -14,8 +14,7 @@ times the first pace; those of ``phi`` are p (1 - 1/r) of Davidson and Houlden 2
 
 One extended Kalman filter for each cell of a grid over (a, phi or drift, D, kind, cap), all at once. Innovations have
 Student tails, so that a jump moves the level and not the law; older evidence fades (``FADE`` a generation), so that
-the law may change. A first coarse grid finds where the mass is, a second refines there. Nothing here is random but
-the draws of a forecast, which follow from ``SEED``.
+the law may change. A first coarse grid finds where the mass is, a second refines there. Nothing here is random.
 """
 
 from __future__ import annotations
@@ -31,11 +30,9 @@ Flags = NDArray[np.bool_]
 LEAST = 3  # generations below which nothing is fitted
 NU = 10.0  # degrees of freedom of innovations
 FADE = 0.96  # weight of evidence that is one generation older
-WALK = 0.15  # natural log a generation: how far the pace may wander in a forecast, at most
-HIDES = 0.3  # of a generation's luck: a pace that wanders further than that would have shown itself in the gains
-SPREAD = 1.3  # variance of a forecast's gains, of the fitted one: D is known only so well
-CELLS, DRAWS, SEED = 200, 2000, 1
+CELLS = 200
 CAPS, CAP_WEIGHTS = (1.0, 2.0, 4.0), (0.05, 0.1, 0.85)  # log2 of the first pace
+RATE_SD = 1.5  # log2 of the pace now, about ``scale``, before any gain was seen
 DRIFT_PRIOR, DRIFT_SD = 0.35, 0.06  # chance of drift, and its size in log2 a generation
 STEADY = 0.4  # chance, before any gain was seen, of a pace that does not change
 LN2 = float(np.log(2.0))
@@ -111,6 +108,7 @@ class Posterior:
     unit: float  # mean effort
     picked: Grid
     state: Filtered  # of the picked cells
+    worth: float  # log of the mean (faded) likelihood of all these laws by their prior
 
     def share(self, flags: Flags) -> float:
         return float(self.weights @ flags)
@@ -266,17 +264,27 @@ def fit(series: Series, steady: float = STEADY) -> Posterior:
     drifts = _product(np.zeros(1), COARSE_DRIFT, CAPS[-1:])
     grid = _joined([coarse, drifts])
     width = np.where(grid.drift == 0.0, np.interp(grid.phi, COARSE_PHI, np.gradient(COARSE_PHI)), 0.033)
-    rough = _weights(0.5 * filtered(series, grid, scale).evidence + _prior(grid) + np.log(width))
+    rough = weights_of(0.5 * filtered(series, grid, scale).evidence + _prior(grid) + np.log(width))
     parts, logs = _refined(grid, rough)
     if steady > 0.0:
         still, worth = _still(grid, rough)
         parts, logs = [*parts, still], [*(each + np.log1p(-steady) for each in logs), worth + np.log(steady)]
     fine = _joined(parts)
-    weights = _weights(filtered(series, fine, scale).evidence + np.concatenate(logs))
-    rows = np.minimum(np.searchsorted(np.cumsum(weights), (np.arange(CELLS) + 0.5) / CELLS), len(weights) - 1)
-    picked = fine.take(rows)
+    evidence = filtered(series, fine, scale).evidence + np.concatenate(logs)  # with the prior
+    weights = weights_of(evidence)
+    picked = fine.take(picks(weights))
     state = filtered(series, picked, scale, keep=True)
-    return Posterior(series, fine, weights, scale, float(series.effort.mean()), picked, state)
+    cell = 0.2 / RATE_SD / np.sqrt(2.0 * np.pi) / (2 * len(FINE_SPREAD))  # 0.2: its steps, of standard deviations
+    return Posterior(
+        series,
+        fine,
+        weights,
+        scale,
+        float(series.effort.mean()),
+        picked,
+        state,
+        worth_of(evidence) + float(np.log(cell)),
+    )
 
 
 def _scale(series: Series) -> float:
@@ -337,7 +345,7 @@ def _still(grid: Grid, weights: Array) -> tuple[Grid, Array]:
     axes = np.meshgrid(offsets, np.array(FINE_SPREAD), np.array([0.0, 1.0]), indexing="ij")
     off, spread, kind = (axis.ravel() for axis in axes)
     none, rates = np.zeros_like(off), height + off
-    worth = np.log(sd / 3.0 / 0.2) - 0.5 * (rates / 1.5) ** 2  # its one step, over the two of a cell there
+    worth = np.log(sd / 3.0 / 0.2) - 0.5 * (rates / RATE_SD) ** 2  # its one step, over the two of a cell there
     return Grid(none, none, rates, spread, kind, np.full_like(off, CAPS[-1])), worth
 
 
@@ -356,7 +364,7 @@ def _prior(grid: Grid) -> Array:
     phi = np.interp(grid.phi, *_forethought()) + 0.3 * np.exp(-0.5 * (grid.phi / 0.5) ** 2)
     drift = np.exp(-0.5 * (grid.drift / DRIFT_SD) ** 2) / (DRIFT_SD * 2.5066)
     law = np.where(grid.drift == 0.0, np.log(1.0 - DRIFT_PRIOR) + np.log(phi / 1.376), np.log(DRIFT_PRIOR * drift))
-    return np.asarray(law + caps - 0.5 * (grid.log_rate / 1.5) ** 2)
+    return np.asarray(law + caps - 0.5 * (grid.log_rate / RATE_SD) ** 2)
 
 
 _TABLE: list[tuple[Array, Array]] = []
@@ -373,50 +381,19 @@ def _forethought() -> tuple[Array, Array]:
     return _TABLE[0]
 
 
-def _weights(logs: Array) -> Array:
+def picks(weights: Array) -> NDArray[np.int64]:
+    """``CELLS`` rows in proportion to ``weights``."""
+    return np.minimum(np.searchsorted(np.cumsum(weights), (np.arange(CELLS) + 0.5) / CELLS), len(weights) - 1)
+
+
+def worth_of(logs: Array) -> float:
+    """Log of their sum."""
+    top = float(logs[np.isfinite(logs)].max())
+    return top + float(np.log(np.exp(logs[np.isfinite(logs)] - top).sum()))
+
+
+def weights_of(logs: Array) -> Array:
+    """Shares by their logs."""
     logs = np.where(np.isfinite(logs), logs, -np.inf)
     weights = np.exp(logs - logs.max())
     return np.asarray(weights / weights.sum())
-
-
-# -- forecasts ------------------------------------------------------------------------------------------------------
-
-
-def forecast(posterior: Posterior, effort: Array, error: float | None = None, *, draws: int = DRAWS) -> Array:
-    """Draws of what will be measured: generations ahead x ``draws``, doublings gained from now on.
-
-    ``effort``: of each generation to come, in the series' unit. ``error``: standard error of each measurement, by
-    default the last one's. Gains are drawn from the fitted law and, the longer the series, from its own surprises.
-    """
-    rng = np.random.Generator(np.random.SFC64(SEED))
-    cell = np.arange(draws) % CELLS
-    p, state = posterior.picked, posterior.state
-    sigma = float(posterior.series.error[-1]) if error is None else error
-    x = state.level[cell] + np.sqrt(state.variance[cell]) * rng.standard_normal(draws)
-    start = posterior.series.gain.sum() if posterior.series.levels else x.copy()
-    rate = posterior.scale * np.exp2(p.log_rate[cell])
-    scores = np.array(state.scores)
-    count = len(scores)
-    walk, noise, out = np.zeros(draws), np.zeros(draws), np.empty((len(effort), draws))
-    for k, each in enumerate(np.asarray(effort, np.float64) / posterior.unit):
-        exponent = np.minimum(p.phi[cell] * x + p.drift[cell] * (count + k), p.cap[cell])
-        base = np.maximum(each * state.base[cell], 1e-300)
-        steady = np.maximum(base * np.exp2(np.clip(exponent, -300.0, 30.0)), 1e-300)
-        luck = np.sqrt(np.where(p.kind[cell] == 0.0, p.spread[cell] * rate / steady, p.spread[cell]))
-        wander = np.minimum(WALK, HIDES * luck)
-        walk += (wander * rng.standard_normal(draws) - 0.5 * wander**2) / LN2  # without a trend of its own
-        mean = base * np.exp2(np.minimum(exponent + walk, 30.0))
-        process = np.where(p.kind[cell] == 0.0, p.spread[cell] * rate, p.spread[cell] * mean) * mean
-        wide = np.maximum(process * SPREAD, 1e-300)
-        drawn = rng.standard_gamma(np.maximum(mean * mean / wide, 1e-3)) * wide / np.maximum(mean, 1e-300)
-        own = rng.random(draws) < count / (count + 5.0)
-        again = scores[rng.integers(0, count, draws), cell] * np.sqrt(
-            (count + 3.0) / count
-        )  # a fit is closer than luck
-        x = x + np.where(own, mean + np.sqrt(process) * again, drawn)
-        if posterior.series.levels:
-            out[k] = x - start + sigma * rng.standard_normal(draws)
-        else:
-            noise += sigma * rng.standard_normal(draws)
-            out[k] = x - start + noise
-    return out

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from festina.watch.posterior import Array, Series, fit, forecast
+from festina.watch.forecasts import forecast
+from festina.watch.posterior import Array, Series, fit
 from festina.watch.readings import Score, Scored
 
 EARLIEST = 5  # generations before the first forecast that is scored

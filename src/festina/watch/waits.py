@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from festina.watch.posterior import CELLS, FADE, Array, Filter, Posterior, forecast
+from festina.watch.forecasts import by_laws
+from festina.watch.posterior import CELLS, FADE, Array, Filter, Posterior
 from festina.watch.readings import LIKELY, SHOWN, SOON
 
 FUTURES = 40
@@ -22,7 +23,7 @@ def until_told(posterior: Posterior) -> tuple[int | None, float | None]:
     if len(moving) < FEWEST:
         return None, None
     rows = moving[np.linspace(0, len(moving) - 1, min(FUTURES, len(moving))).round().astype(int)]
-    paths = forecast(posterior, np.full(SOON, posterior.unit), draws=CELLS)[:, rows]
+    paths = by_laws(posterior, np.full(SOON, posterior.unit), None, np.arange(CELLS))[:, rows]
     shares = _told(posterior, paths)
     enough = np.flatnonzero(shares >= LIKELY)
     return (int(enough[0]) + 1 if len(enough) else None), float(shares[-1])
@@ -33,9 +34,7 @@ def _told(posterior: Posterior, paths: Array) -> Array:
     past, cells, series = posterior.state, posterior.picked, posterior.series
     shape = (paths.shape[1], CELLS)
     level, variance, evidence = (np.tile(each, (shape[0], 1)) for each in (past.level, past.variance, past.evidence))
-    run = Filter(
-        cells, posterior.scale, series.levels, FADE, past.base, level, variance, evidence, at=len(series.gain)
-    )
+    run = Filter(cells, posterior.scale, series.levels, FADE, past.base, level, variance, evidence, at=len(series.gain))
     start, error, told = float(series.gain.sum()), float(series.error[-1]), np.zeros(shape[0], bool)
     shares = np.empty(len(paths))
     for g, gains in enumerate(np.diff(paths, axis=0, prepend=0.0)):
