@@ -8,6 +8,7 @@ and an exit code of its own, as from a shell. What loading itself does wrong is 
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
@@ -43,6 +44,7 @@ def command(
 def _ask(argv: list[str], environment: dict[str, str], cwd: str, streams: tuple[IO[str], ...], timeout: float) -> int:
     if not _server:
         _server.append(_begin())
+        atexit.register(_end)
     here, there = socket.socketpair()
     with here:
         with there:
@@ -69,6 +71,12 @@ def _begin() -> tuple[subprocess.Popen[bytes], socket.socket]:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
     return process, here
+
+
+def _end() -> None:
+    process, control = _server.pop()
+    control.close()
+    process.wait()
 
 
 def _load() -> None:

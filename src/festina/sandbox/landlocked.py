@@ -25,7 +25,7 @@ from festina.sandbox import gpu, landlock
 from festina.sandbox.job import Job, Level
 from festina.sandbox.landlock import Access, Rule
 from festina.sandbox.plain import PlainBox, Walls
-from festina.sandbox.runtime import FIXED_ENV, runtime
+from festina.sandbox.runtime import FIXED_ENV, programs
 from festina.sandbox.seccomp import Action, Part, compile_filter, here
 
 __all__ = ["LandlockBox"]
@@ -57,7 +57,7 @@ class LandlockBox(PlainBox):
         self._notify = notify
         shared = () if self._root else ("not root: jobs run as the engine's own user; the separation is by Landlock",)
         self._filter = compile_filter(Action.NOTIFY if notify else Action.EPERM, part=Part.NO_NAMESPACES)
-        self._seen = tuple(host for host, target in runtime(self._state).binds if target != "/etc")
+        self._seen = tuple(host for host, _ in programs(self._state).binds)
         self.missing = (
             *_MISSING,
             *landlock.lacks(version),

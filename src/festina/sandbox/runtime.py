@@ -18,7 +18,7 @@ from pathlib import Path
 
 from festina.errors import UsageError
 
-__all__ = ["FIXED_ENV", "Runtime", "environment", "masked", "runtime"]
+__all__ = ["FIXED_ENV", "Runtime", "environment", "masked", "programs", "runtime"]
 
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -75,7 +75,13 @@ def masked(shown: Runtime) -> list[str]:
 
 
 def runtime(state: Path) -> Runtime:
-    """The runtime of this interpreter. ``state`` must not be inside anything that boxes see."""
+    """The runtime of this interpreter, with an ``/etc`` made under ``state``."""
+    found = programs(state)
+    return Runtime((*found.binds, (str(_etc(state)), "/etc")), found.links, found.path)
+
+
+def programs(state: Path) -> Runtime:
+    """The programs of this host and interpreter alone. ``state`` must not be inside anything that boxes see."""
     binds = [("/usr", "/usr")]
     links = []
     for name in _TOP:
@@ -95,7 +101,7 @@ def runtime(state: Path) -> Runtime:
             f"Festina's state {state} lies inside {shown}, which every box can read",
             fix="keep FESTINA_HOME outside the Python installation and /usr",
         )
-    return Runtime((*found.binds, (str(_etc(state)), "/etc")), found.links, found.path)
+    return found
 
 
 def _search_path(prefixes: list[Path]) -> str:
@@ -110,7 +116,8 @@ def _etc(state: Path) -> Path:
         if (Path("/etc") / name).is_file():
             files[name] = (Path("/etc") / name).read_bytes()
     alternatives = Path("/etc/alternatives")  # Debian's programs in /usr/bin may point here
-    targets = {p.name: os.readlink(p) for p in sorted(alternatives.glob("*")) if p.is_symlink()}
+    links = {path.name: os.readlink(path) for path in sorted(alternatives.glob("*")) if path.is_symlink()}
+    targets = {name: target for name, target in links.items() if "/man/" not in target}  # most of them: no programs
     digest = hashlib.sha256(repr((sorted(files.items()), targets)).encode()).hexdigest()[:16]
     place = state / f"etc-{digest}"
     if place.is_dir():
