@@ -50,14 +50,16 @@ def _ask(argv: list[str], environment: dict[str, str], cwd: str, streams: tuple[
         with there:
             socket.send_fds(_server[0][1], [b"."], [there.fileno(), *(stream.fileno() for stream in streams)])
         here.sendall(json.dumps([argv, environment, cwd]).encode() + b"\n")
-        here.settimeout(timeout)
         with here.makefile("r") as told:
             pid = int(told.readline())
+            here.settimeout(timeout)  # from here on: the package is loaded
             try:
                 return int(told.readline())
             except TimeoutError:
                 os.kill(pid, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(argv, timeout) from None
+        here.settimeout(None)
+        here.recv(16)  # until it is dead
+        raise subprocess.TimeoutExpired(argv, timeout)
 
 
 def _begin() -> tuple[subprocess.Popen[bytes], socket.socket]:
