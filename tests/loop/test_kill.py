@@ -21,10 +21,18 @@ from tests.toy import Toy, make_toy
 ELSEWHERE = ("model-", "growth-", "training-")  # tests/loop/test_models.py, test_growth.py, test_training.py
 CALLS = tuple(label for label in crash.CRASH_POINTS if label.startswith(ELSEWHERE))
 STEPS = tuple(label for label in crash.CRASH_POINTS if label not in CALLS)
-SIDE_BY_SIDE = (
-    "proposal-requested", "proposal-received", "batch-started", "batch-unrecorded", "verdict-unrecorded", "accepted",
-)  # fmt: skip
-KILLS = int(os.environ.get("FESTINA_TEST_KILLS", "30"))  # at random moments
+CHAINS = {  # each of its labels kills the engine that went on after the one before
+    "alone": (
+        "run-started", "start-intent", "measure-started", "test-opened", "line-moved-unrecorded", "public-unrecorded",
+        "control-started", "control-unrecorded",
+    ),
+    "side by side": (
+        "proposal-requested", "proposal-received", "batch-started", "batch-unrecorded", "verdict-unrecorded",
+        "accepted",
+    ),
+    "archive": ("try-started", "try-unrecorded"), "plants": ("plant-unrevealed",), "parts": ("attribution-unrecorded",),
+}  # fmt: skip
+KILLS = int(os.environ.get("FESTINA_TEST_KILLS", "20"))  # at random moments
 SHARE = "\nattribution = { share = 4.0 }"
 
 
@@ -72,25 +80,26 @@ def test_every_crash_point_is_tested() -> None:
         for label in re.findall(r'crash_point\("([a-z-]+)"\)', path.read_text())
     }
     assert labels == set(crash.CRASH_POINTS)
+    assert sorted(label for chain in CHAINS.values() for label in chain) == sorted(STEPS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("label", STEPS)
-def test_D1_a_kill_at_any_step_changes_nothing(tmp_path: Path, label: str) -> None:
-    plants = label == "plant-unrevealed"
-    parts = label.startswith("attribution")  # more trials than all the rest: only where it is the step
+@pytest.mark.parametrize("chain", CHAINS)
+def test_D1_a_kill_at_any_step_changes_nothing(tmp_path: Path, chain: str) -> None:
+    plants, parts = chain == "plants", chain == "parts"  # taking apart: more trials than all the rest
     policy = f"control_share = 0.3\nplant_rate = {0.5 if plants else 0.0}{SHARE if parts else ''}"
     step = "0.1 * (6 - 5 * len(tried))" if plants else "0.6 if not tried else -0.5"  # two real changes, and a plant
-    archive = "archive = { tries = 2, seeds = 2, workers = 2 }" if label.startswith("try") else ""  # P-7
+    archive = "archive = { tries = 2, seeds = 2, workers = 2 }" if chain == "archive" else ""  # P-7
     toy = make_toy(tmp_path, step=step, public=20, notes=parts, policy=policy, improver=archive)
-    beside = ("--at-once", "2", "--with", str(worthless(tmp_path))) if label in SIDE_BY_SIDE else ()
+    beside = ("--at-once", "2", "--with", str(worthless(tmp_path))) if chain == "side by side" else ()
     line = ["run", "-C", str(toy.root), "--budget", "300s", "--proposals", "40" if plants else "2", *beside]
     environment = os.environ | toy.environment
-    killed = preloaded.command(line, environment=environment | {"FESTINA_CRASH_AT": label})
-    assert killed.returncode == -signal.SIGKILL, "the step was never reached"
-    no_orphans(str(tmp_path))
-    at_kill = check(toy.root, settled=False)
-    assert len(at_kill.open) == 2 or not (beside and label.startswith("batch"))
+    for label in CHAINS[chain]:
+        killed = preloaded.command(line, environment=environment | {"FESTINA_CRASH_AT": label})
+        assert killed.returncode == -signal.SIGKILL, f"{label} was never reached: {killed.stderr[-1500:]}"
+        no_orphans(str(tmp_path))
+        at_kill = check(toy.root, settled=False)
+        assert len(at_kill.open) == 2 or not (beside and label.startswith("batch"))
     done = preloaded.command([*line[:5], "--proposals", "2", *beside], environment=environment)
     assert done.returncode in (0, 4, 5), done.stderr[-2000:]
     state = check(toy.root, settled=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from festina.errors import Fault, UsageError
+from festina.verify import inspecting
 from tests.verify.home import INSPECT, MARK, TASK, Home, answers, suite
 
 if importlib.util.find_spec("inspect_ai") is None:  # importing it here would start its threads
@@ -72,6 +74,25 @@ def test_V1_recorded_outputs_go_through_the_tasks_own_scorer(verifier, capfd):
     half = verifier.score(issued.batch_id, b"".join(answers(issued.inputs).splitlines(True)[:20]))
     assert (half.mean, half.failed) == (0.5, 20)
     assert capfd.readouterr() == ("", "")
+
+
+def test_T6_a_task_whose_verifier_is_gone_ends_without_touching_the_host(tmp_path: Path) -> None:
+    """Where its process ends by itself, Inspect removes its trace file, whatever that is: it was /dev/null once."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    environment = inspecting._environment(str(scratch))
+    trace = Path(environment["INSPECT_TRACE_FILE"])
+    assert trace.parent == scratch
+    (tmp_path / "quiz.py").write_text(TASK.replace("ODD", "pass"))
+    ours, theirs = socket.socketpair()
+    ours.close()
+    told = [str(theirs.fileno()), str(tmp_path), "quiz.py", "quiz", str(Path(inspecting.__file__).parents[2])]
+    line = [sys.executable, "-I", "-c", inspecting._BOOT, *told, *inspecting._installed()]
+    with theirs:
+        done = subprocess.run(line, env=environment, pass_fds=(theirs.fileno(),), timeout=120, check=False)
+    assert done.returncode == 0
+    assert trace.read_bytes() == b""  # it was set up, and no exit handler ran
+    assert not trace.with_suffix(".log.gz").exists()
 
 
 @pytest.mark.slow

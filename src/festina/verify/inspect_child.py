@@ -22,6 +22,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,14 @@ _WARM = {"id": "warm", "input": "", "label": "", "output": ""}
 
 def main(descriptor: int, folder: str, file: str, name: str) -> None:
     """Load the task, say whether that went well, then serve batches until the socket closes."""
-    sock = socket.socket(fileno=descriptor)
+    try:
+        with suppress(OSError):  # the verifier is gone, wherever this was
+            _serve(socket.socket(fileno=descriptor), folder, file, name)
+    finally:
+        os._exit(0)  # not through exit handlers, which would write logs
+
+
+def _serve(sock: socket.socket, folder: str, file: str, name: str) -> None:
     sock.set_inheritable(False)
     quiet = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
@@ -50,14 +58,11 @@ def main(descriptor: int, folder: str, file: str, name: str) -> None:
     task, problem = _load(Path(folder), file, name)
     if problem is not None:
         wire.send(sock, wire.reply_error(problem))
-        os._exit(0)
+        return
     run(lambda: _replay(task, [_WARM]), ())  # loads what Inspect loads late; whether the scorer likes it is no matter
     wire.send(sock, {})
     while True:
-        try:
-            _, payload = wire.receive(sock)
-        except wire.Closed:
-            os._exit(0)  # not through exit handlers, which would write logs
+        _, payload = wire.receive(sock)
         status, scores = _forked(task, payload)
         wire.send(sock, {"status": status}, scores)
 

@@ -155,5 +155,6 @@ def _environment(scratch: str) -> dict[str, str]:
     return {
         "PATH": search_path(), "HOME": scratch, "XDG_DATA_HOME": scratch, "XDG_CACHE_HOME": scratch,
         "TMPDIR": scratch, "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1",
-        "INSPECT_TRACE_FILE": os.devnull, "INSPECT_DISPLAY": "none",
+        "INSPECT_TRACE_FILE": os.path.join(scratch, "trace.log"),  # Inspect removes it where a process ends by itself
+        "INSPECT_TRACE_LEVEL": "critical", "INSPECT_DISPLAY": "none",
     }  # fmt: skip
