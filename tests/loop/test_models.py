@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from festina.loop.state import State, fold
 from festina.system import home as homes
 from festina.system.manifest import parse_manifest
 from festina.system.repo import Repo
+from tests import preloaded
 from tests.loop.commandline import festina
 from tests.modelserver import Bad, Served, edit, serving
 from tests.toy import Toy, make_toy
@@ -152,9 +151,9 @@ def test_E5_a_server_that_is_not_there_is_recorded_and_the_run_ends_by_itself(tm
 
 def killed(toy: Toy, label: str, *extra: str) -> None:
     environment = os.environ | toy.environment | {"FESTINA_CRASH_AT": label}
-    argv = [sys.executable, "-m", "festina", "run", "-C", str(toy.root), "--proposals", "1", "--yes", *extra]
-    done = subprocess.run(argv, env=environment, capture_output=True, timeout=120, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    argv = ["run", "-C", str(toy.root), "--proposals", "1", "--yes", *extra]
+    done = preloaded.command(argv, environment=environment)
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 @pytest.mark.slow

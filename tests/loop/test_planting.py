@@ -33,8 +33,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 
 def until_planted(toy: Toy) -> Toy:
     """Whether a slot is planted is drawn: go on until one was. The first run has no cover and plants nothing."""
-    for _ in range(12):
-        done = festina("run", "--proposals", "2", "--budget", "200s", toy=toy)
+    for number in range(12):
+        done = festina("run", "--proposals", "2" if number else "1", "--budget", "200s", toy=toy)
         assert done.returncode == 0, done.stderr
         if read(toy.root)[0].plants:
             return toy
@@ -124,8 +124,8 @@ PUBLIC = '[suite.public]\nscorer = "scoring:right"\nitems = "public.jsonl"\n'
 
 
 def test_V7_small_mistakes_are_planted_only_where_public_items_show_the_harm(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, skill=0.9, step=STEP, detect=0.6, extra=PUBLIC,
-                   policy="plant_rate = 0.7\ncontrol_share = 0.0")  # fmt: skip
+    toy = make_toy(tmp_path, skill=0.9, step=STEP, detect=0.9, extra=PUBLIC,
+                   policy="plant_rate = 0.7\ncontrol_share = 0.0\nbeta = 0.5")  # fmt: skip
     rows = [json.dumps({"id": str(i), "input": i, "label": i % 7}) for i in range(60)]
     (toy.root / "public.jsonl").write_text("\n".join(rows) + "\n")
     text = (toy.root / "festina.toml").read_text()
