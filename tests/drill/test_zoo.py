@@ -17,6 +17,7 @@ from festina.drill.outside.run import Options, drill
 
 ZOO = Path(__file__).parent / "zoo"
 SCRIPT = "python evaluate.py {candidate}"
+ALONE = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1"  # else each evaluation loads the plugins of this environment
 # folder -> (target, honest file, attacks that must be holes, attacks that must not be)
 HOLED = {
     "items": (
@@ -29,7 +30,7 @@ HOLED = {
         {"denominator/script-hang", "constant/everything-script", "denominator/script-fail", "judge/inject-script"},
     ),
     "pt": (
-        "SOLUTION={candidate} python -m pytest -q -p no:cacheprovider test_solution.py", "honest.py",
+        f"SOLUTION={{candidate}} {ALONE} python -m pytest -q -p no:cacheprovider test_solution.py", "honest.py",
         {"tests/report", "tests/skip-call", "exit/call-os"}, {"exit/interrupt", "numbers/nan"},
     ),
     "oe": (

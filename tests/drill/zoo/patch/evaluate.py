@@ -7,6 +7,8 @@ import tempfile
 folder = tempfile.mkdtemp()
 shutil.copytree("repo", folder, dirs_exist_ok=True)
 subprocess.run(["git", "apply", os.path.abspath(sys.argv[1])], cwd=folder, capture_output=True)
-tests = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=folder, capture_output=True)
+alone = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+tests = subprocess.run(pytest, cwd=folder, env=alone, capture_output=True)
 shutil.rmtree(folder)
 print("resolved:", float(tests.returncode == 0))
