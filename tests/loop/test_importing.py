@@ -273,10 +273,9 @@ def test_V10_of_an_inspect_task_only_the_solver_may_change_and_its_scorer_stays(
         done = subprocess.run(line, cwd=made.root, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
         return done.stdout.splitlines()[-1] if done.returncode == 0 else done.stderr
 
-    assert score(QUIZ) == "score: 0.5"
-    assert score(QUIZ.replace("SURE = 2", "SURE = 3")) == "score: 0.75"
-    lenient = QUIZ.replace("target=str(2 * n)", 'target="?"').replace("range(1, 5)", "range(4, 5)")
-    assert score(lenient) == "score: 0.5"  # another dataset in the copy changes nothing
+    surer = QUIZ.replace("SURE = 2", "SURE = 3")
+    lenient = surer.replace("target=str(2 * n)", 'target="?"').replace("range(1, 5)", "range(4, 5)")
+    assert score(lenient) == "score: 0.75"  # the copy's solver on the task's own dataset; on the copy's it were 1.0
 
 
 @pytest.mark.slow

@@ -14,6 +14,9 @@ Does not cover: what the task's scorer itself does; a scorer that needs a model,
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
+import importlib.metadata
 import importlib.util
 import json
 import math
@@ -55,11 +58,14 @@ def _serve(sock: socket.socket, folder: str, file: str, name: str) -> None:
     for standard in (0, 1, 2):
         os.dup2(quiet, standard)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # nothing of what is loaded is garbage, and each batch would look through all of it again
     task, problem = _load(Path(folder), file, name)
     if problem is not None:
         wire.send(sock, wire.reply_error(problem))
         return
     run(lambda: _replay(task, [_WARM]), ())  # loads what Inspect loads late; whether the scorer likes it is no matter
+    gc.freeze()
+    gc.enable()
     wire.send(sock, {})
     while True:
         _, payload = wire.receive(sock)
@@ -69,6 +75,8 @@ def _serve(sock: socket.socket, folder: str, file: str, name: str) -> None:
 
 def _load(folder: Path, file: str, name: str) -> tuple[Any, UsageError | None]:
     scorer = f"inspect:{file}@{name}"
+    # Inspect reads the names of all installed packages for each evaluation; they stay what they are
+    importlib.metadata.packages_distributions = functools.cache(importlib.metadata.packages_distributions)
     try:
         import inspect_ai  # noqa: F401 -- found out here whether it is there
     except ImportError:

@@ -157,7 +157,10 @@ def _bed(bed: Bed, attacks: list[Attack], python: str, until: float) -> dict[str
                 text.replace("; ", "\n") if name.endswith((".py", ".csv")) else text, encoding="utf-8"
             )
         target = parse(bed.target, root, root)
-        bench = Bench(target, work / "work", Given(Path(bed.candidate)), python=python, result=bed.result, timeout=20.0)
+        limit = 60.0 if target.form == "inspect" else 20.0  # loading Inspect alone takes five seconds of a whole core
+        bench = Bench(
+            target, work / "work", Given(Path(bed.candidate)), python=python, result=bed.result, timeout=limit
+        )
         found = brief(bench, bed.honest)
         listener = Listener(bench.token)
         (work / "attacks").mkdir()
