@@ -124,7 +124,7 @@ PUBLIC = '[suite.public]\nscorer = "scoring:right"\nitems = "public.jsonl"\n'
 
 
 def test_V7_small_mistakes_are_planted_only_where_public_items_show_the_harm(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path, skill=0.9, step=STEP, detect=0.9, extra=PUBLIC,
+    toy = make_toy(tmp_path, skill=0.9, step=STEP, detect=0.6, extra=PUBLIC,
                    policy="plant_rate = 0.7\ncontrol_share = 0.0\nbeta = 0.5")  # fmt: skip
     rows = [json.dumps({"id": str(i), "input": i, "label": i % 7}) for i in range(60)]
     (toy.root / "public.jsonl").write_text("\n".join(rows) + "\n")
