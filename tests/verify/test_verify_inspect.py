@@ -143,7 +143,7 @@ def test_T6_positive_control_inspect_itself_lets_an_errored_sample_out_of_the_me
 
 @pytest.mark.slow
 def test_T6_a_batch_that_fails_as_a_whole_is_a_fault_and_the_next_one_is_judged(home):
-    verifier = home.start(TERMS, timeout_s=8.0, memory_bytes=256 << 20)
+    verifier = home.start(TERMS, timeout_s=12.0, memory_bytes=256 << 20)
     issued = verifier.draw(1, 3)
     for odd, name in {"exit": "scorer-failed", "kill": "scorer-failed", "spin": "scorer-timeout"}.items():
         with pytest.raises(Fault) as caught:
