@@ -25,7 +25,6 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +45,8 @@ _WARM = {"id": "warm", "input": "", "label": "", "output": ""}
 def main(descriptor: int, folder: str, file: str, name: str) -> None:
     """Load the task, say whether that went well, then serve batches until the socket closes."""
     try:
-        with suppress(OSError):  # the verifier is gone, wherever this was
-            _serve(socket.socket(fileno=descriptor), folder, file, name)
-    finally:
+        _serve(socket.socket(fileno=descriptor), folder, file, name)
+    finally:  # also where the verifier is gone, wherever this was
         os._exit(0)  # not through exit handlers, which would write logs
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from festina.watch.posterior import (
     FADE,
@@ -29,6 +28,7 @@ from festina.watch.posterior import (
     Filtered,
     Grid,
     Posterior,
+    Rows,
     Series,
     picks,
     weights_of,
@@ -42,9 +42,6 @@ PAIRS = np.repeat(AGES, len(WIDTHS)), np.tile(WIDTHS, len(AGES))
 RATES, SPREADS = np.linspace(-2.2, 2.2, 12), (0.05, 0.2, 0.8)  # log2 of the pace now, and D, of the coarse grid
 OFFSETS = np.linspace(-2.5, 2.5, 9)  # of the fine one, standard deviations of the pace
 MOST, LEAST_SHARE = 20, 1e-3  # pairs of age and width that are refined, and share below which one is not
-
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

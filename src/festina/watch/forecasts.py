@@ -8,28 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from festina.watch.curves import curves, shape
-from festina.watch.posterior import CELLS, LN2, Array, Filtered, Grid, Posterior
+from festina.watch.posterior import CELLS, LN2, Array, Filtered, Grid, Posterior, Rows
 
 WALK = 0.15  # natural log a generation: how far the pace may wander in a forecast, at most
 HIDES = 0.3  # of a generation's luck: a pace that wanders further than that would have shown itself in the gains
 SPREAD = 1.3  # variance of a forecast's gains, of the fitted one: D is known only so well
 DRAWS, SEED = 2000, 1
-Rows = NDArray[np.int64]
 Exponent = Callable[[int, Array], Array]  # log2 of the pace over the base, so many generations on, at levels
 
 
-def forecast(posterior: Posterior, effort: Array, error: float | None = None, *, draws: int = DRAWS) -> Array:
-    """Draws of what will be measured: generations ahead x ``draws``, doublings gained from now on.
+def forecast(posterior: Posterior, effort: Array, error: float | None = None) -> Array:
+    """Draws of what will be measured: generations ahead x ``DRAWS``, doublings gained from now on.
 
     ``effort``: of each generation to come, in the series' unit. ``error``: standard error of each measurement, by
     default the last one's. Gains are drawn from the fitted law and, the longer the series, from its own surprises.
     """
     found = curves(posterior)
-    turning = round(found.share * draws)
-    own = by_laws(posterior, effort, error, _spread(draws - turning))
+    turning = round(found.share * DRAWS)
+    own = by_laws(posterior, effort, error, _spread(DRAWS - turning))
     if not turning:
         return own
     cell = _spread(turning)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Rows = NDArray[np.int64]
 
 LEAST = 3  # generations below which nothing is fitted
 NU = 10.0  # degrees of freedom of innovations
@@ -74,7 +75,7 @@ class Grid:
     kind: Array  # 0: successes of one size; 1: luck in proportion
     cap: Array
 
-    def take(self, rows: NDArray[np.int64]) -> Grid:
+    def take(self, rows: Rows) -> Grid:
         return Grid(
             self.phi[rows], self.drift[rows], self.log_rate[rows], self.spread[rows], self.kind[rows], self.cap[rows]
         )
@@ -381,7 +382,7 @@ def _forethought() -> tuple[Array, Array]:
     return _TABLE[0]
 
 
-def picks(weights: Array) -> NDArray[np.int64]:
+def picks(weights: Array) -> Rows:
     """``CELLS`` rows in proportion to ``weights``."""
     return np.minimum(np.searchsorted(np.cumsum(weights), (np.arange(CELLS) + 0.5) / CELLS), len(weights) - 1)
 
